@@ -1,0 +1,1 @@
+"""Sound as a value, and its way in and out of files."""

@@ -1,0 +1,250 @@
+"""Sound files in and out: WAV, FLAC, OGG, Opus and MP3 through libsndfile, written whole or not at all."""
+
+import io
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from arctone.audio import metadata as tags
+from arctone.audio import ogg, riff
+from arctone.audio.resample import resample
+from arctone.audio.waveform import Waveform
+from arctone.errors import ArctoneError, InputFileError, UsageError
+
+Subtype = Literal["pcm16", "pcm24", "float32"]
+
+MAX_SECONDS = 600.0
+OPUS_SAMPLE_RATE = 48_000
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """How one format is named in libsndfile, which sample formats it takes, and its encoder settings."""
+
+    container: str
+    subtypes: dict[str, str]
+    options: dict[str, Any]
+
+
+# compression_level runs from 0 (best) to 1: MP3 as V0, Vorbis at quality 6, Opus at about 160 kbit/s.
+FORMATS: dict[str, FileFormat] = {
+    "wav": FileFormat("WAV", {"pcm16": "PCM_16", "pcm24": "PCM_24", "float32": "FLOAT"}, {}),
+    "flac": FileFormat("FLAC", {"pcm16": "PCM_16", "pcm24": "PCM_24"}, {"compression_level": 0.625}),
+    "ogg": FileFormat("OGG", {"lossy": "VORBIS"}, {"compression_level": 0.4}),
+    "opus": FileFormat("OGG", {"lossy": "OPUS"}, {"compression_level": 0.35}),
+    "mp3": FileFormat("MP3", {"lossy": "MPEG_LAYER_III"}, {"compression_level": 0.0, "bitrate_mode": "VARIABLE"}),
+}
+
+
+def read_audio(path: str | Path, *, max_seconds: float = MAX_SECONDS, require_sound: bool = False) -> Waveform:
+    """Read a sound file whole.
+
+    Args: path: WAV, FLAC, OGG, Opus, MP3 or AIFF. max_seconds: longer files are refused before they are decoded.
+    require_sound: refuse a file that holds silence or a constant only.
+    Returns: float32 samples at the file's own rate. Raises: InputFileError in one sentence, whatever is wrong.
+    """
+    path = Path(path)
+    _refuse_unreadable(path)
+    try:
+        with soundfile.SoundFile(path) as file:
+            samples = _decode(path, file, max_seconds)
+            rate = int(file.samplerate)
+    except soundfile.LibsndfileError as problem:
+        raise InputFileError(f"{path} is not a sound file that can be read: {_reason(problem)}.") from None
+    try:
+        waveform = Waveform(samples, rate)
+    except UsageError as problem:
+        raise InputFileError(f"{path} cannot be used: {problem}") from None
+    if require_sound and float(np.ptp(waveform.samples, axis=1).max()) == 0.0:
+        raise InputFileError(f"{path} holds no sound: every sample of a channel has the same value.")
+    return waveform
+
+
+def encode_audio(
+    waveform: Waveform,
+    format: str = "wav",
+    *,
+    subtype: str | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> bytes:
+    """The bytes of a sound file; the same input gives the same bytes.
+
+    Whole-number samples are rounded to the nearest step without dither and stop at full scale instead of wrapping.
+
+    Args: format: "wav", "flac", "ogg", "opus" (always at 48 kHz) or "mp3". subtype: "pcm16" (default), "pcm24" or
+    "float32" (WAV only); lossy formats take none. metadata: a JSON-ready record for the comment tag.
+    Raises: UsageError if the format cannot hold this waveform.
+    """
+    file_format, chosen = _choose(format, subtype)
+    if format == "opus" and waveform.sample_rate != OPUS_SAMPLE_RATE:
+        waveform = resample(waveform, OPUS_SAMPLE_RATE)
+    buffer = io.BytesIO()
+    try:
+        _encode(buffer, waveform, file_format, chosen, tags.as_tags(metadata, format) if metadata else {})
+    except (soundfile.LibsndfileError, ValueError) as problem:
+        shape = f"{waveform.num_channels} channels at {waveform.sample_rate} Hz"
+        raise UsageError(f"{format} cannot hold {shape}: {_reason(problem)}.") from None
+    data = buffer.getvalue()
+    return riff.without_time(data) if format == "wav" else ogg.with_serial(data, 1) if data[:4] == b"OggS" else data
+
+
+def write_audio(
+    path: str | Path,
+    waveform: Waveform,
+    format: str | None = None,
+    *,
+    subtype: str | None = None,
+    metadata: dict[str, Any] | None = None,
+    force: bool = False,
+) -> None:
+    """Write a sound file whole or not at all.
+
+    Args: path: the format follows from its ending unless `format` is given. subtype, metadata: see encode_audio.
+    force: replace a file that is already there.
+    Raises: UsageError in one sentence: unknown ending, file exists, folder missing or not writable, disk full.
+    """
+    path = Path(path)
+    name = format or path.suffix.lower().lstrip(".")
+    _choose(name, subtype, path if format is None else None)
+    _refuse_target(path, force)
+    write_atomically(path, encode_audio(waveform, name, subtype=subtype, metadata=metadata), force=force)
+
+
+def write_atomically(path: Path, data: bytes, *, force: bool = False) -> None:
+    """Bytes to a file: first beside it, then renamed, so that a reader sees all of it or nothing.
+
+    Raises: UsageError if the file exists and force is off, or the folder cannot be written.
+    """
+    _refuse_target(path, force)
+    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        _write_synced(beside, data)
+        _refuse_target(path, force)
+        os.replace(beside, path)
+    except OSError as problem:
+        raise UsageError(f"{path} cannot be written: {_system_reason(problem)}.") from None
+    finally:
+        _remove(beside)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        # The folder itself is gone or closed: then nothing of ours is in it.
+        return
+
+
+def _choose(name: str, subtype: str | None, path: Path | None = None) -> tuple[FileFormat, str]:
+    allowed = ", ".join(FORMATS)
+    if name not in FORMATS:
+        ending = f"{path} ends in '{path.suffix}'" if path is not None else f"format is '{name}'"
+        raise UsageError(f"{ending}, but sound is written as {allowed}.")
+    file_format = FORMATS[name]
+    if subtype is None:
+        return file_format, next(iter(file_format.subtypes.values()))
+    if subtype not in file_format.subtypes or subtype == "lossy":
+        fit = [key for key in file_format.subtypes if key != "lossy"]
+        raise UsageError(f"subtype is '{subtype}', but {name} takes {' or '.join(fit) if fit else 'no subtype'}.")
+    return file_format, file_format.subtypes[subtype]
+
+
+def _refuse_target(path: Path, force: bool) -> None:
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, but a file name is needed.")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: the folder {path.parent} does not exist.")
+    if path.exists() and not force:
+        raise UsageError(f"{path} already exists; it is replaced only on request (force).")
+
+
+def _encode(
+    buffer: io.BytesIO, waveform: Waveform, file_format: FileFormat, subtype: str, values: dict[str, str]
+) -> None:
+    with soundfile.SoundFile(
+        buffer,
+        "w",
+        samplerate=waveform.sample_rate,
+        channels=waveform.num_channels,
+        format=file_format.container,
+        subtype=subtype,
+        **file_format.options,
+    ) as file:
+        for tag, value in values.items():
+            setattr(file, tag, value)
+        file.write(_as_stored(waveform, subtype))
+
+
+def _as_stored(waveform: Waveform, subtype: str) -> npt.NDArray[Any]:
+    """[samples, channels] in the type that libsndfile copies without scaling of its own."""
+    frames = waveform.samples.T
+    if subtype == "PCM_16":
+        return _rounded(frames, 16).astype(np.int16)
+    if subtype == "PCM_24":
+        return _rounded(frames, 24).astype(np.int32) << 8
+    return np.ascontiguousarray(frames)
+
+
+def _rounded(frames: npt.NDArray[np.float32], num_bits: int) -> npt.NDArray[np.float64]:
+    full_scale = 2.0 ** (num_bits - 1)
+    scaled = np.rint(frames.astype(np.float64) * full_scale)
+    return np.clip(scaled, -full_scale, full_scale - 1)
+
+
+def _refuse_unreadable(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise InputFileError(f"{path} is a folder, but a sound file is needed.")
+        with open(path, "rb") as file:
+            empty = not file.read(1)
+    except FileNotFoundError:
+        raise InputFileError(f"{path} does not exist.") from None
+    except (OSError, ValueError) as problem:
+        raise InputFileError(f"{path} cannot be read: {_system_reason(problem)}.") from None
+    if empty:
+        raise InputFileError(f"{path} is empty.")
+
+
+def _decode(path: Path, file: soundfile.SoundFile, max_seconds: float) -> npt.NDArray[np.float32]:
+    limit = int(max_seconds * file.samplerate)
+    if file.frames > limit and file.frames < 2**62:
+        seconds = file.frames / file.samplerate
+        raise InputFileError(f"{path} is {seconds:.1f} seconds long, but at most {max_seconds:g} are read.")
+    frames = file.read(limit + 1, dtype="float32", always_2d=True)
+    if len(frames) > limit:
+        raise InputFileError(f"{path} is longer than the {max_seconds:g} seconds that are read.")
+    if len(frames) == 0:
+        raise InputFileError(f"{path} holds no samples.")
+    if len(frames) < file.frames < 2**62 or _is_cut(path, file.format):
+        raise InputFileError(f"{path} is cut off: it ends before the length that it announces.")
+    return np.ascontiguousarray(frames.T)
+
+
+def _is_cut(path: Path, container: str) -> bool:
+    if container in ("WAV", "WAVEX"):
+        return riff.is_cut(path)
+    return container == "OGG" and ogg.is_cut(path)
+
+
+def _reason(problem: Exception) -> str:
+    text = str(getattr(problem, "error_string", problem)).strip().rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _system_reason(problem: Exception) -> str:
+    if isinstance(problem, ArctoneError):
+        return str(problem)
+    return (getattr(problem, "strerror", None) or str(problem)).lower()

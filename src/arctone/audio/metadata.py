@@ -1,0 +1,59 @@
+"""What a sound file says about itself: a JSON record in its comment tag, and the AI mark in plain sight."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from arctone.audio import riff
+from arctone.errors import InputFileError
+
+MARK = "AI-generated"
+_TITLE_LENGTH = 100
+
+
+def as_tags(record: dict[str, Any], format: str) -> dict[str, str]:
+    """Tags for libsndfile: comment (the whole record), title, artist and software, the latter two with the mark.
+
+    Args: record: JSON-ready; "prompt" (or "request"/"prompt") becomes the title, "version" goes into software.
+    """
+    mark = f"arctone ({MARK})"
+    software = f"arctone {record['version']} ({MARK})" if "version" in record else mark
+    # ASCII escapes survive every container; the tags of an MP3 are Latin-1 and libsndfile does not convert.
+    comment = json.dumps({"mark": MARK, **record}, ensure_ascii=True, allow_nan=False)
+    tags = {"comment": comment, "artist": mark, "software": software}
+    title = _title(record)
+    if title and (format != "mp3" or title.isascii()):
+        tags["title"] = title
+    return tags
+
+
+def read_metadata(path: str | Path) -> dict[str, Any] | None:
+    """The record that arctone wrote into a sound file; None if the file carries none.
+
+    Raises: InputFileError if the file cannot be read as sound.
+    """
+    path = Path(path)
+    try:
+        with soundfile.SoundFile(path) as file:
+            comment = file.comment
+    except (soundfile.LibsndfileError, OSError) as problem:
+        reason = str(getattr(problem, "error_string", problem)).rstrip(".")
+        raise InputFileError(f"{path} is not a sound file that can be read: {reason}.") from None
+    # libsndfile does not give back long comments of a WAV file, although it writes them.
+    return _parsed(riff.info_strings(path).get("ICMT", comment))
+
+
+def _title(record: dict[str, Any]) -> str:
+    request = record.get("request", record)
+    prompt = request.get("prompt", "") if isinstance(request, dict) else ""
+    return " ".join(str(prompt).split())[:_TITLE_LENGTH]
+
+
+def _parsed(comment: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(comment)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and record.get("mark") == MARK else None

@@ -1,0 +1,61 @@
+"""Another sample rate or another number of channels."""
+
+import numpy as np
+import soxr
+
+from arctone.audio.waveform import Waveform
+from arctone.errors import UsageError
+
+
+def resample(waveform: Waveform, sample_rate: int) -> Waveform:
+    """The same sound at another sample rate.
+
+    Args: sample_rate: in Hz. Returns: round(N * sample_rate / old rate) samples per channel; the input itself if
+    the rate is already right. Raises: UsageError if the rate is no positive whole number.
+    Source: libsoxr, very high quality (linear phase, 28-bit).
+    """
+    if sample_rate == waveform.sample_rate:
+        return waveform
+    target = Waveform(np.zeros((1, 0), np.float32), sample_rate)
+    num_samples = (waveform.num_samples * target.sample_rate * 2 + waveform.sample_rate) // (waveform.sample_rate * 2)
+    if waveform.num_samples == 0:
+        return Waveform(waveform.samples, sample_rate)
+    frames = soxr.resample(waveform.samples.T, waveform.sample_rate, sample_rate, quality="VHQ")
+    return Waveform(_with_length(np.ascontiguousarray(frames.T), num_samples), sample_rate)
+
+
+def to_mono(waveform: Waveform) -> Waveform:
+    """One channel: the mean of all."""
+    if waveform.num_channels == 1:
+        return waveform
+    return waveform.with_samples(waveform.samples.mean(axis=0, keepdims=True))
+
+
+def to_stereo(waveform: Waveform) -> Waveform:
+    """Two channels: mono is doubled at equal level; of three or more, refused.
+
+    Raises: UsageError for more than two channels, because which of them is left is not known.
+    """
+    if waveform.num_channels == 2:
+        return waveform
+    if waveform.num_channels > 2:
+        raise UsageError(f"the sound has {waveform.num_channels} channels, but only mono and stereo become stereo.")
+    return waveform.with_samples(np.repeat(waveform.samples, 2, axis=0))
+
+
+def conform(waveform: Waveform, sample_rate: int, num_channels: int) -> Waveform:
+    """The same sound at the sample rate (Hz) and number of channels (1 or 2) that a model works with.
+
+    Raises: UsageError if num_channels is not 1 or 2, or the sound has more than two and stereo is wanted.
+    """
+    if num_channels not in (1, 2):
+        raise UsageError(f"num_channels must be 1 or 2, got {num_channels!r}.")
+    folded = to_mono(waveform) if num_channels == 1 else to_stereo(waveform)
+    return resample(folded, sample_rate)
+
+
+def _with_length(
+    samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]], num_samples: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    missing = max(0, num_samples - samples.shape[1])
+    return np.pad(samples, ((0, 0), (0, missing)))[:, :num_samples]

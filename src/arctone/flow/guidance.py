@@ -1,0 +1,41 @@
+"""Classifier-free guidance: how strongly the prompt pulls."""
+
+from typing import Any
+
+Array = Any
+
+
+def guided(velocity_cond: Array, velocity_uncond: Array, scale: float) -> Array:
+    """Velocity pushed from the unconditional one through the conditional one.
+
+    Args: velocity_cond, velocity_uncond: [..., channels, frames]. scale: 1 gives velocity_cond itself, 0 the
+    unconditional one. Returns: same shape.
+    Source: Ho and Salimans 2022, "Classifier-free diffusion guidance".
+    """
+    if scale == 1:
+        return velocity_cond
+    return velocity_uncond + scale * (velocity_cond - velocity_uncond)
+
+
+def rescaled(velocity: Array, velocity_cond: Array, amount: float, frame_mask: Array | None = None) -> Array:
+    """Guided velocity brought back towards the spread of the conditional one, item by item.
+
+    High guidance scales inflate the velocity, and so the level of the sound.
+
+    Args: velocity: guided, [..., channels, frames]. velocity_cond: same shape. amount: 0 changes nothing, 1 matches
+    the standard deviation fully. frame_mask: [..., 1, frames], True = real; padding does not count.
+    Source: Lin et al. 2023, "Common diffusion noise schedules and sample steps are flawed", section 3.4.
+    """
+    if amount == 0:
+        return velocity
+    target, current = _spread(velocity_cond, frame_mask), _spread(velocity, frame_mask)
+    factor = target / (current + (current == 0))
+    return velocity * (amount * factor + (1 - amount))
+
+
+def _spread(velocity: Array, frame_mask: Array | None) -> Array:
+    """Standard deviation over channels and frames, [..., 1, 1]."""
+    weight = (velocity == velocity) if frame_mask is None else (velocity == velocity) & frame_mask
+    count = weight.sum(axis=(-2, -1), keepdims=True)
+    mean = (velocity * weight).sum(axis=(-2, -1), keepdims=True) / count
+    return ((((velocity - mean) ** 2) * weight).sum(axis=(-2, -1), keepdims=True) / count) ** 0.5

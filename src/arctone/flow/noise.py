@@ -1,0 +1,35 @@
+"""Counter-based noise: a sound's randomness depends on its own seed and on nothing else."""
+
+import secrets
+
+import numpy as np
+import numpy.typing as npt
+
+from arctone.errors import UsageError
+
+MAX_SEED = 2**63 - 1
+
+
+def item_noise(seed: int, step: int, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Standard normal noise of one item at one step.
+
+    The frames are drawn one after another and then transposed, so that a longer clip begins with the noise of a
+    shorter one; batch, engine and order of calls play no part.
+
+    Args: seed: 0 to 2**63 - 1. step: 0 for the initial noise, i for the re-noising after step i. shape: (C, T).
+    Returns: float32, [C, T]. Raises: UsageError if seed or step is out of range.
+    Source: Philox4x64, Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+    """
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"seed must be from 0 to {MAX_SEED}, got {seed}.")
+    if not 0 <= step <= MAX_SEED:
+        raise UsageError(f"step must not be negative, got {step}.")
+    num_channels, num_frames = shape
+    generator = np.random.Generator(np.random.Philox(key=np.array([seed, step], dtype=np.uint64)))
+    frames = generator.standard_normal((num_frames, num_channels), dtype=np.float32)
+    return np.ascontiguousarray(frames.T)
+
+
+def draw_seed() -> int:
+    """A fresh seed from the system's randomness, 0 to 2**32 - 1: short enough to be read out and typed."""
+    return secrets.randbelow(2**32)

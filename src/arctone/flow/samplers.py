@@ -1,0 +1,115 @@
+"""From noise to data: samplers as generators, on numpy and torch arrays alike.
+
+All share one signature: `sampler(velocity_fn, x, timesteps, noise_fn)`, where velocity_fn(x, t) gives v at the time
+t (a float, 1 = noise, 0 = data), x is the noisy start at timesteps[0], timesteps falls and ends at 0, and noise_fn(i)
+gives standard normal noise like x for the re-noising after step i (counted from 1). The caller owns the progress bar.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from arctone.errors import UsageError
+from arctone.flow.path import add_noise, denoised
+
+Array = Any
+VelocityFn = Callable[[Array, float], Array]
+NoiseFn = Callable[[int], Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What one step has reached: index from 1 to num_steps, x at the new time, and the estimate of x_0."""
+
+    index: int
+    num_steps: int
+    x: Array
+    x_0: Array
+
+
+class Sampler(Protocol):
+    """The shared signature."""
+
+    def __call__(
+        self, velocity_fn: VelocityFn, x: Array, timesteps: Sequence[float], noise_fn: NoiseFn, /
+    ) -> Iterator[Step]: ...
+
+
+def euler(velocity_fn: VelocityFn, x: Array, timesteps: Sequence[float], noise_fn: NoiseFn) -> Iterator[Step]:
+    """Euler's method: one velocity per step, error falling as 1 / num_steps."""
+    for index, t, t_next, num_steps in _intervals(timesteps):
+        v = velocity_fn(x, t)
+        x_0 = denoised(x, v, t)
+        x = x + (t_next - t) * v
+        yield Step(index, num_steps, x, x_0)
+
+
+def heun(velocity_fn: VelocityFn, x: Array, timesteps: Sequence[float], noise_fn: NoiseFn) -> Iterator[Step]:
+    """Heun's method: the mean of the velocities at both ends, error falling as 1 / num_steps**2.
+
+    Two evaluations per step; the last step, which ends at t = 0, is an Euler step: a model is not trained there.
+    Source: Karras et al. 2022, "Elucidating the design space of diffusion-based generative models", algorithm 1.
+    """
+    for index, t, t_next, num_steps in _intervals(timesteps):
+        v = velocity_fn(x, t)
+        x_0 = denoised(x, v, t)
+        ahead = x + (t_next - t) * v
+        slope = v if t_next == 0 else (v + velocity_fn(ahead, t_next)) / 2
+        x = x + (t_next - t) * slope
+        yield Step(index, num_steps, x, x_0)
+
+
+def dpmpp_2m(velocity_fn: VelocityFn, x: Array, timesteps: Sequence[float], noise_fn: NoiseFn) -> Iterator[Step]:
+    """DPM-Solver++(2M): one velocity per step, second order by remembering the last estimate of x_0.
+
+    With alpha = 1 - t and sigma = t. The steps that touch t = 1 or t = 0, where the log-SNR is infinite, are of first
+    order, and so exact for a constant estimate.
+    Source: Lu et al. 2022, "DPM-Solver++", algorithm 2, for rectified flow.
+    """
+    last: tuple[float, Array] | None = None
+    for index, t, t_next, num_steps in _intervals(timesteps):
+        x_0 = denoised(x, velocity_fn(x, t), t)
+        estimate = x_0 if last is None or t_next == 0 else _extrapolated(x_0, t, t_next, *last)
+        keep = t_next / t
+        x = keep * x + ((1 - t_next) - keep * (1 - t)) * estimate
+        last = (t, x_0)
+        yield Step(index, num_steps, x, x_0)
+
+
+def ping_pong(velocity_fn: VelocityFn, x: Array, timesteps: Sequence[float], noise_fn: NoiseFn) -> Iterator[Step]:
+    """Ping-pong: estimate x_0, add fresh noise at the next level, and again; the last step returns the estimate.
+
+    For models that estimate x_0 well from every level, such as adversarially post-trained ones.
+    Source: Novack et al. 2025, arXiv 2505.08175; multistep sampling of Song et al. 2023, "Consistency models".
+    """
+    for index, t, t_next, num_steps in _intervals(timesteps):
+        x_0 = denoised(x, velocity_fn(x, t), t)
+        x = x_0 if t_next == 0 else add_noise(x_0, noise_fn(index), t_next)
+        yield Step(index, num_steps, x, x_0)
+
+
+SAMPLERS: dict[str, Sampler] = {"euler": euler, "heun": heun, "dpmpp_2m": dpmpp_2m, "ping_pong": ping_pong}
+
+
+def _extrapolated(x_0: Array, t: float, t_next: float, t_last: float, x_0_last: Array) -> Array:
+    """The estimate of x_0 in the middle of the coming step, along the line through the last two, in log-SNR."""
+    if t_last == 1:
+        return x_0
+    weight = (_log_odds(t_next) - _log_odds(t)) / (2 * (_log_odds(t) - _log_odds(t_last)))
+    return (1 + weight) * x_0 - weight * x_0_last
+
+
+def _log_odds(t: float) -> float:
+    return math.log((1 - t) / t)
+
+
+def _intervals(timesteps: Sequence[float]) -> Iterator[tuple[int, float, float, int]]:
+    """(index from 1, t, t_next, num_steps) as Python floats, so that float32 arrays stay float32."""
+    grid = [float(t) for t in timesteps]
+    falling = all(t > t_next for t, t_next in itertools.pairwise(grid))
+    if len(grid) < 2 or not falling or grid[0] > 1 or grid[-1] != 0:
+        raise UsageError(f"timesteps must fall strictly from at most 1 to 0, got {grid}.")
+    for index, (t, t_next) in enumerate(itertools.pairwise(grid), start=1):
+        yield index, t, t_next, len(grid) - 1
