@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
+from arctone.atomic import write_atomically
 from arctone.errors import ArctoneError, ModelError
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ def read_config(path: str | Path, config_type: type[T], *, error: type[ArctoneEr
 
 def write_config(path: str | Path, value: Any) -> None:
     """Write a typed value as indented JSON, ending with a newline; the same value gives the same bytes."""
-    Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n", force=True)
 
 
 def _read_bytes(path: Path, error: type[ArctoneError]) -> bytes:
@@ -63,11 +64,9 @@ def _explain(problem: str, raw: Any, config_type: Any) -> str:
 def _explain_unknown(name: str, steps: list[str], raw: Any, config_type: Any) -> str:
     known = _field_names(inspect.type_info(config_type), raw, steps)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'" if near else "allowed are " + ", ".join(known)
-    value = _value_at(raw, [*steps, name])
-    return f"{_dotted([*steps, name])} (value {_shown(value)}) is not a known key; {hint}?".replace(
-        "?", "?" if near else "."
-    )
+    hint = f"did you mean '{near[0]}'?" if near else f"allowed are {', '.join(known)}."
+    value = _shown(_value_at(raw, [*steps, name]))
+    return f"{_dotted([*steps, name])} (with the value {value}) is not a known key; {hint}"
 
 
 def _field_names(info: Any, raw: Any, steps: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ import difflib
 import math
 import os
 import types
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -14,6 +15,7 @@ from arctone import __version__
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.flow.noise import MAX_SEED, draw_seed
+from arctone.flow.samplers import SAMPLERS
 
 Stage = Literal["text", "sampling", "decoding"]
 Normalize = Literal["peak", "loudness", "off"]
@@ -154,18 +156,35 @@ def to_metadata(
     }
 
 
-def from_metadata(record: dict[str, Any]) -> GenerationRequest:
+def from_metadata(record: Mapping[str, Any]) -> GenerationRequest:
     """The request in a record that to_metadata made, checked.
 
-    Raises: UsageError if the record holds none, is of a later schema or its values are out of range.
+    Raises: UsageError if the record holds none, is of another schema or its values are out of range.
     """
     schema = record.get("schema")
     if schema != METADATA_SCHEMA:
         raise UsageError(f"the record's schema is {schema!r}, but this version reads {METADATA_SCHEMA}.")
-    try:
-        request = msgspec.convert(record.get("request"), GenerationRequest)
-    except msgspec.ValidationError as problem:
-        raise UsageError(f"the record's request cannot be used: {problem}.") from None
+    values = record.get("request")
+    if not isinstance(values, Mapping):
+        raise UsageError(f"the record's request must be an object, got {_shown(values)}.")
+    return from_dict(values)
+
+
+def from_dict(values: Mapping[str, Any]) -> GenerationRequest:
+    """A checked request from names and values, as HTTP and files bring them; other names people know are accepted.
+
+    Raises: UsageError in one sentence for an unknown name (with the nearest known one), a field named twice, a
+    missing prompt or a value out of range.
+    """
+    named: dict[str, Any] = {}
+    for key, value in values.items():
+        name = _known_name(key)
+        if name in named:
+            raise UsageError(f"{name} is given twice, the second time as {key}.")
+        named[name] = value
+    if "prompt" not in named:
+        raise UsageError("prompt is required but missing.")
+    request = GenerationRequest(**named)
     validate(request)
     return request
 
@@ -216,6 +235,15 @@ def usable_threads() -> int:
     return os.cpu_count() or 1
 
 
+def _known_name(key: str) -> str:
+    names = {alias: field.name for field in FIELDS for alias in (field.name, *field.aliases)}
+    if key in names:
+        return names[key]
+    near = difflib.get_close_matches(str(key), names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(field.name for field in FIELDS)}."
+    raise UsageError(f"{_shown(key)} is not a field of a request; {hint}")
+
+
 def _check_against_model(request: GenerationRequest, defaults: Defaults) -> None:
     seconds = request.duration_seconds
     if seconds is not None and seconds > defaults.max_duration_seconds:
@@ -248,10 +276,20 @@ def _check_text(field: RequestField, value: Any) -> None:
         raise UsageError(f"{field.name} must be {field.allowed}, got {_shown(value)}.")
     if field.max_length is not None and len(value) > field.max_length:
         raise UsageError(f"{field.name} must be {field.allowed}, got {len(value)}.")
+    if not _is_unicode(value):
+        raise UsageError(f"{field.name} must be valid Unicode, but it holds broken characters: {_shown(value)}.")
     if field.choices and value not in field.choices:
         near = difflib.get_close_matches(value, field.choices, n=1)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         raise UsageError(f"{field.name} must be {field.allowed}, got {_shown(value)}{hint}.")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_number(kind: type, value: Any) -> bool:
@@ -283,7 +321,7 @@ def _plain(value: float | None) -> str:
 def _described(info: msgspec.structs.FieldInfo, hint: Any) -> RequestField:
     optional, annotated = _without_none(hint)
     kind, meta = get_args(annotated)[:2]
-    choices = _sampler_names() if info.name == "sampler" else get_args(kind) if get_origin(kind) is Literal else ()
+    choices = tuple(SAMPLERS) if info.name == "sampler" else get_args(kind) if get_origin(kind) is Literal else ()
     return RequestField(
         name=info.name,
         kind=str if choices else kind,
@@ -304,12 +342,6 @@ def _without_none(hint: Any) -> tuple[bool, Any]:
     if get_origin(hint) in (Union, types.UnionType):
         return True, next(member for member in get_args(hint) if member is not type(None))
     return False, hint
-
-
-def _sampler_names() -> tuple[str, ...]:
-    from arctone.flow.samplers import SAMPLERS
-
-    return tuple(SAMPLERS)
 
 
 FIELDS = request_fields()

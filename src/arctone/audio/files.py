@@ -1,8 +1,6 @@
 """Sound files in and out: WAV, FLAC, OGG, Opus and MP3 through libsndfile, written whole or not at all."""
 
 import io
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from arctone.atomic import refuse_target, write_atomically
 from arctone.audio import metadata as tags
 from arctone.audio import ogg, riff
 from arctone.audio.resample import resample
 from arctone.audio.waveform import Waveform
-from arctone.errors import ArctoneError, InputFileError, UsageError
+from arctone.errors import InputFileError, UsageError
 
 Subtype = Literal["pcm16", "pcm24", "float32"]
 
@@ -107,45 +106,14 @@ def write_audio(
 
     Args: path: the format follows from its ending unless `format` is given. subtype, metadata: see encode_audio.
     force: replace a file that is already there.
-    Raises: UsageError in one sentence: unknown ending, file exists, folder missing or not writable, disk full.
+    Raises: UsageError in one sentence: unknown ending, file exists, folder missing or not writable, disk full; then
+    nothing is left behind.
     """
     path = Path(path)
-    name = format or path.suffix.lower().lstrip(".")
+    name = (format or path.suffix.lstrip(".")).lower()
     _choose(name, subtype, path if format is None else None)
-    _refuse_target(path, force)
+    refuse_target(path, force=force)
     write_atomically(path, encode_audio(waveform, name, subtype=subtype, metadata=metadata), force=force)
-
-
-def write_atomically(path: Path, data: bytes, *, force: bool = False) -> None:
-    """Bytes to a file: first beside it, then renamed, so that a reader sees all of it or nothing.
-
-    Raises: UsageError if the file exists and force is off, or the folder cannot be written.
-    """
-    _refuse_target(path, force)
-    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
-    try:
-        _write_synced(beside, data)
-        _refuse_target(path, force)
-        os.replace(beside, path)
-    except OSError as problem:
-        raise UsageError(f"{path} cannot be written: {_system_reason(problem)}.") from None
-    finally:
-        _remove(beside)
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with open(path, "xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        # The folder itself is gone or closed: then nothing of ours is in it.
-        return
 
 
 def _choose(name: str, subtype: str | None, path: Path | None = None) -> tuple[FileFormat, str]:
@@ -160,15 +128,6 @@ def _choose(name: str, subtype: str | None, path: Path | None = None) -> tuple[F
         fit = [key for key in file_format.subtypes if key != "lossy"]
         raise UsageError(f"subtype is '{subtype}', but {name} takes {' or '.join(fit) if fit else 'no subtype'}.")
     return file_format, file_format.subtypes[subtype]
-
-
-def _refuse_target(path: Path, force: bool) -> None:
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder, but a file name is needed.")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path} cannot be written: the folder {path.parent} does not exist.")
-    if path.exists() and not force:
-        raise UsageError(f"{path} already exists; it is replaced only on request (force).")
 
 
 def _encode(
@@ -208,6 +167,8 @@ def _refuse_unreadable(path: Path) -> None:
     try:
         if path.is_dir():
             raise InputFileError(f"{path} is a folder, but a sound file is needed.")
+        if path.exists() and not path.is_file():
+            raise InputFileError(f"{path} is no regular file.")
         with open(path, "rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:
@@ -245,6 +206,4 @@ def _reason(problem: Exception) -> str:
 
 
 def _system_reason(problem: Exception) -> str:
-    if isinstance(problem, ArctoneError):
-        return str(problem)
     return (getattr(problem, "strerror", None) or str(problem)).lower()

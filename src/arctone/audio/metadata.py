@@ -48,7 +48,8 @@ def read_metadata(path: str | Path) -> dict[str, Any] | None:
 def _title(record: dict[str, Any]) -> str:
     request = record.get("request", record)
     prompt = request.get("prompt", "") if isinstance(request, dict) else ""
-    return " ".join(str(prompt).split())[:_TITLE_LENGTH]
+    words = " ".join(str(prompt).split())
+    return "".join(character for character in words if character.isprintable())[:_TITLE_LENGTH]
 
 
 def _parsed(comment: str) -> dict[str, Any] | None:
