@@ -17,7 +17,9 @@ def write_atomically(path: str | Path, data: bytes, *, force: bool = False) -> N
     try:
         refuse_target(target, force=force)
         _replace(target.resolve(), data, force)
-    except OSError as problem:
+    except UsageError:
+        raise
+    except (OSError, ValueError) as problem:
         raise UsageError(f"{path} cannot be written: {_reason(problem)}.") from None
 
 
@@ -25,7 +27,7 @@ def refuse_target(path: Path, *, force: bool = False) -> None:
     """Raise UsageError if a file cannot be put there; ask before long work, not after it."""
     try:
         problem = _hindrance(path, force)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         problem = f"{path} cannot be written: {_reason(error)}."
     if problem:
         raise UsageError(problem)
@@ -58,5 +60,5 @@ def _replace(target: Path, data: bytes, force: bool) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _reason(problem: OSError) -> str:
-    return (problem.strerror or str(problem)).lower()
+def _reason(problem: Exception) -> str:
+    return (getattr(problem, "strerror", None) or str(problem)).lower()

@@ -3,6 +3,7 @@
 import difflib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,7 +31,7 @@ def read_config(path: str | Path, config_type: type[T], *, error: type[ArctoneEr
         return msgspec.json.decode(raw, type=config_type)
     except msgspec.ValidationError as problem:
         raise error(f"{path}: {_explain(str(problem), msgspec.json.decode(raw), config_type)}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise error(f"{path} is not valid JSON: {_lower_first(str(problem))}.") from None
 
 
@@ -45,7 +46,7 @@ def _read_bytes(path: Path, error: type[ArctoneError]) -> bytes:
     except FileNotFoundError:
         raise error(f"{path} does not exist.") from None
     except OSError as problem:
-        raise error(f"{path} cannot be read: {problem.strerror}.") from None
+        raise error(f"{path} cannot be read: {_lower_first(problem.strerror or str(problem))}.") from None
 
 
 def _explain(problem: str, raw: Any, config_type: Any) -> str:
@@ -58,43 +59,60 @@ def _explain(problem: str, raw: Any, config_type: Any) -> str:
         return _explain_unknown(field["name"], steps, raw, config_type)
     if field and "missing" in reason:
         return f"{_dotted([*steps, field['name']])} is required but missing."
-    return f"{_dotted(steps)} is {_shown(_value_at(raw, steps))}, but it must fit: {reason}."
+    choices = [str(choice) for node in _nodes(config_type, raw, steps) for choice in getattr(node, "values", ())]
+    allowed = f"be {' or '.join(choices)}" if choices else f"fit: {reason}"
+    return f"{_dotted(steps)} is {_shown(_value_at(raw, steps))}, but it must {allowed}."
 
 
 def _explain_unknown(name: str, steps: list[str], raw: Any, config_type: Any) -> str:
-    known = _field_names(inspect.type_info(config_type), raw, steps)
+    structs = [node for node in _nodes(config_type, raw, steps) if isinstance(node, inspect.StructType)]
+    known = sorted({field.encode_name for struct in structs for field in struct.fields})
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"allowed are {', '.join(known)}."
     value = _shown(_value_at(raw, [*steps, name]))
     return f"{_dotted([*steps, name])} (with the value {value}) is not a known key; {hint}"
 
 
-def _field_names(info: Any, raw: Any, steps: list[str]) -> list[str]:
-    """Keys that the struct at the end of the steps knows."""
+def _nodes(config_type: Any, raw: Any, steps: list[str]) -> list[Any]:
+    """msgspec's descriptions of what may stand at the end of the steps; several, if a step goes to any item."""
+    return list(_walk(inspect.type_info(config_type), raw, steps))
+
+
+def _walk(info: Any, raw: Any, steps: list[str]) -> Iterator[Any]:
+    if steps and isinstance(info, inspect.UnionType):
+        tags = [s.tag for s in info.types if isinstance(s, inspect.StructType) and s.tag_field == steps[0]]
+        if tags:
+            yield inspect.LiteralType(tuple(tags))
+            return
     info = _chosen(info, raw)
+    if not steps:
+        yield info
+        return
+    for item_info, item in _inside(info, raw, steps[0]):
+        yield from _walk(item_info, item, steps[1:])
+
+
+def _inside(info: Any, raw: Any, step: str) -> Iterator[tuple[Any, Any]]:
+    """Description and value one step further: the field's, the item's, or those of every item for "..."."""
     if isinstance(info, inspect.StructType):
-        fields = {field.encode_name: field.type for field in info.fields}
-        if steps and steps[0] in fields:
-            return _field_names(fields[steps[0]], raw[steps[0]], steps[1:])
-        return sorted(fields)
-    if steps and isinstance(info, inspect.DictType):
-        return _any_item(info.value_type, raw.values(), steps[1:])
-    item_type = getattr(info, "item_type", None)
-    return _any_item(item_type, raw, steps[1:]) if steps and item_type is not None else []
-
-
-def _any_item(info: Any, items: Any, steps: list[str]) -> list[str]:
-    return sorted({name for item in items for name in _field_names(info, item, steps)})
+        yield from ((field.type, raw.get(step)) for field in info.fields if field.encode_name == step)
+    elif isinstance(info, inspect.DictType):
+        yield from ((info.value_type, item) for item in raw.values())
+    elif hasattr(info, "item_type"):
+        items = [raw[int(step)]] if step.isdigit() else raw
+        yield from ((info.item_type, item) for item in items)
 
 
 def _chosen(info: Any, raw: Any) -> Any:
-    """The member of a union that the raw value selects: by its tag, or the only struct among them."""
+    """The member of a union that the raw value selects: by its tag, or the first that is not null."""
     if not isinstance(info, inspect.UnionType):
         return info
-    structs = [member for member in info.types if isinstance(member, inspect.StructType)]
-    tagged = [s for s in structs if isinstance(raw, dict) and s.tag is not None and raw.get(s.tag_field) == s.tag]
-    rest = [member for member in info.types if not isinstance(member, inspect.NoneType)]
-    return (tagged or structs or rest)[0]
+    members = [member for member in info.types if not isinstance(member, inspect.NoneType)]
+    return next((member for member in members if _is_tagged(member, raw)), members[0])
+
+
+def _is_tagged(info: Any, raw: Any) -> bool:
+    return isinstance(info, inspect.StructType) and isinstance(raw, dict) and raw.get(info.tag_field) == info.tag
 
 
 def _value_at(raw: Any, steps: list[str]) -> Any:

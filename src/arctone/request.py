@@ -248,7 +248,7 @@ def _check_against_model(request: GenerationRequest, defaults: Defaults) -> None
     seconds = request.duration_seconds
     if seconds is not None and seconds > defaults.max_duration_seconds:
         raise UsageError(
-            f"duration_seconds is {seconds:g}, but this model makes at most {defaults.max_duration_seconds:g} seconds."
+            f"duration_seconds is {seconds}, but this model makes at most {defaults.max_duration_seconds} seconds."
         )
 
 
@@ -297,8 +297,14 @@ def _is_number(kind: type, value: Any) -> bool:
         return False
     if kind is int:
         return isinstance(value, int | np.integer)
-    whole = isinstance(value, int | np.integer)
-    return whole or (isinstance(value, float | np.floating) and math.isfinite(value))
+    return isinstance(value, int | float | np.integer | np.floating) and _is_finite(value)
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
 
 
 def _in_range(field: RequestField, value: Any) -> bool:
@@ -310,7 +316,10 @@ def _in_range(field: RequestField, value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to spell out whole numbers of thousands of digits
+        text = "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
