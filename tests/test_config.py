@@ -103,7 +103,7 @@ def test_unfit_values_name_key_value_and_what_is_allowed(tmp_path: Path, text: s
         assert part in problem
 
 
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"name": "a",}', "name: a"])
+@pytest.mark.parametrize("text", ["", "{", '{"name": ' + "[" * 100_000, '{"name": "a",}', "name: a"])
 def test_broken_json(tmp_path: Path, text: str) -> None:
     assert "is not valid JSON" in message(tmp_path, text)
 
@@ -130,8 +130,14 @@ JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dict
 def test_any_json_is_read_or_refused_in_one_sentence(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"
     path.write_bytes(msgspec.json.encode(value))
+    answer = what_reading_says(path)
+    assert "\n" not in answer
+    assert answer.endswith((".", "?"))
+
+
+def what_reading_says(path: Path) -> str:
     try:
-        assert isinstance(read_config(path, Outer), Outer)
-    except ModelError as problem:
-        assert str(problem).startswith(f"{path}: ")
-        assert "\n" not in str(problem)
+        read_config(path, Outer)
+    except ModelError as error:
+        return str(error)
+    return "fine."

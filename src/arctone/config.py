@@ -26,13 +26,15 @@ def read_config(path: str | Path, config_type: type[T], *, error: type[ArctoneEr
     Args: path: the file. config_type: a msgspec struct (or any type msgspec can build). error: the kind to raise.
     Raises: `error` in one sentence that names the file, the key, its value and what is allowed.
     """
-    raw = _read_bytes(Path(path), error)
+    data = _read_bytes(Path(path), error)
     try:
-        return msgspec.json.decode(raw, type=config_type)
-    except msgspec.ValidationError as problem:
-        raise error(f"{path}: {_explain(str(problem), msgspec.json.decode(raw), config_type)}") from None
+        raw = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise error(f"{path} is not valid JSON: {_lower_first(str(problem))}.") from None
+    try:
+        return msgspec.json.decode(data, type=config_type)
+    except msgspec.ValidationError as problem:
+        raise error(f"{path}: {_explain(str(problem), raw, config_type)}") from None
 
 
 def write_config(path: str | Path, value: Any) -> None:

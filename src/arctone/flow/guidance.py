@@ -35,7 +35,8 @@ def rescaled(velocity: Array, velocity_cond: Array, amount: float, frame_mask: A
 
 def _spread(velocity: Array, frame_mask: Array | None) -> Array:
     """Standard deviation over channels and frames, [..., 1, 1]."""
-    weight = (velocity == velocity) if frame_mask is None else (velocity == velocity) & frame_mask
+    ones = velocity * 0 + 1  # of the velocity's own type, so that float32 stays float32
+    weight = ones if frame_mask is None else ones * frame_mask
     count = weight.sum(axis=(-2, -1), keepdims=True)
     mean = (velocity * weight).sum(axis=(-2, -1), keepdims=True) / count
     return ((((velocity - mean) ** 2) * weight).sum(axis=(-2, -1), keepdims=True) / count) ** 0.5

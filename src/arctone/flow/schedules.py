@@ -19,7 +19,7 @@ def linear(num_steps: int, *, start_level: float = 1.0) -> tuple[float, ...]:
     Returns: num_steps + 1 times, first start_level, last 0. Raises: UsageError if an argument is out of range.
     """
     _check(num_steps, start_level)
-    return tuple(start_level * (num_steps - index) / num_steps for index in range(num_steps + 1))
+    return tuple(start_level * ((num_steps - index) / num_steps) for index in range(num_steps + 1))
 
 
 def log_snr(
@@ -29,6 +29,7 @@ def log_snr(
 
     Below full noise the ramp begins at the log-SNR of the start level. Where that comes near `end`, the end moves on,
     so that the times fall at every level: the published ramp stands still at a level of 0.12 and rises below it.
+    The last jump, from 0.27 or so to 0, suits ping_pong; samplers of the flow itself end more exactly on `linear`.
 
     Args: num_steps: at least 1. start, end: log-SNR of the ends, start < end. start_level: above 0, at most 1.
     Returns: num_steps + 1 times. Raises: UsageError if an argument is out of range.
@@ -51,7 +52,7 @@ def shifted(timesteps: Sequence[float], shift: float) -> tuple[float, ...]:
     """
     if not (math.isfinite(shift) and shift > 0):
         raise UsageError(f"shift must be a number above 0, got {shift!r}.")
-    return tuple(shift * t / (1 + (shift - 1) * t) for t in timesteps)
+    return tuple(shift * t / (1 - t + shift * t) for t in timesteps)
 
 
 def _check(num_steps: int, start_level: float) -> None:

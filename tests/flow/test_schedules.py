@@ -1,0 +1,85 @@
+"""Grids of times: the published ones, and that they fall at every length and level."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arctone.errors import UsageError
+from arctone.flow.schedules import linear, log_snr, shifted
+
+LEVELS = st.floats(min_value=1e-9, max_value=1.0)
+STEPS = st.integers(min_value=1, max_value=200)
+
+
+def falls(grid: tuple[float, ...], num_steps: int, start_level: float) -> bool:
+    strictly = all(t > t_next for t, t_next in itertools.pairwise(grid))
+    return strictly and len(grid) == num_steps + 1 and grid[0] == start_level and grid[-1] == 0
+
+
+@pytest.mark.parametrize(
+    "num_steps, published",
+    [
+        (1, [1, 0]),
+        (2, [1, 0.8808, 0]),
+        (4, [1, 0.9820, 0.8808, 0.5, 0]),
+        (8, [1, 0.9933, 0.9820, 0.9526, 0.8808, 0.7311, 0.5, 0.2689, 0]),
+    ],
+)
+def test_log_snr_grids_of_the_paper(num_steps: int, published: list[float]) -> None:
+    assert log_snr(num_steps) == pytest.approx(published, abs=5e-5)
+
+
+def test_log_snr_below_full_noise_is_the_published_ramp_where_that_works() -> None:
+    # Level 0.5 has log-SNR 0, so four steps go through 0.5, 1, 1.5.
+    assert log_snr(4, start_level=0.5) == pytest.approx([0.5, 0.3775, 0.2689, 0.1824, 0], abs=5e-5)
+
+
+def test_log_snr_low_levels_use_their_steps() -> None:
+    """The published ramp stands still at 0.119 and rises below it; here every step makes the noise clearly less."""
+    for level in (0.2, 0.12, 0.119, 0.1, 0.05, 0.001):
+        grid = log_snr(8, start_level=level)
+        assert all(t_next < 0.85 * t for t, t_next in itertools.pairwise(grid))
+
+
+@given(STEPS, LEVELS)
+def test_log_snr_falls_at_every_level(num_steps: int, start_level: float) -> None:
+    assert falls(log_snr(num_steps, start_level=start_level), num_steps, start_level)
+
+
+@given(STEPS, LEVELS)
+def test_linear_falls_in_equal_steps(num_steps: int, start_level: float) -> None:
+    grid = linear(num_steps, start_level=start_level)
+    assert falls(grid, num_steps, start_level)
+    widths = [t - t_next for t, t_next in itertools.pairwise(grid)]
+    assert widths == pytest.approx([start_level / num_steps] * num_steps, rel=1e-9)
+
+
+@given(STEPS, st.floats(min_value=0.05, max_value=20))
+def test_shifted_falls_and_keeps_the_ends(num_steps: int, shift: float) -> None:
+    assert falls(shifted(linear(num_steps), shift), num_steps, 1.0)
+
+
+def test_shift_moves_towards_noise_and_back() -> None:
+    assert shifted((1.0, 0.5, 0.0), 3) == (1.0, 0.75, 0.0)
+    assert shifted((1.0, 0.5, 0.0), 1) == (1.0, 0.5, 0.0)
+    assert shifted(shifted((1.0, 0.3, 0.0), 4), 1 / 4) == pytest.approx((1.0, 0.3, 0.0))
+
+
+@pytest.mark.parametrize("schedule", [linear, log_snr])
+def test_wrong_arguments(schedule: object) -> None:
+    for num_steps in (0, -1, 2.5, True, "8"):
+        with pytest.raises(UsageError, match="num_steps must be a whole number of at least 1, got"):
+            schedule(num_steps)  # type: ignore[operator]
+    for level in (0, -0.1, 1.01, float("nan")):
+        with pytest.raises(UsageError, match="start_level must be above 0 and at most 1, got"):
+            schedule(4, start_level=level)  # type: ignore[operator]
+
+
+def test_wrong_ramp_and_shift() -> None:
+    with pytest.raises(UsageError, match="start must be below end"):
+        log_snr(4, 2.0, 2.0)
+    for shift in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="shift must be a number above 0"):
+            shifted((1.0, 0.0), shift)
