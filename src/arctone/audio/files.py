@@ -83,9 +83,10 @@ def encode_audio(
     file_format, chosen = _choose(format, subtype)
     if format == "opus" and waveform.sample_rate != OPUS_SAMPLE_RATE:
         waveform = resample(waveform, OPUS_SAMPLE_RATE)
+    values = tags.as_tags(metadata, format) if metadata else {}
     buffer = io.BytesIO()
     try:
-        _encode(buffer, waveform, file_format, chosen, tags.as_tags(metadata, format) if metadata else {})
+        _encode(buffer, waveform, file_format, chosen, values)
     except (soundfile.LibsndfileError, ValueError) as problem:
         shape = f"{waveform.num_channels} channels at {waveform.sample_rate} Hz"
         raise UsageError(f"{format} cannot hold {shape}: {_reason(problem)}.") from None

@@ -7,9 +7,11 @@ from typing import Any
 import soundfile
 
 from arctone.audio import riff
-from arctone.errors import InputFileError
+from arctone.errors import InputFileError, UsageError
 
 MARK = "AI-generated"
+# libsndfile drops longer comments of WAV files without a word and writes broken Opus files with them.
+MAX_RECORD_BYTES = 50_000
 _TITLE_LENGTH = 100
 
 
@@ -17,11 +19,15 @@ def as_tags(record: dict[str, Any], format: str) -> dict[str, str]:
     """Tags for libsndfile: comment (the whole record), title, artist and software, the latter two with the mark.
 
     Args: record: JSON-ready; "prompt" (or "request"/"prompt") becomes the title, "version" goes into software.
+    Raises: UsageError if the record is too long for some format; ValueError if it is not JSON-ready.
     """
     mark = f"arctone ({MARK})"
     software = f"arctone {record['version']} ({MARK})" if "version" in record else mark
-    # ASCII escapes survive every container; the tags of an MP3 are Latin-1 and libsndfile does not convert.
-    comment = json.dumps({"mark": MARK, **record}, ensure_ascii=True, allow_nan=False)
+    # The tags of an MP3 are Latin-1 and libsndfile does not convert, so everything else is escaped there.
+    comment = json.dumps({"mark": MARK, **record}, ensure_ascii=format == "mp3", allow_nan=False)
+    size = len(comment.encode())
+    if size > MAX_RECORD_BYTES:
+        raise UsageError(f"metadata must fit {MAX_RECORD_BYTES} bytes as JSON, got {size}.")
     tags = {"comment": comment, "artist": mark, "software": software}
     title = _title(record)
     if title and (format != "mp3" or title.isascii()):
