@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arctone.audio.kweighting import response
+from arctone.audio.kweighting import response, weighted
 from arctone.audio.levels import (
     fade,
     is_silent,
@@ -60,6 +60,25 @@ def test_weighting_is_the_standards_at_48_khz() -> None:
     )
     high_pass = (1 - 2 * delay + delay**2) / (1 - 1.99004745483398 * delay + 0.99007225036621 * delay**2)
     np.testing.assert_allclose(response(frequency_hz, 48_000), shelf * high_pass, rtol=1e-9)
+
+
+def test_filtering_in_pieces_equals_the_recursion() -> None:
+    """The standard's own coefficients, sample by sample, over many pieces."""
+    samples = np.random.default_rng(0).uniform(-1, 1, 30_000)
+    expected = recursion(
+        samples, (1.53512485958697, -2.69169618940638, 1.19839281085285), (-1.69065929318241, 0.73248077421585)
+    )
+    expected = recursion(expected, (1.0, -2.0, 1.0), (-1.99004745483398, 0.99007225036621))
+    np.testing.assert_allclose(weighted(samples, 48_000), expected, atol=1e-9)
+
+
+def recursion(samples: np.ndarray, b: tuple[float, float, float], a: tuple[float, float]) -> np.ndarray:
+    out = [0.0, 0.0]
+    padded = [0.0, 0.0, *samples.tolist()]
+    for n in range(2, len(padded)):
+        forward = b[0] * padded[n] + b[1] * padded[n - 1] + b[2] * padded[n - 2]
+        out.append(forward - a[0] * out[-1] - a[1] * out[-2])
+    return np.array(out[2:])
 
 
 def test_the_ear_hears_less_bass_and_more_treble() -> None:

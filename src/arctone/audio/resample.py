@@ -10,18 +10,18 @@ from arctone.errors import UsageError
 def resample(waveform: Waveform, sample_rate: int) -> Waveform:
     """The same sound at another sample rate.
 
-    Args: sample_rate: in Hz. Returns: round(N * sample_rate / old rate) samples per channel; the input itself if
-    the rate is already right. Raises: UsageError if the rate is no positive whole number.
+    Args: sample_rate: in Hz. Returns: N * sample_rate / old rate samples per channel, rounded to the nearest
+    whole number; the input itself if the rate is already right.
+    Raises: UsageError if the rate is no positive whole number.
     Source: libsoxr, very high quality (linear phase, 28-bit).
     """
     if sample_rate == waveform.sample_rate:
         return waveform
-    target = Waveform(np.zeros((1, 0), np.float32), sample_rate)
-    num_samples = (waveform.num_samples * target.sample_rate * 2 + waveform.sample_rate) // (waveform.sample_rate * 2)
     if waveform.num_samples == 0:
         return Waveform(waveform.samples, sample_rate)
-    frames = soxr.resample(waveform.samples.T, waveform.sample_rate, sample_rate, quality="VHQ")
-    return Waveform(_with_length(np.ascontiguousarray(frames.T), num_samples), sample_rate)
+    rate = Waveform(waveform.samples, sample_rate).sample_rate  # refuses what is no rate
+    frames = soxr.resample(waveform.samples.T, waveform.sample_rate, rate, quality="VHQ")
+    return Waveform(frames.T, rate)
 
 
 def to_mono(waveform: Waveform) -> Waveform:
@@ -52,10 +52,3 @@ def conform(waveform: Waveform, sample_rate: int, num_channels: int) -> Waveform
         raise UsageError(f"num_channels must be 1 or 2, got {num_channels!r}.")
     folded = to_mono(waveform) if num_channels == 1 else to_stereo(waveform)
     return resample(folded, sample_rate)
-
-
-def _with_length(
-    samples: np.ndarray[tuple[int, ...], np.dtype[np.float32]], num_samples: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    missing = max(0, num_samples - samples.shape[1])
-    return np.pad(samples, ((0, 0), (0, missing)))[:, :num_samples]
