@@ -151,7 +151,7 @@ def test_missing_empty_folder_and_text(tmp_path: Path) -> None:
     refused(tmp_path / "empty.wav", "is empty")
     refused(tmp_path, "is a folder, but a sound file is needed")
     refused(tmp_path / "text.wav", "is not a sound file that can be read")
-    refused(tmp_path / "random.mp3", "is not a sound file|holds no samples|is cut off")
+    refused(tmp_path / "random.mp3", "is not a sound file that can be read: its content is of no known format")
     refused(tmp_path / "image.ogg", "is not a sound file that can be read")
     refused(tmp_path / "text.wav" / "deeper.wav", "cannot be read|does not exist")
     refused(Path("/dev/zero"), "is no regular file")

@@ -13,6 +13,7 @@ from arctone.atomic import refuse_target, write_atomically
 from arctone.audio import metadata as tags
 from arctone.audio import ogg, riff
 from arctone.audio.resample import resample
+from arctone.audio.sndfile import reason
 from arctone.audio.waveform import Waveform
 from arctone.errors import InputFileError, UsageError
 
@@ -55,7 +56,7 @@ def read_audio(path: str | Path, *, max_seconds: float = MAX_SECONDS, require_so
             samples = _decode(path, file, max_seconds)
             rate = int(file.samplerate)
     except soundfile.LibsndfileError as problem:
-        raise InputFileError(f"{path} is not a sound file that can be read: {_reason(problem)}.") from None
+        raise InputFileError(f"{path} is not a sound file that can be read: {reason(problem)}.") from None
     try:
         waveform = Waveform(samples, rate)
     except UsageError as problem:
@@ -89,7 +90,7 @@ def encode_audio(
         _encode(buffer, waveform, file_format, chosen, values)
     except (soundfile.LibsndfileError, ValueError) as problem:
         shape = f"{waveform.num_channels} channels at {waveform.sample_rate} Hz"
-        raise UsageError(f"{format} cannot hold {shape}: {_reason(problem)}.") from None
+        raise UsageError(f"{format} cannot hold {shape}: {reason(problem)}.") from None
     data = buffer.getvalue()
     return riff.without_time(data) if format == "wav" else ogg.with_serial(data, 1) if data[:4] == b"OggS" else data
 
@@ -199,11 +200,6 @@ def _is_cut(path: Path, container: str) -> bool:
     if container in ("WAV", "WAVEX"):
         return riff.is_cut(path)
     return container == "OGG" and ogg.is_cut(path)
-
-
-def _reason(problem: Exception) -> str:
-    text = str(getattr(problem, "error_string", problem)).strip().rstrip(".")
-    return text[:1].lower() + text[1:]
 
 
 def _system_reason(problem: Exception) -> str:

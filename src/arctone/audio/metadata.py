@@ -7,6 +7,7 @@ from typing import Any
 import soundfile
 
 from arctone.audio import riff
+from arctone.audio.sndfile import reason
 from arctone.errors import InputFileError, UsageError
 
 MARK = "AI-generated"
@@ -45,8 +46,7 @@ def read_metadata(path: str | Path) -> dict[str, Any] | None:
         with soundfile.SoundFile(path) as file:
             comment = file.comment
     except (soundfile.LibsndfileError, OSError) as problem:
-        reason = str(getattr(problem, "error_string", problem)).rstrip(".")
-        raise InputFileError(f"{path} is not a sound file that can be read: {reason}.") from None
+        raise InputFileError(f"{path} is not a sound file that can be read: {reason(problem)}.") from None
     # libsndfile does not give back long comments of a WAV file, although it writes them.
     return _parsed(riff.info_strings(path).get("ICMT", comment))
 
