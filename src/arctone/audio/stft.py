@@ -1,0 +1,72 @@
+"""Short-time Fourier transform whose frames are aligned to the hop.
+
+N samples (a multiple of the hop) give exactly N / hop frames; frame j is centred at sample hop * j + hop / 2. Each end
+is padded with (n_fft - hop) / 2 zeros, so that concatenated latents and concatenated audio have the same time axis.
+Shapes: C channels, N samples, M frames, K = n_fft / 2 + 1 bins.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+N_FFT = 2048
+HOP = 512
+NUM_BINS = N_FFT // 2 + 1
+NUM_OVERLAPS = N_FFT // HOP
+PADDING = (N_FFT - HOP) // 2
+
+Floats = NDArray[np.float32]
+Complexes = NDArray[np.complex64]
+
+
+def hann(size: int = N_FFT) -> Floats:
+    """Periodic Hann window, [size]."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+
+
+_WINDOW = hann()
+# Analysis and synthesis both use the window; at 75 % overlap their product sums to this constant.
+_OVERLAP_GAIN = float((_WINDOW**2).reshape(NUM_OVERLAPS, HOP).sum(0).mean())
+
+
+def stft(samples: Floats) -> Complexes:
+    """Spectrum of a waveform.
+
+    Args: samples: [C, N], N a multiple of 512. Returns: [C, N / 512, 1025] complex.
+    Raises: ValueError if N is not a multiple of the hop.
+    """
+    channels, length = samples.shape
+    if length % HOP:
+        raise ValueError(f"samples: {length} is not a multiple of the hop {HOP}")
+    padded = np.pad(samples, ((0, 0), (PADDING, PADDING)))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT, axis=1)[:, ::HOP]
+    spectrum: Complexes = np.fft.rfft(frames * _WINDOW, axis=-1).astype(np.complex64, copy=False)
+    return spectrum
+
+
+def istft(spectrum: Complexes) -> Floats:
+    """Waveform whose frames are nearest to a spectrum (least squares, Griffin and Lim 1984).
+
+    The first and the last 768 samples are covered by fewer frames and are scaled accordingly.
+    Args: spectrum: [C, M, 1025]. Returns: [C, 512 M] float32.
+    """
+    channels, num_frames, _ = spectrum.shape
+    frames = np.fft.irfft(spectrum, n=N_FFT, axis=-1).astype(np.float32, copy=False)
+    frames *= _WINDOW
+    parts = frames.reshape(channels, num_frames, NUM_OVERLAPS, HOP)
+    padded = np.zeros((channels, num_frames + NUM_OVERLAPS - 1, HOP), dtype=np.float32)
+    for part in range(NUM_OVERLAPS):
+        padded[:, part : part + num_frames] += parts[:, :, part]
+    padded /= _coverage(num_frames)
+    return padded.reshape(channels, -1)[:, PADDING : PADDING + num_frames * HOP]
+
+
+def _coverage(num_frames: int) -> Floats:
+    """Sum of squared windows over each sample, [num_frames + 3, 512]."""
+    squared = (_WINDOW**2).reshape(NUM_OVERLAPS, HOP)
+    total = np.full((num_frames + NUM_OVERLAPS - 1, HOP), _OVERLAP_GAIN, dtype=np.float32)
+    for edge in range(min(NUM_OVERLAPS - 1, num_frames)):
+        total[edge] = squared[: edge + 1].sum(0)
+        total[-1 - edge] = squared[NUM_OVERLAPS - 1 - edge :].sum(0)
+    return np.maximum(total, 1e-3)

@@ -1,0 +1,247 @@
+"""Diffusion transformer over latents: velocity of a rectified flow, conditioned on text, seconds and tempo.
+
+Shapes: B batch, C channels, T latent frames, L text tokens, D width, H heads, K head size.
+Sources: DiT (Peebles and Xie, 2022), shared adaptive layer norm as in PixArt-alpha, rotary positions, QK-norm, SwiGLU.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from arctone.config_model import DiTConfig
+
+FRAME_SECONDS = 2048 / 44_100
+# Multiples of the beat that every frame is told its phase in: four beats, two, one, a half, a third and a quarter.
+BEAT_RATES = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0)
+NUM_TIME_WAVES = 6
+
+
+class RotaryTable(nn.Module):
+    """Cosines and sines of the rotary embedding for up to `length` positions, [T, K]."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, length: int, head_size: int) -> None:
+        super().__init__()
+        rates = 10_000.0 ** (-torch.arange(0, head_size, 2).float() / head_size)
+        angles = torch.outer(torch.arange(length).float(), rates)
+        self.register_buffer("cos", angles.cos().repeat(1, 2), persistent=False)
+        self.register_buffer("sin", angles.sin().repeat(1, 2), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rotate queries or keys [B, H, T, K]."""
+        length = x.shape[-2]
+        first, second = x.chunk(2, dim=-1)
+        turned = torch.cat([-second, first], dim=-1)
+        return x * self.cos[:length].to(x.dtype) + turned * self.sin[:length].to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with normalised queries and keys; to itself, or to a context."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_kv = nn.Linear(width, 2 * width, bias=False)
+        self.to_out = nn.Linear(width, width, bias=False)
+        self.q_norm = nn.LayerNorm(width // heads, bias=False)
+        self.k_norm = nn.LayerNorm(width // heads, bias=False)
+
+    def forward(self, x: Tensor, context: Tensor, bias: Tensor, rotary: RotaryTable | None = None) -> Tensor:
+        """x: [B, T, D]; context: [B, L, D]; bias: [B, 1, 1, L], 0 where real, very negative at padding."""
+        q = self.q_norm(self._split(self.to_q(x)))
+        k, v = self.to_kv(context).chunk(2, dim=-1)
+        k, v = self.k_norm(self._split(k)), self._split(v)
+        if rotary is not None:
+            q, k = rotary(q), rotary(k)
+        out = F.scaled_dot_product_attention(q, k, v.to(q.dtype), attn_mask=bias.to(q.dtype))
+        return self.to_out(out.transpose(1, 2).flatten(2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class SwiGLU(nn.Module):
+    """Gated feed-forward network."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.enter = nn.Linear(width, 2 * inner)
+        self.leave = nn.Linear(inner, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.enter(x).chunk(2, dim=-1)
+        return self.leave(value * F.silu(gate))
+
+
+class Block(nn.Module):
+    """Self-attention, cross-attention, feed-forward; modulated by the global condition."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.self_norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.self_attention = Attention(width, config.heads)
+        self.cross_norm = nn.LayerNorm(width)
+        self.cross_attention = Attention(width, config.heads)
+        self.mlp_norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.mlp = SwiGLU(width, config.mlp_width)
+        # Added to the shared modulation: each block keeps its own working point at almost no cost.
+        self.modulation = nn.Parameter(torch.zeros(6, width))
+
+    def forward(self, x: Tensor, text: Tensor, shared: Tensor, biases: tuple[Tensor, Tensor], rotary: RotaryTable) -> Tensor:
+        """x: [B, T, D]; text: [B, L, D]; shared: [B, 6, D]; biases: for frames and for text."""
+        shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (shared + self.modulation).unsqueeze(2).unbind(1)
+        h = self.self_norm(x) * (1 + scale_1) + shift_1
+        x = x + gate_1 * self.self_attention(h, h, biases[0], rotary)
+        x = x + self.cross_attention(self.cross_norm(x), text, biases[1])
+        h = self.mlp_norm(x) * (1 + scale_2) + shift_2
+        return x + gate_2 * self.mlp(h)
+
+
+def fourier(values: Tensor, num_waves: int) -> Tensor:
+    """Sines and cosines of values in [0, 1] at octave-spaced frequencies, [..., 2 num_waves]."""
+    rates = math.pi * 2.0 ** torch.arange(num_waves, device=values.device, dtype=torch.float32)
+    angles = values.unsqueeze(-1) * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class TimestepEmbedding(nn.Module):
+    """Noise level t in [0, 1] to a vector, [B] -> [B, D]."""
+
+    rates: Tensor
+
+    def __init__(self, width: int, num_rates: int = 64) -> None:
+        super().__init__()
+        rates = 1000.0 * torch.exp(-math.log(10_000) * torch.arange(num_rates).float() / num_rates)
+        self.register_buffer("rates", rates, persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(2 * num_rates, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, t: Tensor) -> Tensor:
+        angles = t.float().unsqueeze(-1) * self.rates
+        return self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1))
+
+
+class DiT(nn.Module):
+    """Velocity network.
+
+    Forward args: x [B, C, T] latents at level t; t [B]; text_tokens [B, L, text_width] with text_mask [B, L] (True = real);
+    text_pooled [B, text_width]; seconds [B]; bpm [B] (0 = not given); frame_mask [B, T]; inpaint [B, inpaint_channels, T].
+    Unconditional: text_mask all False, text_pooled zeros, bpm 0. Returns: velocity [B, C, T], zero at padding.
+    """
+
+    frame_times: Tensor
+    beat_rates: Tensor
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        time_features = 4 * NUM_TIME_WAVES + 2 * len(BEAT_RATES)
+        self.enter = nn.Linear(config.latent_channels + config.inpaint_channels, width)
+        self.place = nn.Linear(time_features, width)
+        self.time = TimestepEmbedding(width)
+        self.pooled = nn.Linear(config.text_width, width)
+        self.seconds = nn.Sequential(nn.Linear(2 * NUM_TIME_WAVES, width), nn.SiLU(), nn.Linear(width, width))
+        self.tempo = nn.Sequential(nn.Linear(2 * NUM_TIME_WAVES, width), nn.SiLU(), nn.Linear(width, width))
+        self.text = nn.Sequential(nn.LayerNorm(config.text_width), nn.Linear(config.text_width, width))
+        self.null = nn.Parameter(0.02 * torch.randn(width))
+        self.modulate = nn.Linear(width, 6 * width)
+        self.rotary = RotaryTable(config.max_frames, width // config.heads)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.finish = nn.Linear(width, 2 * width)
+        self.leave = nn.Linear(width, config.latent_channels)
+        self.register_buffer("frame_times", torch.arange(config.max_frames) * FRAME_SECONDS, persistent=False)
+        self.register_buffer("beat_rates", torch.tensor(BEAT_RATES), persistent=False)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        # Gates, modulation and output start at zero: the untrained network predicts zero velocity and passes gradients.
+        for layer in (self.modulate, self.finish, self.leave):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        for block in self.blocks:
+            nn.init.zeros_(block.cross_attention.to_out.weight)
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        text_tokens: Tensor,
+        text_mask: Tensor,
+        text_pooled: Tensor,
+        seconds: Tensor,
+        bpm: Tensor,
+        frame_mask: Tensor,
+        inpaint: Tensor | None = None,
+    ) -> Tensor:
+        hidden, condition = self.hidden(
+            x, t, text_tokens, text_mask, text_pooled, seconds, bpm, frame_mask, inpaint, num_blocks=len(self.blocks)
+        )
+        shift, scale = self.finish(condition).unsqueeze(1).chunk(2, dim=-1)
+        velocity = self.leave(self.norm(hidden) * (1 + scale) + shift)
+        return (velocity * frame_mask.unsqueeze(-1).to(velocity.dtype)).mT
+
+    def hidden(
+        self,
+        x: Tensor,
+        t: Tensor,
+        text_tokens: Tensor,
+        text_mask: Tensor,
+        text_pooled: Tensor,
+        seconds: Tensor,
+        bpm: Tensor,
+        frame_mask: Tensor,
+        inpaint: Tensor | None = None,
+        *,
+        num_blocks: int,
+    ) -> tuple[Tensor, Tensor]:
+        """Hidden states after `num_blocks` blocks, [B, T, D], and the global condition [B, D]."""
+        if inpaint is not None:
+            x = torch.cat([x, inpaint.to(x.dtype)], dim=1)
+        seconds_vector = self.seconds(fourier(seconds / self.config.max_seconds, NUM_TIME_WAVES))
+        tempo_vector = self._tempo(bpm)
+        condition = F.silu(self.time(t) + self.pooled(text_pooled) + seconds_vector + tempo_vector)
+        shared = self.modulate(condition).unflatten(-1, (6, -1))
+        context, text_bias = self._context(text_tokens, text_mask, seconds_vector, tempo_vector)
+        biases = (_bias(frame_mask), text_bias)
+        h = self.enter(x.mT) + self.place(self._time_features(seconds, bpm, x.shape[-1]))
+        for block in self.blocks[:num_blocks]:
+            h = block(h, context, shared, biases, self.rotary)
+        return h, condition
+
+    def _tempo(self, bpm: Tensor) -> Tensor:
+        known = (bpm > 0).to(bpm.dtype)
+        octaves = torch.log2(torch.clamp(bpm, min=20.0) / 20.0) / 4.5
+        return self.tempo(fourier(octaves, NUM_TIME_WAVES)) * known.unsqueeze(-1)
+
+    def _context(self, tokens: Tensor, mask: Tensor, seconds: Tensor, tempo: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys of the cross-attention, [B, 3 + L, D]: a learned token that stands when there is no text, seconds, tempo, text."""
+        text = self.text(tokens)
+        batch = tokens.shape[0]
+        null = self.null.to(text.dtype).expand(batch, 1, -1)
+        context = torch.cat([null, seconds.unsqueeze(1).to(text.dtype), tempo.unsqueeze(1).to(text.dtype), text], dim=1)
+        return context, F.pad(_bias(mask), (3, 0))
+
+    def _time_features(self, seconds: Tensor, bpm: Tensor, frames: int) -> Tensor:
+        """What each frame is told of its place: time since the start, time to the end, phase in the beat; [B, T, ...]."""
+        times = self.frame_times[:frames].expand(seconds.shape[0], -1)
+        passed = fourier(times / self.config.max_seconds, NUM_TIME_WAVES)
+        left = fourier((seconds.unsqueeze(-1) - times) / self.config.max_seconds, NUM_TIME_WAVES)
+        beats = (times * (bpm / 60).unsqueeze(-1)).unsqueeze(-1) * self.beat_rates
+        # Whole turns are taken out first: sines of large angles lose their precision in float32.
+        angles = 2 * math.pi * (beats - torch.floor(beats))
+        known = (bpm > 0).to(times.dtype)[:, None, None]
+        return torch.cat([passed, left, known * angles.sin(), known * angles.cos()], dim=-1)
+
+
+def _bias(mask: Tensor) -> Tensor:
+    """Additive attention bias [B, 1, 1, L] of a mask [B, L] (True = real)."""
+    return (mask.float() - 1.0)[:, None, None, :] * 1e4
