@@ -1,0 +1,59 @@
+# Two commands for strangers: `make sound` and `make test`. The rest is for those who change arctone; see CONTRIBUTING.md.
+
+PYTHON ?= python3
+PROMPT ?= funky drum loop, 120 BPM
+PIP = -m pip --disable-pip-version-check --quiet
+# The small environment of users and the large one of developers are apart: torch never enters the first.
+BASE = .venv
+DEV = .venv-dev
+DEV_PYTHON = $(DEV)/bin/python
+
+.PHONY: help sound test setup check format bench docs clean
+.DEFAULT_GOAL := help
+
+help:  ## list the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+sound: $(BASE)/.installed  ## install the base (no torch) and make one WAV
+	$(BASE)/bin/arctone generate "$(PROMPT)" --duration 11.89 --seed 7 --output outputs/first.wav --force
+
+test: $(DEV)/.installed  ## install everything and run all tests
+	$(DEV_PYTHON) -m pytest $(TESTS)
+
+setup: $(DEV)/.installed  ## install everything, and the git hooks of .pre-commit-config.yaml
+	$(DEV)/bin/pre-commit install
+
+check: $(DEV)/.installed  ## format, lint, types, layers, and pages that must match the program
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/mypy
+	$(DEV)/bin/lint-imports
+	$(DEV_PYTHON) tools/reference.py --check
+	$(DEV_PYTHON) tools/changelog.py
+
+format: $(DEV)/.installed  ## let ruff rewrite what it can
+	$(DEV)/bin/ruff check --fix .
+	$(DEV)/bin/ruff format .
+
+docs: $(DEV)/.installed  ## write the generated pages again
+	$(DEV_PYTHON) tools/reference.py
+
+bench: $(DEV)/.installed  ## measure, and write the numbers into README and docs
+	$(DEV_PYTHON) tools/bench.py
+
+clean:  ## remove environments, caches and outputs
+	rm -rf $(BASE) $(DEV) outputs build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(BASE)/.installed: pyproject.toml constraints-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "arctone needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv $(BASE)
+	$(BASE)/bin/python $(PIP) install -c constraints-dev.txt -e .
+	@touch $@
+
+# One pip command, so that the pinned torch is chosen together with all that asks for it.
+$(DEV)/.installed: pyproject.toml constraints-dev.txt requirements-nodeps.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "arctone needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv $(DEV)
+	$(DEV_PYTHON) $(PIP) install $(PIP_OPTIONS) -c constraints-dev.txt -e ".[dev]"
+	$(DEV_PYTHON) $(PIP) install --no-deps -r requirements-nodeps.txt
+	@touch $@
