@@ -30,7 +30,9 @@ class ConvNeXtBlock(nn.Module):
         self.scale = nn.Parameter(torch.full((width,), 0.1))
 
     def forward(self, x: Tensor) -> Tensor:
-        mixed = self.mix(x.mT).mT
+        # Depthwise convolution has no fast 16-bit path on CPUs, so it leaves autocast.
+        with torch.autocast(x.device.type, enabled=False):
+            mixed = self.mix(x.float().mT).mT
         return x + self.scale * self.down(F.gelu(self.up(self.norm(mixed))))
 
 
