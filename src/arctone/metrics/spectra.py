@@ -79,7 +79,7 @@ def _mel_filters(sample_rate: int, n_fft: int, num_bands: int, low_hz: float, hi
     # A band narrower than one bin has no bin inside: it takes the nearest one, so that no band is constantly empty.
     empty = np.flatnonzero(area == 0)
     triangles[np.abs(bins - edges[1:-1][empty]).argmin(axis=0), empty] = 1.0
-    return (triangles / triangles.sum(axis=0)).astype(np.float32)
+    return np.asarray(triangles / triangles.sum(axis=0), dtype=np.float32)
 
 
 def _mel(hertz: npt.ArrayLike) -> FloatArray:
