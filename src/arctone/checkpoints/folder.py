@@ -1,0 +1,84 @@
+"""A model's training weights on disk: config.json beside safetensors files, one a part."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from arctone.config import read_config, write_config
+from arctone.config_model import ModelConfig
+from arctone.errors import ModelError
+from arctone.models.dit import DiT
+from arctone.models.spectral import SpectralAutoencoder
+
+AUTOENCODER, DIT = "autoencoder", "dit"
+M = TypeVar("M", bound=nn.Module)
+
+
+def save_part(folder: Path, part: str, state: dict[str, Tensor], config: ModelConfig) -> None:
+    """Write one part's weights and the model's config, atomically."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{part}.partial"
+    save_file({name: value.detach().contiguous() for name, value in state.items()}, partial)
+    partial.replace(folder / f"{part}.safetensors")
+    write_config(folder / "config.json", config)
+
+
+def load_config(folder: Path) -> ModelConfig:
+    """The model's config. Raises: ModelError if it is missing or wrong."""
+    return read_config(folder / "config.json", ModelConfig)
+
+
+def load_autoencoder(folder: Path) -> SpectralAutoencoder:
+    """Autoencoder in evaluation mode. Raises: ModelError."""
+    return _filled(SpectralAutoencoder(load_config(folder).autoencoder), folder, AUTOENCODER)
+
+
+def load_dit(folder: Path) -> DiT:
+    """Diffusion transformer in evaluation mode. Raises: ModelError."""
+    return _filled(DiT(load_config(folder).dit), folder, DIT)
+
+
+def part_hash(folder: Path, part: str) -> str:
+    """SHA-256 of a part's weights file."""
+    return hashlib.sha256(_file(folder, part).read_bytes()).hexdigest()
+
+
+def _file(folder: Path, part: str) -> Path:
+    path = folder / f"{part}.safetensors"
+    if not path.is_file():
+        raise ModelError(f"model: {folder} has no {path.name}; train this part first")
+    return path
+
+
+def _filled(module: M, folder: Path, part: str) -> M:
+    path = _file(folder, part)
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise ModelError(f"model: {path} is not a whole safetensors file ({error})") from error
+    fill(module, state, str(path))
+    return module.eval().requires_grad_(False)
+
+
+def fill(module: nn.Module, state: dict[str, Tensor], origin: str) -> None:
+    """Load weights strictly. Raises: ModelError that names a missing, unknown, mis-shaped or non-finite tensor."""
+    wanted = module.state_dict()
+    for name in wanted.keys() | state.keys():
+        if name not in state:
+            raise ModelError(f"model: {origin} lacks the tensor {name}")
+        if name not in wanted:
+            raise ModelError(f"model: {origin} has the unknown tensor {name}")
+        if state[name].shape != wanted[name].shape:
+            raise ModelError(
+                f"model: {origin}: {name} has shape {list(state[name].shape)}, not {list(wanted[name].shape)}"
+            )
+        if not torch.isfinite(state[name].float()).all():
+            raise ModelError(f"model: {origin}: {name} has values that are not finite")
+    module.load_state_dict(state)

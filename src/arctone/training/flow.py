@@ -1,0 +1,89 @@
+"""Rectified-flow training of the DiT on encoded latents."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from arctone.flow.path import add_noise, velocity
+from arctone.training.loop import generator, share
+
+_NOISE, _TIMES, _DROPS = 1, 2, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowConfig:
+    """What a flow model is trained to do."""
+
+    # Caption and tempo are dropped together, so that guidance has an unconditional side.
+    caption_dropout: float = 0.1
+    # A caption alone must work too: the number is not always given.
+    tempo_dropout: float = 0.3
+    # t = sigmoid(time_mean + time_std * normal): most effort where sounds take shape, some everywhere.
+    time_mean: float = 0.4
+    time_std: float = 1.1
+
+
+class Batches(Protocol):
+    """Batches of latents with their conditions, a function of the step."""
+
+    def batch(self, step: int, rank: int, world_size: int) -> dict[str, Tensor]:
+        """Keys: latents [B, C, T], frame_mask [B, T], text_tokens [B, L, D], text_mask [B, L], text_pooled [B, D], seconds [B],
+        bpm [B] (0 = none), global_items (size of the whole batch)."""
+
+
+class FlowTask:
+    """Task of the training loop: predict the velocity from data to noise."""
+
+    def __init__(self, module: nn.Module, batches: Batches, config: FlowConfig | None = None, seed: int = 0) -> None:
+        self.module, self.batches, self.seed = module, batches, seed
+        self.config = config or FlowConfig()
+
+    def batch(self, step: int, rank: int, world_size: int) -> dict[str, Any]:
+        """This process's items, with noise, times and dropped captions drawn for the whole batch and then shared out."""
+        batch = self.batches.batch(step, rank, world_size)
+        items = len(batch["latents"]) * world_size
+        mine = share(items, rank, world_size)
+        t = self.draw_times(items, step)[mine]
+        frames = batch["latents"].shape[-1]
+        noise = torch.stack(
+            [torch.randn(batch["latents"].shape[1], frames, generator=generator(self.seed, step, _NOISE, item))
+             for item in range(mine.start, mine.stop)]
+        )  # fmt: skip
+        return self._drop(batch, step, items, mine) | {"t": t, "noise": noise}
+
+    def draw_times(self, items: int, step: int) -> Tensor:
+        """Noise levels [items], spread evenly over the law's quantiles, which lowers the variance of the loss."""
+        source = generator(self.seed, step, _TIMES)
+        even = (torch.randperm(items, generator=source) + torch.rand(items, generator=source)) / items
+        normal = torch.special.ndtri(even.clamp(1e-4, 1 - 1e-4))
+        return torch.sigmoid(self.config.time_mean + self.config.time_std * normal)
+
+    def _drop(self, batch: dict[str, Tensor], step: int, items: int, mine: slice) -> dict[str, Tensor]:
+        chance = torch.rand(2, items, generator=generator(self.seed, step, _DROPS))[:, mine]
+        silent = chance[0] < self.config.caption_dropout
+        untimed = silent | (chance[1] < self.config.tempo_dropout)
+        return batch | {
+            "text_mask": batch["text_mask"] & ~silent[:, None],
+            "text_pooled": batch["text_pooled"] * (~silent)[:, None],
+            "bpm": batch["bpm"] * (~untimed),
+        }
+
+    def losses(self, module: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Mean squared velocity error over real frames, every item weighing the same."""
+        x_0, noise, t = batch["latents"].float(), batch["noise"], batch["t"]
+        x_t = add_noise(x_0, noise, t[:, None, None])
+        predicted = module(
+            x_t, t, batch["text_tokens"], batch["text_mask"], batch["text_pooled"], batch["seconds"], batch["bpm"],
+            batch["frame_mask"],
+        )  # fmt: skip
+        error = (predicted.float() - velocity(x_0, noise)).square().mean(1)
+        mask = batch["frame_mask"].float()
+        return {"total": ((error * mask).sum(1) / mask.sum(1)).mean()}
+
+    def demo(self, folder: Path, state: dict[str, Tensor], step: int) -> None:
+        """Demos need a decoder; see training/demos.py, which wraps this task."""
