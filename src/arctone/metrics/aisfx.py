@@ -139,7 +139,9 @@ def _read_weights(path: Path) -> dict[str, Any]:
     import torch
     from numpy.dtypes import Int64DType
 
-    allowed = [(np._core.multiarray.scalar, "numpy.core.multiarray.scalar"), np.dtype, Int64DType]
+    # The function that pickled numpy numbers call is reached without numpy's private modules.
+    scalar = np.int64(0).__reduce__()[0]
+    allowed: list[Any] = [(scalar, "numpy.core.multiarray.scalar"), np.dtype, Int64DType]
     with torch.serialization.safe_globals(allowed):
         weights, _ = torch.load(path, map_location="cpu", weights_only=True)
     return dict(weights)

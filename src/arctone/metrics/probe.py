@@ -90,7 +90,7 @@ def load(path: str | Path) -> Probe:
         with np.load(path, allow_pickle=False) as arrays:
             about = json.loads(str(arrays["about"]))
             values = {name: arrays[name].astype(np.float32) for name in ("weights", "bias", "mean", "scale")}
-    except (OSError, ValueError, KeyError) as problem:
+    except (OSError, EOFError, ValueError, KeyError) as problem:
         raise ModelError(f"the probe {Path(path).name} cannot be read: {problem}.") from problem
     if about["version"] != FORMAT_VERSION:
         raise ModelError(f"the probe {Path(path).name} has version {about['version']}, but must have {FORMAT_VERSION}.")
@@ -164,5 +164,5 @@ def _minimise(
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimiser.step(loss)  # type: ignore[arg-type]
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
     return weights.detach().numpy().astype(np.float32), bias.detach().numpy().astype(np.float32)
