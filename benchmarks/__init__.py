@@ -1,0 +1,12 @@
+"""Programs that measure arctone and write the numbers into its pages.
+
+Run them from the repository root with `python -m benchmarks.NAME`; each writes `benchmarks/results/NAME.json`, and
+`report` puts the tables made from these files between the `generated` markers of README.md and docs/.
+
+autoencoder_table   the autoencoder beside Opus at two rates
+train_probe         fits the instrument family classifier to real sounds of the training split
+adherence           does the sound match the prompt? real, decoded and generated sounds under the same probe
+latency             from process start to file
+report              writes or checks the generated blocks
+clips, engines, opus, machine, results      what these programs share
+"""

@@ -1,0 +1,41 @@
+"""The engine as the benchmarks use it: text to sound, and sound through the autoencoder and back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from arctone.audio.waveform import Waveform
+
+HOP_LENGTH = 2048
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """A sound through the autoencoder: as long as the original, with the seconds that each half took."""
+
+    waveform: Waveform
+    encode_seconds: float
+    decode_seconds: float
+
+
+def load(model: str, threads: int | None = None) -> Any:
+    """The engine of a model, by name or folder."""
+    import arctone
+
+    return arctone.load(model, threads=threads)
+
+
+def round_trip(parts: Any, waveform: Waveform, seed: int = 0) -> RoundTrip:
+    """Encode and decode a waveform of 44,100 Hz stereo, filled up with silence to whole latent frames meanwhile."""
+    missing = -waveform.num_samples % HOP_LENGTH
+    padded = np.pad(waveform.samples, ((0, 0), (0, missing)))
+    start = time.perf_counter()
+    latents = parts.encode(padded)
+    middle = time.perf_counter()
+    samples = parts.decode(latents, seed=seed)[:, : waveform.num_samples]
+    end = time.perf_counter()
+    return RoundTrip(waveform.with_samples(samples), middle - start, end - middle)

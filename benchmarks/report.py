@@ -1,0 +1,76 @@
+"""Write the generated blocks of README.md, MODEL_CARD.md and docs/ from the stored results, or check that they are
+fresh.
+
+A block is what stands between `<!-- generated:NAME -->` and `<!-- /generated -->`. `python -m benchmarks.report` writes
+them, `--check` only says which are stale and ends with exit code 1 if any is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from benchmarks import adherence, autoencoder_table, latency, results
+from benchmarks.results import JSON, ROOT
+
+_BLOCK = re.compile(r"(<!-- generated:(?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+_MARKER = re.compile(r"<!-- generated:[\w-]+ -->")
+
+# Name of the block: the result it is made from, and how.
+BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
+    "autoencoder": ("autoencoder_table", autoencoder_table.block),
+    "adherence": ("adherence", adherence.block),
+    "adherence-families": ("adherence", adherence.family_block),
+    "adherence-summary": ("adherence", adherence.summary_block),
+    "latency": ("latency", latency.block),
+    "latency-summary": ("latency", latency.summary_block),
+}
+
+
+def render(name: str, folder: Path = results.FOLDER) -> str:
+    """Content of a block. Raises: ValueError for a name that no benchmark writes."""
+    if name not in BLOCKS:
+        raise ValueError(f'the generated block is called "{name}", but must be one of {", ".join(BLOCKS)}.')
+    source, block = BLOCKS[name]
+    result = results.read(source, folder)
+    if result is None:
+        return f"Not measured yet: `python -m benchmarks.{source}` does it."
+    return block(result)
+
+
+def refreshed(text: str, folder: Path = results.FOLDER) -> str:
+    """The page with its blocks made anew. Raises: ValueError for unknown names and for markers without an end."""
+    fresh, num_blocks = _BLOCK.subn(lambda match: f"{match[1]}{render(match['name'], folder)}\n{match[3]}", text)
+    if num_blocks != len(_MARKER.findall(text)):
+        raise ValueError("a generated block has no end: the marker <!-- /generated --> is missing.")
+    return fresh
+
+
+def pages(root: Path = ROOT) -> list[Path]:
+    """All pages that may hold blocks."""
+    return sorted([*root.glob("*.md"), *(root / "docs").rglob("*.md")])
+
+
+def stale(paths: Iterable[Path], folder: Path = results.FOLDER) -> list[Path]:
+    """The pages whose blocks differ from the results."""
+    return [path for path in paths if refreshed(path.read_text(), folder) != path.read_text()]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the blocks, or with --check name the stale pages. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, fail if a page is stale")
+    check = parser.parse_args(arguments).check
+    old = stale(pages())
+    for path in old:
+        if not check:
+            path.write_text(refreshed(path.read_text()))
+        print(f"{path.relative_to(ROOT)}: {'stale, run python -m benchmarks.report' if check else 'written'}")
+    return 1 if check and old else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

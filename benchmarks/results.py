@@ -1,0 +1,84 @@
+"""Results on disk: one JSON file a benchmark, with the settings, the machine, the date and the version."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from arctone import __version__
+from arctone.metrics.intervals import Interval, Statistic, bootstrap
+from benchmarks import machine
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "benchmarks" / "results"
+JSON = dict[str, Any]
+
+
+def write(name: str, settings: JSON, values: JSON, folder: Path = FOLDER) -> Path:
+    """Write `folder/name.json` and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    document = {
+        "name": name,
+        "date": datetime.date.today().isoformat(),
+        "version": __version__,
+        "command": command_line(),
+        "machine": machine.describe(),
+        "settings": settings,
+        **values,
+    }
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return path
+
+
+def read(name: str, folder: Path = FOLDER) -> JSON | None:
+    """The stored result, or None if it was never measured."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def command_line() -> str:
+    """How this program was started, without the folders of this machine."""
+    words = [Path(word).name if word.startswith("/") else word for word in sys.argv[1:]]
+    return " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *words])
+
+
+def interval(values: list[float], statistic: Statistic = "mean") -> JSON:
+    """Bootstrap interval as plain values, rounded to what it is good for."""
+    found: Interval = bootstrap(values, statistic)
+    rounded = {name: round(getattr(found, name), 4) for name in ("value", "low", "high")}
+    return {**rounded, "count": found.count}
+
+
+def percent(cell: JSON | None) -> str:
+    """'71 % (65-77)', or a dash if nothing was counted."""
+    if cell is None:
+        return "-"
+    return f"{100 * cell['value']:.0f} % ({100 * cell['low']:.0f}-{100 * cell['high']:.0f})"
+
+
+def number(cell: JSON | None, digits: int = 2) -> str:
+    """'1.23 (1.10-1.40)', or a dash if nothing was counted."""
+    if cell is None:
+        return "-"
+    low, high = f"{cell['low']:.{digits}f}", f"{cell['high']:.{digits}f}"
+    between = " to " if cell["low"] < 0 else "-"
+    return f"{cell['value']:.{digits}f} ({low}{between}{high})"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; the first column to the left, the others to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def footer(result: JSON) -> str:
+    """Where the numbers come from, below a table."""
+    settings = ", ".join(f"{name} {value}" for name, value in result["settings"].items())
+    return (
+        f"Measured {result['date']}, arctone {result['version']}, {machine.sentence(result['machine'])}. "
+        f"Settings: {settings}. Command: `{result['command']}`."
+    )
