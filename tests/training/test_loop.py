@@ -1,0 +1,139 @@
+"""A run that was interrupted is the same run; a wrong loss does not spoil the weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from arctone.config_model import DiTConfig
+from arctone.errors import UsageError
+from arctone.models.dit import DiT
+from arctone.training.flow import FlowTask
+from arctone.training.loop import LoopConfig, NotFinite, Trainer, generator, share
+
+DIT = DiTConfig(latent_channels=4, width=32, depth=2, heads=2, text_width=8, mlp_width=48, max_frames=16)
+LOOP = LoopConfig(
+    total_steps=12, rate=1e-3, matrix_rate=0.02, warmup_steps=3, precision="32-true", log_every=1, checkpoint_every=4
+)
+
+
+class RandomBatches:
+    """Latents with a mean, so that there is something to learn."""
+
+    def __init__(self, items: int = 4) -> None:
+        self.items = items
+
+    def batch(self, step: int, rank: int, world_size: int) -> dict[str, Tensor]:
+        source = generator(99, step)
+        mine = share(self.items, rank, world_size)
+        whole = {
+            "latents": 2 + 0.1 * torch.randn(self.items, 4, 16, generator=source),
+            "frame_mask": torch.arange(16)[None] < torch.tensor([16, 12, 8, 16])[: self.items, None],
+            "text_tokens": torch.randn(self.items, 5, 8, generator=source),
+            "text_mask": torch.ones(self.items, 5, dtype=torch.bool),
+            "text_pooled": torch.randn(self.items, 8, generator=source),
+            "seconds": torch.full((self.items,), 0.7),
+            "bpm": torch.full((self.items,), 120.0),
+        }
+        return {name: value[mine] for name, value in whole.items()}
+
+
+def _task() -> FlowTask:
+    torch.manual_seed(1)
+    return FlowTask(DiT(DIT), RandomBatches())
+
+
+def _curve(folder: Path) -> list[float]:
+    return [json.loads(line)["total"] for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_loss_falls(tmp_path: Path) -> None:
+    trainer = Trainer(_task(), dataclasses.replace(LOOP, total_steps=60, warmup_steps=5), tmp_path)
+    trainer.run()
+    curve = _curve(tmp_path)
+    assert sum(curve[-10:]) < 0.6 * sum(curve[:10])
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 11])
+def test_interrupted_and_resumed_is_the_same_run(tmp_path: Path, stop_at: int) -> None:
+    whole = Trainer(_task(), LOOP, tmp_path / "whole")
+    whole.run()
+
+    def interrupt(step: int, _: dict[str, float]) -> None:
+        if step == stop_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(_task(), LOOP, tmp_path / "parts").run(interrupt)
+    resumed = Trainer(_task(), LOOP, tmp_path / "parts")
+    assert resumed.step == stop_at
+    resumed.run()
+    assert _curve(tmp_path / "whole") == _curve(tmp_path / "parts")
+    for name, value in whole.task.module.state_dict().items():
+        assert torch.equal(value, resumed.task.module.state_dict()[name]), name
+    for name, value in whole.ema.state.items():
+        assert torch.equal(value, resumed.ema.state[name]), name
+
+
+def test_resuming_with_another_seed_is_refused(tmp_path: Path) -> None:
+    Trainer(_task(), LOOP, tmp_path).run()
+    with pytest.raises(UsageError, match="seed: 5 differs from 0"):
+        Trainer(_task(), dataclasses.replace(LOOP, seed=5), tmp_path)
+
+
+class BrokenTask(FlowTask):
+    """Loss that is not a number from a step on."""
+
+    def losses(self, module: nn.Module, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
+        losses = super().losses(module, batch, step)
+        return losses if step < 3 else {"total": losses["total"] * float("nan")}
+
+
+def test_nan_keeps_weights_and_ends_with_a_sentence(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    trainer = Trainer(BrokenTask(DiT(DIT), RandomBatches()), dataclasses.replace(LOOP, total_steps=100), tmp_path)
+    with pytest.raises(NotFinite, match="not finite for 20 steps up to step 23"):
+        trainer.run()
+    assert all(torch.isfinite(value).all() for value in trainer.task.module.state_dict().values())
+
+
+def test_time_budget_ends_the_run(tmp_path: Path) -> None:
+    trainer = Trainer(_task(), dataclasses.replace(LOOP, total_steps=10_000, max_minutes=1e-9), tmp_path)
+    trainer.run()
+    assert trainer.step == 0
+
+
+def test_padding_has_no_influence() -> None:
+    """Frames behind the end of a clip change neither its loss nor its velocity."""
+    task = _task()
+    nn.init.normal_(task.module.leave.weight, std=0.1)  # type: ignore[union-attr, arg-type]
+    nn.init.normal_(task.module.modulate.weight, std=0.1)  # type: ignore[union-attr, arg-type]
+    batch = task.batch(0, 0, 1)
+    before = task.losses(task.module, batch, 0)["total"]
+    padding = ~batch["frame_mask"][:, None]
+    other = batch | {"latents": torch.where(padding, torch.tensor(50.0), batch["latents"])}
+    after = task.losses(task.module, other, 0)["total"]
+    assert torch.allclose(before, after, atol=1e-5)
+
+
+def test_dropped_captions_lose_everything_that_tells_the_prompt() -> None:
+    task = _task()
+    object.__setattr__(task.config, "caption_dropout", 1.0)
+    batch = task.batch(0, 0, 1)
+    assert not batch["text_mask"].any()
+    assert not batch["text_pooled"].any()
+    assert not batch["bpm"].any()
+
+
+def test_two_shares_are_the_whole_batch() -> None:
+    task = _task()
+    whole = task.batch(3, 0, 1)
+    halves = [task.batch(3, rank, 2) for rank in (0, 1)]
+    for name in ("latents", "noise", "t", "text_mask", "bpm"):
+        assert torch.equal(whole[name], torch.cat([half[name] for half in halves])), name
