@@ -1,0 +1,265 @@
+"""Sound to stored latents, once: clips are rendered, encoded and dropped, shard by shard.
+
+A shard is a pure function of (source, encoder, settings) and is written whole, so a run that is killed at any moment
+and started again leaves the same files as a run that was never disturbed.
+
+B batch, C channels of the latents, N audio samples, T latent frames, L text tokens, D text width.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from arctone.audio.waveform import Waveform
+from arctone.config import read_config, write_config
+from arctone.data import latent_files as files
+from arctone.data.captions import TextEncoder, encode_captions
+from arctone.data.clip import ClipInfo, ClipSource
+from arctone.data.latent_files import ClipRecord, LatentsHeader
+from arctone.data.records import remove_leftovers, write_array, write_records
+from arctone.data.workers import Rendered, render_in_order
+from arctone.errors import ArctoneError, InputFileError, ModelError, UsageError
+
+Array = npt.NDArray[Any]
+Encoder = Callable[[Array], Array]
+ProgressFn = Callable[["EncodeProgress"], None]
+
+
+@dataclass(frozen=True)
+class EncodeProgress:
+    """How far an encode is. stage: "text" or "latents". done, total: captions or clips."""
+
+    stage: str
+    done: int
+    total: int
+    seconds_of_audio: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeSettings:
+    """How the work is cut.
+
+    clips_per_shard: clips lost at most when a run is killed. batch_frames: latent frames of one encoder call, padding
+    included. frames_multiple: clips are padded with silence to whole multiples of this many frames, so that the
+    encoder sees few different lengths. num_workers: rendering processes, 0 renders in this one; does not change the
+    files. skip_bad: leave unusable clips out (their records say why) instead of stopping.
+    """
+
+    clips_per_shard: int = 256
+    batch_frames: int = 2048
+    frames_multiple: int = 32
+    hop_length: int = 2048
+    sample_rate: int = 44_100
+    num_workers: int = 2
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("clips_per_shard", "batch_frames", "frames_multiple", "hop_length", "sample_rate"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be 1 or more, got {getattr(self, name)}.")
+
+
+def encode_corpus(
+    source: ClipSource,
+    encoder: Encoder,
+    text_encoder: TextEncoder | None,
+    folder: str | Path,
+    *,
+    autoencoder_hash: str,
+    text_encoder_hash: str = "",
+    settings: EncodeSettings | None = None,
+    progress: ProgressFn | None = None,
+) -> None:
+    """Encode every clip of a source, and every caption of it, into a folder that LatentDataset opens.
+
+    Shards that are already there are kept. The folder then holds the same bytes as after one undisturbed run.
+
+    Args: encoder: float32 [B, 2, N] to latents [B, C, N / hop_length], deterministic. text_encoder: captions to a list
+    of (token states [L, D], pooled [D]), or None to store no text. autoencoder_hash, text_encoder_hash: name the
+    weights, so that others are refused later.
+    Raises: ModelError if the folder holds latents of another autoencoder or text encoder; UsageError if it holds
+    another source or other settings; InputFileError for an unusable clip unless settings.skip_bad.
+    """
+    report = progress or (lambda _: None)
+    folder = Path(folder)
+    infos = [source.info(index) for index in range(len(source))]
+    if not infos:
+        raise InputFileError("the source holds no clips, so there is nothing to encode.")
+    encode_latents(source, infos, encoder, folder, autoencoder_hash, settings or EncodeSettings(), report)
+    if text_encoder is not None:
+        captions = sorted({caption for info in infos for caption in info.captions if caption.strip()})
+        encode_captions(
+            captions,
+            text_encoder,
+            files.text_folder(folder),
+            encoder_hash=text_encoder_hash,
+            progress=lambda done, total: report(EncodeProgress("text", done, total)),
+        )
+
+
+def encode_latents(
+    source: ClipSource,
+    infos: Sequence[ClipInfo],
+    encoder: Encoder,
+    folder: Path,
+    autoencoder_hash: str,
+    settings: EncodeSettings,
+    report: ProgressFn,
+) -> None:
+    """Write the shards that are missing. Arguments as encode_corpus; infos: facts of all clips of the source."""
+    header = LatentsHeader(
+        autoencoder_hash=autoencoder_hash,
+        source_hash=hash_of(infos),
+        num_clips=len(infos),
+        clips_per_shard=settings.clips_per_shard,
+        batch_frames=settings.batch_frames,
+        hop_length=settings.hop_length,
+        sample_rate=settings.sample_rate,
+    )
+    _start_folder(folder, header)
+    missing = [shard for shard in range(header.num_shards) if not files.clips_path(folder, shard).exists()]
+    plans = [_plan_shard(shard, infos, settings) for shard in missing]
+    order = [index for plan in plans for batch in plan for index in batch]
+    done = len(infos) - len(order)
+    report(EncodeProgress("latents", done, len(infos)))
+    seconds = 0.0
+    with closing(render_in_order(source, order, settings.num_workers)) as rendered:
+        for shard, plan in zip(missing, plans, strict=True):
+            clips: dict[int, _Encoded] = {}
+            for batch in plan:
+                clips |= _encode_batch(batch, infos, rendered, encoder, settings)
+                done += len(batch)
+                seconds += sum(infos[index].duration_seconds for index in batch)
+                report(EncodeProgress("latents", done, len(infos), seconds))
+            _write_shard(folder, shard, clips)
+
+
+def hash_of(infos: Sequence[ClipInfo]) -> str:
+    """SHA-256 in hex over the facts of all clips, in order."""
+    digest = hashlib.sha256()
+    for info in infos:
+        digest.update(msgspec.json.encode(info) + b"\n")
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    info: ClipInfo
+    latents: Array  # float16 [T, C]
+    problem: str = ""
+
+
+def _start_folder(folder: Path, header: LatentsHeader) -> None:
+    path = files.header_path(folder)
+    if path.exists():
+        _refuse_mixture(folder, read_config(path, LatentsHeader), header)
+    else:
+        (folder / "latents").mkdir(parents=True, exist_ok=True)
+        write_config(path, header)
+    remove_leftovers(folder)
+    remove_leftovers(folder / "latents")
+
+
+def _refuse_mixture(folder: Path, there: LatentsHeader, wanted: LatentsHeader) -> None:
+    if there.autoencoder_hash != wanted.autoencoder_hash:
+        raise ModelError(
+            f"{folder} holds latents of the autoencoder {there.autoencoder_hash[:12]}, not of "
+            f"{wanted.autoencoder_hash[:12]}: choose another folder."
+        )
+    for name in LatentsHeader.__struct_fields__:
+        old, new = getattr(there, name), getattr(wanted, name)
+        if old != new:
+            raise UsageError(f"{folder} was begun with {name} = {old}, not {new}: choose another folder.")
+
+
+def _plan_shard(shard: int, infos: Sequence[ClipInfo], settings: EncodeSettings) -> list[list[int]]:
+    """Batches of clips of nearly equal length, from the known durations alone: the same in every run."""
+    first = shard * settings.clips_per_shard
+    indices = range(first, min(first + settings.clips_per_shard, len(infos)))
+    groups: dict[int, list[int]] = {}
+    for index in indices:
+        groups.setdefault(_padded_frames(infos[index].duration_seconds, settings), []).append(index)
+    plan = []
+    for frames in sorted(groups):
+        size = max(1, settings.batch_frames // frames)
+        plan += [groups[frames][start : start + size] for start in range(0, len(groups[frames]), size)]
+    return plan
+
+
+def _padded_frames(duration_seconds: float, settings: EncodeSettings) -> int:
+    unit = settings.hop_length * settings.frames_multiple
+    return max(1, -(-round(duration_seconds * settings.sample_rate) // unit)) * settings.frames_multiple
+
+
+def _encode_batch(
+    batch: list[int],
+    infos: Sequence[ClipInfo],
+    rendered: Iterator[Rendered],
+    encoder: Encoder,
+    settings: EncodeSettings,
+) -> dict[int, _Encoded]:
+    waveforms: dict[int, Waveform] = {}
+    encoded: dict[int, _Encoded] = {}
+    for index in batch:
+        result = _checked(next(rendered), infos[index], settings)
+        if isinstance(result, Waveform):
+            waveforms[index] = result
+        elif settings.skip_bad:
+            encoded[index] = _Encoded(infos[index], np.zeros((0, 0), np.float16), str(result))
+        else:
+            raise result
+    if waveforms:
+        latents = _encode_waveforms(list(waveforms.values()), encoder, settings)
+        for index, one in zip(waveforms, latents, strict=True):
+            exact = msgspec.structs.replace(infos[index], duration_seconds=waveforms[index].duration_seconds)
+            encoded[index] = _Encoded(exact, one)
+    return encoded
+
+
+def _checked(result: Rendered, info: ClipInfo, settings: EncodeSettings) -> Rendered:
+    if isinstance(result, ArctoneError):
+        return result
+    if result.num_channels != 2 or result.sample_rate != settings.sample_rate or result.num_samples == 0:
+        return InputFileError(
+            f"clip {info.id} has {result.num_channels} channels and {result.num_samples} samples at "
+            f"{result.sample_rate} Hz, but stereo at {settings.sample_rate} Hz is needed."
+        )
+    return result
+
+
+def _encode_waveforms(waveforms: list[Waveform], encoder: Encoder, settings: EncodeSettings) -> list[Array]:
+    """Latents float16 [T, C] of each waveform; padding to a common length is silence and is cut off again."""
+    longest = max(waveform.num_samples for waveform in waveforms)
+    frames = _padded_frames(longest / settings.sample_rate, settings)
+    audio = np.zeros((len(waveforms), 2, frames * settings.hop_length), np.float32)
+    for row, waveform in zip(audio, waveforms, strict=True):
+        row[:, : waveform.num_samples] = waveform.samples
+    latents = np.asarray(encoder(audio))  # [B, C, T]
+    if latents.ndim != 3 or latents.shape[0] != len(waveforms) or latents.shape[2] != frames:
+        raise ModelError(f"the autoencoder gave {list(latents.shape)} where [{len(waveforms)}, C, {frames}] is needed.")
+    if not np.isfinite(latents).all() or np.abs(latents).max() > np.finfo(np.float16).max:
+        raise ModelError("the autoencoder gave latents that are not finite numbers in the range of float16.")
+    counts = [-(-waveform.num_samples // settings.hop_length) for waveform in waveforms]
+    return [one[:, :count].T.astype(np.float16) for one, count in zip(latents, counts, strict=True)]
+
+
+def _write_shard(folder: Path, shard: int, clips: dict[int, _Encoded]) -> None:
+    offset = 0
+    records, arrays = [], []
+    for index in sorted(clips):
+        clip = clips[index]
+        frames = len(clip.latents)
+        records.append(ClipRecord(index=index, offset=offset, frames=frames, info=clip.info, problem=clip.problem))
+        offset += frames
+        if frames:
+            arrays.append(clip.latents)
+    stored = np.concatenate(arrays) if arrays else np.zeros((0, 0), np.float16)
+    write_array(files.latents_path(folder, shard), stored)
+    write_records(files.clips_path(folder, shard), records)

@@ -1,0 +1,155 @@
+"""Stored latents as a dataset: memory-mapped, so a corpus of any size opens at once.
+
+C channels of the latents, T latent frames, L text tokens, D text width.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from arctone.config import read_config
+from arctone.data import latent_files as files
+from arctone.data.captions import CaptionTable
+from arctone.data.clip import ClipInfo, Split
+from arctone.data.latent_files import ClipRecord, LatentsHeader
+from arctone.data.records import read_records
+from arctone.errors import InputFileError, ModelError
+
+Array = npt.NDArray[Any]
+
+
+class LatentDataset:
+    """Clips of one split as latents and text embeddings; fits torch.utils.data.DataLoader.
+
+    Args: folder: as encode_corpus wrote it. split: "train", "valid", "test" or None for all. autoencoder_hash: if
+    given, latents of other weights are refused. keep: which clips to take, of the split's. allow_partial: open a folder
+    whose encode has not finished.
+    Raises: InputFileError if the folder is missing, damaged or unfinished; ModelError for another autoencoder.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        split: Split | None = None,
+        *,
+        autoencoder_hash: str | None = None,
+        keep: Callable[[ClipInfo], bool] | None = None,
+        allow_partial: bool = False,
+    ) -> None:
+        self.folder = Path(folder)
+        self.header = read_config(files.header_path(self.folder), LatentsHeader, error=InputFileError)
+        _refuse_other(self.folder, self.header, autoencoder_hash)
+        self._places: list[tuple[int, ClipRecord]] = []
+        for shard, record in _read_all(self.folder, self.header, allow_partial):
+            wanted = record.frames > 0 and split in (None, record.info.split)
+            if wanted and (keep is None or keep(record.info)):
+                self._places.append((shard, record))
+        text = files.text_folder(self.folder)
+        self.captions = CaptionTable(text) if files.header_path(text).exists() else None
+        self._maps: dict[int, Array] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """The clip with its first caption: see example."""
+        return self.example(index)
+
+    @property
+    def frames(self) -> npt.NDArray[np.int64]:
+        """Length of each clip in latent frames, [clips]."""
+        return np.array([record.frames for _, record in self._places], dtype=np.int64)
+
+    @property
+    def num_channels(self) -> int:
+        """C, or 0 for a dataset without clips."""
+        return int(self._shard(self._places[0][0]).shape[1]) if self._places else 0
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length of all clips together."""
+        return float(sum(record.info.duration_seconds for _, record in self._places))
+
+    def info(self, index: int) -> ClipInfo:
+        """Facts of a clip; duration_seconds is the length of the sound that was encoded."""
+        return self._places[index][1].info
+
+    def latents(self, index: int) -> npt.NDArray[np.float32]:
+        """Latents of a clip, [C, T]."""
+        shard, record = self._places[index]
+        rows = self._shard(shard)[record.offset : record.offset + record.frames]
+        return np.ascontiguousarray(rows.T, dtype=np.float32)
+
+    def example(self, index: int, caption: int = 0) -> dict[str, Any]:
+        """One training example, what collate takes.
+
+        Args: caption: which of the clip's captions, any whole number (taken modulo their count).
+        Returns: index, id, caption, latents [C, T], seconds, bpm (0 where there is none) and, if the folder has text,
+        text_tokens [L, D] and text_pooled [D] (L = 0 and zeros for a clip without caption). Arrays are float32.
+        """
+        info = self.info(index)
+        text = info.captions[caption % len(info.captions)] if info.captions else ""
+        example: dict[str, Any] = {
+            "index": index,
+            "id": info.id,
+            "caption": text,
+            "latents": self.latents(index),
+            "seconds": info.duration_seconds,
+            "bpm": info.bpm or 0.0,
+        }
+        if self.captions is not None:
+            example["text_tokens"] = self.captions.tokens(text)
+            example["text_pooled"] = self.captions.pooled(text)
+        return example
+
+    def statistics(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Mean and standard deviation of the latents over all frames of all clips, [C] each."""
+        if not self._places:
+            raise InputFileError(f"{self.folder} holds no clips of this split, so the latents have no statistics.")
+        count, total, square = 0, np.zeros(self.num_channels), np.zeros(self.num_channels)
+        for index in range(len(self)):
+            latents = self.latents(index).astype(np.float64)
+            count += latents.shape[1]
+            total += latents.sum(axis=1)
+            square += (latents**2).sum(axis=1)
+        mean = total / count
+        return mean, np.sqrt(np.maximum(square / count - mean**2, 0.0))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": {}}  # a pickled memory map would be a copy of the file
+
+    def _shard(self, shard: int) -> Array:
+        if shard not in self._maps:
+            self._maps[shard] = _opened(files.latents_path(self.folder, shard))
+        return self._maps[shard]
+
+
+def _refuse_other(folder: Path, header: LatentsHeader, autoencoder_hash: str | None) -> None:
+    if autoencoder_hash is not None and header.autoencoder_hash != autoencoder_hash:
+        raise ModelError(
+            f"{folder} holds latents of the autoencoder {header.autoencoder_hash[:12]}, but the model's is "
+            f"{autoencoder_hash[:12]}: encode the corpus again into another folder."
+        )
+
+
+def _read_all(folder: Path, header: LatentsHeader, allow_partial: bool) -> list[tuple[int, ClipRecord]]:
+    paths = [files.clips_path(folder, shard) for shard in range(header.num_shards)]
+    present = [shard for shard, path in enumerate(paths) if path.exists()]
+    if len(present) < len(paths) and not allow_partial:
+        raise InputFileError(
+            f"{folder} holds {len(present)} of {len(paths)} shards: run the encode again to finish it."
+        )
+    return [(shard, record) for shard in present for record in read_records(paths[shard], ClipRecord)]
+
+
+def _opened(path: Path) -> Array:
+    try:
+        array: Array = np.load(path, mmap_mode="r")
+        return array
+    except FileNotFoundError:
+        raise InputFileError(f"{path} does not exist.") from None
+    except (OSError, ValueError) as problem:
+        raise InputFileError(f"{path} is damaged: {str(problem).lower()}.") from None
