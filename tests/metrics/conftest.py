@@ -1,4 +1,6 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+# The test sounds lie beside the tests, the benchmark programs in the repository root; neither is an installed package.
+for folder in (Path(__file__).parent, Path(__file__).parents[2]):
+    sys.path.insert(0, str(folder))

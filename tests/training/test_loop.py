@@ -40,8 +40,9 @@ class RandomBatches:
             "text_pooled": torch.randn(self.items, 8, generator=source),
             "seconds": torch.full((self.items,), 0.7),
             "bpm": torch.full((self.items,), 120.0),
+            "item": torch.arange(self.items),
         }
-        return {name: value[mine] for name, value in whole.items()}
+        return {name: value[mine] for name, value in whole.items()} | {"num_items": torch.tensor(self.items)}
 
 
 def _task() -> FlowTask:

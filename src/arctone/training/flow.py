@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from arctone.flow.path import add_noise, velocity
-from arctone.training.loop import generator, share
+from arctone.training.loop import generator
 
 _NOISE, _TIMES, _DROPS = 1, 2, 3
 
@@ -33,7 +34,10 @@ class Batches(Protocol):
 
     def batch(self, step: int, rank: int, world_size: int) -> dict[str, Tensor]:
         """Keys: latents [B, C, T], frame_mask [B, T], text_tokens [B, L, D], text_mask [B, L], text_pooled [B, D], seconds [B],
-        bpm [B] (0 = none), global_items (size of the whole batch)."""
+        bpm [B] (0 = none), item [B] (place of each item in the batch of all processes), num_items (size of that batch)."""
+
+
+Listener = Callable[["FlowTask", Path, dict[str, Tensor], int], None]
 
 
 class FlowTask:
@@ -42,19 +46,18 @@ class FlowTask:
     def __init__(self, module: nn.Module, batches: Batches, config: FlowConfig | None = None, seed: int = 0) -> None:
         self.module, self.batches, self.seed = module, batches, seed
         self.config = config or FlowConfig()
+        self.listener: Listener | None = None
 
     def batch(self, step: int, rank: int, world_size: int) -> dict[str, Any]:
-        """This process's items, with noise, times and dropped captions drawn for the whole batch and then shared out."""
+        """This process's items, with noise, times and dropped captions that do not depend on the number of processes."""
         batch = self.batches.batch(step, rank, world_size)
-        items = len(batch["latents"]) * world_size
-        mine = share(items, rank, world_size)
-        t = self.draw_times(items, step)[mine]
-        frames = batch["latents"].shape[-1]
-        noise = torch.stack(
-            [torch.randn(batch["latents"].shape[1], frames, generator=generator(self.seed, step, _NOISE, item))
-             for item in range(mine.start, mine.stop)]
-        )  # fmt: skip
-        return self._drop(batch, step, items, mine) | {"t": t, "noise": noise}
+        items, num_items = batch["item"], int(batch["num_items"])
+        shape = batch["latents"].shape[1:]
+        noise = [torch.randn(shape, generator=generator(self.seed, step, _NOISE, int(item))) for item in items]
+        # DDP averages over processes, which may hold unequal numbers of items.
+        weight = torch.tensor(world_size / num_items)
+        drawn = {"t": self.draw_times(num_items, step)[items], "noise": torch.stack(noise), "item_weight": weight}
+        return self._drop(batch, step, num_items) | drawn
 
     def draw_times(self, items: int, step: int) -> Tensor:
         """Noise levels [items], spread evenly over the law's quantiles, which lowers the variance of the loss."""
@@ -63,8 +66,8 @@ class FlowTask:
         normal = torch.special.ndtri(even.clamp(1e-4, 1 - 1e-4))
         return torch.sigmoid(self.config.time_mean + self.config.time_std * normal)
 
-    def _drop(self, batch: dict[str, Tensor], step: int, items: int, mine: slice) -> dict[str, Tensor]:
-        chance = torch.rand(2, items, generator=generator(self.seed, step, _DROPS))[:, mine]
+    def _drop(self, batch: dict[str, Tensor], step: int, num_items: int) -> dict[str, Tensor]:
+        chance = torch.rand(2, num_items, generator=generator(self.seed, step, _DROPS))[:, batch["item"]]
         silent = chance[0] < self.config.caption_dropout
         untimed = silent | (chance[1] < self.config.tempo_dropout)
         return batch | {
@@ -83,7 +86,9 @@ class FlowTask:
         )  # fmt: skip
         error = (predicted.float() - velocity(x_0, noise)).square().mean(1)
         mask = batch["frame_mask"].float()
-        return {"total": ((error * mask).sum(1) / mask.sum(1)).mean()}
+        return {"total": ((error * mask).sum(1) / mask.sum(1)).sum() * batch["item_weight"]}
 
     def demo(self, folder: Path, state: dict[str, Tensor], step: int) -> None:
-        """Demos need a decoder; see training/demos.py, which wraps this task."""
+        """Write what the present weights make of a few captions, where a decoder was given."""
+        if self.listener is not None:
+            self.listener(self, folder, state, step)
