@@ -1,0 +1,53 @@
+"""The four things an engine must be able to compute, numpy in and numpy out.
+
+C latent channels, T latent frames, L text tokens, D text width, N audio samples.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
+Mask = NDArray[np.bool_]
+
+
+class TextEmbedding(NamedTuple):
+    """A prompt as the transformer reads it: tokens [L, D] (zero at padding), mask [L], pooled [D] of length 1."""
+
+    tokens: Floats
+    mask: Mask
+    pooled: Floats
+
+
+class Parts(Protocol):
+    """Text encoder, transformer, decoder and encoder of one model; not safe for calls from two threads at once."""
+
+    name: str
+    """Which engine this is, for records: "native" or "torch"."""
+
+    def encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding:
+        """Tokens of one prompt, ids [L] with mask [L] (True = real), to its embedding."""
+
+    def velocity(
+        self, x: Floats, t: float, text: TextEmbedding | None, seconds: float, bpm: float, frame_mask: Mask
+    ) -> Floats:
+        """Velocity [C, T] at latents x [C, T] and time t (1 = noise); zero where frame_mask [T] is False.
+
+        Args: text: None = unconditional. seconds: length of the sound. bpm: 0 = not given.
+        """
+
+    def decode(self, latents: Floats, seed: int = 0) -> Floats:
+        """Audio [2, 2048 T] from latents [C, T]; the seed fixes the random part of the synthesis."""
+
+    def encode(self, samples: Floats) -> Floats:
+        """Latents [C, T] of stereo audio [2, N]; N need not be a multiple of 2048, zeros fill the last frame."""
+
+    def set_threads(self, threads: int) -> None:
+        """Use that many CPU threads from now on."""
+
+    def close(self) -> None:
+        """Give memory back; the next call loads again."""
