@@ -1,0 +1,86 @@
+"""Captions from fields and frames."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import numpy as np
+
+from arctone.data.corpus.effect_names import article
+from arctone.data.corpus.frames import FRAMES, HELD_OUT_FRAMES
+from arctone.data.corpus.synonyms import allowed
+
+Fields = dict[str, tuple[str, ...]]
+
+NUM_CAPTIONS = 4
+_GROUP = re.compile(r"\[([^\]]*)\]")
+_FIELD = re.compile(r"\{(\w+)\}")
+_PREPOSITIONS = r"in|on|at|with|over|and|played|plays|play|playing|by|from|of|for|while|hitting|without|recorded|ending"
+_NOUN_PHRASE = re.compile(rf"@a ((?:(?! (?:{_PREPOSITIONS})\b)[^,.:;@()])+)")
+_PLURAL = re.compile(
+    r"(drums|chords|arpeggios|notes|percussion|stomps|stomping|strings|bells|chimes|vibes|keys|oohs|aahs|harmonics|timpani"
+    r"|kettledrums|bagpipes|panpipes|horns|brass|castanets|steel drum s|harmonies|one-shots|whistling|hits|saxes)$"
+)
+
+
+def write_captions(frame_set: str, fields: Fields, unseen: bool, rng: np.random.Generator) -> tuple[str, ...]:
+    """NUM_CAPTIONS different captions.
+
+    Args: frame_set: key of FRAMES. fields: options by field. unseen: use wording kept out of training.
+    """
+    frames = _usable((HELD_OUT_FRAMES if unseen else FRAMES)[frame_set], frozenset(fields))
+    captions: dict[str, None] = {}
+    for attempt in range(16):
+        caption = _fill(frames[int(rng.integers(len(frames)))], fields, unseen, rng)
+        captions[caption if attempt < 8 else _varied(caption, attempt)] = None
+        if len(captions) == NUM_CAPTIONS:
+            break
+    return tuple(captions)
+
+
+def _varied(caption: str, attempt: int) -> str:
+    """Another spelling, for clips with so few facts that sentences repeat."""
+    if attempt % 2:
+        return caption[0].lower() + caption[1:].rstrip(".") if caption[-1:] == "." else f"{caption}."
+    return caption[0].upper() + caption[1:]
+
+
+@lru_cache(maxsize=512)
+def _usable(frames: tuple[str, ...], present: frozenset[str]) -> tuple[str, ...]:
+    needed = [(frame, set(_FIELD.findall(_GROUP.sub("", frame)))) for frame in frames]
+    return tuple(frame for frame, fields in needed if fields <= present) or frames[-1:]
+
+
+def _fill(frame: str, fields: Fields, unseen: bool, rng: np.random.Generator) -> str:
+    chosen: dict[str, str] = {}
+
+    def word(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in chosen:
+            options = allowed(fields[name], unseen)
+            chosen[name] = options[int(rng.integers(len(options)))]
+        return chosen[name] + ("~" if _PLURAL.search(chosen[name]) else "")
+
+    def group(match: re.Match[str]) -> str:
+        keep = all(name in fields for name in _FIELD.findall(match[1])) and rng.random() < 0.55
+        return match[1] if keep else ""
+
+    text = _FIELD.sub(word, _GROUP.sub(group, frame))
+    return _polished(_NOUN_PHRASE.sub(_with_article, text), sentence=frame.endswith("."))
+
+
+def _with_article(match: re.Match[str]) -> str:
+    phrase = match[1]
+    return phrase if phrase.rstrip().endswith("~") else f"{article(phrase)} {phrase}"
+
+
+def _polished(text: str, sentence: bool) -> str:
+    text = re.sub(r"\s+", " ", text.replace("~", "").replace("@a ", "")).strip(" ,:")
+    text = re.sub(r"\b(\w[\w'-]*) \1\b", r"\1", text)
+    return text[0].upper() + text[1:] if sentence else text
+
+
+def plain(phrases: tuple[str, ...]) -> tuple[str, ...]:
+    """The phrases without their leading article."""
+    return tuple(re.sub(r"^(a|an|the) ", "", phrase) for phrase in phrases)

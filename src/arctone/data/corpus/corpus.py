@@ -1,0 +1,179 @@
+"""The corpus: clip = f(seed, index), as a `ClipSource`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from arctone.audio.waveform import Waveform
+from arctone.data.clip import ClipInfo, Split
+from arctone.data.corpus.captions import write_captions
+from arctone.data.corpus.instruments import SYNTH
+from arctone.data.corpus.library import FONT_LICENCE, Library, open_library
+from arctone.data.corpus.planner import Planner
+from arctone.data.corpus.plans import SAMPLE_RATE, Plan
+from arctone.data.corpus.render import render_plan
+from arctone.data.corpus.splits import RULES, broken_rules
+from arctone.errors import UsageError
+
+DEFAULT_SIZE = 19_000
+DEFAULT_SOUNDFONTS = (
+    "/usr/share/sounds/sf2/FluidR3_GM.sf2",
+    "/usr/share/sounds/sf2/FluidR3_GS.sf2",
+    "/usr/share/sounds/sf3/MuseScore_General_Lite.sf3",
+)
+DEFAULT_SONIC_PI = "/usr/share/sonic-pi/samples"
+# Parts per thousand.
+CATEGORY_SHARES: dict[str, int] = {
+    "note": 158, "phrase": 263, "duet": 79, "drums": 132, "music": 132, "ambience": 53, "effect": 130, "mixture": 53,
+}  # fmt: skip
+TEST_SHARE, VALID_SHARE = 0.07, 0.02
+_MAX_DRAWS = 80
+_GOLDEN = 0.6180339887498949
+
+
+class Corpus:
+    """Captioned stereo clips that are made when they are asked for.
+
+    Args: seed: another seed is another corpus. size: number of clips over all splits. pack: folder of the audio pack,
+    None to do without. soundfonts: files of FluidR3_GM, FluidR3_GS, MuseScore_General; missing ones are left out, see
+    `missing`. sonic_pi: folder of Sonic Pi's samples. strums: folder with the kit belofilms_GuitarStrums. split: which
+    clips to number; filtering makes no sound. Without any file all categories remain, synthesised.
+    Raises: UsageError for a bad size or split, InputFileError for a broken file.
+
+    The same arguments and the same files give the same clips, in any order and in any process.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        size: int = DEFAULT_SIZE,
+        *,
+        pack: str | Path | None = None,
+        soundfonts: Sequence[str | Path] = DEFAULT_SOUNDFONTS,
+        sonic_pi: str | Path | None = DEFAULT_SONIC_PI,
+        strums: str | Path | None = None,
+        split: Literal["all"] | Split = "all",
+    ) -> None:
+        _check(seed, size, split)
+        self.seed, self.size, self.split = seed, size, split
+        folders = [Path(folder) if folder is not None else None for folder in (pack, sonic_pi, strums)]
+        self._library: Library = open_library(soundfonts, *folders)
+        self._planner = Planner(self._library)
+        self._cached_plan = lru_cache(maxsize=64)(self._make_plan)
+        self._numbers = self._filtered() if split != "all" else range(size)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """One sentence for each source that was named but is not there."""
+        return self._library.missing
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def info(self, index: int) -> ClipInfo:
+        """Facts and captions of clip `index` of this split; makes no sound. Raises: IndexError."""
+        number = self._number(index)
+        plan, split, rules = self._cached_plan(number)
+        wording = _generator(self.seed, number, 2)
+        captions = write_captions(plan.frames, plan.fields, "unseen_wording" in rules, wording)
+        licence, source = _origins(plan)
+        return ClipInfo(
+            id=f"corpus-{self.seed}-{number:06d}", caption=captions[0], captions=captions,
+            duration_seconds=plan.num_samples / SAMPLE_RATE, bpm=float(plan.bpm) if plan.bpm else None, key=plan.key,
+            category=plan.category, attributes=plan.attributes, split=split, held_out=rules, licence=licence, source=source,
+        )  # fmt: skip
+
+    def waveform(self, index: int) -> Waveform:
+        """Sound of clip `index` of this split, stereo, 44.1 kHz, the same at every call. Raises: IndexError."""
+        number = self._number(index)
+        plan, _, _ = self._cached_plan(number)
+        return Waveform(render_plan(plan, self._library, _generator(self.seed, number, 1)), SAMPLE_RATE)
+
+    def plan(self, index: int) -> Plan:
+        """What was decided about clip `index`: layers, scores' frames, room. Raises: IndexError."""
+        return self._cached_plan(self._number(index))[0]
+
+    def _number(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index must be from 0 to {len(self) - 1}, got {index}.")
+        return self._numbers[index]
+
+    def _filtered(self) -> tuple[int, ...]:
+        return tuple(number for number in range(self.size) if self._make_plan(number)[1] == self.split)
+
+    def _make_plan(self, number: int) -> tuple[Plan, Split, tuple[str, ...]]:
+        rng = _generator(self.seed, number, 0)
+        category, wanted = category_of(number), _wanted_rule(rng)
+        for _ in range(_MAX_DRAWS):
+            plan = self._planner.plan(category, rng)
+            broken = _broken(plan)
+            if wanted in broken:
+                return plan, "test", broken
+            if not broken and wanted == "unseen_wording":
+                return plan, "test", ("unseen_wording",)
+            if not broken and wanted in ("train", "valid"):
+                return plan, ("valid" if wanted == "valid" else "train"), ()
+        return self._last_resort(category, rng, wanted)
+
+    def _last_resort(self, category: str, rng: np.random.Generator, wanted: str) -> tuple[Plan, Split, tuple[str, ...]]:
+        """Where a rule cannot be met in this category (no tempo in an ambience): any other plan, tested by wording."""
+        while True:
+            plan = self._planner.plan(category, rng)
+            broken = _broken(plan)
+            if broken:
+                return plan, "test", broken
+            return plan, "test", ("unseen_wording",)
+
+
+def category_of(number: int) -> str:
+    """Category of clip `number`: a golden-ratio sequence keeps the shares in every stretch of the corpus."""
+    place = (number * _GOLDEN) % 1.0 * sum(CATEGORY_SHARES.values())
+    for category, share in CATEGORY_SHARES.items():
+        place -= share
+        if place < 0:
+            return category
+    return "note"
+
+
+def _check(seed: int, size: int, split: str) -> None:
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed must be from 0 to 2**63 - 1, got {seed}.")
+    if size < 1:
+        raise UsageError(f"size must be at least 1, got {size}.")
+    if split not in ("all", "train", "valid", "test"):
+        raise UsageError(f"split must be all, train, valid or test, got {split!r}.")
+
+
+def _generator(seed: int, number: int, stream: int) -> np.random.Generator:
+    """stream: 0 plan, 1 sound, 2 captions, so that a change in one leaves the others alone."""
+    return np.random.Generator(np.random.Philox(key=np.array([seed, number], np.uint64), counter=[0, 0, 0, stream]))
+
+
+def _wanted_rule(rng: np.random.Generator) -> str:
+    draw = float(rng.random())
+    if draw < TEST_SHARE:
+        return RULES[int(draw / TEST_SHARE * len(RULES))]
+    return "valid" if draw < TEST_SHARE + VALID_SHARE * (1 - TEST_SHARE) else "train"
+
+
+def _broken(plan: Plan) -> tuple[str, ...]:
+    recordings = [(recording.source, recording.fold) for recording in plan.recordings()]
+    return broken_rules(plan.pairs, plan.bpm, recordings, plan.presets())
+
+
+def _origins(plan: Plan) -> tuple[str, str]:
+    fonts = [preset.partition("/")[0] for preset in plan.presets()]
+    licences = [FONT_LICENCE if font != SYNTH else "CC0-1.0" for font in fonts] + [r.licence for r in plan.recordings()]
+    sources = [f"arctone {font}" if font == SYNTH else font for font in fonts] + [r.source for r in plan.recordings()]
+    if any(isinstance(getattr(layer, "sound", None), str) for layer in plan.layers):
+        licences.append("CC0-1.0")
+        sources.append(f"arctone {SYNTH}")
+    parts = {part for licence in licences for part in licence.split(" AND ")}
+    return " AND ".join(sorted(parts)), " + ".join(dict.fromkeys(sources))
+
+
