@@ -60,7 +60,7 @@ class Answer:
 
 def is_drum_loop(info: ClipInfo) -> bool:
     """Whether the clip is drums alone with a tempo."""
-    return info.bpm is not None and "drum" in info.category
+    return info.bpm is not None and info.category == "drums"
 
 
 def question(clip: Chosen) -> Question | None:
@@ -146,8 +146,8 @@ def summary_block(result: JSON) -> str:
     if made is None:
         return "Generated sounds are not measured yet."
     return (
-        f"Of generated sounds, an independent probe recognises the instrument family in {results.percent(made['family'])}, "
-        f"the tempo of drum loops within 3 % in {results.percent(made['tempo'])} and the key in "
+        f"Of generated sounds, an independent probe recognises the family in {results.percent(made['family'])}, "
+        f"the tempo of drum loops within 3 % in {results.percent(made['tempo'])}, the key in "
         f"{results.percent(made['key'])} (held-out prompts; 95 % intervals in brackets)."
     )
 
@@ -199,7 +199,7 @@ def _asked(clip: Chosen, caption: str) -> Question:
 
 
 def _says(caption: str, words: str) -> bool:
-    return re.search(rf"(?<![\w#]){re.escape(words)}(?!\w)", caption, re.IGNORECASE) is not None
+    return re.search(rf"(?<![\w#]){re.escape(words)}(?!\w)", caption) is not None
 
 
 def _is_key(name: str) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = [_own_row(engine, sounds, options)]
     rows += [_opus_row(sounds, rate, options.repeats) for rate in OPUS_RATES if opus.available()]
     settings = _settings(engine, options, len(sounds))
-    print(results.write("autoencoder_table", settings, {"rows": rows}))
+    print(results.write("autoencoder_table", settings, {"rows": rows}, options.results))
 
 
 def _own_row(engine: Any, sounds: Sequence[Waveform], options: argparse.Namespace) -> JSON:
@@ -143,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clips", type=int, default=120)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--results", type=Path, default=results.FOLDER)
     clips.add_corpus_options(parser)
     return parser
 

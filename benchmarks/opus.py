@@ -48,7 +48,7 @@ def round_trip(waveform: Waveform, kilobits_per_second: int) -> OpusTrip:
     """Encode and decode. Raises: subprocess.CalledProcessError if a program fails."""
     with tempfile.TemporaryDirectory() as folder:
         source, packed, decoded = (Path(folder) / name for name in ("source.wav", "packed.opus", "decoded.wav"))
-        write_audio(source, waveform, subtype="PCM_24")
+        write_audio(source, waveform, subtype="pcm24")
         encode_seconds = _timed(_encode_command(source, packed, kilobits_per_second))
         decode_seconds = _timed(_decode_command(packed, decoded, waveform.sample_rate))
         bits = 8 * packed.stat().st_size / waveform.duration_seconds
@@ -78,8 +78,11 @@ def _has_opus_tools() -> bool:
 
 def _encode_command(source: Path, packed: Path, rate: int) -> list[str]:
     if _has_opus_tools():
-        return ["opusenc", "--quiet", "--bitrate", str(rate), str(source), str(packed)]
-    return ["ffmpeg", "-loglevel", "error", "-i", str(source), "-c:a", "libopus", "-b:a", f"{rate}k", str(packed)]
+        # Constrained: with free variable rate, short percussive sounds get almost twice the bits that were asked for.
+        options = ["--quiet", "--cvbr", "--padding", "0", "--bitrate", str(rate)]
+        return ["opusenc", *options, str(source), str(packed)]
+    options = ["-c:a", "libopus", "-vbr", "constrained", "-b:a", f"{rate}k"]
+    return ["ffmpeg", "-loglevel", "error", "-i", str(source), *options, str(packed)]
 
 
 def _decode_command(packed: Path, decoded: Path, sample_rate: int) -> list[str]:

@@ -42,7 +42,9 @@ def read(name: str, folder: Path = FOLDER) -> JSON | None:
 
 def command_line() -> str:
     """How this program was started, without the folders of this machine."""
-    words = [Path(word).name if word.startswith("/") else word for word in sys.argv[1:]]
+    words = [
+        " ".join(Path(part).name if part.startswith("/") else part for part in word.split()) for word in sys.argv[1:]
+    ]
     return " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *words])
 
 

@@ -27,9 +27,13 @@ PENALTIES = (1e-4, 1e-3, 1e-2)
 FloatArray = npt.NDArray[np.float32]
 
 
+# Categories in which one instrument, or one drum kit, plays alone.
+SOLO_CATEGORIES = ("note", "phrase", "drums")
+
+
 def family(info: ClipInfo) -> str | None:
-    """The label that the probe learns: only clips in which one family alone is heard have one."""
-    return info.attributes.get("family") or None
+    """The label that the probe learns; None where more than one family is heard or none at all."""
+    return info.attributes.get("family") if info.category in SOLO_CATEGORIES else None
 
 
 def embeddings_at_hand() -> list[str]:
@@ -85,7 +89,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options.output.parent.mkdir(parents=True, exist_ok=True)
     kept.save(options.output)
-    print(results.write("train_probe", {"embedding": best.embedding, **kept.recipe}, {"candidates": scores}))
+    print(
+        results.write(
+            "train_probe", {"embedding": best.embedding, **kept.recipe}, {"candidates": scores}, options.results
+        )
+    )
 
 
 def vars_of_corpus(options: argparse.Namespace) -> dict[str, str | int | float]:
@@ -108,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--valid", type=int, default=300, help="number of sounds that choose between the candidates")
     parser.add_argument("--embedding", action="append", choices=list(EMBEDDINGS), help="try only this one (repeatable)")
     parser.add_argument("--output", type=Path, default=PATH)
+    parser.add_argument("--results", type=Path, default=results.FOLDER)
     clips.add_corpus_options(parser)
     return parser
 

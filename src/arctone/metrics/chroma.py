@@ -37,7 +37,7 @@ MINOR_PROFILE = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.3
 Relation = Literal["same", "relative", "fifth", "parallel", "other"]
 RELATIONS: tuple[Relation, ...] = ("same", "relative", "fifth", "parallel", "other")
 NO_KEY = "none"
-_LOW_HZ, _HIGH_HZ, _A4_HZ = 60.0, 2100.0, 440.0
+_LOW_HZ, _HIGH_HZ, _A4_HZ = 60.0, 1300.0, 440.0
 _N_FFT, _HOP = 16384, 4096
 _FLATS = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#", "Cb": "B", "Fb": "E"}
 
@@ -65,29 +65,35 @@ def validate(reference: Sequence[str], estimated: Sequence[str]) -> None:
 def parse_key(name: str) -> tuple[int, bool]:
     """Pitch class of the tonic (0 = C to 11 = B) and whether the key is minor. Raises: ValueError for anything else.
 
-    >>> parse_key("Bb minor")
-    (10, True)
+    >>> parse_key("Bb minor"), parse_key("F sharp major")
+    ((10, True), (6, False))
     """
-    tonic, _, mode = name.strip().partition(" ")
+    tonic, _, mode = name.strip().replace(" flat ", "b ").replace(" sharp ", "# ").partition(" ")
     tonic = _FLATS.get(tonic, tonic)
     if tonic not in PITCH_CLASSES or mode not in ("major", "minor"):
-        raise ValueError(f'key is "{name}", but must be a tonic such as C, F# or Bb, a space, and major or minor.')
+        raise ValueError(
+            f'key is "{name}", but must be a tonic such as C, F#, Bb or B flat, a space, and major or minor.'
+        )
     return PITCH_CLASSES.index(tonic), mode == "minor"
 
 
 def chroma(waveform: Waveform) -> FloatArray:
-    """Share of each pitch class (C first) among the spectral peaks between 60 and 2,100 Hz, tuned to A = 440 Hz.
+    """Share of each pitch class (C first) among the spectral peaks between 60 and 1,300 Hz, tuned to A = 440 Hz.
 
-    Returns: [12], sum 1, or all zeros if there is nothing to hear. Each frame counts by the square root of its
-    magnitudes, so that loud notes do not drown the others.
+    Returns: [12], sum 1, or all zeros if there is nothing to hear. All frames weigh alike, so that loud notes do not
+    drown the others.
     """
     if not waveform.num_samples:
         return np.zeros(12)
     mono = waveform.samples.mean(axis=0, keepdims=True)
     frames = magnitudes(mono, _N_FFT, _HOP)[0].astype(np.float64)
-    folded = np.sqrt(_peaks(frames)) @ _folding(waveform.sample_rate)
-    total = folded.sum()
-    return folded.sum(axis=0) / total if total > 1e-6 else np.zeros(12)
+    folded = _peaks(frames) @ _folding(waveform.sample_rate)
+    length = np.linalg.norm(folded, axis=1, keepdims=True)
+    if length.max() < 1e-7:
+        return np.zeros(12)
+    # Quiet frames count like loud ones, but not those that have all but died away.
+    summed = (folded / np.maximum(length, 1e-3 * length.max())).sum(axis=0)
+    return np.asarray(summed / summed.sum())
 
 
 def estimate_key(waveform: Waveform) -> Key:
@@ -142,12 +148,16 @@ def _peaks(frames: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=4)
 def _folding(sample_rate: int) -> FloatArray:
-    """Weight of each frequency bin in each pitch class, [F, 12]: a bell of a quarter tone around the tempered pitch."""
+    """Weight of each frequency bin in each pitch class, [F, 12]: a bell of a quarter tone around the tempered pitch.
+
+    Lower notes weigh more (1 / sqrt(f)), because the partials of a note lie above it and the bass tells the key.
+    """
     hertz = np.fft.rfftfreq(_N_FFT, 1 / sample_rate)
     audible = (hertz >= _LOW_HZ) & (hertz <= _HIGH_HZ)
     semitones = 12 * np.log2(np.maximum(hertz, 1.0) / _A4_HZ) + 9
     distance = (semitones[:, None] - np.arange(12) + 6) % 12 - 6
-    return np.asarray(np.exp(-0.5 * np.square(distance / 0.25)) * audible[:, None])
+    weight = audible / np.sqrt(np.maximum(hertz, _LOW_HZ) / _LOW_HZ)
+    return np.asarray(np.exp(-0.5 * np.square(distance / 0.25)) * weight[:, None])
 
 
 @lru_cache(maxsize=1)

@@ -32,9 +32,9 @@ from arctone.metrics.spectra import FloatArray, decibels, mel_power
 TOLERANCE = 0.03
 OCTAVES = (1.0, 2.0, 3.0, 1 / 2, 1 / 3)
 MIN_BPM, MAX_BPM = 40.0, 240.0
-PRIOR_BPM, PRIOR_OCTAVES = 115.0, 0.9
+PRIOR_BPM, PRIOR_OCTAVES = 125.0, 0.9
 MAX_REFINING_BEATS = 8
-COMB_BEATS = (1, 2, 3, 4)
+COMB_BEATS = (0.25, 0.5, 1, 2, 4)
 _N_FFT, _HOP, _NUM_BANDS, _NUM_GROUPS, _RANGE_DB = 1024, 256, 40, 4, 60.0
 
 
@@ -154,7 +154,7 @@ def _candidates(num_lags: int, frame_rate: float) -> FloatArray:
 
 
 def _comb(correlation: FloatArray, lags: FloatArray) -> FloatArray:
-    """Mean correlation at the lag of some beats; what lies beyond the longest lag is left out."""
+    """Mean correlation at a quarter, a half, one, two and four beats; what lies beyond the longest lag is left out."""
     teeth = lags[:, None] * np.asarray(COMB_BEATS)
     inside = teeth <= len(correlation) - 1
     values = np.interp(teeth, np.arange(len(correlation)), correlation)
