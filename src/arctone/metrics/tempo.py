@@ -32,8 +32,9 @@ from arctone.metrics.spectra import FloatArray, decibels, mel_power
 TOLERANCE = 0.03
 OCTAVES = (1.0, 2.0, 3.0, 1 / 2, 1 / 3)
 MIN_BPM, MAX_BPM = 40.0, 240.0
-PRIOR_BPM, PRIOR_OCTAVES = 125.0, 0.9
+PRIOR_BPM, PRIOR_OCTAVES = 120.0, 0.9
 MAX_REFINING_BEATS = 8
+MIN_BEAT_CORRELATION = 0.02
 COMB_BEATS = (0.25, 0.5, 1, 2, 4)
 _N_FFT, _HOP, _NUM_BANDS, _NUM_GROUPS, _RANGE_DB = 1024, 256, 40, 4, 60.0
 
@@ -158,7 +159,9 @@ def _comb(correlation: FloatArray, lags: FloatArray) -> FloatArray:
     teeth = lags[:, None] * np.asarray(COMB_BEATS)
     inside = teeth <= len(correlation) - 1
     values = np.interp(teeth, np.arange(len(correlation)), correlation)
-    return np.asarray((values * inside).sum(axis=1) / inside.sum(axis=1))
+    score = (values * inside).sum(axis=1) / inside.sum(axis=1)
+    # Twice a slow beat correlates at its multiples, but nothing sounds on it.
+    return np.where(values[:, COMB_BEATS.index(1)] > MIN_BEAT_CORRELATION, score, 0.0)
 
 
 def _prior(bpm: FloatArray) -> FloatArray:
