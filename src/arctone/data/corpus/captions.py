@@ -76,6 +76,7 @@ def _with_article(match: re.Match[str]) -> str:
 
 
 def _polished(text: str, sentence: bool) -> str:
+    text = text.replace("~ plays", " play")
     text = re.sub(r"\s+", " ", text.replace("~", "").replace("@a ", "")).strip(" ,:")
     text = re.sub(r"\b(\w[\w'-]*) \1\b", r"\1", text)
     return text[0].upper() + text[1:] if sentence else text

@@ -33,7 +33,7 @@ PACK_TEMPLATES: dict[str, str] = {
 }
 LEFT_OUT_PACKS = frozenset({"Micro Pack - MadameBerry - Stream Noises"})
 LEFT_OUT_WORDS = re.compile(
-    r"voice|laugh|emoji|owo|hey o|cops|dumbass|no idea|random stuff|swears|ben |dj|fanfare|world|how do|should clean|other"
+    r"voice|laugh|emoji|owo|hey o|cops|dumbass|no idea|random stuff|swears|\bben \b|dj|fanfare|world|how do|should clean|other"
     r"|ooh|human|bar crowd|uncomfortable",
     re.IGNORECASE,
 )
@@ -175,7 +175,75 @@ LONG_RECORDINGS: dict[str, tuple[str, ...]] = {
     "waves": ("waves on the shore", "sea waves"),
     "wind": ("wind", "blowing wind"),
 }
-_PLURAL_OR_MASS = re.compile(r"(ing|s|cloth|noise|snoring|rain|water|thunder|music)$")
+# What the rules make of some names, and what it should be; "" leaves the recording out.
+REPHRASED: dict[str, str] = {
+    "a bang on shelf": "a bang on a shelf", "a big knife sheath": "a big knife put into its sheath", "a big knife unsheath": "a big knife drawn",
+    "a small knife sheath": "a small knife put into its sheath", "a small knife unsheath": "a small knife drawn", "a big metal brush": "a metal brush stroke",
+    "a blade": "a sword blade", "a book": "a book handled", "a book place": "a book put down", "a book flip": "flipped book pages",
+    "a bumpy texture": "a finger rubbing a bumpy texture", "a ridged texture": "a finger rubbing a ridged texture",
+    "a smooth texture": "a finger rubbing a smooth texture", "a caress melon": "a melon rubbed by hand", "a caress paper": "paper rubbed by hand",
+    "a click button": "a button click", "a close drawer": "a closing drawer", "a cloth belt": "a rustling cloth belt",
+    "a computer keyboard key": "a computer keyboard key press", "a computer keyboard key combo": "several computer keyboard keys pressed",
+    "a computer keyboard typing slower": "slow typing on a computer keyboard", "computer keyboard typing": "typing on a computer keyboard",
+    "a computer model d switch": "a synthesizer switch", "a course fabric": "rubbed coarse fabric", "a scratchy fabric": "rubbed scratchy fabric",
+    "a creature attack sound": "an attacking creature", "a creature burble sound": "a burbling creature", "a creature die sound": "a dying creature",
+    "a creature grunt sound": "a grunting creature", "a creature hurt": "a hurt creature", "a creature hurt sound": "a hurt creature",
+    "a creature weird sound": "a weird creature sound", "a crinkle plastic": "crinkling plastic", "a crinkle wheeze": "a crinkly wheeze",
+    "a crinkly plastic": "crinkling plastic", "a crumple thick plastic": "crumpling thick plastic", "a cut paper": "cutting paper",
+    "a digital zap three tone down sound": "three falling digital zaps", "a digital zap three tone up sound": "three rising digital zaps",
+    "a digital zap two tone sound": "two digital zaps", "a door": "a moving door", "a draw knife": "a knife being drawn",
+    "a drawer move": "a moving drawer", "a dry cut": "a paper cutter blade", "a flashlight clicky": "a flashlight switch click",
+    "a floppy paper": "flapping paper", "a hammer": "a hammer blow", "a hand saw blade wop": "a hand saw blade wobble", "a juggle melon": "a melon tossed from hand to hand",
+    "a knock melon": "a knock on a melon", "a slap melon": "a slap on a melon", "a tap melon": "a tap on a melon", "a rough up melon": "a melon being beaten",
+    "a hammer strike": "a hammer smashing a melon", "a rip and tear": "a melon torn apart", "a peel sticker": "a sticker peeled off",
+    "a light  impact": "a light impact", "a light impact": "a light impact", "a lock": "a lock turning", "a metal": "a clank of metal", "a metal interaction": "metal handled",
+    "a microwave door close": "a microwave door closing", "a microwave door open": "a microwave door opening", "a mining impact": "a pickaxe hitting rock",
+    "a page turn fast": "a quick page turn", "a riffle turn page": "riffled pages", "a paper": "rustling paper", "a peppy digital sound": "a cheerful digital sound",
+    "a pill bottle bottle pop": "a pill bottle pop", "a pill bottle roll": "a rolling pill bottle", "a pill bottle shake": "a shaken pill bottle",
+    "a pill bottle twist cap": "a twisted pill bottle cap", "a pot": "a struck pot", "a pull tape": "a strip of tape pulled off", "a pushing plastic": "pushed plastic",
+    "a puzzle cube big cube click": "a puzzle cube click", "a puzzle cube big cube drop": "a dropped puzzle cube", "a puzzle cube big cube twist": "a twisted puzzle cube",
+    "a puzzle cube small cube drop": "a dropped small puzzle cube", "a puzzle cube small cube squeeze": "a squeezed small puzzle cube",
+    "a puzzle cube small cube twist": "a twisted small puzzle cube", "a ratchet harsh": "a harsh ratchet", "a ratchet muted": "a muted ratchet",
+    "a rattling cheap wood": "rattling cheap wood", "a rhythmic metal": "rhythmic metal clanks", "a rummage": "rummaging in a toolbox",
+    "a shake nail box": "a shaken box of nails", "a shuffle plastic": "shuffled plastic", "a silverware": "clattering silverware", "silverware ting": "a silverware ting",
+    "a single cello note, a3 pluck": "a plucked cello note, A3", "a single cello note, a3 sforzando": "a sharply bowed cello note, A3",
+    "a single cello note, a3 sustain": "a sustained cello note, A3", "a single cello note, c2 pluck": "a plucked cello note, C2",
+    "a single cello note, c2 sforzando": "a sharply bowed cello note, C2", "a single cello note, c2 sustain": "a sustained cello note, C2",
+    "a single cello note, d3 pluck": "a plucked cello note, D3", "a single cello note, d3 sforzando": "a sharply bowed cello note, D3",
+    "a single cello note, d3 sustain": "a sustained cello note, D3", "a single cello note, g2 pluck": "a plucked cello note, G2",
+    "a single cello note, g2 sforzando": "a sharply bowed cello note, G2", "a single cello note, g2 sustain": "a sustained cello note, G2",
+    "a slide whistle, drunk": "a wandering slide whistle", "a small can using my big strongs hands to crush tiny can": "a small can crushed by hand",
+    "a small can crush": "a crushed small can", "a small can dent": "a dented small can", "a small can drag on tile": "a small can dragged over tiles",
+    "a small can flick": "a flicked small can", "a small can flick tab": "the flicked tab of a small can", "a small can pluck tab": "the plucked tab of a small can",
+    "a small can roll on tile": "a small can rolling on tiles", "a small can tap on tile": "a small can tapped on tiles", "a small crushed can flick tab": "the flicked tab of a can",
+    "small crushed can dropping": "a dropped crushed can", "a teleport": "a teleporter", "a thicc tip cap": "a marker cap", "thicc tip lines": "lines drawn with a marker",
+    "thicc tip scribbles": "marker scribbles", "thicc tip writing": "writing with a marker", "fine felt tip lines": "lines drawn with a felt tip pen",
+    "fine felt tip scribbles": "felt tip scribbles", "fine felt writing": "writing with a felt tip pen", "mech pencil lines": "lines drawn with a mechanical pencil",
+    "mech pencil scribbles": "mechanical pencil scribbles", "mech pencil writing": "writing with a mechanical pencil", "a mech pencil click": "a mechanical pencil click",
+    "a tiny wooden dummy tumbles down staircase": "a small wooden thing tumbling", "a whoosh, combo": "several whooshes", "a whoosh, swish": "a swish",
+    "a whoosh, classic swish": "a classic swish", "a whoosh, gentle swish": "a gentle swish", "a whoosh, slash": "a slashing whoosh", "a whoosh, twirl": "a twirling whoosh",
+    "a whoosh, twirl smol": "a small twirling whoosh", "a whoosh, thunk": "a whoosh with a thunk", "a whoosh, whistle": "a whistling whoosh",
+    "a wood": "a knock on wood", "a wooden": "a knock on wood", "a wood close": "a wooden lid closing", "a wooded box open": "a wooden box opening",
+    "a switch": "a switch click", "a slide": "a sliding sound", "a swipe": "a swipe", "alien chittering": "chittering aliens",
+    "an interface back sound": "an interface back button", "an interface bhoop": "an interface boop", "an interface blap": "an interface blip",
+    "an interface crak": "an interface crack", "interface bling": "an interface bling", "an interface mouseclick sound": "a mouse click",
+    "an interface mouserelease sound": "a released mouse button", "an interface mouse click sound": "a mouse click",
+    "an interface glass sound": "a glassy interface sound", "an interface question sound": "a questioning interface sound",
+    "an item gem": "a gem pickup", "an item stone": "a stone pickup", "an item wood": "a wooden item pickup", "an open close": "opening and closing",
+    "boyioioing": "a boinging spring", "breaking": "something breaking", "falling": "something falling down", "an electromagnetic noise of a cell phone": "electromagnetic noise of a cell phone",
+    "an electromagnetic noise of a cell microphone": "electromagnetic noise of a cell phone", "an electromagnetic noise of a cell reception": "electromagnetic noise of a cell phone",
+    "an electromagnetic noise of a computer monitor": "electromagnetic noise of a computer monitor",
+    "an electromagnetic noise of a computer tower": "electromagnetic noise of a computer", "electromagnetic noise of a em room noise": "electromagnetic noise",
+    "book closing": "a closing book", "book opening": "an opening book", "door closing": "a closing door", "door opening": "an opening door",
+    "lock opening": "a lock opening", "metal closing": "closing metal", "metal opening": "opening metal", "metal spring": "a metal spring", "metal swing": "swinging metal",
+    "footstep on grass": "a footstep on grass", "glass glasses": "clinking glasses", "jostle books": "jostled books", "metal button press": "a metal button press",
+    "muted rolling": "muted rolling", "riffle pages": "riffled pages", "shoofing papers": "shuffled papers", "hiss": "a hiss", "spring": "a bouncing spring",
+    "stones": "falling stones", "tools": "clattering tools", "keys": "jingling keys", "tapping": "tapping on plastic", "weird ruffled thing": "",
+    "a metal hit": "a hit on metal", "a wood hit": "a hit on wood", "a rock hit": "a hit on rock", "a glass hit": "a hit on glass", "a hit": "a dull hit",
+    "an arcade death cry": "an arcade death cry", "a shot": "a gunshot", "a weird sound": "a weird sound effect", "monster noise": "a monster noise",
+}  # fmt: skip
+
+_PLURAL_OR_MASS = re.compile(r"(ing|[^s]s|cloth|noise|rain|water|thunder|music)$")
 
 
 def describe_effect(source: str) -> str | None:
@@ -192,9 +260,9 @@ def describe_effect(source: str) -> str | None:
     words = _words(name.split("/")[-1])
     if not words:
         return None
-    if pack in PACK_TEMPLATES:
-        return with_article(PACK_TEMPLATES[pack].format(words).removeprefix("a ").removeprefix("an "))
-    return with_article(words)
+    phrase = PACK_TEMPLATES.get(pack, "{}").format(words)
+    phrase = with_article(phrase.removeprefix("a ").removeprefix("an "))
+    return REPHRASED.get(phrase, phrase) or None
 
 
 def with_article(phrase: str) -> str:

@@ -15,7 +15,7 @@ from arctone.data.corpus.music import PROGRESSIONS, TEMPOS, TONICS, base_mode, c
 from arctone.data.corpus.plans import SAMPLE_RATE, DrumLayer, Layer, NotesLayer, Plan, SoundLayer
 from arctone.data.corpus.recordings import Recording
 from arctone.data.corpus.rooms import NUM_VARIANTS, ROOMS
-from arctone.data.corpus.scores import Frame
+from arctone.data.corpus.scores import Frame, tonic_pitch
 from arctone.data.corpus.synonyms import (
     BEAT_WORDS,
     DYNAMICS_WORDS,
@@ -86,15 +86,24 @@ class Planner:
         fields = _played_fields(instrument, style, frame, room, category)
         attributes = _attributes(category, instrument.family, instrument=instrument.name, style=style, room=room)
         attributes |= {"dynamics": frame.dynamics, "register": _register(frame)}
+        unpitched = instrument.family == "percussion" and instrument.name != "timpani"
         if category == "phrase":
             fields |= _music_fields(key, bpm, frame.mode, style in ("trill", "tremolo", "drone"))
             attributes |= _key_attributes(key, bpm)
+        elif not unpitched:
+            pitch = _pitch_name(tonic_pitch(frame))
+            fields["pitch"], attributes["pitch"] = (pitch, pitch, pitch.rstrip("0123456789")), pitch
+        if unpitched:
+            key = ""
+            for name in ("key", "mode"):
+                fields.pop(name, None)
+                attributes.pop(name, None)
         timed = category == "phrase" and style not in ("trill", "tremolo", "drone")
         return Plan(
             category, "note" if category == "note" else "phrase", _samples(seconds),
             (NotesLayer(preset.id, style, frame, pan=_pan(rng, 0.15)),), fields, attributes,
             (("style", instrument.name, style), ("room", instrument.name, room)),
-            bpm if timed else None, key if category == "phrase" else None, room, _variant(rng), _peak(rng),
+            bpm if timed else None, key if category == "phrase" and key else None, room, _variant(rng), _peak(rng),
         )  # fmt: skip
 
     def _recorded_note(self, recording: Recording, rng: Draw) -> Plan:
@@ -184,7 +193,7 @@ class Planner:
         attributes = _attributes("ambience", "ambience", sound=wordings[0])
         if rng.random() < 0.18:
             other, more = self._ambience_layer(rng, rng.uniform(-8, -2))
-            if more != wordings:
+            if not set(more) & set(wordings):
                 layers.append(other)
                 fields |= {"sound2": more, "plain2": plain(more)}
                 attributes["sound2"] = more[0]

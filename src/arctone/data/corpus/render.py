@@ -90,10 +90,13 @@ def _drum_layer(layer: DrumLayer, num_samples: int, library: Library, rng: np.ra
     font, bank, program = _parsed(layer.preset)
     if font == SYNTH:
         return _synthesised_drums(program, hits, num_samples, rng)
-    notes = [Note(hit.start_seconds, 0.1, GENERAL_MIDI_NOTES[hit.piece], hit.velocity) for hit in hits]
+    pitches = GENERAL_MIDI_NOTES | (_ORCHESTRAL_NOTES if program == _ORCHESTRA_PROGRAM else {})
+    notes = [Note(hit.start_seconds, 0.1, pitches[hit.piece], hit.velocity) for hit in hits]
     return shared_font(library.fonts[font]).render(bank, program, notes, num_samples)
 
 
+# The orchestra kit has timpani where other kits have toms and the first crash.
+_ORCHESTRA_PROGRAM, _ORCHESTRAL_NOTES = 48, {"crash": 59}
 _PLACES = {"closed hat": 0.25, "open hat": 0.25, "pedal hat": 0.25, "ride": -0.35, "crash": -0.25, "low tom": -0.3, "mid tom": 0.0,
            "high tom": 0.3, "shaker": -0.4, "tambourine": 0.4, "cowbell": 0.3, "high conga": 0.35, "low conga": -0.35}  # fmt: skip
 _LEVELS = {"kick": 1.0, "snare": 0.75, "clap": 0.65, "closed hat": 0.22, "pedal hat": 0.2, "open hat": 0.26, "ride": 0.25, "crash": 0.35,

@@ -60,7 +60,8 @@ def _humanised(note: Note, frame: Frame, rng: np.random.Generator) -> Note:
     return Note(start, note.duration_seconds, note.pitch, min(1.0, max(0.08, velocity)))
 
 
-def _tonic_pitch(frame: Frame) -> int:
+def tonic_pitch(frame: Frame) -> int:
+    """The tonic nearest below the middle of the range, where most styles start."""
     pitch = degree_pitch(frame.tonic, frame.mode, 0, frame.centre)
     while pitch < frame.low:
         pitch += 12
@@ -69,16 +70,16 @@ def _tonic_pitch(frame: Frame) -> int:
 
 def _note(frame: Frame, rng: np.random.Generator) -> list[Note]:
     held = frame.seconds * float(rng.uniform(0.55, 0.75)) if frame.sustained else frame.seconds
-    return [Note(0.0, held, _tonic_pitch(frame), 1.0)]
+    return [Note(0.0, held, tonic_pitch(frame), 1.0)]
 
 
 def _staccato(frame: Frame, rng: np.random.Generator) -> list[Note]:
-    return [Note(0.0, 0.12, _tonic_pitch(frame), 1.0)]
+    return [Note(0.0, 0.12, tonic_pitch(frame), 1.0)]
 
 
 def _walk(frame: Frame, rng: np.random.Generator, leap: int) -> list[int]:
     pitches = scale_pitches(frame.tonic, frame.mode, frame.low, frame.high)
-    index = pitches.index(min(pitches, key=lambda p: (abs(p - _tonic_pitch(frame)), p)))
+    index = pitches.index(min(pitches, key=lambda p: (abs(p - tonic_pitch(frame)), p)))
     walk = []
     for _ in range(128):
         walk.append(pitches[index])
@@ -103,10 +104,10 @@ def _melody(frame: Frame, rng: np.random.Generator) -> list[Note]:
 
 def _ending_on_tonic(notes: list[Note], frame: Frame) -> list[Note]:
     last = notes[-1]
-    octave = round((last.pitch - _tonic_pitch(frame)) / 12) * 12
-    pitch = _tonic_pitch(frame) + octave
+    octave = round((last.pitch - tonic_pitch(frame)) / 12) * 12
+    pitch = tonic_pitch(frame) + octave
     if not frame.low <= pitch <= frame.high:
-        pitch = _tonic_pitch(frame)
+        pitch = tonic_pitch(frame)
     return [*notes[:-1], Note(last.start_seconds, last.duration_seconds, pitch, last.velocity)]
 
 
@@ -165,7 +166,7 @@ def _chords(frame: Frame, rng: np.random.Generator) -> list[Note]:
 
 
 def _trill(frame: Frame, rng: np.random.Generator) -> list[Note]:
-    low = _tonic_pitch(frame)
+    low = tonic_pitch(frame)
     pitches = scale_pitches(frame.tonic, frame.mode, low, low + 4)
     step = float(rng.uniform(0.065, 0.1))
     num_notes = int(frame.seconds * 0.85 / step)
@@ -173,20 +174,20 @@ def _trill(frame: Frame, rng: np.random.Generator) -> list[Note]:
 
 
 def _tremolo(frame: Frame, rng: np.random.Generator) -> list[Note]:
-    pitch, step = _tonic_pitch(frame), float(rng.uniform(0.07, 0.12))
+    pitch, step = tonic_pitch(frame), float(rng.uniform(0.07, 0.12))
     num_notes = int(frame.seconds * 0.85 / step)
     return [Note(i * step, step * 1.1, pitch, 0.75 + 0.25 * abs(np.sin(i * 0.15))) for i in range(num_notes)]
 
 
 def _drone(frame: Frame, rng: np.random.Generator) -> list[Note]:
-    pitch = _tonic_pitch(frame)
+    pitch = tonic_pitch(frame)
     fifth = pitch + 7 if pitch + 7 <= frame.high else pitch - 5
     chord = [pitch, fifth] if rng.random() < 0.6 else [pitch]
     return [Note(0.0, frame.seconds * 0.95, p, 0.9) for p in chord]
 
 
 def _scale(frame: Frame, rng: np.random.Generator) -> list[Note]:
-    start = _tonic_pitch(frame)
+    start = tonic_pitch(frame)
     while start - 12 >= frame.low and start + 12 > frame.high:
         start -= 12
     pitches = scale_pitches(frame.tonic, frame.mode, start, start + 12)

@@ -65,7 +65,7 @@ GENRE_WORDS: dict[str, tuple[str, ...]] = {
     "disco": ("disco", "seventies disco"), "jazz swing": ("jazz swing", "swinging jazz", "swing"), "bossa nova": ("bossa nova", "Brazilian bossa"),
     "drum and bass": ("drum and bass", "drum'n'bass", "jungle"), "breakbeat": ("breakbeat", "broken beat"), "trap": ("trap", "southern trap"),
     "reggae": ("reggae", "one drop reggae"), "latin": ("latin", "Latin American", "Afro-Cuban"), "march": ("march", "military march", "marching band"),
-    "shuffle": ("shuffle", "blues shuffle"), "ballad": ("ballad", "slow ballad"), "metal": ("metal", "heavy metal", "thrash"),
+    "shuffle": ("shuffle", "blues shuffle"), "ballad": ("ballad", "power ballad"), "metal": ("metal", "heavy metal", "thrash"),
     "reggaeton": ("reggaeton", "dembow"), "afrobeat": ("afrobeat", "West African afrobeat"), "lo-fi": ("lo-fi", "lo-fi hip hop", "chilled lo-fi"),
 }  # fmt: skip
 BEAT_WORDS = ("drum loop", "beat", "drum beat", "groove", "drum pattern", "drum groove")
