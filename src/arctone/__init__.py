@@ -1,3 +1,18 @@
 """arctone: text to audio in the blink of an eye, and the whole road to train it."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from arctone.engine import load as load
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: `import arctone` and the help of the command line stay light.
+    if name == "load":
+        from arctone.engine import load
+
+        return load
+    raise AttributeError(f"module 'arctone' has no attribute {name!r}")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
-from torch import Tensor
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from arctone.audio.spectral import features, synthesise
+from arctone.checkpoints.folder import fill
+from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
 from arctone.config_model import ModelConfig
 from arctone.engines.parts import Floats, Ints, Mask, TextEmbedding
+from arctone.errors import ModelError
 from arctone.models.dit import DiT
 from arctone.models.spectral import SpectralAutoencoder
 from arctone.models.text import TextEncoder
@@ -50,7 +57,9 @@ class TorchParts:
         given = text or self._no_text()
         scalars = (self._batch(np.float32(value)) for value in (seconds, bpm if text else 0.0))
         embedding = (self._batch(given.tokens), self._batch(given.mask), self._batch(given.pooled))
-        return _numpy(self._dit(self._batch(x), self._batch(np.float32(t)), *embedding, *scalars, self._batch(frame_mask)))
+        return _numpy(
+            self._dit(self._batch(x), self._batch(np.float32(t)), *embedding, *scalars, self._batch(frame_mask))
+        )
 
     @torch.inference_mode()
     def decode(self, latents: Floats, seed: int = 0) -> Floats:
@@ -84,3 +93,35 @@ def _numpy(batch: Tensor) -> Floats:
     """The only item of a batch."""
     out: Floats = batch[0].float().cpu().numpy()
     return out
+
+
+def load_parts(folder: Path, config: ModelConfig, device: str | torch.device = "cpu") -> TorchParts:
+    """A model folder's parts on torch: from its graphs and weights map, or from its safetensors.
+
+    Raises: ModelError if the folder holds neither, or something that does not fit the config.
+    """
+    text = TextEncoder(
+        config.text.vocabulary,
+        config.text.max_tokens,
+        config.text.width,
+        config.text.depth,
+        config.text.heads,
+        config.text.mlp_width,
+    )
+    dit, autoencoder = DiT(config.dit), SpectralAutoencoder(config.autoencoder)
+    graphs = load_from_graphs(folder) if (folder / MAP).is_file() else None
+    modules: dict[str, nn.Module] = {"text": text, "dit": dit, "autoencoder": autoencoder}
+    for part, module in modules.items():
+        state = part_state(graphs, part) if graphs else _state(folder / f"{part}.safetensors")
+        fill(module, state, str(folder))
+        module.eval().requires_grad_(False)
+    return TorchParts(config, text, dit, autoencoder, device)
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist, but the torch engine needs it where there is no {MAP}.")
+    try:
+        return load_file(path)
+    except SafetensorError as problem:
+        raise ModelError(f"{path} is not a whole safetensors file: {str(problem).rstrip('.')}.") from None

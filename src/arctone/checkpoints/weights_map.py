@@ -1,0 +1,155 @@
+"""One artefact for both engines: which bytes of the graphs hold which torch parameter.
+
+`weights_map.json` lists for each parameter the file, the byte offset, the type and the scales; what a graph does not hold as
+it is (folded or computed away) lies in `rest.safetensors`. So a folder of int8 graphs is also a torch checkpoint, to
+within half a quantisation step, and needs no second copy of the weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from arctone.checkpoints.graph_tensors import GraphTensor, constants, scales, values
+from arctone.errors import ModelError
+
+MAP, REST = "weights_map.json", "rest.safetensors"
+_SLACK = 0.505  # of a quantisation step: half, and the rounding of float32
+_MIN_ELEMENTS = 16  # shorter tensors could be found by chance
+_HALF_FROM = 4096  # the rest is kept in 16 bit from this size on
+
+Entry = dict[str, Any]
+
+
+def write_weights_map(folder: Path, states: Mapping[str, Mapping[str, Tensor]]) -> tuple[int, int]:
+    """Find every parameter in the folder's graphs, and write the map and the rest.
+
+    Args: states: parameters and buffers by graph file name, e.g. {"dit.tflite": {"dit.enter.weight": ...}}.
+    Returns: how many were found, how many went to the rest. Raises: ModelError if two states share a name.
+    """
+    entries: dict[str, Entry] = {}
+    rest: dict[str, Tensor] = {}
+    for file, state in states.items():
+        finder = _Finder(folder / file)
+        for name, value in state.items():
+            if name in entries or name in rest:
+                raise ModelError(f"the parameter {name} occurs in two graphs.")
+            entry = finder.find(value.detach().float().cpu().numpy())
+            if entry is None:
+                rest[name] = _compact(value)
+            else:
+                entries[name] = {"file": file, **entry}
+    (folder / MAP).write_text(json.dumps(entries, indent=1) + "\n")
+    save_file(rest, folder / REST)
+    return len(entries), len(rest)
+
+
+def load_from_graphs(folder: Path) -> dict[str, Tensor]:
+    """All parameters of a folder with graphs and a weights map, as float32.
+
+    Raises: ModelError if the map or a file is missing, or an entry does not fit its file.
+    """
+    entries = _read_map(folder)
+    state = {name: value.float() for name, value in load_file(folder / REST).items()}
+    files: dict[str, bytes] = {}
+    for name, entry in entries.items():
+        if entry["file"] not in files:
+            files[entry["file"]] = _read_graph(folder / entry["file"])
+        state[name] = torch.from_numpy(_value(entry, files[entry["file"]], name))
+    return state
+
+
+def part_state(state: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The entries of one part, without its prefix. Args: part: e.g. "dit"."""
+    prefix = f"{part}."
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+class _Finder:
+    """Looks a parameter up among the constants of one graph, by shape and then by value."""
+
+    def __init__(self, path: Path) -> None:
+        self._data = path.read_bytes()
+        self._by_shape: dict[tuple[int, ...], list[GraphTensor]] = defaultdict(list)
+        for tensor in constants(path):
+            if tensor.dtype in ("float32", "int8"):
+                self._by_shape[_squeezed(tensor.shape)].append(tensor)
+
+    def find(self, wanted: NDArray[np.float32]) -> Entry | None:
+        if wanted.size < _MIN_ELEMENTS:
+            return None
+        orders = [tuple(range(wanted.ndim))]
+        if wanted.ndim == 2:
+            orders.append((1, 0))
+        for order in orders:
+            turned = wanted.transpose(order)
+            for tensor in self._by_shape[_squeezed(turned.shape)]:
+                if self._holds(tensor, turned):
+                    return _entry(tensor, wanted.shape, order != orders[0])
+        return None
+
+    def _holds(self, tensor: GraphTensor, wanted: NDArray[np.float32]) -> bool:
+        found = values(tensor, self._data).reshape(wanted.shape)
+        if tensor.dtype == "float32":
+            return bool(np.array_equal(found, wanted))
+        step = scales(tensor, self._data)
+        distance = np.abs(found - wanted).reshape(tensor.shape)
+        return bool((distance <= _SLACK * step).all())
+
+
+def _entry(tensor: GraphTensor, shape: tuple[int, ...], transposed: bool) -> Entry:
+    entry: Entry = {
+        "offset": tensor.offset,
+        "dtype": tensor.dtype,
+        "graph_shape": list(tensor.shape),
+        "shape": list(shape),
+        "transposed": transposed,
+    }
+    if tensor.num_scales:
+        entry |= {"scales_offset": tensor.scales_offset, "num_scales": tensor.num_scales, "axis": tensor.axis}
+    return entry
+
+
+def _value(entry: Entry, data: bytes, name: str) -> NDArray[np.float32]:
+    places = {key: entry[key] for key in ("scales_offset", "num_scales", "axis") if key in entry}
+    tensor = GraphTensor(name, entry["dtype"], tuple(entry["graph_shape"]), entry["offset"], 0, **places)
+    try:
+        stored = values(tensor, data)
+    except ValueError:
+        raise ModelError(f"{MAP}: the parameter {name} does not fit into {entry['file']}.") from None
+    shape = tuple(entry["shape"])
+    out = stored.reshape(shape[::-1]).T if entry["transposed"] else stored.reshape(shape)
+    return np.array(out, np.float32, order="C")
+
+
+def _compact(value: Tensor) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    large = value.is_floating_point() and value.numel() >= _HALF_FROM
+    return value.half() if large else value.clone()
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def _read_map(folder: Path) -> dict[str, Entry]:
+    path = folder / MAP
+    if not path.is_file() or not (folder / REST).is_file():
+        raise ModelError(f"{folder} has no {MAP} with {REST}, so its graphs cannot be read as torch weights.")
+    entries: dict[str, Entry] = json.loads(path.read_text())
+    return entries
+
+
+def _read_graph(path: Path) -> bytes:
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist, but {MAP} points into it.")
+    return path.read_bytes()

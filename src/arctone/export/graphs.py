@@ -1,0 +1,161 @@
+"""What is exported: each part as a module with named inputs, static lengths and masks that hold exactly.
+
+B batch, C latent channels, T latent frames, M = 4 T feature frames, L text tokens, D width.
+A graph has a fixed length, so a shorter sound is filled up. Attention already ignores what a mask rules out; convolutions
+do not, so here every convolution sees zeros there, as it sees beyond the end of a sound that is not filled up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from arctone.audio.spectral import NUM_BANDS, NUM_BINS, NUM_FEATURES
+from arctone.config_model import ModelConfig
+from arctone.models.dit import DiT
+from arctone.models.spectral import FRAMES_PER_LATENT, ConvNeXtBlock, SpectralDecoder, SpectralEncoder
+from arctone.models.text import TextEncoder
+
+WINDOWS = (64, 128, 192, 256)
+"""Static lengths in latent frames; 64 frames are 2.97 s."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One entry of a graph file: a module and inputs of the shapes it is fixed to."""
+
+    name: str
+    module: nn.Module
+    inputs: dict[str, Tensor]
+
+
+class TextGraph(nn.Module):
+    """ids int32 [1, L], mask [1, L] -> tokens [1, L, D], pooled [1, D]."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        tokens, pooled = self.encoder(ids, mask)
+        return {"tokens": tokens, "pooled": pooled}
+
+
+class VelocityGraph(nn.Module):
+    """The transformer, masks as floats; see DiT.forward for the shapes."""
+
+    def __init__(self, dit: DiT) -> None:
+        super().__init__()
+        self.dit = dit
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        text_tokens: Tensor,
+        text_mask: Tensor,
+        text_pooled: Tensor,
+        seconds: Tensor,
+        bpm: Tensor,
+        frame_mask: Tensor,
+    ) -> dict[str, Tensor]:
+        return {"velocity": self.dit(x, t, text_tokens, text_mask, text_pooled, seconds, bpm, frame_mask)}
+
+
+class DecoderGraph(nn.Module):
+    """latents [1, C, T], frame_mask [1, T] -> parameters [1, P, M]."""
+
+    def __init__(self, decoder: SpectralDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, latents: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
+        net = self.decoder
+        mask = frame_mask.unsqueeze(-1)
+        x = masked_blocks(net.coarse, net.enter(latents.mT * net.std + net.mean), mask)
+        frames, width = x.shape[1], x.shape[2]
+        x = net.split(x).reshape(1, frames * FRAMES_PER_LATENT, width)
+        x = net.leave(net.norm(masked_blocks(net.fine, x, _repeated(mask))))
+        level, difference, coherence, scatter = x.split([NUM_BINS, NUM_BANDS, NUM_BANDS, NUM_BANDS], dim=-1)
+        return {"parameters": torch.cat([level, difference, torch.tanh(coherence), scatter], dim=-1).mT}
+
+
+class EncoderGraph(nn.Module):
+    """features [1, F, M], frame_mask [1, T] -> latents [1, C, T]."""
+
+    def __init__(self, encoder: SpectralEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, features: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
+        net = self.encoder
+        mask = frame_mask.unsqueeze(-1)
+        x = masked_blocks(net.fine, net.enter(features.mT), _repeated(mask))
+        x = net.join(x.reshape(1, x.shape[1] // FRAMES_PER_LATENT, FRAMES_PER_LATENT * x.shape[2]))
+        x = net.leave(net.norm(masked_blocks(net.coarse, x, mask)))
+        unit = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-4)
+        return {"latents": ((unit - net.mean) / net.std).mT}
+
+
+def masked_blocks(blocks: nn.Sequential, x: Tensor, mask: Tensor) -> Tensor:
+    """ConvNeXt blocks whose convolutions see zeros where the mask [1, M, 1] is 0; x: [1, M, D]."""
+    for block in blocks:
+        assert isinstance(block, ConvNeXtBlock)
+        mixed = block.mix((x * mask).mT).mT
+        x = x + block.scale * block.down(functional.gelu(block.up(block.norm(mixed))))
+    return x
+
+
+def _repeated(mask: Tensor) -> Tensor:
+    """A mask of latent frames [1, T, 1] for feature frames, [1, 4 T, 1]."""
+    return mask.expand(-1, -1, FRAMES_PER_LATENT).reshape(1, -1, 1)
+
+
+def text_signatures(encoder: TextEncoder, config: ModelConfig) -> list[Signature]:
+    """The text encoder's only length."""
+    length = config.text.max_tokens
+    inputs = {"ids": torch.ones(1, length, dtype=torch.int32), "mask": torch.ones(1, length)}
+    return [Signature("text", TextGraph(encoder).eval(), inputs)]
+
+
+def dit_signatures(dit: DiT, config: ModelConfig, windows: tuple[int, ...] = WINDOWS) -> list[Signature]:
+    """The transformer at each static length."""
+    module = VelocityGraph(dit).eval()
+    return [Signature(f"T{window}", module, dit_inputs(config, window)) for window in windows]
+
+
+def dit_inputs(config: ModelConfig, window: int) -> dict[str, Tensor]:
+    """Random but ordinary inputs of the transformer graph at one length."""
+    generator = torch.Generator().manual_seed(window)
+    length, width = config.text.max_tokens, config.text.width
+    return {
+        "x": torch.randn(1, config.dit.latent_channels, window, generator=generator),
+        "t": torch.full((1,), 0.6),
+        "text_tokens": torch.randn(1, length, width, generator=generator),
+        "text_mask": (torch.arange(length) < max(length // 4, 1)).float()[None],
+        "text_pooled": functional.normalize(torch.randn(1, width, generator=generator), dim=-1),
+        "seconds": torch.full((1,), window * config.hop_length / config.sample_rate),
+        "bpm": torch.full((1,), 120.0),
+        "frame_mask": torch.ones(1, window),
+    }
+
+
+def decoder_signatures(decoder: SpectralDecoder, config: ModelConfig, windows: tuple[int, ...]) -> list[Signature]:
+    """The decoder at each static length."""
+    return _framewise(DecoderGraph(decoder), "latents", config.autoencoder.latent_channels, 1, windows)
+
+
+def encoder_signatures(encoder: SpectralEncoder, windows: tuple[int, ...]) -> list[Signature]:
+    """The encoder at each static length."""
+    return _framewise(EncoderGraph(encoder), "features", NUM_FEATURES, FRAMES_PER_LATENT, windows)
+
+
+def _framewise(module: nn.Module, name: str, rows: int, rate: int, windows: tuple[int, ...]) -> list[Signature]:
+    module = module.eval()
+    return [
+        Signature(f"T{n}", module, {name: torch.randn(1, rows, rate * n), "frame_mask": torch.ones(1, n)})
+        for n in windows
+    ]

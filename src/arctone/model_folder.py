@@ -1,0 +1,90 @@
+"""A model's folder: where it is found, and whether it is still what was shipped."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+
+from arctone.config import read_config
+from arctone.config_model import ModelConfig
+from arctone.errors import ModelError
+
+BUNDLED = Path(__file__).parent / "bundled"
+CONFIG, HASHES = "config.json", "hashes.json"
+
+
+def known_models() -> tuple[str, ...]:
+    """Names of the bundled models."""
+    return tuple(sorted(path.parent.name for path in BUNDLED.glob(f"*/{CONFIG}")))
+
+
+def find_model(name_or_folder: str | Path) -> Path:
+    """The folder of a model.
+
+    Args: name_or_folder: a bundled model's name, or a folder. Raises: ModelError that lists the known names.
+    """
+    name = str(name_or_folder)
+    if name in known_models():
+        return BUNDLED / name
+    folder = Path(name_or_folder).expanduser()
+    if folder.is_dir():
+        return folder
+    known = ", ".join(known_models()) or "none"
+    near = difflib.get_close_matches(name, known_models(), n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise ModelError(f"model {name!r} is neither a folder nor a known name; known are: {known}.{hint}")
+
+
+def read_model_config(folder: Path) -> ModelConfig:
+    """The folder's config. Raises: ModelError if it is missing or wrong."""
+    if not (folder / CONFIG).is_file():
+        raise ModelError(f"{folder} has no {CONFIG}, so it is no model folder.")
+    return read_config(folder / CONFIG, ModelConfig)
+
+
+def write_hashes(folder: Path) -> None:
+    """Write hashes.json: the SHA-256 of every other file of the folder."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != HASHES)
+    found = {name: file_hash(folder / name) for name in names}
+    (folder / HASHES).write_text(json.dumps(found, indent=2) + "\n")
+
+
+def check_hashes(folder: Path) -> None:
+    """Compare every file with hashes.json; a folder without one is not checked.
+
+    Raises: ModelError that names the file that is missing or altered.
+    """
+    for name, wanted in _read_hashes(folder).items():
+        path = folder / name
+        if not path.is_file():
+            raise ModelError(f"{path} is missing, but {HASHES} lists it; get the model again.")
+        if file_hash(path) != wanted:
+            raise ModelError(f"{path} is not the file that {HASHES} describes; get the model again.")
+
+
+def folder_hash(folder: Path) -> str:
+    """One SHA-256 for the model: of hashes.json, or of the config where there is none."""
+    path = folder / HASHES
+    return file_hash(path if path.is_file() else folder / CONFIG)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_hashes(folder: Path) -> dict[str, str]:
+    path = folder / HASHES
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        found = None
+    fits = isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+    if not fits or any(Path(name).name != name for name in found):
+        raise ModelError(f"{path} is not a list of file names with their SHA-256.")
+    return dict(found)
