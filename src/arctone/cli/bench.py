@@ -1,0 +1,101 @@
+"""`arctone bench`: how fast this machine makes sound, in half a minute."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Annotated, Any
+
+import typer
+
+from arctone import __version__
+from arctone.cli import machine
+from arctone.cli.making import ENGINE_HELP, EngineName
+from arctone.cli.report import print_json
+from arctone.cli.request_options import request_from, with_request_options
+from arctone.cli.tables import print_rows
+from arctone.request import GenerationResult
+
+EXAMPLES = """\b
+Examples:
+  arctone bench
+  arctone bench -d 8 --steps 50
+  arctone bench --threads 1 --json
+
+\b
+The first run loads the model; the others show what each further sound costs."""
+
+PROMPT = "funky drum loop, 120 BPM"
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command(epilog=EXAMPLES)
+@with_request_options
+def bench(
+    options: dict[str, str],
+    repeats: Annotated[int, typer.Option("--repeats", min=1, max=100, help="Runs after the first.")] = 5,
+    model: Annotated[str, typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model.")] = "spark",
+    engine: Annotated[EngineName, typer.Option("--engine", metavar="NAME", help=ENGINE_HELP)] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+) -> None:
+    """Measure how fast this machine makes sound."""
+    record = measured(options, repeats, model, engine)
+    if json:
+        print_json(record)
+    else:
+        _print(record)
+
+
+def measured(options: dict[str, str], repeats: int, model: str, engine: EngineName) -> dict[str, Any]:
+    """Generate once cold and `repeats` times warm; times in ms, medians over the warm runs."""
+    import arctone
+
+    request = request_from(PROMPT, {"seed": "0", **options})
+    start = time.perf_counter()
+    loaded = arctone.load(model, engine=engine, threads=request.threads)
+    cold = loaded.engine.generate(request)
+    cold_ms = 1000 * (time.perf_counter() - start)
+    runs = [_timed(lambda: loaded.engine.generate(request)) for _ in range(repeats)]
+    warm_ms = statistics.median(milliseconds for milliseconds, _ in runs)
+    sound_seconds = sum(waveform.duration_seconds for waveform in cold.waveforms)
+    return {
+        "machine": machine.sentence(),
+        "version": __version__,
+        "model": cold.model_name,
+        "engine": cold.engine,
+        "threads": cold.request.threads,
+        "steps": cold.request.steps,
+        "sound_seconds": round(sound_seconds, 3),
+        "repeats": repeats,
+        "cold_ms": round(cold_ms, 1),
+        "warm_ms": round(warm_ms, 1),
+        "stages_ms": _stages([result for _, result in runs]),
+        "times_real_time": round(1000 * sound_seconds / warm_ms, 1),
+    }
+
+
+def _timed(work: Any) -> tuple[float, GenerationResult]:
+    start = time.perf_counter()
+    result = work()
+    return 1000 * (time.perf_counter() - start), result
+
+
+def _stages(results: list[GenerationResult]) -> dict[str, float]:
+    names = results[0].timings_ms
+    return {name: round(statistics.median(r.timings_ms.get(name, 0.0) for r in results), 1) for name in names}
+
+
+def _print(record: dict[str, Any]) -> None:
+    print(record["machine"])
+    sound = f"{record['sound_seconds']:.2f} s of sound, {record['steps']} steps, {record['threads']} threads"
+    print(f"{record['model']} on the {record['engine']} engine: {sound}\n")
+    rows = [["first sound, loading included", _ms(record["cold_ms"])]]
+    rows += [[f"each further sound (median of {record['repeats']})", _ms(record["warm_ms"])]]
+    rows += [[f"  {name}", _ms(value)] for name, value in record["stages_ms"].items()]
+    print_rows(rows)
+    print(f"\n{record['times_real_time']:g} times faster than it plays")
+
+
+def _ms(value: float) -> str:
+    return f"{value:8.1f} ms"

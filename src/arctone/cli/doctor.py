@@ -1,0 +1,138 @@
+"""`arctone doctor`: is everything there, whole and working?"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import typer
+
+from arctone import __version__
+from arctone.cli import machine
+from arctone.cli.report import print_json
+from arctone.cli.tables import print_rows
+from arctone.errors import ArctoneError, ModelError
+from arctone.model_folder import HASHES, check_hashes, find_model, folder_hash
+from arctone.request import GenerationRequest, usable_threads
+
+EXAMPLES = """\b
+Examples:
+  arctone doctor
+  arctone doctor --json
+  arctone doctor --model path/to/my-model
+
+\b
+Exit code 0 if nothing failed, 4 otherwise."""
+
+PACKAGES = ("ai-edge-litert", "msgspec", "numpy", "rich", "soundfile", "soxr", "tokenizers", "typer")
+OPTIONAL = ("torch", "lightning-fabric", "litert-torch", "tinysoundfont")
+# Below these a generation may fail.
+ENOUGH_MEMORY = ENOUGH_DISK = 500_000_000
+
+Verdict = Literal["ok", "note", "FAILED"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    check: str
+    verdict: Verdict
+    detail: str
+
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command(epilog=EXAMPLES)
+def doctor(
+    model: Annotated[str, typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model.")] = "spark",
+    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+) -> None:
+    """Check that everything works on this machine."""
+    findings = list(examined(model))
+    if json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        print_rows([[finding.verdict, finding.check, finding.detail] for finding in findings])
+    failed = [finding.check for finding in findings if finding.verdict == "FAILED"]
+    if failed:
+        raise ModelError(f"not everything works: {', '.join(failed)}.")
+
+
+def examined(model: str) -> Iterator[Finding]:
+    """All checks, one after the other."""
+    yield Finding("arctone", "ok", f"{__version__}, Python {platform.python_version()}")
+    yield from (_package(name, needed=True) for name in PACKAGES)
+    yield from (_package(name, needed=False) for name in OPTIONAL)
+    yield Finding("processor", "ok", f"{machine.processor()} ({' '.join(machine.cpu_flags()) or 'flags unknown'})")
+    yield Finding("threads", "ok", str(usable_threads()))
+    yield _memory()
+    yield _disk()
+    yield _checked("model files", lambda: files_verdict(model))
+    yield _checked("engine", lambda: engine_verdict(model))
+
+
+def files_verdict(model: str) -> str:
+    """Compare a model's files with its hashes.json. Raises: ModelError if one is missing, changed or not listed."""
+    folder = find_model(model)
+    if not (folder / HASHES).is_file():
+        raise ModelError(f"{folder} has no {HASHES}, so its files cannot be checked.")
+    check_hashes(folder)
+    return f"all files of {model} are whole (hash {folder_hash(folder)[:12]})"
+
+
+def engine_verdict(model: str) -> str:
+    """Make one second of sound in two steps. Raises: ModelError if it is silent or not finite."""
+    import arctone
+
+    start = time.perf_counter()
+    result = arctone.load(model).engine.generate(
+        GenerationRequest(prompt="a short test", duration_seconds=1.0, steps=2, seed=0, normalize="off")
+    )
+    seconds = time.perf_counter() - start
+    samples = result.waveforms[0].samples
+    if not np.isfinite(samples).all() or float(np.ptp(samples)) == 0.0:
+        raise ModelError("the engine made silence or numbers that are not finite.")
+    return f"one second of sound in {seconds:.2f} s, loading included ({result.engine})"
+
+
+def _checked(check: str, work: Callable[[], str]) -> Finding:
+    try:
+        return Finding(check, "ok", work())
+    except ArctoneError as problem:
+        return Finding(check, "FAILED", str(problem))
+    except Exception as problem:
+        return Finding(check, "FAILED", f"unexpected {type(problem).__name__}: {problem}")
+
+
+def _package(name: str, *, needed: bool) -> Finding:
+    try:
+        return Finding(name, "ok", version(name))
+    except PackageNotFoundError:
+        return Finding(name, "FAILED" if needed else "note", "not installed" + ("" if needed else " (optional)"))
+
+
+def _memory() -> Finding:
+    found = machine.memory_bytes()
+    if found is None:
+        return Finding("memory", "note", "unknown")
+    free, total = found
+    return Finding(
+        "memory", "ok" if free > ENOUGH_MEMORY else "note", f"{_gigabytes(free)} free of {_gigabytes(total)}"
+    )
+
+
+def _disk() -> Finding:
+    free = machine.free_disk_bytes(Path.cwd())
+    return Finding("disk", "ok" if free > ENOUGH_DISK else "note", f"{_gigabytes(free)} free here")
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

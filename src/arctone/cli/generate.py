@@ -1,0 +1,112 @@
+"""`arctone generate`: text in, sound files out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from arctone.audio.files import encode_audio, write_audio
+from arctone.cli import player
+from arctone.cli.making import ENGINE_HELP, EngineName, made
+from arctone.cli.report import print_json, print_result, result_record
+from arctone.cli.request_options import request_from, with_request_options
+from arctone.cli.targets import STDOUT, targets
+from arctone.errors import UsageError
+from arctone.flow.noise import draw_seed
+from arctone.request import MAX_PROMPT_LENGTH, GenerationRequest, GenerationResult
+
+EXAMPLES = """\b
+Examples:
+  arctone generate "rain on a tin roof" -d 8
+  arctone generate "funky drum loop, 120 BPM" -d 8 --bpm 120 -n 4 -o "loop-{n}.wav"
+  arctone generate "a dark pad in C minor" -s 7 --steps 50 --cfg-scale 6 -o pad.flac
+  echo "a dog barking" | arctone generate - -o - > dog.wav
+  arctone generate "crackling fire" --json
+
+\b
+The same seed gives the same file, byte for byte, with the same model, version and machine type."""
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command(epilog=EXAMPLES, no_args_is_help=True)
+@with_request_options
+def generate(
+    options: dict[str, str],
+    prompt: Annotated[
+        str, typer.Argument(help="What the sound should be, in plain words; - reads it from standard input.")
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="File or folder; {n} and {seed} in the name are filled in; - is standard output. "
+            "Default: a name made of the prompt and the seed.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("-f", "--force", help="Replace files that exist.")] = False,
+    format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help="wav, flac, ogg, opus or mp3. Default: by the ending."),
+    ] = None,
+    model: Annotated[str, typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model.")] = "spark",
+    engine: Annotated[EngineName, typer.Option("--engine", metavar="NAME", help=ENGINE_HELP)] = "auto",
+    play: Annotated[bool, typer.Option("--play", help="Play the sounds when they are done.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
+) -> None:
+    """Make sound from text."""
+    to_stdout = output == STDOUT
+    if to_stdout and (json or play):
+        raise UsageError(
+            f"--{'json' if json else 'play'} cannot be combined with -o -: standard output carries the sound."
+        )
+    request = _with_seed(request_from(_text(prompt), options))
+    paths = targets(output, request, format, force=force)
+    play_command = player.find_player() if play else None
+    result = made(request, model, engine, quiet=quiet or json)
+    if to_stdout:
+        sys.stdout.buffer.write(encode_audio(result.waveforms[0], format or "wav", metadata=result.to_metadata(0)))
+        sys.stdout.buffer.flush()
+    else:
+        save(result, paths, format, force=force)
+    _tell(result, paths, json=json, quiet=quiet)
+    for path in paths if play_command else ():
+        player.play(play_command or [], path)
+
+
+def save(result: GenerationResult, paths: list[Path], format: str | None, *, force: bool) -> None:
+    """Write every sound with its record."""
+    for item, (path, waveform) in enumerate(zip(paths, result.waveforms, strict=True)):
+        write_audio(path, waveform, format, metadata=result.to_metadata(item), force=force)
+
+
+def _tell(result: GenerationResult, paths: list[Path], *, json: bool, quiet: bool) -> None:
+    if json:
+        print_json(result_record(result, paths))
+    else:
+        print_result(result, paths, quiet=quiet)
+
+
+def _text(prompt: str) -> str:
+    """The prompt, from standard input if it is "-"; reading stops soon after the longest prompt allowed."""
+    if prompt != "-":
+        return prompt
+    data = sys.stdin.buffer.read(8 * MAX_PROMPT_LENGTH)
+    try:
+        return data.decode().strip()
+    except UnicodeDecodeError:
+        raise UsageError("prompt from standard input must be UTF-8 text, but it is not.") from None
+
+
+def _with_seed(request: GenerationRequest) -> GenerationRequest:
+    """The seed is drawn here, because file names may hold it."""
+    if request.seed is not None:
+        return request
+    return msgspec.structs.replace(request, seed=draw_seed())

@@ -1,0 +1,106 @@
+"""`arctone redo`: a take made again from the record in its file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from arctone import __version__
+from arctone.atomic import write_atomically
+from arctone.audio.files import FORMATS, encode_audio
+from arctone.audio.metadata import read_metadata
+from arctone.cli.making import made
+from arctone.cli.report import print_json, print_result, result_record
+from arctone.cli.targets import beside, targets
+from arctone.errors import InputFileError, UsageError
+from arctone.request import GenerationRequest, GenerationResult, from_metadata
+
+EXAMPLES = """\b
+Examples:
+  arctone redo take.wav
+  arctone redo take.wav -o again.flac
+  arctone redo take.wav --json
+
+\b
+With the same model, version and machine type the sound is the same, bit for bit. Where the model or the
+version differs, or the new sound does, a warning says so."""
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command(epilog=EXAMPLES, no_args_is_help=True)
+def redo(
+    take: Annotated[Path, typer.Argument(help="A sound file that arctone made.")],
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="PATH", help="File or folder. Default: NAME-redo beside the take."),
+    ] = None,
+    force: Annotated[bool, typer.Option("-f", "--force", help="Replace files that exist.")] = False,
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model. Default: the take's."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
+) -> None:
+    """Make a take again from what its file says about itself."""
+    record = _record(take)
+    request = _request(take, record)
+    (path,) = targets(output or str(beside(take, "redo")), request, None, force=force)
+    result = made(request, model or str(record.get("model")), _engine(record), quiet=quiet or json)
+    data = encode_audio(result.waveforms[0], path.suffix.lstrip(".").lower(), metadata=result.to_metadata(0))
+    write_atomically(path, data, force=force)
+    notes = _differences(record, result, _is_same(take, path, data))
+    for note in notes:
+        print(f"warning: {note}", file=sys.stderr)
+    if json:
+        print_json({**result_record(result, [path]), "differences": notes})
+    else:
+        print_result(result, [path], quiet=quiet)
+
+
+def _record(take: Path) -> dict[str, Any]:
+    if not take.is_file():
+        raise InputFileError(
+            f"{take} {'is a folder' if take.is_dir() else 'does not exist'}, but a sound file is needed."
+        )
+    record = read_metadata(take)
+    if record is None:
+        raise InputFileError(f"{take} carries no record of arctone, so it cannot be made again.")
+    return record
+
+
+def _request(take: Path, record: Mapping[str, Any]) -> GenerationRequest:
+    try:
+        return from_metadata(record)
+    except UsageError as problem:
+        raise InputFileError(f"{take} carries a record that cannot be used: {problem}") from None
+
+
+def _engine(record: Mapping[str, Any]) -> EngineName:
+    """The engine that made the take, where its record names one."""
+    engine = record.get("engine")
+    return "native" if engine == "native" else "torch" if engine == "torch" else "auto"
+
+
+def _is_same(take: Path, path: Path, data: bytes) -> bool | None:
+    """Whether the new file equals the take byte for byte; None where the formats differ."""
+    endings = {file.suffix.lower() for file in (take, path)}
+    if len(endings) > 1 or endings.pop().lstrip(".") not in FORMATS or take.resolve() == path.resolve():
+        return None
+    return take.read_bytes() == data
+
+
+def _differences(record: Mapping[str, Any], result: GenerationResult, same: bool | None) -> list[str]:
+    notes = []
+    if record.get("model_hash") != result.model_hash:
+        notes.append(f"the take was made by another model than this {result.model_name}, so the sound may differ.")
+    if record.get("version") != __version__:
+        notes.append(f"the take was made by arctone {record.get('version')}, this is {__version__}.")
+    if same is False and not notes:
+        notes.append("the new file differs from the take: another processor or library computes a little differently.")
+    return notes

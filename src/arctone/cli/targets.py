@@ -1,0 +1,81 @@
+"""Which files the sounds go to, settled and checked before the work begins."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from arctone.atomic import refuse_target
+from arctone.audio.files import FORMATS
+from arctone.errors import UsageError
+from arctone.request import GenerationRequest
+
+STDOUT = "-"
+_SLUG_LENGTH = 40
+
+
+def targets(output: str | None, request: GenerationRequest, format: str | None, *, force: bool) -> list[Path]:
+    """One path for each variation; empty for standard output.
+
+    Args: output: what -o got: a file, a folder, a name with {n} (from 1) or {seed}, "-", or None for a name made of the
+    prompt and the seed. request: with its seed fixed. format: what --format got. force: existing files may be replaced.
+    Raises: UsageError in one sentence if a path cannot be written, exists, or would be used twice.
+    """
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"format must be one of {', '.join(FORMATS)}, got '{format}'.")
+    if output == STDOUT:
+        if request.variations > 1:
+            raise UsageError(f"variations must be 1 when the sound goes to standard output, got {request.variations}.")
+        return []
+    pattern = _pattern(output, request, format)
+    paths = [_filled(pattern, number, request) for number in range(request.variations)]
+    for path in paths:
+        _check(path, format, force)
+    return paths
+
+
+def beside(path: Path, word: str) -> Path:
+    """The same name with a word before its ending: take.wav -> take-redo.wav."""
+    return path.with_name(f"{path.stem}-{word}{path.suffix}")
+
+
+def slug(prompt: str) -> str:
+    """A prompt as a file name: lower-case words joined by hyphens, at most 40 characters, never empty.
+
+    >>> slug("Funky drum loop, 120 BPM!")
+    'funky-drum-loop-120-bpm'
+    """
+    words = re.findall(r"\w+", prompt.lower())
+    text = ""
+    for word in words:
+        if len(text) + len(word) + 1 > _SLUG_LENGTH:
+            break
+        text = f"{text}-{word}" if text else word
+    return text or "sound"
+
+
+def _pattern(output: str | None, request: GenerationRequest, format: str | None) -> str:
+    """The name with {n} and {seed} still in it, different for each variation."""
+    name = f"{slug(request.prompt)}-{{seed}}.{format or 'wav'}"
+    if output is None:
+        return name
+    if output.endswith(("/", "\\")) or Path(output).is_dir():
+        return str(Path(output) / name)
+    if request.variations > 1 and "{n}" not in output and "{seed}" not in output:
+        return str(beside(Path(output), "{n}"))
+    return output
+
+
+def _filled(pattern: str, number: int, request: GenerationRequest) -> Path:
+    seed = (request.seed or 0) + number
+    return Path(pattern.replace("{n}", str(number + 1)).replace("{seed}", str(seed)))
+
+
+def _check(path: Path, format: str | None, force: bool) -> None:
+    ending = path.suffix.lstrip(".").lower()
+    if format is None and ending not in FORMATS:
+        raise UsageError(f"{path} ends in '{path.suffix}', but sound is written as {', '.join(FORMATS)}.")
+    try:
+        refuse_target(path, force=force)
+    except UsageError as problem:
+        raise UsageError(str(problem).replace("only with force", "only with --force")) from None
