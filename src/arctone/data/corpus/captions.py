@@ -18,9 +18,10 @@ _GROUP = re.compile(r"\[([^\]]*)\]")
 _FIELD = re.compile(r"\{(\w+)\}")
 _PREPOSITIONS = r"in|on|at|with|over|and|played|plays|play|playing|by|from|of|for|while|hitting|without|recorded|ending"
 _NOUN_PHRASE = re.compile(rf"@a ((?:(?! (?:{_PREPOSITIONS})\b)[^,.:;@()])+)")
+_PLURAL_SUBJECT = re.compile(r"(^|while )((?:(?! with ).)*?)~ plays")
 _PLURAL = re.compile(
     r"(drums|chords|arpeggios|notes|percussion|stomps|stomping|strings|bells|chimes|vibes|keys|oohs|aahs|harmonics|timpani"
-    r"|kettledrums|bagpipes|panpipes|horns|brass|castanets|steel drum s|harmonies|one-shots|whistling|hits|saxes)$"
+    r"|kettledrums|bagpipes|panpipes|horns|brass|castanets|harmonies|one-shots|whistling|hits|saxes)$"
 )
 
 
@@ -76,7 +77,7 @@ def _with_article(match: re.Match[str]) -> str:
 
 
 def _polished(text: str, sentence: bool) -> str:
-    text = text.replace("~ plays", " play")
+    text = _PLURAL_SUBJECT.sub(r"\1\2 play", text)
     text = re.sub(r"\s+", " ", text.replace("~", "").replace("@a ", "")).strip(" ,:")
     text = re.sub(r"\b(\w[\w'-]*) \1\b", r"\1", text)
     return text[0].upper() + text[1:] if sentence else text

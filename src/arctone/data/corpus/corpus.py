@@ -29,8 +29,15 @@ DEFAULT_SOUNDFONTS = (
 DEFAULT_SONIC_PI = "/usr/share/sonic-pi/samples"
 # Parts per thousand.
 CATEGORY_SHARES: dict[str, int] = {
-    "note": 158, "phrase": 263, "duet": 79, "drums": 132, "music": 132, "ambience": 53, "effect": 130, "mixture": 53,
-}  # fmt: skip
+    "note": 158,
+    "phrase": 263,
+    "duet": 79,
+    "drums": 132,
+    "music": 132,
+    "ambience": 53,
+    "effect": 130,
+    "mixture": 53,
+}
 TEST_SHARE, VALID_SHARE = 0.07, 0.02
 _MAX_DRAWS = 80
 _GOLDEN = 0.6180339887498949
@@ -83,10 +90,19 @@ class Corpus:
         captions = write_captions(plan.frames, plan.fields, "unseen_wording" in rules, wording)
         licence, source = _origins(plan)
         return ClipInfo(
-            id=f"corpus-{self.seed}-{number:06d}", caption=captions[0], captions=captions,
-            duration_seconds=plan.num_samples / SAMPLE_RATE, bpm=float(plan.bpm) if plan.bpm else None, key=plan.key,
-            category=plan.category, attributes=plan.attributes, split=split, held_out=rules, licence=licence, source=source,
-        )  # fmt: skip
+            id=f"corpus-{self.seed}-{number:06d}",
+            caption=captions[0],
+            captions=captions,
+            duration_seconds=plan.num_samples / SAMPLE_RATE,
+            bpm=float(plan.bpm) if plan.bpm else None,
+            key=plan.key,
+            category=plan.category,
+            attributes=plan.attributes,
+            split=split,
+            held_out=rules,
+            licence=licence,
+            source=source,
+        )
 
     def waveform(self, index: int) -> Waveform:
         """Sound of clip `index` of this split, stereo, 44.1 kHz, the same at every call. Raises: IndexError."""
@@ -175,5 +191,3 @@ def _origins(plan: Plan) -> tuple[str, str]:
         sources.append(f"arctone {SYNTH}")
     parts = {part for licence in licences for part in licence.split(" AND ")}
     return " AND ".join(sorted(parts)), " + ".join(dict.fromkeys(sources))
-
-

@@ -17,11 +17,32 @@ _KITS = {
     2: (70.0, 330.0, 0.05, 300.0, 2_000.0, 14_000.0, 0.012),
     3: (60.0, 90.0, 0.08, 180.0, 700.0, 6_500.0, 0.014),
 }
-_TOMS = {"low tom": 95.0, "mid tom": 130.0, "high tom": 175.0, "low conga": 170.0, "high conga": 225.0,
-         "low bongo": 300.0, "high bongo": 390.0, "timbale": 330.0}  # fmt: skip
-_PINGS = {"cowbell": (540.0, 800.0, 0.05), "claves": (2_450.0, 2_450.0, 0.018), "agogo": (1_050.0, 1_580.0, 0.07),
-          "rim": (1_700.0, 480.0, 0.012), "bell": (880.0, 2_640.0, 0.16)}  # fmt: skip
-_SHAKES = {"closed hat": 1.0, "pedal hat": 1.3, "open hat": 9.0, "shaker": 1.6, "tambourine": 3.0, "ride": 12.0, "crash": 28.0}
+_TOMS = {
+    "low tom": 95.0,
+    "mid tom": 130.0,
+    "high tom": 175.0,
+    "low conga": 170.0,
+    "high conga": 225.0,
+    "low bongo": 300.0,
+    "high bongo": 390.0,
+    "timbale": 330.0,
+}
+_PINGS = {
+    "cowbell": (540.0, 800.0, 0.05),
+    "claves": (2_450.0, 2_450.0, 0.018),
+    "agogo": (1_050.0, 1_580.0, 0.07),
+    "rim": (1_700.0, 480.0, 0.012),
+    "bell": (880.0, 2_640.0, 0.16),
+}
+_SHAKES = {
+    "closed hat": 1.0,
+    "pedal hat": 1.3,
+    "open hat": 9.0,
+    "shaker": 1.6,
+    "tambourine": 3.0,
+    "ride": 12.0,
+    "crash": 28.0,
+}
 
 
 @lru_cache(maxsize=512)
@@ -100,4 +121,6 @@ def _shake(kit: int, length: float, rng: np.random.Generator) -> Audio:
     t = _time(seconds)
     metal = sum(np.sign(np.sin(np.float32(2 * np.pi * f) * t)) for f in (2_053, 3_694, 5_221, 8_009))
     high = np.diff(np.asarray(metal, np.float32), prepend=np.float32(0))
-    return np.asarray((noise / max(np.abs(noise).max(), 1e-9) + 0.12 * high) * np.exp2(-t / np.float32(half_life)), np.float32)
+    return np.asarray(
+        (noise / max(np.abs(noise).max(), 1e-9) + 0.12 * high) * np.exp2(-t / np.float32(half_life)), np.float32
+    )

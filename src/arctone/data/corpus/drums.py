@@ -1,7 +1,7 @@
 """Drum patterns by genre, and the kits that play them.
 
 A pattern is one bar of 16 steps (12 for triplet genres): X accent, x hit, o soft, - rest. Grooves of a genre are
-drawn from its variants; the last bar may carry a fill.
+drawn from its variants; the last bar may carry a fill. Indented lines continue the one above.
 """
 
 from __future__ import annotations
@@ -13,11 +13,30 @@ import numpy as np
 from arctone.data.corpus.instruments import FLUID, MUSESCORE, SYNTH
 
 GENERAL_MIDI_NOTES: dict[str, int] = {
-    "kick": 36, "snare": 38, "rim": 37, "clap": 39, "closed hat": 42, "pedal hat": 44, "open hat": 46, "ride": 51,
-    "crash": 49, "low tom": 45, "mid tom": 47, "high tom": 50, "cowbell": 56, "tambourine": 54, "shaker": 70,
-    "high conga": 63, "low conga": 64, "high bongo": 60, "low bongo": 61, "claves": 75, "agogo": 67, "timbale": 65,
+    "kick": 36,
+    "snare": 38,
+    "rim": 37,
+    "clap": 39,
+    "closed hat": 42,
+    "pedal hat": 44,
+    "open hat": 46,
+    "ride": 51,
+    "crash": 49,
+    "low tom": 45,
+    "mid tom": 47,
+    "high tom": 50,
+    "cowbell": 56,
+    "tambourine": 54,
+    "shaker": 70,
+    "high conga": 63,
+    "low conga": 64,
+    "high bongo": 60,
+    "low bongo": 61,
+    "claves": 75,
+    "agogo": 67,
+    "timbale": 65,
     "bell": 53,
-}  # fmt: skip
+}
 
 _PATTERNS = """
 rock | kick X---x---X-x-x--- snare ----X-------X--- closed hat x-o-x-o-x-o-x-o-
@@ -30,7 +49,8 @@ hip hop | kick X------x--x----- snare ----X-------X--- closed hat x-x-x-x-x-x-x-
 hip hop | kick X--x---x--x----- clap ----X-------X--- closed hat x-xxx-x-x-x-xxx-
 hip hop | kick X-x-------xx---- snare ----X--o----X-o- closed hat x-o-x-o-x-o-x-oo open hat ------x---------
 house | kick X---X---X---X--- clap ----X-------X--- open hat --x---x---x---x-
-house | kick X---X---X---X--- clap ----X-------X--- open hat --x---x---x---x- closed hat xoxoxoxoxoxoxoxo shaker o-o-o-o-o-o-o-o-
+house | kick X---X---X---X--- clap ----X-------X--- open hat --x---x---x---x-
+    closed hat xoxoxoxoxoxoxoxo shaker o-o-o-o-o-o-o-o-
 house | kick X---X---X---X--x snare ----x-------x--- closed hat --x---x---x---x- rim --x--x----x--x--
 techno | kick X---X---X---X--- closed hat --x---x---x---x- rim ---x--x----x--x-
 techno | kick X---X---X---X--- closed hat xxxxxxxxxxxxxxxx open hat --x---x---x---x- clap ------------x---
@@ -50,7 +70,8 @@ trap | kick X------x--x----- clap --------X------- closed hat x-x-xxx-x-xxx-xx
 trap | kick X-----x---x--x-- snare --------X------- closed hat xxx-x-xxxxx-x-xx open hat ------x---------
 reggae | kick --------X------- rim --------X------- closed hat x-x-x-x-x-x-x-xo
 reggae | kick X-------X------- snare --------X-----o- closed hat x-oox-oox-oox-oo
-latin | kick X--x--x-X--x--x- high conga --x---xx--x---xx low conga ------------x-x- cowbell x---x-x-x---x-x- claves x--x--x---x-x---
+latin | kick X--x--x-X--x--x- high conga --x---xx--x---xx low conga ------------x-x-
+    cowbell x---x-x-x---x-x- claves x--x--x---x-x---
 latin | kick X-----x-X-----x- timbale ----x--x----x-xx cowbell x-x-xx-xx-x-xx-x shaker xoxoxoxoxoxoxoxo
 latin | high bongo x-oox-oox-oox-oo low bongo --x---x---x---x- claves --x-x---x--x--x- kick X---x---X---x---
 march | snare X-oox-oox-ooxoxo kick X---x---X---x--- crash x---------------
@@ -70,17 +91,35 @@ lo-fi | kick X------x-xx----- rim ----x-------x--- closed hat o-o-o-o-o-o-o-o-
 
 # Usual tempi: three loops in four lie inside.
 GENRE_TEMPOS: dict[str, tuple[int, int]] = {
-    "rock": (90, 150), "funk": (85, 125), "hip hop": (75, 110), "house": (115, 132), "techno": (120, 145),
-    "disco": (105, 130), "jazz swing": (90, 180), "bossa nova": (90, 150), "drum and bass": (160, 180),
-    "breakbeat": (100, 150), "trap": (120, 165), "reggae": (65, 100), "latin": (85, 140), "march": (90, 130),
-    "shuffle": (80, 140), "ballad": (60, 90), "metal": (110, 180), "reggaeton": (80, 110), "afrobeat": (95, 130),
+    "rock": (90, 150),
+    "funk": (85, 125),
+    "hip hop": (75, 110),
+    "house": (115, 132),
+    "techno": (120, 145),
+    "disco": (105, 130),
+    "jazz swing": (90, 180),
+    "bossa nova": (90, 150),
+    "drum and bass": (160, 180),
+    "breakbeat": (100, 150),
+    "trap": (120, 165),
+    "reggae": (65, 100),
+    "latin": (85, 140),
+    "march": (90, 130),
+    "shuffle": (80, 140),
+    "ballad": (60, 90),
+    "metal": (110, 180),
+    "reggaeton": (80, 110),
+    "afrobeat": (95, 130),
     "lo-fi": (65, 95),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
 class Kit:
-    """A drum sound. presets: "font/bank:program". sampled: name of a set of recordings. genres: empty = all but march."""
+    """A drum sound.
+
+    presets: "font/bank:program". sampled: name of a set of recordings. genres: the only ones it plays, empty for all.
+    """
 
     name: str
     aliases: tuple[str, ...]
@@ -134,7 +173,11 @@ def write_hits(genre: str, bpm: float, num_bars: int, with_fill: bool, rng: np.r
     """
     bar = _BARS[genre][int(rng.integers(len(_BARS[genre])))]
     bar_seconds = 240.0 / bpm
-    shuffle = float(rng.choice([0.0, 0.0, 0.08, 0.16])) if genre in ("hip hop", "lo-fi", "funk", "house", "breakbeat") else 0.0
+    shuffle = (
+        float(rng.choice([0.0, 0.0, 0.08, 0.16]))
+        if genre in ("hip hop", "lo-fi", "funk", "house", "breakbeat")
+        else 0.0
+    )
     tightness = 0.0015 if genre in ("house", "techno", "trap", "drum and bass") else 0.005
     hits: list[Hit] = []
     for index in range(num_bars):
@@ -187,7 +230,7 @@ def _humanised(hits: list[Hit], tightness: float, rng: np.random.Generator) -> l
 
 def _parse_patterns() -> dict[str, list[dict[str, str]]]:
     bars: dict[str, list[dict[str, str]]] = {}
-    for line in _PATTERNS.strip().splitlines():
+    for line in _PATTERNS.strip().replace("\n    ", " ").splitlines():
         genre, _, voices = line.partition(" | ")
         bars.setdefault(genre, []).append(_parse_voices(voices))
     return bars

@@ -148,11 +148,23 @@ FRAMES: dict[str, tuple[str, ...]] = {
 
 # Only in captions of test clips with the rule unseen_wording.
 HELD_OUT_FRAMES: dict[str, tuple[str, ...]] = {
-    "note": ("just @a {instrument} hitting one {style}[ {in_room}]", "give me @a [{dynamics} ]{style} from @a {instrument}"),
-    "phrase": ("I want @a [{mood} ]{style} performed by @a {instrument}[, {tempo}]", "{style} performed by solo {instrument}[ {in_room}]"),
-    "duet": ("{instrument} in dialogue with {instrument2}[, {tempo}]", "make {instrument} and {instrument2} play in {key}"),
+    "note": (
+        "just @a {instrument} hitting one {style}[ {in_room}]",
+        "give me @a [{dynamics} ]{style} from @a {instrument}",
+    ),
+    "phrase": (
+        "I want @a [{mood} ]{style} performed by @a {instrument}[, {tempo}]",
+        "{style} performed by solo {instrument}[ {in_room}]",
+    ),
+    "duet": (
+        "{instrument} in dialogue with {instrument2}[, {tempo}]",
+        "make {instrument} and {instrument2} play in {key}",
+    ),
     "drums": ("percussion track in {genre} style[, {tempo}][, {kit}]", "lay down @a {genre} rhythm at {bpm} BPM"),
-    "music": ("an instrumental in {genre} style featuring {instrument}[, {tempo}]", "combo of {instrument} and {instrument2}, {genre} feel"),
+    "music": (
+        "an instrumental in {genre} style featuring {instrument}[, {tempo}]",
+        "combo of {instrument} and {instrument2}, {genre} feel",
+    ),
     "ambience": ("somewhere there is {sound}[ and {sound2}]", "soundscape featuring {sound}"),
     "effect": ("a recording where one can hear {sound}", "foley: {plain}[, {times}]"),
     "sequence": ("{sound}, after that {sound2}", "start with {sound} and end with {sound2}"),

@@ -16,7 +16,8 @@ SUSTAINED_STYLES = ("note", "staccato", "melody", "riff", "arpeggio", "trill", "
 DECAYING_STYLES = ("note", "staccato", "melody", "riff", "arpeggio", "tremolo", "scale", "ostinato")
 STYLES = ("note", "staccato", "melody", "riff", "arpeggio", "chords", "trill", "tremolo", "drone", "scale", "ostinato")
 
-# name | other names | family | bank:program | lowest-highest MIDI note | s sustained, d decaying | p polyphonic, m one voice
+# name | other names | family | bank:program | lowest-highest MIDI note | s sustained, d decaying
+# | p polyphonic, m one voice
 _GENERAL_MIDI = """
 grand piano|piano, acoustic piano, concert piano|piano|0:0|33-96|d|p
 bright piano|bright grand piano, upright piano|piano|0:1|33-96|d|p

@@ -48,23 +48,39 @@ FONT_SOUNDS: tuple[FontSound, ...] = (
     *_gm(126, 6.0, "applause", "clapping audience", "a clapping crowd"),
     *_gm(127, 2.0, "a gunshot", "a gun shot"),
     *_gm(119, 2.5, "a reversed cymbal", "a reverse cymbal swell"),
-    _gs(1, 120, 0.6, "a guitar cut noise"), _gs(1, 121, 0.4, "a flute key click"),
-    _gs(1, 122, 9.0, "rain", "falling rain", kind="ambience"), _gs(1, 123, 1.2, "a dog barking", "a barking dog", "dog barking"),
-    _gs(1, 124, 3.0, "a telephone ringing", "a ringing phone"), _gs(1, 125, 4.0, "a car engine", "a running car engine"),
-    _gs(1, 126, 3.0, "a laugh", "laughter"), _gs(1, 127, 2.0, "a machine gun", "machine gun fire"),
-    _gs(2, 120, 0.6, "a string slap"), _gs(2, 122, 5.0, "thunder", "a clap of thunder"),
-    _gs(2, 123, 4.0, "a galloping horse", "horse gallop", "a horse galloping"), _gs(2, 124, 2.0, "a creaking door", "a door creaking"),
-    _gs(2, 125, 3.0, "a car braking", "a car stopping"), _gs(2, 126, 2.5, "a scream", "a person screaming"),
-    _gs(2, 127, 1.0, "a laser gun", "a laser shot"), _gs(3, 122, 9.0, "wind", "blowing wind", kind="ambience"),
-    _gs(3, 123, 3.0, "birds", "birds chirping", "birdsong"), _gs(3, 124, 1.5, "a slamming door", "a door slam"),
-    _gs(3, 125, 4.0, "a passing car", "a car driving by"), _gs(3, 126, 0.8, "a punch", "a fist punch"),
-    _gs(3, 127, 3.0, "an explosion", "a blast"), _gs(4, 122, 9.0, "a stream", "a flowing river", kind="ambience"),
-    _gs(4, 124, 1.0, "a record scratch", "a DJ scratch"), _gs(4, 125, 3.0, "a car crash", "a crashing car"),
-    _gs(4, 126, 4.0, "a heartbeat", "a beating heart"), _gs(5, 122, 4.0, "bubbles", "bubbling water"),
-    _gs(5, 124, 4.0, "wind chimes", "tinkling wind chimes"), _gs(5, 125, 5.0, "a siren", "a police siren"),
-    _gs(5, 126, 4.0, "footsteps", "walking footsteps"), _gs(6, 125, 6.0, "a train", "a passing train", kind="ambience"),
-    _gs(7, 125, 6.0, "a jet plane", "a jet taking off"), _gs(8, 125, 6.0, "a starship", "a flying spaceship"),
-)  # fmt: skip
+    _gs(1, 120, 0.6, "a guitar cut noise"),
+    _gs(1, 121, 0.4, "a flute key click"),
+    _gs(1, 122, 9.0, "rain", "falling rain", kind="ambience"),
+    _gs(1, 123, 1.2, "a dog barking", "a barking dog", "dog barking"),
+    _gs(1, 124, 3.0, "a telephone ringing", "a ringing phone"),
+    _gs(1, 125, 4.0, "a car engine", "a running car engine"),
+    _gs(1, 126, 3.0, "a laugh", "laughter"),
+    _gs(1, 127, 2.0, "a machine gun", "machine gun fire"),
+    _gs(2, 120, 0.6, "a string slap"),
+    _gs(2, 122, 5.0, "thunder", "a clap of thunder"),
+    _gs(2, 123, 4.0, "a galloping horse", "horse gallop", "a horse galloping"),
+    _gs(2, 124, 2.0, "a creaking door", "a door creaking"),
+    _gs(2, 125, 3.0, "a car braking", "a car stopping"),
+    _gs(2, 126, 2.5, "a scream", "a person screaming"),
+    _gs(2, 127, 1.0, "a laser gun", "a laser shot"),
+    _gs(3, 122, 9.0, "wind", "blowing wind", kind="ambience"),
+    _gs(3, 123, 3.0, "birds", "birds chirping", "birdsong"),
+    _gs(3, 124, 1.5, "a slamming door", "a door slam"),
+    _gs(3, 125, 4.0, "a passing car", "a car driving by"),
+    _gs(3, 126, 0.8, "a punch", "a fist punch"),
+    _gs(3, 127, 3.0, "an explosion", "a blast"),
+    _gs(4, 122, 9.0, "a stream", "a flowing river", kind="ambience"),
+    _gs(4, 124, 1.0, "a record scratch", "a DJ scratch"),
+    _gs(4, 125, 3.0, "a car crash", "a crashing car"),
+    _gs(4, 126, 4.0, "a heartbeat", "a beating heart"),
+    _gs(5, 122, 4.0, "bubbles", "bubbling water"),
+    _gs(5, 124, 4.0, "wind chimes", "tinkling wind chimes"),
+    _gs(5, 125, 5.0, "a siren", "a police siren"),
+    _gs(5, 126, 4.0, "footsteps", "walking footsteps"),
+    _gs(6, 125, 6.0, "a train", "a passing train", kind="ambience"),
+    _gs(7, 125, 6.0, "a jet plane", "a jet taking off"),
+    _gs(8, 125, 6.0, "a starship", "a flying spaceship"),
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +115,11 @@ def open_library(
         _log.warning("corpus: %s", sentence)
     strokes = _grouped(found, "kit", "stroke")
     playable = tuple((i, p) for i in instruments() if (p := presets_of(i, tuple(fonts))))
-    kits = tuple(kit for kit in KITS if kit.sampled in strokes or any(p.partition("/")[0] in (*fonts, SYNTH) for p in kit.presets))
+    kits = tuple(
+        kit
+        for kit in KITS
+        if kit.sampled in strokes or any(p.partition("/")[0] in (*fonts, SYNTH) for p in kit.presets)
+    )
     sounds = tuple(sound for sound in FONT_SOUNDS if sound.font in fonts)
     return Library(fonts, playable, kits, _grouped(found, "kind"), strokes, sounds, tuple(missing))
 

@@ -25,7 +25,7 @@ TEMPOS = tuple(bpm for bpm in range(LOWEST_TEMPO, HIGHEST_TEMPO + 1) if bpm not 
 
 
 def base_mode(mode: str) -> str:
-    """"major" or "minor", whichever third the mode has."""
+    """ "major" or "minor", whichever third the mode has."""
     return "minor" if SCALES[mode][1] == 3 or SCALES[mode][2] == 3 else "major"
 
 

@@ -39,7 +39,9 @@ def shaped_noise(seconds: float, rng: np.random.Generator, shape: Shape, width: 
     hertz = np.fft.rfftfreq(FRAME, 1 / SAMPLE_RATE).astype(np.float32)[None]
     magnitudes = np.asarray(shape(times, hertz), np.float32)
     common = rng.standard_normal((num_frames, FRAME), dtype=np.float32)
-    sides = [_overlapped(_mixed(common, rng, width), magnitudes)[:, FRAME // 2 : FRAME // 2 + num_samples] for _ in range(2)]
+    sides = [
+        _overlapped(_mixed(common, rng, width), magnitudes)[:, FRAME // 2 : FRAME // 2 + num_samples] for _ in range(2)
+    ]
     return np.concatenate(sides)
 
 
@@ -59,7 +61,10 @@ def _overlapped(noise: Audio, magnitudes: Audio) -> Audio:
 
 def _slow(times: npt.NDArray[np.float32], rng: np.random.Generator, period: float) -> npt.NDArray[np.float32]:
     """Smooth random curve in 0 to 1 with the shape of `times`."""
-    curve = sum(np.sin(2 * np.pi * times / (period * r) + p) for r, p in zip((1, 0.57, 1.7), rng.uniform(0, 6.28, 3), strict=True))
+    curve = sum(
+        np.sin(2 * np.pi * times / (period * r) + p)
+        for r, p in zip((1, 0.57, 1.7), rng.uniform(0, 6.28, 3), strict=True)
+    )
     return np.asarray(0.5 + curve / 6, np.float32)
 
 
@@ -67,12 +72,19 @@ def _slope(hertz: npt.NDArray[np.float32], power: float) -> npt.NDArray[np.float
     return np.asarray((np.maximum(hertz, 30) / 1_000) ** -power, np.float32)
 
 
-def _band(hertz: npt.NDArray[np.float32], centre: npt.NDArray[np.float32] | float, octaves: float) -> npt.NDArray[np.float32]:
+def _band(
+    hertz: npt.NDArray[np.float32], centre: npt.NDArray[np.float32] | float, octaves: float
+) -> npt.NDArray[np.float32]:
     return np.asarray(np.exp(-((np.log2(np.maximum(hertz, 20) / centre) / octaves) ** 2)), np.float32)
 
 
 def _grains(
-    seconds: float, rng: np.random.Generator, per_second: float, hertz: tuple[float, float], half_life: tuple[float, float], tonal: float
+    seconds: float,
+    rng: np.random.Generator,
+    per_second: float,
+    hertz: tuple[float, float],
+    half_life: tuple[float, float],
+    tonal: float,
 ) -> Audio:
     """Many short decaying pings or clicks at random places. tonal: 0 noise to 1 pure tones."""
     num_samples = round(seconds * SAMPLE_RATE)
@@ -126,7 +138,9 @@ def _rain(heavy: float) -> Maker:
 
 def _tin_roof(seconds: float, rng: np.random.Generator) -> Audio:
     drops = _grains(seconds, rng, 170, (700, 3_800), (0.004, 0.015), 0.7)
-    bed = shaped_noise(seconds, rng, lambda t, f: (_band(f, 1_600.0, 0.8) + 0.5 * _band(f, 4_000.0, 1.0)) * np.ones_like(t))
+    bed = shaped_noise(
+        seconds, rng, lambda t, f: (_band(f, 1_600.0, 0.8) + 0.5 * _band(f, 4_000.0, 1.0)) * np.ones_like(t)
+    )
     return _unit(drops) + np.float32(0.4) * _unit(bed)
 
 
@@ -142,7 +156,11 @@ def _sea(seconds: float, rng: np.random.Generator) -> Audio:
 
 def _stream(seconds: float, rng: np.random.Generator) -> Audio:
     bubbles = _grains(seconds, rng, 140, (400, 2_200), (0.006, 0.03), 1.0)
-    bed = shaped_noise(seconds, rng, lambda t, f: _band(f, 1_800.0, 1.6) * (0.7 + 0.3 * _slow(t, np.random.Generator(np.random.Philox(5)), 1.3)))
+    bed = shaped_noise(
+        seconds,
+        rng,
+        lambda t, f: _band(f, 1_800.0, 1.6) * (0.7 + 0.3 * _slow(t, np.random.Generator(np.random.Philox(5)), 1.3)),
+    )
     return _unit(bubbles) + np.float32(0.7) * _unit(bed)
 
 
@@ -163,7 +181,9 @@ def _thunder(seconds: float, rng: np.random.Generator) -> Audio:
     def shape(t: npt.NDArray[np.float32], f: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         after = np.maximum(t - start, 0)
         roll = (t >= start) * np.exp2(-after / life) * (0.6 + 0.4 * np.sin(9 * after + 3 * np.sin(5 * after)))
-        return np.asarray(_slope(f, 1.0) * roll * np.exp(-f / (150 + 3_500 * np.exp2(-after / 0.15))) + 0.012 * _band(f, 4_000.0, 2.0))
+        return np.asarray(
+            _slope(f, 1.0) * roll * np.exp(-f / (150 + 3_500 * np.exp2(-after / 0.15))) + 0.012 * _band(f, 4_000.0, 2.0)
+        )
 
     return shaped_noise(seconds, rng, shape)
 
@@ -200,7 +220,12 @@ def _dark_drone(seconds: float, rng: np.random.Generator) -> Audio:
     base = rng.uniform(36, 62)
     sides = []
     for _ in range(2):
-        parts = (np.sin(2 * np.pi * base * r * t * (1 + rng.uniform(-2e-3, 2e-3))) * (0.6 + 0.4 * np.sin(2 * np.pi * rng.uniform(0.05, 0.2) * t)) / r for r in (1, 1.5, 2, 3.01, 4.03))
+        parts = (
+            np.sin(2 * np.pi * base * r * t * (1 + rng.uniform(-2e-3, 2e-3)))
+            * (0.6 + 0.4 * np.sin(2 * np.pi * rng.uniform(0.05, 0.2) * t))
+            / r
+            for r in (1, 1.5, 2, 3.01, 4.03)
+        )
         sides.append(sum(parts))
     return np.asarray(np.stack(sides) + 0.25 * _unit(_steady(1.2, 30, 900)(seconds, rng)), np.float32)
 
@@ -279,7 +304,9 @@ def _coin(seconds: float, rng: np.random.Generator) -> Audio:
 
 def _laser(seconds: float, rng: np.random.Generator) -> Audio:
     kind = str(rng.choice(["square", "saw", "sine"]))
-    return _faded(_glide(rng.uniform(0.15, 0.4), rng.uniform(1_500, 4_000), rng.uniform(90, 400), kind, curve=0.6), 0.12)
+    return _faded(
+        _glide(rng.uniform(0.15, 0.4), rng.uniform(1_500, 4_000), rng.uniform(90, 400), kind, curve=0.6), 0.12
+    )
 
 
 def _jump(seconds: float, rng: np.random.Generator) -> Audio:
@@ -310,7 +337,15 @@ def _crushed_boom(seconds: float, rng: np.random.Generator) -> Audio:
 
 def _boom(seconds: float, rng: np.random.Generator) -> Audio:
     length = rng.uniform(1.5, 2.6)
-    body = shaped_noise(length, rng, lambda t, f: _slope(f, 0.8) * np.exp2(-np.maximum(t, 0) / 0.28) * np.exp(-f / (200 + 6_000 * np.exp2(-np.maximum(t, 0) / 0.08))))
+    body = shaped_noise(
+        length,
+        rng,
+        lambda t, f: (
+            _slope(f, 0.8)
+            * np.exp2(-np.maximum(t, 0) / 0.28)
+            * np.exp(-f / (200 + 6_000 * np.exp2(-np.maximum(t, 0) / 0.08)))
+        ),
+    )
     thump = _faded(_glide(length, 90, 28, "sine", curve=0.4), 0.2)
     return _unit(body) + np.float32(2.0) * thump[:, : body.shape[1]]
 
@@ -343,7 +378,9 @@ def _riser(seconds: float, rng: np.random.Generator) -> Audio:
         rise = np.clip(t / seconds, 0, 1)
         return np.asarray(_band(f, (200 * 50**rise).astype(np.float32), 0.9) * (0.03 + rise**2))
 
-    tone = _faded(_glide(seconds, 110, rng.uniform(600, 1_400), "saw", curve=1.5)) * np.linspace(0.05, 0.5, round(seconds * SAMPLE_RATE), dtype=np.float32)
+    tone = _faded(_glide(seconds, 110, rng.uniform(600, 1_400), "saw", curve=1.5)) * np.linspace(
+        0.05, 0.5, round(seconds * SAMPLE_RATE), dtype=np.float32
+    )
     return np.float32(0.35) * _unit(shaped_noise(seconds, rng, shape)) + tone * np.float32(rng.choice([0.0, 0.6]))
 
 
@@ -401,12 +438,21 @@ def _touch_tones(seconds: float, rng: np.random.Generator) -> Audio:
 
 
 def _bubble(seconds: float, rng: np.random.Generator) -> Audio:
-    return _joined(*(_faded(_glide(rng.uniform(0.05, 0.13), f, f * rng.uniform(1.6, 2.6), "sine"), 0.05) for f in rng.uniform(280, 800, int(rng.integers(1, 7)))))
+    return _joined(
+        *(
+            _faded(_glide(rng.uniform(0.05, 0.13), f, f * rng.uniform(1.6, 2.6), "sine"), 0.05)
+            for f in rng.uniform(280, 800, int(rng.integers(1, 7)))
+        )
+    )
 
 
 def _error(seconds: float, rng: np.random.Generator) -> Audio:
     f = rng.uniform(130, 210)
-    return _joined(_faded(_glide(0.14, f, f, "square")), np.zeros((2, 2_000), np.float32), _faded(_glide(0.3, f * 0.94, f * 0.94, "square")))
+    return _joined(
+        _faded(_glide(0.14, f, f, "square")),
+        np.zeros((2, 2_000), np.float32),
+        _faded(_glide(0.3, f * 0.94, f * 0.94, "square")),
+    )
 
 
 def _notify(seconds: float, rng: np.random.Generator) -> Audio:
@@ -439,7 +485,9 @@ def _clock(seconds: float, rng: np.random.Generator) -> Audio:
 
 
 EFFECTS: tuple[NoiseSound, ...] = (
-    NoiseSound(("an 8-bit coin pickup", "a retro coin sound", "a video game coin", "a chiptune coin collect sound"), _coin),
+    NoiseSound(
+        ("an 8-bit coin pickup", "a retro coin sound", "a video game coin", "a chiptune coin collect sound"), _coin
+    ),
     NoiseSound(("a laser shot", "a sci-fi laser", "a retro laser blast", "a laser gun"), _laser),
     NoiseSound(("an 8-bit jump", "a retro jump sound", "a video game jump"), _jump),
     NoiseSound(("an 8-bit power-up", "a retro power-up", "a rising video game arpeggio"), _power_up),

@@ -32,7 +32,19 @@ from arctone.data.corpus.synonyms import (
 )
 
 MIN_SECONDS, MAX_SECONDS = 2.0, 11.8
-LEAD_FAMILIES = ("piano", "chromatic percussion", "organ", "guitar", "strings", "brass", "reed", "pipe", "synth lead", "ethnic", "voice")
+LEAD_FAMILIES = (
+    "piano",
+    "chromatic percussion",
+    "organ",
+    "guitar",
+    "strings",
+    "brass",
+    "reed",
+    "pipe",
+    "synth lead",
+    "ethnic",
+    "voice",
+)
 BACKING_FAMILIES = ("synth pad", "piano", "organ", "strings", "guitar", "voice", "ethnic")
 SHORT_STYLES = ("note", "staccato")
 Draw = np.random.Generator
@@ -100,11 +112,19 @@ class Planner:
                 attributes.pop(name, None)
         timed = category == "phrase" and style not in ("trill", "tremolo", "drone")
         return Plan(
-            category, "note" if category == "note" else "phrase", _samples(seconds),
-            (NotesLayer(preset.id, style, frame, pan=_pan(rng, 0.15)),), fields, attributes,
+            category,
+            "note" if category == "note" else "phrase",
+            _samples(seconds),
+            (NotesLayer(preset.id, style, frame, pan=_pan(rng, 0.15)),),
+            fields,
+            attributes,
             (("style", instrument.name, style), ("room", instrument.name, room)),
-            bpm if timed else None, key if category == "phrase" and key else None, room, _variant(rng), _peak(rng),
-        )  # fmt: skip
+            bpm if timed else None,
+            key if category == "phrase" and key else None,
+            room,
+            _variant(rng),
+            _peak(rng),
+        )
 
     def _recorded_note(self, recording: Recording, rng: Draw) -> Plan:
         seconds, room = float(np.clip(recording.seconds + rng.uniform(0.3, 1.2), MIN_SECONDS, 6.0)), _room(rng)
@@ -118,10 +138,17 @@ class Planner:
             fields["pitch"] = (_pitch_name(recording.pitch),)
             attributes["pitch"] = _pitch_name(recording.pitch)
         return Plan(
-            "note", "note", _samples(seconds), (SoundLayer(recording, rng.uniform(0.0, 0.08)),), fields, attributes,
+            "note",
+            "note",
+            _samples(seconds),
+            (SoundLayer(recording, rng.uniform(0.0, 0.08)),),
+            fields,
+            attributes,
             (("style", recording.instrument, "note"), ("room", recording.instrument, room)),
-            room=room, room_variant=_variant(rng), peak_db=_peak(rng),
-        )  # fmt: skip
+            room=room,
+            room_variant=_variant(rng),
+            peak_db=_peak(rng),
+        )
 
     # Several instruments
 
@@ -131,15 +158,38 @@ class Planner:
         bpm, tonic, mode = _tempo(rng), int(rng.integers(12)), choose(rng, ("major", "minor"))
         seconds, room = _bars_seconds(bpm, rng.uniform(6.0, 11.0)), _room(rng)
         degrees = _degrees(mode, rng)
-        style, style2 = choose(rng, _shared(lead, ("melody", "riff", "arpeggio"))), choose(rng, ("chords", "chords", "arpeggio"))
+        style, style2 = (
+            choose(rng, _shared(lead, ("melody", "riff", "arpeggio"))),
+            choose(rng, ("chords", "chords", "arpeggio")),
+        )
         frames = [self._frame(i, seconds, bpm, tonic, mode, rng, degrees) for i in (lead, backing)]
         key, pan = f"{TONICS[tonic]} {mode}", _pan(rng, 0.5)
         fields = _pair_fields(lead, backing) | _music_fields(key, bpm, mode, False) | _room_fields(room)
         fields |= {"style": STYLE_WORDS[style], "style2": STYLE_WORDS[style2]}
-        attributes = _attributes("duet", lead.family, instrument=lead.name, instrument2=backing.name, style=style, room=room)
-        layers = (NotesLayer(lead_preset.id, style, frames[0], 0.0, pan), NotesLayer(backing_preset.id, style2, frames[1], rng.uniform(-9, -3), -pan))
-        pairs = tuple(("style", i.name, s) for i, s in ((lead, style), (backing, style2))) + tuple(("room", i.name, room) for i in (lead, backing))
-        return Plan("duet", "duet", _samples(seconds), layers, fields, attributes | _key_attributes(key, bpm), pairs, bpm, key, room, _variant(rng), _peak(rng))
+        attributes = _attributes(
+            "duet", lead.family, instrument=lead.name, instrument2=backing.name, style=style, room=room
+        )
+        layers = (
+            NotesLayer(lead_preset.id, style, frames[0], 0.0, pan),
+            NotesLayer(backing_preset.id, style2, frames[1], rng.uniform(-9, -3), -pan),
+        )
+        pairs = tuple(("style", i.name, s) for i, s in ((lead, style), (backing, style2))) + tuple(
+            ("room", i.name, room) for i in (lead, backing)
+        )
+        return Plan(
+            "duet",
+            "duet",
+            _samples(seconds),
+            layers,
+            fields,
+            attributes | _key_attributes(key, bpm),
+            pairs,
+            bpm,
+            key,
+            room,
+            _variant(rng),
+            _peak(rng),
+        )
 
     def _drums(self, rng: Draw) -> Plan:
         genre = choose(rng, genres())
@@ -148,31 +198,61 @@ class Planner:
         num_bars = _num_bars(bpm, rng.uniform(4.0, 11.0))
         fill, room = bool(rng.random() < 0.22), choose(rng, ("dry", "dry", "small room", "plate", "concert hall"))
         layer = self._drum_layer(kit, genre, bpm, num_bars, fill, 0.0, rng)
-        fields: Fields = {"genre": GENRE_WORDS[genre], "kit": (kit.name, *kit.aliases), "beat": BEAT_WORDS, **_room_fields(room)}
+        fields: Fields = {
+            "genre": GENRE_WORDS[genre],
+            "kit": (kit.name, *kit.aliases),
+            "beat": BEAT_WORDS,
+            **_room_fields(room),
+        }
         fields |= {"bpm": (str(bpm),), "tempo": tempo_options(bpm), "pace": PACE_WORDS[tempo_word(bpm)]}
         if fill:
             fields["fill"] = FILL_WORDS
-        attributes = _attributes("drums", "drums", genre=genre, kit=kit.name, room=room, bpm=str(bpm), tempo=tempo_word(bpm))
-        return Plan("drums", "drums", _loop_samples(num_bars, bpm), (layer,), fields, attributes, (("genre", kit.name, genre),), bpm, None, room, _variant(rng), _peak(rng), True)
+        attributes = _attributes(
+            "drums", "drums", genre=genre, kit=kit.name, room=room, bpm=str(bpm), tempo=tempo_word(bpm)
+        )
+        return Plan(
+            "drums",
+            "drums",
+            _loop_samples(num_bars, bpm),
+            (layer,),
+            fields,
+            attributes,
+            (("genre", kit.name, genre),),
+            bpm,
+            None,
+            room,
+            _variant(rng),
+            _peak(rng),
+            True,
+        )
 
     def _music(self, rng: Draw) -> Plan:
         genre = choose(rng, tuple(g for g in genres() if g != "march"))
         kit, _ = self._kit_for(genre, rng)
         bpm, tonic, mode = _genre_tempo(genre, rng), int(rng.integers(12)), choose(rng, ("major", "minor"))
-        num_bars, room = _num_bars(bpm, rng.uniform(6.5, 11.6)), choose(rng, ("dry", "small room", "plate", "concert hall"))
+        num_bars, room = (
+            _num_bars(bpm, rng.uniform(6.5, 11.6)),
+            choose(rng, ("dry", "small room", "plate", "concert hall")),
+        )
         seconds = num_bars * 240.0 / bpm
         bass, bass_preset = self._instrument(rng, ("bass",))
         backing, backing_preset = self._instrument(rng, BACKING_FAMILIES, polyphonic=True)
         lead, lead_preset = self._instrument(rng, LEAD_FAMILIES)
-        has_lead, style, feel = bool(rng.random() < 0.65), choose(rng, _shared(lead, ("melody", "riff", "arpeggio"))), _bass_feel(genre, rng)
+        has_lead, style, feel = (
+            bool(rng.random() < 0.65),
+            choose(rng, _shared(lead, ("melody", "riff", "arpeggio"))),
+            _bass_feel(genre, rng),
+        )
         degrees = _degrees(mode, rng)
         frames = [self._frame(i, seconds, bpm, tonic, mode, rng, degrees) for i in (bass, backing, lead)]
         layers: list[Layer] = [
             self._drum_layer(kit, genre, bpm, num_bars, bool(rng.random() < 0.15), rng.uniform(-3, 1), rng),
             NotesLayer(bass_preset.id, f"bass:{feel}", frames[0], rng.uniform(-3, 0)),
-            NotesLayer(backing_preset.id, choose(rng, ("chords", "arpeggio")), frames[1], rng.uniform(-9, -4), _pan(rng, 0.4)),
+            NotesLayer(
+                backing_preset.id, choose(rng, ("chords", "arpeggio")), frames[1], rng.uniform(-9, -4), _pan(rng, 0.4)
+            ),
         ]
-        pairs = [("genre", kit.name, genre), ("style", backing.name, str(getattr(layers[2], "style")))]
+        pairs = [("genre", kit.name, genre), ("style", backing.name, str(layers[2].style))]
         if has_lead:
             layers.append(NotesLayer(lead_preset.id, style, frames[2], rng.uniform(-4, 1), _pan(rng, 0.3)))
             pairs.append(("style", lead.name, style))
@@ -180,9 +260,25 @@ class Planner:
         key = f"{TONICS[tonic]} {mode}"
         fields = _pair_fields(first, second) | _music_fields(key, bpm, mode, False) | _room_fields(room)
         fields |= {"genre": GENRE_WORDS[genre], "kit": (kit.name, *kit.aliases), "loop": LOOP_WORDS}
-        attributes = _attributes("music", first.family, instrument=first.name, instrument2=second.name, genre=genre, kit=kit.name, room=room)
+        attributes = _attributes(
+            "music", first.family, instrument=first.name, instrument2=second.name, genre=genre, kit=kit.name, room=room
+        )
         pairs += [("room", name, room) for name in (first.name, second.name)]
-        return Plan("music", "music", _loop_samples(num_bars, bpm), tuple(layers), fields, attributes | _key_attributes(key, bpm), tuple(pairs), bpm, key, room, _variant(rng), _peak(rng), True)
+        return Plan(
+            "music",
+            "music",
+            _loop_samples(num_bars, bpm),
+            tuple(layers),
+            fields,
+            attributes | _key_attributes(key, bpm),
+            tuple(pairs),
+            bpm,
+            key,
+            room,
+            _variant(rng),
+            _peak(rng),
+            True,
+        )
 
     # Noises
 
@@ -201,7 +297,17 @@ class Planner:
         if far:
             fields["distance"] = ("far away", "in the distance", "distant")
         room = "concert hall" if far else "dry"
-        return Plan("ambience", "ambience", _samples(seconds), tuple(layers), fields, attributes | {"room": room}, room=room, room_variant=_variant(rng), peak_db=_peak(rng))
+        return Plan(
+            "ambience",
+            "ambience",
+            _samples(seconds),
+            tuple(layers),
+            fields,
+            attributes | {"room": room},
+            room=room,
+            room_variant=_variant(rng),
+            peak_db=_peak(rng),
+        )
 
     def _effect(self, rng: Draw) -> Plan:
         room = choose(rng, ("dry", "dry", "dry", "small room", "concert hall", "cathedral"))
@@ -211,9 +317,15 @@ class Planner:
         return self._sound_plan("effect", sound, seconds, room, rng)
 
     def _sound_plan(
-        self, frames: str, sound: Recording | FontSound | str, length: float, room: str, rng: Draw,
-        category: str = "effect", more: dict[str, str] | None = None,
-    ) -> Plan:  # fmt: skip
+        self,
+        frames: str,
+        sound: Recording | FontSound | str,
+        length: float,
+        room: str,
+        rng: Draw,
+        category: str = "effect",
+        more: dict[str, str] | None = None,
+    ) -> Plan:
         wordings = _wordings(sound)
         fields: Fields = {"sound": wordings, "plain": plain(wordings), **(_room_fields(room) if room != "dry" else {})}
         times = int(rng.integers(2, 5)) if length < 1.5 and category == "effect" and rng.random() < 0.3 else 1
@@ -230,16 +342,39 @@ class Planner:
             attributes["instrument"] = instrument
         layer = SoundLayer(sound, start, times, period, pan=_pan(rng, 0.4))
         pairs = (("room", instrument, room),) if instrument else ()
-        return Plan(category, "effect", _samples(seconds), (layer,), fields, attributes, pairs, room=room, room_variant=_variant(rng), peak_db=_peak(rng))
+        return Plan(
+            category,
+            "effect",
+            _samples(seconds),
+            (layer,),
+            fields,
+            attributes,
+            pairs,
+            room=room,
+            room_variant=_variant(rng),
+            peak_db=_peak(rng),
+        )
 
-    def _sequence(self, sound: Recording | FontSound | str, wordings: tuple[str, ...], length: float, room: str, rng: Draw) -> Plan:
+    def _sequence(
+        self, sound: Recording | FontSound | str, wordings: tuple[str, ...], length: float, room: str, rng: Draw
+    ) -> Plan:
         other, more, length2 = self._effect_sound(rng)
         gap = rng.uniform(0.05, 0.6)
         seconds = float(np.clip(length + gap + length2 + rng.uniform(0.2, 0.8), MIN_SECONDS, MAX_SECONDS))
         layers = (SoundLayer(sound), SoundLayer(other, length + gap))
         fields: Fields = {"sound": wordings, "sound2": more, **(_room_fields(room) if room != "dry" else {})}
         attributes = _attributes("effect", "effect", sound=wordings[0], sound2=more[0], room=room, style="sequence")
-        return Plan("effect", "sequence", _samples(seconds), layers, fields, attributes, room=room, room_variant=_variant(rng), peak_db=_peak(rng))
+        return Plan(
+            "effect",
+            "sequence",
+            _samples(seconds),
+            layers,
+            fields,
+            attributes,
+            room=room,
+            room_variant=_variant(rng),
+            peak_db=_peak(rng),
+        )
 
     def _mixture(self, rng: Draw) -> Plan:
         seconds = rng.uniform(6.0, 10.5)
@@ -247,21 +382,37 @@ class Planner:
         if rng.random() < 0.5:
             sound, wordings, length = self._effect_sound(rng)
             times = max(1, min(4, int((seconds - 1) / (length + 1.2)))) if length < 2 else 1
-            front: Layer = SoundLayer(sound, rng.uniform(0.3, 1.2), times, length + rng.uniform(0.6, 1.4), pan=_pan(rng, 0.5))
+            front: Layer = SoundLayer(
+                sound, rng.uniform(0.3, 1.2), times, length + rng.uniform(0.6, 1.4), pan=_pan(rng, 0.5)
+            )
             attributes = _attributes("mixture", "effect", sound=wordings[0], sound2=background[0])
             pairs: tuple[tuple[str, str, str], ...] = ()
         else:
             instrument, preset = self._instrument(rng)
             style = choose(rng, tuple(s for s in instrument.styles if s not in SHORT_STYLES))
-            frame = self._frame(instrument, seconds, _tempo(rng), int(rng.integers(12)), choose(rng, ("major", "minor")), rng)
+            frame = self._frame(
+                instrument, seconds, _tempo(rng), int(rng.integers(12)), choose(rng, ("major", "minor")), rng
+            )
             front = NotesLayer(preset.id, style, frame, pan=_pan(rng, 0.3))
             names = (instrument.name, *instrument.aliases)
             wordings = tuple(f"{name} {word}" for name in names for word in STYLE_WORDS[style][:2])
-            attributes = _attributes("mixture", instrument.family, instrument=instrument.name, style=style, sound2=background[0])
+            attributes = _attributes(
+                "mixture", instrument.family, instrument=instrument.name, style=style, sound2=background[0]
+            )
             pairs = (("style", instrument.name, style),)
         bpm = front.frame.bpm if isinstance(front, NotesLayer) else None
         fields: Fields = {"sound": wordings, "sound2": background}
-        return Plan("mixture", "mixture", _samples(seconds), (front, ambience), fields, attributes, pairs, int(bpm) if bpm else None, peak_db=_peak(rng))
+        return Plan(
+            "mixture",
+            "mixture",
+            _samples(seconds),
+            (front, ambience),
+            fields,
+            attributes,
+            pairs,
+            int(bpm) if bpm else None,
+            peak_db=_peak(rng),
+        )
 
     # Choices
 
@@ -277,17 +428,36 @@ class Planner:
         return [entry for entry in self._library.instruments if entry[0].polyphonic]
 
     def _frame(
-        self, instrument: Instrument, seconds: float, bpm: int, tonic: int, mode: str, rng: Draw, degrees: tuple[int, ...] = ()
+        self,
+        instrument: Instrument,
+        seconds: float,
+        bpm: int,
+        tonic: int,
+        mode: str,
+        rng: Draw,
+        degrees: tuple[int, ...] = (),
     ) -> Frame:
         width = min(24, instrument.high - instrument.low)
         low = instrument.low + int(rng.integers(0, instrument.high - instrument.low - width + 1))
-        return Frame(seconds, bpm, tonic, mode, low, low + width, choose(rng, ("soft", "medium", "medium", "loud")), instrument.sustained, degrees)
+        return Frame(
+            seconds,
+            bpm,
+            tonic,
+            mode,
+            low,
+            low + width,
+            choose(rng, ("soft", "medium", "medium", "loud")),
+            instrument.sustained,
+            degrees,
+        )
 
     def _kit_for(self, genre: str, rng: Draw) -> tuple[Kit, str]:
         kits = [kit for kit in self._library.kits if not kit.genres or genre in kit.genres]
         return kits[int(rng.integers(len(kits)))], genre
 
-    def _drum_layer(self, kit: Kit, genre: str, bpm: int, num_bars: int, fill: bool, gain_db: float, rng: Draw) -> DrumLayer:
+    def _drum_layer(
+        self, kit: Kit, genre: str, bpm: int, num_bars: int, fill: bool, gain_db: float, rng: Draw
+    ) -> DrumLayer:
         if kit.sampled:
             return DrumLayer("", genre, bpm, num_bars, fill, self._strokes(kit, rng), gain_db)
         presets = self._library.kit_presets(kit)
@@ -358,7 +528,9 @@ def _genre_tempo(genre: str, rng: Draw) -> int:
 
 
 def _mode(rng: Draw) -> str:
-    return choose(rng, ("major", "major", "minor", "minor", "dorian", "mixolydian", "pentatonic major", "pentatonic minor"))
+    return choose(
+        rng, ("major", "major", "minor", "minor", "dorian", "mixolydian", "pentatonic major", "pentatonic minor")
+    )
 
 
 def _degrees(mode: str, rng: Draw) -> tuple[int, ...]:
@@ -402,8 +574,18 @@ def _pan(rng: Draw, reach: float) -> float:
 
 
 def _bass_feel(genre: str, rng: Draw) -> str:
-    usual = {"jazz swing": "walking", "shuffle": "walking", "house": "offbeat", "techno": "eighths", "disco": "offbeat", "metal": "eighths",
-             "rock": "eighths", "ballad": "long", "trap": "long", "drum and bass": "long"}  # fmt: skip
+    usual = {
+        "jazz swing": "walking",
+        "shuffle": "walking",
+        "house": "offbeat",
+        "techno": "eighths",
+        "disco": "offbeat",
+        "metal": "eighths",
+        "rock": "eighths",
+        "ballad": "long",
+        "trap": "long",
+        "drum and bass": "long",
+    }
     return usual.get(genre, "syncopated") if rng.random() < 0.75 else choose(rng, ("eighths", "syncopated", "long"))
 
 
@@ -422,7 +604,10 @@ def _pitch_name(pitch: int) -> str:
 
 
 def _played_fields(instrument: Instrument, style: str, frame: Frame, room: str, category: str) -> Fields:
-    fields: Fields = {"instrument": (instrument.name, instrument.name, *instrument.aliases), "style": STYLE_WORDS[style]}
+    fields: Fields = {
+        "instrument": (instrument.name, instrument.name, *instrument.aliases),
+        "style": STYLE_WORDS[style],
+    }
     fields |= _room_fields(room)
     if frame.dynamics != "medium":
         fields["dynamics"] = DYNAMICS_WORDS[frame.dynamics]

@@ -15,7 +15,7 @@ SAMPLE_RATE = 44_100
 
 @dataclass(frozen=True)
 class NotesLayer:
-    """One instrument. style: of playing, or "bass:" and a feel. preset: id. offset_semitones of the sounding range: none."""
+    """One instrument. preset: id. style: of playing, or "bass:" and a feel. pan: -1 left to 1 right."""
 
     preset: str
     style: str

@@ -70,7 +70,7 @@ def _at_rate(samples: Audio, rate: int) -> Audio:
 
 
 def pack_recordings(pack: Path) -> list[Recording]:
-    """Every usable recording of the audio pack, in the order of its manifest. Raises: InputFileError without manifest."""
+    """Usable recordings of the audio pack, in the order of its manifest. Raises: InputFileError without manifest."""
     try:
         entries = json.loads((pack / "manifest.json").read_bytes())
     except (OSError, ValueError) as problem:
@@ -119,11 +119,23 @@ def _long(path: str, source: str, licence: str, seconds: float) -> Recording | N
 
 _GERMAN = {"c": 0, "cis": 1, "d": 2, "dis": 3, "e": 4, "f": 5, "fis": 6, "g": 7, "gis": 8, "a": 9, "ais": 10, "h": 11}
 _IOWA_FAMILY = {
-    "bassoon": "reed", "trumpet": "brass", "double-bass": "strings", "violin": "strings", "bass-flute": "pipe",
-    "alto-saxophone": "reed", "viola": "strings", "alto-flute": "pipe", "soprano-saxophone": "reed", "oboe": "reed",
-    "cello": "strings", "tenor-trombone": "brass", "french-horn": "brass", "bass-clarinet": "reed", "clarinet": "reed",
+    "bassoon": "reed",
+    "trumpet": "brass",
+    "double-bass": "strings",
+    "violin": "strings",
+    "bass-flute": "pipe",
+    "alto-saxophone": "reed",
+    "viola": "strings",
+    "alto-flute": "pipe",
+    "soprano-saxophone": "reed",
+    "oboe": "reed",
+    "cello": "strings",
+    "tenor-trombone": "brass",
+    "french-horn": "brass",
+    "bass-clarinet": "reed",
+    "clarinet": "reed",
     "bass-trombone": "brass",
-}  # fmt: skip
+}
 _SINGERS = {"claudia": "female voice", "mirko": "male voice", "sven": "male voice"}
 
 
@@ -133,11 +145,43 @@ def _iowa(path: str, source: str, seconds: float) -> Recording | None:
     if singer in _SINGERS:
         sung = {"ah": "ah", "oh": "oh", "ih": "ee"}[vowel]
         wordings = (f"{_SINGERS[singer]} singing {sung}", f"{_SINGERS[singer]}, sung {sung} vowel")
-        return Recording(path, source, "CC0-1.0", "note", wordings, seconds, pitch=_pitch(name), family="voice", instrument=_SINGERS[singer])
+        return Recording(
+            path,
+            source,
+            "CC0-1.0",
+            "note",
+            wordings,
+            seconds,
+            pitch=_pitch(name),
+            family="voice",
+            instrument=_SINGERS[singer],
+        )
     if folder not in _IOWA_FAMILY:
-        return Recording(path, source, "MIT", "note", (folder.replace("-", " "),), seconds, pitch=_pitch(name), family="pipe", instrument=folder.replace("-", " "))
-    instrument = {"double-bass": "bowed double bass", "tenor-trombone": "trombone"}.get(folder, folder.replace("-", " "))
-    return Recording(path, source, "PDM-1.0", "note", (instrument, f"real {instrument}"), seconds, pitch=_pitch(name), family=_IOWA_FAMILY[folder], instrument=instrument)
+        return Recording(
+            path,
+            source,
+            "MIT",
+            "note",
+            (folder.replace("-", " "),),
+            seconds,
+            pitch=_pitch(name),
+            family="pipe",
+            instrument=folder.replace("-", " "),
+        )
+    instrument = {"double-bass": "bowed double bass", "tenor-trombone": "trombone"}.get(
+        folder, folder.replace("-", " ")
+    )
+    return Recording(
+        path,
+        source,
+        "PDM-1.0",
+        "note",
+        (instrument, f"real {instrument}"),
+        seconds,
+        pitch=_pitch(name),
+        family=_IOWA_FAMILY[folder],
+        instrument=instrument,
+    )
 
 
 def _pitch(name: str) -> int | None:
@@ -148,13 +192,48 @@ def _pitch(name: str) -> int | None:
     return 12 * (int(letters[2]) + 1) + _GERMAN[letters[1]] if letters else None
 
 
-_BODY = {"handclap": "clap", "fingerclap": "clap", "snap": "snare", "stomp": "kick", "halfstomp": "kick", "heel": "low tom",
-         "chestthump": "low tom", "chestside": "mid tom", "bellycenter": "mid tom", "bellyside": "high tom", "cheek": "rim",
-         "pinkysnap": "closed hat", "shoulderout": "closed hat", "head": "rim"}  # fmt: skip
-_BODY_WORDS = {"handclap": "a hand clap", "fingerclap": "a finger clap", "snap": "a finger snap", "stomp": "a foot stomp",
-               "halfstomp": "a light foot stomp", "heel": "a heel tap", "chestthump": "a chest thump", "cheek": "a cheek pop"}  # fmt: skip
-_UZU = {"rd": "ride", "ht": "high tom", "cp": "clap", "perc": "low conga", "oh": "open hat", "sd": "snare", "rim": "rim", "cr": "crash",
-        "sh": "shaker", "tb": "tambourine", "hh": "closed hat", "bd": "kick", "lt": "low tom", "mt": "mid tom"}  # fmt: skip
+_BODY = {
+    "handclap": "clap",
+    "fingerclap": "clap",
+    "snap": "snare",
+    "stomp": "kick",
+    "halfstomp": "kick",
+    "heel": "low tom",
+    "chestthump": "low tom",
+    "chestside": "mid tom",
+    "bellycenter": "mid tom",
+    "bellyside": "high tom",
+    "cheek": "rim",
+    "pinkysnap": "closed hat",
+    "shoulderout": "closed hat",
+    "head": "rim",
+}
+_BODY_WORDS = {
+    "handclap": "a hand clap",
+    "fingerclap": "a finger clap",
+    "snap": "a finger snap",
+    "stomp": "a foot stomp",
+    "halfstomp": "a light foot stomp",
+    "heel": "a heel tap",
+    "chestthump": "a chest thump",
+    "cheek": "a cheek pop",
+}
+_UZU = {
+    "rd": "ride",
+    "ht": "high tom",
+    "cp": "clap",
+    "perc": "low conga",
+    "oh": "open hat",
+    "sd": "snare",
+    "rim": "rim",
+    "cr": "crash",
+    "sh": "shaker",
+    "tb": "tambourine",
+    "hh": "closed hat",
+    "bd": "kick",
+    "lt": "low tom",
+    "mt": "mid tom",
+}
 
 
 def _effect_or_stroke(group: str, path: str, source: str, seconds: float) -> Recording | None:
@@ -167,14 +246,24 @@ def _effect_or_stroke(group: str, path: str, source: str, seconds: float) -> Rec
         return Recording(path, source, "CC0-1.0", "effect", (phrase,), seconds)
     if group == "inst-body_percussion":
         part = name.split("_")[0]
-        return _stroke(path, source, "CC0-1.0", "body", _BODY.get(part, ""), _BODY_WORDS.get(part, "a body percussion tap"), seconds)
+        return _stroke(
+            path,
+            source,
+            "CC0-1.0",
+            "body",
+            _BODY.get(part, ""),
+            _BODY_WORDS.get(part, "a body percussion tap"),
+            seconds,
+        )
     if group == "inst-uzu-drumkit":
         piece = _UZU.get(source.split("/")[1], "")
         return _stroke(path, source, "Unlicense", "uzu", piece, f"an electronic {piece}", seconds)
     return _plucked(group, path, source, seconds)
 
 
-def _stroke(path: str, source: str, licence: str, kit: str, piece: str, phrase: str, seconds: float) -> Recording | None:
+def _stroke(
+    path: str, source: str, licence: str, kit: str, piece: str, phrase: str, seconds: float
+) -> Recording | None:
     if not piece:
         return None
     return Recording(path, source, licence, "stroke", (phrase,), seconds, family="percussion", piece=piece, kit=kit)
@@ -182,37 +271,86 @@ def _stroke(path: str, source: str, licence: str, kit: str, piece: str, phrase: 
 
 def _plucked(group: str, path: str, source: str, seconds: float) -> Recording | None:
     if group == "inst-spanish-classical-guitar" and "2019" not in source:
-        return Recording(path, source, "CC0-1.0", "note", ("nylon guitar", "real Spanish guitar", "classical guitar"), seconds, family="guitar", instrument="nylon guitar")
+        return Recording(
+            path,
+            source,
+            "CC0-1.0",
+            "note",
+            ("nylon guitar", "real Spanish guitar", "classical guitar"),
+            seconds,
+            family="guitar",
+            instrument="nylon guitar",
+        )
     if group == "inst-electric-bass-yr":
         instrument = "picked bass" if "/pick/" in source else "electric bass"
-        return Recording(path, source, "CC0-1.0", "note", (instrument, "bass guitar"), seconds, family="bass", instrument=instrument)
+        return Recording(
+            path, source, "CC0-1.0", "note", (instrument, "bass guitar"), seconds, family="bass", instrument=instrument
+        )
     return None
 
 
 _SONIC_PIECES = (
-    (r"^bd_|drum_heavy_kick|elec_(hollow|soft)_kick|drum_bass", "kick"), (r"^sn_|snare", "snare"), (r"snap", "clap"),
-    (r"cymbal_closed|elec_tick", "closed hat"), (r"cymbal_pedal", "pedal hat"), (r"cymbal_open|elec_cymbal", "open hat"),
-    (r"cymbal_soft", "ride"), (r"cymbal_hard|splash", "crash"), (r"cowbell", "cowbell"), (r"tom_hi", "high tom"),
-    (r"tom_mid|elec_fuzz_tom", "mid tom"), (r"tom_lo", "low tom"), (r"elec_wood|elec_pop", "rim"), (r"perc_bell", "bell"),
-)  # fmt: skip
+    (r"^bd_|drum_heavy_kick|elec_(hollow|soft)_kick|drum_bass", "kick"),
+    (r"^sn_|snare", "snare"),
+    (r"snap", "clap"),
+    (r"cymbal_closed|elec_tick", "closed hat"),
+    (r"cymbal_pedal", "pedal hat"),
+    (r"cymbal_open|elec_cymbal", "open hat"),
+    (r"cymbal_soft", "ride"),
+    (r"cymbal_hard|splash", "crash"),
+    (r"cowbell", "cowbell"),
+    (r"tom_hi", "high tom"),
+    (r"tom_mid|elec_fuzz_tom", "mid tom"),
+    (r"tom_lo", "low tom"),
+    (r"elec_wood|elec_pop", "rim"),
+    (r"perc_bell", "bell"),
+)
 _SONIC_PHRASES: tuple[tuple[str, str], ...] = (
-    ("tabla", "a tabla stroke"), ("vinyl_scratch", "a vinyl scratch"), ("vinyl_rewind", "a vinyl rewind"),
-    ("vinyl_backspin", "a vinyl backspin"), ("misc_burp", "a burp"), ("misc_crow", "a crow cawing"),
-    ("misc_cineboom", "a cinematic boom"), ("perc_door", "a door slam"), ("perc_impact", "a percussive impact"),
-    ("perc_swash", "a swash"), ("perc_swoosh", "a swoosh"), ("perc_till", "a cash register"), ("perc_bell", "a struck bell"),
-    ("glitch_robot", "a glitchy robot sound"), ("glitch_perc", "a glitchy percussion hit"), ("glitch_bass", "a glitchy bass"),
-    ("mehackit_phone", "a phone sound"), ("mehackit_robot", "a robot sound"), ("elec_beep", "an electronic beep"),
-    ("elec_bell", "an electronic bell"), ("elec_blip", "an electronic blip"), ("elec_bong", "an electronic bong"),
-    ("elec_chime", "an electronic chime"), ("elec_ping", "an electronic ping"), ("elec_twang", "an electronic twang"),
-    ("elec_triangle", "an electronic triangle"), ("bass_drop", "a bass drop"), ("drum_roll", "a drum roll"),
-)  # fmt: skip
+    ("tabla", "a tabla stroke"),
+    ("vinyl_scratch", "a vinyl scratch"),
+    ("vinyl_rewind", "a vinyl rewind"),
+    ("vinyl_backspin", "a vinyl backspin"),
+    ("misc_burp", "a burp"),
+    ("misc_crow", "a crow cawing"),
+    ("misc_cineboom", "a cinematic boom"),
+    ("perc_door", "a door slam"),
+    ("perc_impact", "a percussive impact"),
+    ("perc_swash", "a swash"),
+    ("perc_swoosh", "a swoosh"),
+    ("perc_till", "a cash register"),
+    ("perc_bell", "a struck bell"),
+    ("glitch_robot", "a glitchy robot sound"),
+    ("glitch_perc", "a glitchy percussion hit"),
+    ("glitch_bass", "a glitchy bass"),
+    ("mehackit_phone", "a phone sound"),
+    ("mehackit_robot", "a robot sound"),
+    ("elec_beep", "an electronic beep"),
+    ("elec_bell", "an electronic bell"),
+    ("elec_blip", "an electronic blip"),
+    ("elec_bong", "an electronic bong"),
+    ("elec_chime", "an electronic chime"),
+    ("elec_ping", "an electronic ping"),
+    ("elec_twang", "an electronic twang"),
+    ("elec_triangle", "an electronic triangle"),
+    ("bass_drop", "a bass drop"),
+    ("drum_roll", "a drum roll"),
+)
 _SONIC_AMBIENCES = {
-    "ambi_choir": "an ambient choir", "ambi_dark_woosh": "a dark whoosh", "ambi_drone": "an ambient drone",
-    "ambi_glass_hum": "a humming glass", "ambi_glass_rub": "a rubbed glass", "ambi_haunted_hum": "a haunted hum",
-    "ambi_lunar_land": "a lunar landscape ambience", "ambi_piano": "an ambient piano chord", "ambi_sauna": "a hissing sauna",
-    "ambi_soft_buzz": "a soft buzz", "ambi_swoosh": "an ambient swoosh", "vinyl_hiss": "vinyl hiss",
-    "loop_3d_printer": "a 3D printer", "loop_drone_g_97": "a droning texture",
-}  # fmt: skip
+    "ambi_choir": "an ambient choir",
+    "ambi_dark_woosh": "a dark whoosh",
+    "ambi_drone": "an ambient drone",
+    "ambi_glass_hum": "a humming glass",
+    "ambi_glass_rub": "a rubbed glass",
+    "ambi_haunted_hum": "a haunted hum",
+    "ambi_lunar_land": "a lunar landscape ambience",
+    "ambi_piano": "an ambient piano chord",
+    "ambi_sauna": "a hissing sauna",
+    "ambi_soft_buzz": "a soft buzz",
+    "ambi_swoosh": "an ambient swoosh",
+    "vinyl_hiss": "vinyl hiss",
+    "loop_3d_printer": "a 3D printer",
+    "loop_drone_g_97": "a droning texture",
+}
 
 
 def sonic_pi_recordings(folder: Path) -> list[Recording]:
@@ -231,21 +369,32 @@ def _sonic(path: Path) -> Recording | None:
         if re.search(pattern, name):
             kit = "sonic-pi acoustic" if name.startswith("drum_") else "sonic-pi"
             kind_of = "acoustic" if name.startswith("drum_") else "electronic"
-            return _stroke(str(path), source, "CC0-1.0", kit, piece, f"{'an'} {kind_of} {piece}", seconds)
+            return _stroke(str(path), source, "CC0-1.0", kit, piece, f"an {kind_of} {piece}", seconds)
     for prefix, phrase in _SONIC_PHRASES:
         if name.startswith(prefix):
             return Recording(str(path), source, "CC0-1.0", "effect", (phrase,), seconds)
     return None
 
 
-_STRUM_TONICS = {"Bflat": "B flat", **{t.replace(" sharp", "sharp"): t for t in TONICS if "sharp" in t},
-                 "Asharp": "B flat", "Dsharp": "E flat", "Gsharp": "A flat", "Csharp": "C sharp", "Fsharp": "F sharp"}  # fmt: skip
+_STRUM_TONICS = {
+    "Bflat": "B flat",
+    **{t.replace(" sharp", "sharp"): t for t in TONICS if "sharp" in t},
+    "Asharp": "B flat",
+    "Dsharp": "E flat",
+    "Gsharp": "A flat",
+    "Csharp": "C sharp",
+    "Fsharp": "F sharp",
+}
 
 
 def strum_recordings(folder: Path) -> list[Recording]:
     """Guitar strums of a folder that holds (somewhere below) the kit belofilms_GuitarStrums, sorted by name."""
     found = (_strum(path) for path in sorted(folder.rglob("belofilms_GuitarStrums/*.flac")))
     return [recording for recording in found if recording is not None]
+
+
+def _chord_article(tonic: str) -> str:
+    return "an" if tonic[0] in "AEF" else "a"
 
 
 def _strum(path: Path) -> Recording | None:
@@ -256,5 +405,17 @@ def _strum(path: Path) -> Recording | None:
     quality = {"major": "major", "minor": "minor"}.get(name[2], "half-diminished")
     direction = {"UP": "up", "DOWN": "down", "Down": "down"}.get(name[3] or "", "")
     chord = f"{tonic} {quality}"
-    wordings = (f"{chord} acoustic guitar strum", f"{direction} strum of {'an' if chord[0] in 'AEF' and len(tonic) == 1 else 'a'} {chord} chord on acoustic guitar".strip())
-    return Recording(str(path), f"hydrogen/belofilms_GuitarStrums/{path.name}", "CC-BY-3.0", "note", wordings, soundfile.info(path).duration, family="guitar", instrument="steel guitar")
+    wordings = (
+        f"{chord} acoustic guitar strum",
+        f"{direction} strum of {_chord_article(tonic)} {chord} chord on acoustic guitar".strip(),
+    )
+    return Recording(
+        str(path),
+        f"hydrogen/belofilms_GuitarStrums/{path.name}",
+        "CC-BY-3.0",
+        "note",
+        wordings,
+        soundfile.info(path).duration,
+        family="guitar",
+        instrument="steel guitar",
+    )

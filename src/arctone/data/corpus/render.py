@@ -97,10 +97,33 @@ def _drum_layer(layer: DrumLayer, num_samples: int, library: Library, rng: np.ra
 
 # The orchestra kit has timpani where other kits have toms and the first crash.
 _ORCHESTRA_PROGRAM, _ORCHESTRAL_NOTES = 48, {"crash": 59}
-_PLACES = {"closed hat": 0.25, "open hat": 0.25, "pedal hat": 0.25, "ride": -0.35, "crash": -0.25, "low tom": -0.3, "mid tom": 0.0,
-           "high tom": 0.3, "shaker": -0.4, "tambourine": 0.4, "cowbell": 0.3, "high conga": 0.35, "low conga": -0.35}  # fmt: skip
-_LEVELS = {"kick": 1.0, "snare": 0.75, "clap": 0.65, "closed hat": 0.22, "pedal hat": 0.2, "open hat": 0.26, "ride": 0.25, "crash": 0.35,
-           "shaker": 0.2, "tambourine": 0.25}  # fmt: skip
+_PLACES = {
+    "closed hat": 0.25,
+    "open hat": 0.25,
+    "pedal hat": 0.25,
+    "ride": -0.35,
+    "crash": -0.25,
+    "low tom": -0.3,
+    "mid tom": 0.0,
+    "high tom": 0.3,
+    "shaker": -0.4,
+    "tambourine": 0.4,
+    "cowbell": 0.3,
+    "high conga": 0.35,
+    "low conga": -0.35,
+}
+_LEVELS = {
+    "kick": 1.0,
+    "snare": 0.75,
+    "clap": 0.65,
+    "closed hat": 0.22,
+    "pedal hat": 0.2,
+    "open hat": 0.26,
+    "ride": 0.25,
+    "crash": 0.35,
+    "shaker": 0.2,
+    "tambourine": 0.25,
+}
 
 
 def _synthesised_drums(kit: int, hits: list[Hit], num_samples: int, rng: np.random.Generator) -> Audio:
@@ -112,12 +135,29 @@ def _synthesised_drums(kit: int, hits: list[Hit], num_samples: int, rng: np.rand
 
 
 _STAND_INS = {
-    "rim": ("clap", "snare"), "clap": ("snare", "rim"), "snare": ("clap",), "closed hat": ("shaker", "rim"), "pedal hat": ("closed hat",),
-    "open hat": ("closed hat",), "ride": ("open hat", "closed hat"), "crash": ("open hat", "ride", "closed hat"), "shaker": ("closed hat",),
-    "tambourine": ("shaker", "closed hat"), "cowbell": ("bell", "rim"), "claves": ("rim",), "agogo": ("bell", "rim"), "bell": ("rim",),
-    "high conga": ("high tom", "mid tom"), "low conga": ("low tom", "mid tom"), "high bongo": ("high tom",), "low bongo": ("mid tom",),
-    "timbale": ("high tom",), "high tom": ("mid tom", "low tom"), "mid tom": ("low tom", "high tom"), "low tom": ("mid tom", "kick"),
-}  # fmt: skip
+    "rim": ("clap", "snare"),
+    "clap": ("snare", "rim"),
+    "snare": ("clap",),
+    "closed hat": ("shaker", "rim"),
+    "pedal hat": ("closed hat",),
+    "open hat": ("closed hat",),
+    "ride": ("open hat", "closed hat"),
+    "crash": ("open hat", "ride", "closed hat"),
+    "shaker": ("closed hat",),
+    "tambourine": ("shaker", "closed hat"),
+    "cowbell": ("bell", "rim"),
+    "claves": ("rim",),
+    "agogo": ("bell", "rim"),
+    "bell": ("rim",),
+    "high conga": ("high tom", "mid tom"),
+    "low conga": ("low tom", "mid tom"),
+    "high bongo": ("high tom",),
+    "low bongo": ("mid tom",),
+    "timbale": ("high tom",),
+    "high tom": ("mid tom", "low tom"),
+    "mid tom": ("low tom", "high tom"),
+    "low tom": ("mid tom", "kick"),
+}
 
 
 def _sampled_drums(hits: list[Hit], strokes: tuple[Recording, ...], num_samples: int) -> Audio:
@@ -137,7 +177,10 @@ def _stroke_for(piece: str, pieces: dict[str, Recording]) -> Recording | None:
     for name in (piece, *_STAND_INS.get(piece, ())):
         if name in pieces:
             return pieces[name]
-    return next((pieces[name] for second in _STAND_INS.get(piece, ()) for name in _STAND_INS.get(second, ()) if name in pieces), None)
+    return next(
+        (pieces[name] for second in _STAND_INS.get(piece, ()) for name in _STAND_INS.get(second, ()) if name in pieces),
+        None,
+    )
 
 
 def _sound_layer(layer: SoundLayer, num_samples: int, library: Library, rng: np.random.Generator) -> Audio:

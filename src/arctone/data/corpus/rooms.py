@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ Audio = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Room:
-    """decay_seconds: time to -60 dB at 1 kHz. damping_hz: where the decay time has halved. wet: reverberation to direct level."""
+    """decay_seconds: time to -60 dB at low frequencies; damping_hz: where it has halved; wet: level to the direct sound."""
 
     name: str
     decay_seconds: float
@@ -80,7 +81,7 @@ def _diffuse_tail(rng: np.random.Generator, size: int, decay: float, damping_hz:
     spectrum = np.fft.rfft(rng.standard_normal((2, size)))
     seconds = np.arange(size) / SAMPLE_RATE
     tail = np.zeros((2, size))
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         centre = np.sqrt(max(low, 100.0) * high)
         band_decay = decay / (1.0 + centre / damping_hz)
         band = np.fft.irfft(spectrum * ((frequencies >= low) & (frequencies < high)), size)

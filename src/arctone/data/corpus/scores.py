@@ -11,12 +11,24 @@ from arctone.data.corpus.music import PROGRESSIONS, base_mode, degree_pitch, sca
 from arctone.data.corpus.soundfont import Note
 
 DYNAMIC_VELOCITY = {"soft": 0.42, "medium": 0.68, "loud": 0.92}
-RHYTHMS = ((1.0,), (0.5,), (0.5, 0.5, 1.0), (1.0, 0.5, 0.5), (1.5, 0.5), (0.75, 0.75, 0.5), (0.25, 0.25, 0.5), (2.0, 1.0, 1.0))
+RHYTHMS = (
+    (1.0,),
+    (0.5,),
+    (0.5, 0.5, 1.0),
+    (1.0, 0.5, 0.5),
+    (1.5, 0.5),
+    (0.75, 0.75, 0.5),
+    (0.25, 0.25, 0.5),
+    (2.0, 1.0, 1.0),
+)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What a style needs to know. tonic: 0 to 11; low, high: MIDI range in use; centre: its middle; sustained: as in Instrument."""
+    """What a style needs to know.
+
+    tonic: 0 (C) to 11. low, high: MIDI range in use. sustained: as in Instrument. degrees: chord roots; () draws.
+    """
 
     seconds: float
     bpm: float
@@ -115,7 +127,10 @@ def _riff(frame: Frame, rng: np.random.Generator) -> list[Note]:
     walk, steps = _walk(frame, rng, 3), [0]
     steps += [step for step in range(1, 8) if rng.random() < 0.55]
     ends = [*steps[1:], 8]
-    pattern = [(s / 2, (e - s) / 2 * float(rng.uniform(0.5, 0.95)), walk[i]) for i, (s, e) in enumerate(zip(steps, ends, strict=True))]
+    pattern = [
+        (s / 2, (e - s) / 2 * float(rng.uniform(0.5, 0.95)), walk[i])
+        for i, (s, e) in enumerate(zip(steps, ends, strict=True))
+    ]
     return _repeated(pattern, 4.0, frame)
 
 
@@ -138,7 +153,14 @@ def _arpeggio(frame: Frame, rng: np.random.Generator) -> list[Note]:
         if beat >= frame.num_beats - 0.05:
             break
         chord = triad(frame.tonic, frame.mode, roots[int(beat / 4) % len(roots)], frame.centre)
-        notes.append(Note(beat * frame.beat, step * frame.beat * (1.4 if not frame.sustained else 0.95), _turn(chord, index, direction), 0.9))
+        notes.append(
+            Note(
+                beat * frame.beat,
+                step * frame.beat * (1.4 if not frame.sustained else 0.95),
+                _turn(chord, index, direction),
+                0.9,
+            )
+        )
     return notes
 
 
@@ -209,7 +231,9 @@ def bass_notes(frame: Frame, feel: str, rng: np.random.Generator) -> list[Note]:
         "walking": (0.0, 1.0, 2.0, 3.0),
         "eighths": tuple(i / 2 for i in range(8)),
         "offbeat": (0.5, 1.5, 2.5, 3.5),
-        "syncopated": ((0.0, 0.75, 1.5, 2.5, 3.25), (0.0, 1.5, 2.0, 3.5), (0.0, 0.75, 2.0, 2.75, 3.5))[int(rng.integers(3))],
+        "syncopated": ((0.0, 0.75, 1.5, 2.5, 3.25), (0.0, 1.5, 2.0, 3.5), (0.0, 0.75, 2.0, 2.75, 3.5))[
+            int(rng.integers(3))
+        ],
         "long": (0.0,),
     }[feel]
     notes = []
@@ -218,7 +242,9 @@ def bass_notes(frame: Frame, feel: str, rng: np.random.Generator) -> list[Note]:
             beat = 4 * bar + step
             if beat < frame.num_beats - 0.05:
                 pitch = _bass_pitch(frame, roots[bar % len(roots)], feel, index, rng)
-                notes.append(Note(beat * frame.beat, (end - step) * frame.beat * 0.88, pitch, 1.0 if index == 0 else 0.88))
+                notes.append(
+                    Note(beat * frame.beat, (end - step) * frame.beat * 0.88, pitch, 1.0 if index == 0 else 0.88)
+                )
     return [_humanised(note, frame, rng) for note in notes]
 
 

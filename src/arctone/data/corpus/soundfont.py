@@ -64,7 +64,7 @@ class SoundFont:
 
     def _fill(self, stereo: Audio, start: int, end: int) -> None:
         if end > start:
-            self._font.render(memoryview(stereo[start:end]).cast("B"))
+            self._font.render(stereo[start:end].data.cast("B"))
 
     def _switch(self, is_on: bool, note: Note) -> None:
         if is_on:

@@ -59,7 +59,9 @@ def _decay(num_samples: int, half_life: float) -> Audio:
     return np.exp2(-_seconds(num_samples) / np.float32(half_life))
 
 
-def _detuned(kind: str, f: float, n: int, brightness: float, cents: tuple[float, ...], rng: np.random.Generator) -> Audio:
+def _detuned(
+    kind: str, f: float, n: int, brightness: float, cents: tuple[float, ...], rng: np.random.Generator
+) -> Audio:
     starts = rng.uniform(0, 1, len(cents))
     waves = [_wave(kind, f * 2 ** (c / 1200), n, brightness, s) for c, s in zip(cents, starts, strict=True)]
     return np.asarray(np.sum(waves, axis=0) / np.sqrt(len(cents)), np.float32)
@@ -87,7 +89,9 @@ def _pluck(f: float, n: int, v: float, rng: np.random.Generator) -> Audio:
     for k in range(1, num_partials + 1):
         live = min(n, round(SAMPLE_RATE * 9.0 * 0.45 / (1 + 0.16 * k)) + 64)
         tone = np.sin(np.float32(2 * np.pi * f * k * np.sqrt(1 + 2e-4 * k * k)) * t[:live])
-        sound[:live] += np.float32(np.sin(np.pi * k * place) / k ** (1.6 - 0.6 * v)) * tone * _decay(live, 0.45 / (1 + 0.16 * k))
+        sound[:live] += (
+            np.float32(np.sin(np.pi * k * place) / k ** (1.6 - 0.6 * v)) * tone * _decay(live, 0.45 / (1 + 0.16 * k))
+        )
     return sound
 
 
@@ -129,8 +133,15 @@ def _reese(f: float, n: int, v: float, rng: np.random.Generator) -> Audio:
 
 def _fm_keys(f: float, n: int, v: float, rng: np.random.Generator) -> Audio:
     t = _seconds(n)
-    tine = np.sin(np.float32(2 * np.pi * 14 * f if f < 700 else 2 * np.pi * 7 * f) * t) * np.float32(0.25 * v) * _decay(n, 0.05)
-    body = np.sin(np.float32(2 * np.pi * f) * t + np.float32(0.4 + 1.6 * v) * _decay(n, 0.4) * np.sin(np.float32(2 * np.pi * f) * t))
+    tine = (
+        np.sin(np.float32(2 * np.pi * 14 * f if f < 700 else 2 * np.pi * 7 * f) * t)
+        * np.float32(0.25 * v)
+        * _decay(n, 0.05)
+    )
+    body = np.sin(
+        np.float32(2 * np.pi * f) * t
+        + np.float32(0.4 + 1.6 * v) * _decay(n, 0.4) * np.sin(np.float32(2 * np.pi * f) * t)
+    )
     return np.asarray((body + tine) * _decay(n, 0.8), np.float32)
 
 
@@ -150,7 +161,9 @@ def _evolving(f: float, n: int, v: float, rng: np.random.Generator) -> Audio:
     for k in range(1, 13):
         rate, phase = rng.uniform(0.05, 0.3), rng.uniform(0, 2 * np.pi)
         swell = 0.5 + 0.5 * np.sin(np.float32(2 * np.pi * rate) * t + np.float32(phase))
-        sound += np.float32(1 / k**0.8) * swell * np.sin(np.float32(2 * np.pi * f * k * (1 + rng.uniform(-1e-3, 1e-3))) * t)
+        sound += (
+            np.float32(1 / k**0.8) * swell * np.sin(np.float32(2 * np.pi * f * k * (1 + rng.uniform(-1e-3, 1e-3))) * t)
+        )
     return sound * np.float32(0.5)
 
 
@@ -160,10 +173,13 @@ def _sine(f: float, n: int, v: float, rng: np.random.Generator) -> Audio:
 
 def _vowel(f: float, n: int, v: float, rng: np.random.Generator) -> Audio:
     centres, t = ((700, 1_150, 2_700), (400, 800, 2_500), (320, 2_200, 2_900))[int(rng.integers(3))], _seconds(n)
-    vibrato = np.float32(0.4 * f / 5.2 * 0.012) * np.sin(np.float32(2 * np.pi * 5.2) * t)
+    vibrato = np.float32(0.01 * f / (2 * np.pi * 5.2)) * np.sin(np.float32(2 * np.pi * 5.2) * t)
     sound = np.zeros(n, np.float32)
     for k in range(1, max(2, min(26, int(4_500 / f))) + 1):
-        level = sum(np.exp(-(((k * f - c) / (130 + 0.08 * c)) ** 2)) / (1 + i) for i, c in enumerate(centres)) + 0.25 / k**1.5
+        level = (
+            sum(np.exp(-(((k * f - c) / (130 + 0.08 * c)) ** 2)) / (1 + i) for i, c in enumerate(centres))
+            + 0.25 / k**1.5
+        )
         sound += np.float32(level) * np.sin(np.float32(2 * np.pi * f * k) * t + k * np.float32(2 * np.pi) * vibrato)
     return sound * np.float32(0.5)
 
