@@ -14,6 +14,7 @@ from arctone.audio.metadata import read_metadata
 from arctone.cli.models import model_record
 from arctone.cli.report import print_json
 from arctone.cli.tables import print_pairs
+from arctone.errors import InputFileError
 from arctone.model_folder import find_model, known_models
 
 EXAMPLES = """\b
@@ -37,6 +38,8 @@ def info(
         print_json(record)
     else:
         print_pairs(_flat(record))
+    if record.get("has_sound") is False:
+        raise InputFileError(f"{what} holds no sound: every sample of a channel has the same value.")
 
 
 def sound_record(path: Path) -> dict[str, Any]:
@@ -52,6 +55,7 @@ def sound_record(path: Path) -> dict[str, Any]:
         "sample_rate": waveform.sample_rate,
         "channels": waveform.num_channels,
         "peak_dbfs": round(20 * float(np.log10(peak)), 2) if peak else None,
+        "has_sound": bool(np.ptp(waveform.samples, axis=1).max() > 0),
         "made_by_arctone": read_metadata(path),
     }
 

@@ -13,10 +13,11 @@ from arctone import __version__
 from arctone.atomic import write_atomically
 from arctone.audio.files import FORMATS, encode_audio
 from arctone.audio.metadata import read_metadata
-from arctone.cli.making import made
+from arctone.cli.making import EngineName, made
 from arctone.cli.report import print_json, print_result, result_record
 from arctone.cli.targets import beside, targets
-from arctone.errors import InputFileError, UsageError
+from arctone.errors import InputFileError, ModelError, UsageError
+from arctone.model_folder import known_models
 from arctone.request import GenerationRequest, GenerationResult, from_metadata
 
 EXAMPLES = """\b
@@ -51,7 +52,7 @@ def redo(
     record = _record(take)
     request = _request(take, record)
     (path,) = targets(output or str(beside(take, "redo")), request, None, force=force)
-    result = made(request, model or str(record.get("model")), _engine(record), quiet=quiet or json)
+    result = made(request, model or _model(take, record), _engine(record), quiet=quiet or json)
     data = encode_audio(result.waveforms[0], path.suffix.lstrip(".").lower(), metadata=result.to_metadata(0))
     write_atomically(path, data, force=force)
     notes = _differences(record, result, _is_same(take, path, data))
@@ -79,6 +80,13 @@ def _request(take: Path, record: Mapping[str, Any]) -> GenerationRequest:
         return from_metadata(record)
     except UsageError as problem:
         raise InputFileError(f"{take} carries a record that cannot be used: {problem}") from None
+
+
+def _model(take: Path, record: Mapping[str, Any]) -> str:
+    name = str(record.get("model"))
+    if name not in known_models():
+        raise ModelError(f"{take} was made by the model '{name}', which is not bundled; give its folder with --model.")
+    return name
 
 
 def _engine(record: Mapping[str, Any]) -> EngineName:
