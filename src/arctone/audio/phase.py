@@ -16,8 +16,8 @@ _CENTRE = np.where(_BINS % 2, -1.0, 1.0).astype(np.float32)
 def integrate(log_magnitude: Floats, start: Floats) -> Floats:
     """Phase of each bin of a magnitude spectrogram, one pass over time.
 
-    Each spectral peak advances with its interpolated frequency and lends its phase to the bins around it, which keeps the
-    lobe of a partial coherent. Source: Beauregard, Harish and Wyse, "Single Pass Spectrogram Inversion", 2015.
+    Each spectral peak advances with its interpolated frequency and lends its phase to the bins around it, which keeps
+    the lobe of a partial coherent. Source: Beauregard, Harish and Wyse, "Single Pass Spectrogram Inversion", 2015.
     Args: log_magnitude: [M, 1025], natural logarithm. start: phase before the first frame, [1025], radians.
     Returns: phase at the frame centres, [M, 1025], radians.
     """

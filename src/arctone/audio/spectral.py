@@ -1,8 +1,8 @@
 """Spectral features that the autoencoder sees, and sound made from spectral parameters.
 
 Level is the natural logarithm of the magnitude of both channels together; stereo is parametric, per band: the level
-difference and the coherence of left and right (the idea of MPEG-4 parametric stereo). The decoder also says how far each
-band scatters about its level; the scatter is drawn again at synthesis, so that noise sounds like noise.
+difference and the coherence of left and right (the idea of MPEG-4 parametric stereo). The decoder also says how far
+each band scatters about its level; the scatter is drawn again at synthesis, so that noise sounds like noise.
 Shapes: M frames of 512 samples, K = 1025 bins, N_B = 48 bands.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arctone.audio import phase
-from arctone.audio.stft import HOP, N_FFT, NUM_BINS, istft, stft
+from arctone.audio.stft import HOP, N_FFT, NUM_BINS, stft
 
 Floats = NDArray[np.float32]
 
@@ -95,11 +95,25 @@ def _split(parameters: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     level, difference, coherence, scatter = np.split(rows, ends, axis=1)
     to_bins = interpolation()
     return (
-        level * LEVEL_SCALE + LEVEL_CENTRE,
-        (difference * DIFFERENCE_SCALE) @ to_bins,
-        np.clip(coherence, -1, 1) @ to_bins,
-        np.exp(scatter) @ to_bins * LEVEL_SCALE,
+        (level * LEVEL_SCALE + LEVEL_CENTRE).astype(np.float32),
+        ((difference * DIFFERENCE_SCALE) @ to_bins).astype(np.float32),
+        (_smoothed(np.clip(coherence, -1, 1)) @ to_bins).astype(np.float32),
+        (np.exp(scatter) @ to_bins * LEVEL_SCALE).astype(np.float32),
     )
+
+
+# The phase between the channels must hold still over frames, and over the few bins of a partial's lobe: where it jumps,
+# overlapping frames cancel the difference and the image narrows.
+COHERENCE_FRAMES = 15
+SIGN_BINS = 16
+
+
+def _smoothed(rows: Floats) -> Floats:
+    """Moving average over time of [M, N_B]."""
+    half = COHERENCE_FRAMES // 2
+    padded = np.pad(rows, ((half + 1, half), (0, 0)), mode="edge")
+    total = np.cumsum(padded, axis=0, dtype=np.float64)
+    return ((total[COHERENCE_FRAMES:] - total[:-COHERENCE_FRAMES]) / COHERENCE_FRAMES).astype(np.float32)
 
 
 # Laplace scale of the logarithm of Rayleigh noise: the level of pure noise scatters this far, and no sound should more.
@@ -110,12 +124,14 @@ def _scatter(generator: np.random.Generator, scale: Floats) -> Floats:
     """Draw of the level's deviation: the logarithm of a Rayleigh variable, shrunk where the level is well known."""
     rayleigh = 0.5 * np.log(generator.standard_exponential(scale.shape, dtype=np.float32) + 1e-4)
     median = 0.5 * np.log(np.log(2.0))
-    amount: Floats = np.clip(scale / NOISE_SCATTER, 0, 1) ** 2
-    return (amount * (rayleigh - median)).astype(np.float32)
+    amount = np.clip(scale / NOISE_SCATTER, 0, 1) ** 2
+    drawn: Floats = (amount * (rayleigh - median)).astype(np.float32)
+    return drawn
 
 
 def _signs(generator: np.random.Generator) -> Floats:
-    return generator.choice(np.array([-1.0, 1.0], dtype=np.float32), NUM_BINS)
+    signs = 2 * generator.integers(0, 2, NUM_BINS // SIGN_BINS + 1) - 1
+    return np.repeat(signs, SIGN_BINS)[:NUM_BINS].astype(np.float32)
 
 
 def _stereo_magnitude(level: Floats, difference: Floats) -> Floats:
@@ -126,4 +142,4 @@ def _stereo_magnitude(level: Floats, difference: Floats) -> Floats:
     return np.stack([magnitude * np.sqrt(ratio) / norm, magnitude / np.sqrt(ratio) / norm]).astype(np.float32)
 
 
-__all__ = ["HOP", "N_FFT", "NUM_BANDS", "NUM_FEATURES", "NUM_PARAMETERS", "features", "synthesise"]
+__all__ = ["HOP", "NUM_BANDS", "NUM_FEATURES", "NUM_PARAMETERS", "N_FFT", "features", "synthesise"]

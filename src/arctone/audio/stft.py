@@ -26,8 +26,6 @@ def hann(size: int = N_FFT) -> Floats:
 
 
 _WINDOW = hann()
-# Analysis and synthesis both use the window; at 75 % overlap their product sums to this constant.
-_OVERLAP_GAIN = float((_WINDOW**2).reshape(NUM_OVERLAPS, HOP).sum(0).mean())
 
 
 def stft(samples: Floats) -> Complexes:
@@ -36,7 +34,7 @@ def stft(samples: Floats) -> Complexes:
     Args: samples: [C, N], N a multiple of 512. Returns: [C, N / 512, 1025] complex.
     Raises: ValueError if N is not a multiple of the hop.
     """
-    channels, length = samples.shape
+    length = samples.shape[1]
     if length % HOP:
         raise ValueError(f"samples: {length} is not a multiple of the hop {HOP}")
     padded = np.pad(samples, ((0, 0), (PADDING, PADDING)))
@@ -65,8 +63,7 @@ def istft(spectrum: Complexes) -> Floats:
 def _coverage(num_frames: int) -> Floats:
     """Sum of squared windows over each sample, [num_frames + 3, 512]."""
     squared = (_WINDOW**2).reshape(NUM_OVERLAPS, HOP)
-    total = np.full((num_frames + NUM_OVERLAPS - 1, HOP), _OVERLAP_GAIN, dtype=np.float32)
-    for edge in range(min(NUM_OVERLAPS - 1, num_frames)):
-        total[edge] = squared[: edge + 1].sum(0)
-        total[-1 - edge] = squared[NUM_OVERLAPS - 1 - edge :].sum(0)
+    total = np.zeros((num_frames + NUM_OVERLAPS - 1, HOP), dtype=np.float32)
+    for part in range(NUM_OVERLAPS):
+        total[part : part + num_frames] += squared[part]
     return np.maximum(total, 1e-3)

@@ -95,7 +95,9 @@ class Block(nn.Module):
         # Added to the shared modulation: each block keeps its own working point at almost no cost.
         self.modulation = nn.Parameter(torch.zeros(6, width))
 
-    def forward(self, x: Tensor, text: Tensor, shared: Tensor, biases: tuple[Tensor, Tensor], rotary: RotaryTable) -> Tensor:
+    def forward(
+        self, x: Tensor, text: Tensor, shared: Tensor, biases: tuple[Tensor, Tensor], rotary: RotaryTable
+    ) -> Tensor:
         """x: [B, T, D]; text: [B, L, D]; shared: [B, 6, D]; biases: for frames and for text."""
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (shared + self.modulation).unsqueeze(2).unbind(1)
         h = self.self_norm(x) * (1 + scale_1) + shift_1
@@ -131,8 +133,9 @@ class TimestepEmbedding(nn.Module):
 class DiT(nn.Module):
     """Velocity network.
 
-    Forward args: x [B, C, T] latents at level t; t [B]; text_tokens [B, L, text_width] with text_mask [B, L] (True = real);
-    text_pooled [B, text_width]; seconds [B]; bpm [B] (0 = not given); frame_mask [B, T]; inpaint [B, inpaint_channels, T].
+    Forward args: x [B, C, T] latents at level t; t [B]; text_tokens [B, L, text_width] with text_mask [B, L] (True is
+    real); text_pooled [B, text_width]; seconds [B]; bpm [B] (0 = not given); frame_mask [B, T]; inpaint
+    [B, inpaint_channels, T].
     Unconditional: text_mask all False, text_pooled zeros, bpm 0. Returns: velocity [B, C, T], zero at padding.
     """
 
@@ -168,6 +171,7 @@ class DiT(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         for block in self.blocks:
+            assert isinstance(block, Block)
             nn.init.zeros_(block.cross_attention.to_out.weight)
 
     def forward(
@@ -223,7 +227,7 @@ class DiT(nn.Module):
         return self.tempo(fourier(octaves, NUM_TIME_WAVES)) * known.unsqueeze(-1)
 
     def _context(self, tokens: Tensor, mask: Tensor, seconds: Tensor, tempo: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys of the cross-attention, [B, 3 + L, D]: a learned token that stands when there is no text, seconds, tempo, text."""
+        """Keys of the cross-attention, [B, 3 + L, D]: a learned token for "no text", seconds, tempo, text."""
         text = self.text(tokens)
         batch = tokens.shape[0]
         null = self.null.to(text.dtype).expand(batch, 1, -1)
@@ -231,7 +235,7 @@ class DiT(nn.Module):
         return context, F.pad(_bias(mask), (3, 0))
 
     def _time_features(self, seconds: Tensor, bpm: Tensor, frames: int) -> Tensor:
-        """What each frame is told of its place: time since the start, time to the end, phase in the beat; [B, T, ...]."""
+        """What each frame is told of its place, [B, T, ...]: time passed, time left, phase in the beat."""
         times = self.frame_times[:frames].expand(seconds.shape[0], -1)
         passed = fourier(times / self.config.max_seconds, NUM_TIME_WAVES)
         left = fourier((seconds.unsqueeze(-1) - times) / self.config.max_seconds, NUM_TIME_WAVES)

@@ -1,7 +1,8 @@
 """The `spectral` autoencoder: spectral features at 86 frames per second to latents at 21.5, and back to parameters.
 
-Analysis, phase and the inverse transform are plain signal processing (audio/spectral.py), so the networks only learn what
-has to be learned, at frame rate. Shapes: B batch, F features, P parameters, C latent channels, M = 4 T frames, D width.
+Analysis, phase and the inverse transform are plain signal processing (audio/spectral.py), so the networks only learn
+what has to be learned, at frame rate. Shapes: B batch, F features, P parameters, C latent channels, M = 4 T frames,
+D width.
 Source: ConvNeXt blocks over time as in Vocos (Siuzdak, 2023); soft-norm bottleneck as in SAME (arXiv 2605.18613).
 """
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from arctone.audio.spectral import NUM_BANDS, NUM_BINS, NUM_FEATURES, NUM_PARAMETERS
+from arctone.audio.spectral import NUM_BANDS, NUM_FEATURES, NUM_PARAMETERS
+from arctone.audio.stft import NUM_BINS
 from arctone.config_model import SpectralConfig
 
 FRAMES_PER_LATENT = 4

@@ -5,7 +5,7 @@ B batch, L text tokens, D width, H heads, K head size.
 The encoder is frozen everywhere in this project, so there is no dropout. Attention is written out (matmul, softmax,
 matmul, additive mask) because that is the form the graph export keeps whole.
 
-Source: Devlin et al. 2018 (BERT, post-norm blocks); Wang et al. 2020 (MiniLM); mean pooling as in sentence-transformers.
+Source: Devlin et al. 2018 (BERT, post-norm blocks); Wang et al. 2020 (MiniLM); mean pooling: sentence-transformers.
 """
 
 from __future__ import annotations

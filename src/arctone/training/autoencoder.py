@@ -91,7 +91,9 @@ class AutoencoderTask:
         """Write the reconstruction of the pool's first seconds."""
         from arctone.training.demos import write_reconstruction
 
-        write_reconstruction(self.module.config, state, self.pool.windows(np.array([0]), 512), folder / f"{step:07d}.wav")
+        write_reconstruction(
+            self.module.config, state, self.pool.windows(np.array([0]), 512), folder / f"{step:07d}.wav"
+        )
 
 
 @torch.no_grad()

@@ -33,8 +33,9 @@ class Batches(Protocol):
     """Batches of latents with their conditions, a function of the step."""
 
     def batch(self, step: int, rank: int, world_size: int) -> dict[str, Tensor]:
-        """Keys: latents [B, C, T], frame_mask [B, T], text_tokens [B, L, D], text_mask [B, L], text_pooled [B, D], seconds [B],
-        bpm [B] (0 = none), item [B] (place of each item in the batch of all processes), num_items (size of that batch)."""
+        """Keys: latents [B, C, T], frame_mask [B, T], text_tokens [B, L, D], text_mask [B, L], text_pooled [B, D],
+        seconds [B], bpm [B] (0 = none), item [B] (place of each item in the batch of all processes), num_items (size
+        of that batch)."""
 
 
 Listener = Callable[["FlowTask", Path, dict[str, Tensor], int], None]
@@ -49,7 +50,7 @@ class FlowTask:
         self.listener: Listener | None = None
 
     def batch(self, step: int, rank: int, world_size: int) -> dict[str, Any]:
-        """This process's items, with noise, times and dropped captions that do not depend on the number of processes."""
+        """This process's items; noise, times and dropped captions do not depend on the number of processes."""
         batch = self.batches.batch(step, rank, world_size)
         items, num_items = batch["item"], int(batch["num_items"])
         shape = batch["latents"].shape[1:]

@@ -1,7 +1,7 @@
 """The training loop that every stage shares.
 
-Everything random is a function of (seed, step): batches, noise, dropped captions. So a run that was interrupted and resumed
-is the same run, bit for bit on one CPU, and several processes split one batch instead of drawing several.
+Everything random is a function of (seed, step): batches, noise, dropped captions. So a run that was interrupted and
+resumed is the same run, bit for bit on one CPU, and several processes split one batch instead of drawing several.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class LoopConfig:
 class Task(Protocol):
     """One stage of training: a module, its batches and its loss."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module:
+        """What is trained."""
 
     def batch(self, step: int, rank: int, world_size: int) -> Any:
         """This process's part of the batch of a step."""
@@ -153,7 +155,7 @@ class Trainer:
 
     def _writer(self) -> Any:
         if not hasattr(self, "_tensorboard"):
-            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  slow to import, and only needed here
+            from torch.utils.tensorboard import SummaryWriter
 
             self._tensorboard = SummaryWriter(str(self.folder))  # type: ignore[no-untyped-call]
         return self._tensorboard
@@ -178,7 +180,9 @@ class Trainer:
             return
         saved = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         if saved["seed"] != self.config.seed:
-            raise UsageError(f"seed: {self.config.seed} differs from {saved['seed']}, which {self.checkpoint} was begun with")
+            raise UsageError(
+                f"seed: {self.config.seed} differs from {saved['seed']}, which {self.checkpoint} was begun with"
+            )
         self.task.module.load_state_dict(saved["module"])
         self.ema.load_state_dict(saved["ema"])
         self.optimisers.load_state_dict(saved["optimisers"])

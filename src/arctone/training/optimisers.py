@@ -55,7 +55,8 @@ class Optimisers:
 
 def _divide(named: Iterable[tuple[str, nn.Parameter]]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Matrices of the transformer blocks, and all other parameters."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in named:
         inside = ".blocks." in f".{name}" and parameter.ndim == 2 and name.endswith("weight")
         (matrices if inside else others).append(parameter)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from arctone.audio.spectral import LEVEL_SCALE, NUM_BANDS, NUM_BINS, bin_bands
-from arctone.audio.stft import N_FFT
+from arctone.audio.spectral import LEVEL_SCALE, NUM_BANDS, bin_bands
+from arctone.audio.stft import N_FFT, NUM_BINS
 
 # Bins this far (natural logarithm of magnitude) under the loudest of their frame are masked for most ears.
 AUDIBLE_RANGE = 8.0
@@ -25,7 +25,9 @@ def spectral_loss(parameters: Tensor, features: Tensor) -> dict[str, Tensor]:
     Args: parameters: [B, M, 1169]. features: [B, M, 1121] (the target). Returns: scalars: total, level (mean absolute
     error in nepers, weighted), scatter (likelihood term), difference, coherence.
     """
-    level, difference, coherence, scatter = parameters.float().split([NUM_BINS, NUM_BANDS, NUM_BANDS, NUM_BANDS], dim=-1)
+    level, difference, coherence, scatter = parameters.float().split(
+        [NUM_BINS, NUM_BANDS, NUM_BANDS, NUM_BANDS], dim=-1
+    )
     target_level, target_difference, target_coherence = features.float().split([NUM_BINS, NUM_BANDS, NUM_BANDS], dim=-1)
     weight = bin_weights().to(level.device) * audibility(target_level)
     weight = weight / weight.mean()

@@ -1,0 +1,115 @@
+"""Sound goes through its spectral parameters and comes back as itself, phase apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from arctone.audio import phase, spectral
+from arctone.audio.stft import HOP, N_FFT, NUM_BINS, stft
+
+Floats = NDArray[np.float32]
+RATE = 44_100
+LENGTH = 160 * HOP
+
+
+def _parameters(samples: Floats, scatter: float = -8.0) -> Floats:
+    features = spectral.features(samples)
+    return np.concatenate([features, np.full((spectral.NUM_BANDS, features.shape[1]), scatter, np.float32)])
+
+
+def _round_trip(samples: Floats, iterations: int = 2) -> Floats:
+    return spectral.synthesise(_parameters(samples), np.random.default_rng(0), iterations)
+
+
+def _tone(hertz: float, gains: tuple[float, float] = (0.5, 0.5)) -> Floats:
+    tone = np.sin(2 * np.pi * hertz * np.arange(LENGTH) / RATE)
+    return (np.array(gains)[:, None] * tone).astype(np.float32)
+
+
+def _level_error_db(first: Floats, second: Floats) -> float:
+    """Mean difference of the levels where the first is louder than -60 dB under its peak."""
+    levels = [spectral.features(samples)[:NUM_BINS, 8:-8] * spectral.LEVEL_SCALE for samples in (first, second)]
+    heard = levels[0] > levels[0].max() - 6.9
+    return float(8.686 * np.abs(levels[0] - levels[1])[heard].mean())
+
+
+@pytest.mark.parametrize("hertz", [82.4, 440.0, 3333.3, 12_000.0])
+def test_a_tone_keeps_its_pitch_and_purity(hertz: float) -> None:
+    spectrum = np.abs(np.fft.rfft(_round_trip(_tone(hertz))[0, 8192:-8192] * np.hanning(LENGTH - 16384)))
+    peak = spectrum.argmax() * RATE / (LENGTH - 16384)
+    assert peak == pytest.approx(hertz, abs=2.0)
+    near = np.abs(np.arange(len(spectrum)) * RATE / (LENGTH - 16384) - hertz) < 25
+    assert (spectrum[near] ** 2).sum() > 0.97 * (spectrum**2).sum()
+
+
+def test_noise_keeps_its_level() -> None:
+    noise = (0.2 * np.random.default_rng(3).standard_normal((2, LENGTH))).astype(np.float32)
+    back = _round_trip(noise)
+    assert back.std() == pytest.approx(noise.std(), rel=0.1)
+    assert _level_error_db(noise, back) < 3.0
+
+
+def test_refinement_comes_nearer_to_the_magnitudes() -> None:
+    generator = np.random.default_rng(5)
+    noise = (0.2 * generator.standard_normal((2, LENGTH))).astype(np.float32)
+    errors = [_level_error_db(noise, _round_trip(noise, iterations)) for iterations in (0, 2, 8)]
+    assert errors[0] > errors[1] > errors[2]
+
+
+@pytest.mark.parametrize("gains", [(0.5, 0.05), (0.05, 0.5), (0.4, 0.2)])
+def test_panning_stays_where_it_was(gains: tuple[float, float]) -> None:
+    back = _round_trip(_tone(500, gains))
+    ratio = 20 * np.log10(back[0].std() / back[1].std())
+    assert ratio == pytest.approx(20 * np.log10(gains[0] / gains[1]), abs=1.0)
+
+
+@pytest.mark.parametrize("wanted", [0.0, 0.6, 1.0])
+def test_coherence_of_the_channels_survives(wanted: float) -> None:
+    common, left, right = 0.1 * np.random.default_rng(7).standard_normal((3, LENGTH))
+    mixed = np.stack([np.sqrt(wanted) * common + np.sqrt(1 - wanted) * own for own in (left, right)])
+    back = _round_trip(mixed.astype(np.float32))
+    assert np.corrcoef(back)[0, 1] == pytest.approx(wanted, abs=0.15)
+
+
+def test_silence_stays_silent() -> None:
+    assert np.abs(_round_trip(np.zeros((2, LENGTH), np.float32))).max() < 1e-6
+
+
+def test_scatter_gives_a_flat_level_the_spread_and_the_power_of_noise() -> None:
+    noise = (0.2 * np.random.default_rng(9).standard_normal((2, LENGTH))).astype(np.float32)
+    mean_level = np.repeat(spectral.features(noise).mean(1, keepdims=True), LENGTH // HOP, axis=1)
+    natural = float(spectral.features(noise)[20:NUM_BINS, 8:-8].std() * spectral.LEVEL_SCALE)
+    spreads, powers = [], []
+    for scatter in (spectral.NOISE_SCATTER / 4, spectral.NOISE_SCATTER):
+        rows = np.full((spectral.NUM_BANDS, LENGTH // HOP), np.log(scatter / spectral.LEVEL_SCALE), np.float32)
+        made = spectral.synthesise(np.concatenate([mean_level, rows]), np.random.default_rng(1), 2)
+        spreads.append(float(spectral.features(made)[20:NUM_BINS, 8:-8].std() * spectral.LEVEL_SCALE))
+        powers.append(float(made.std() / noise.std()))
+    assert spreads[0] < 0.85 * natural
+    assert spreads[1] == pytest.approx(natural, rel=0.2)
+    assert powers[0] < powers[1] == pytest.approx(1.0, abs=0.1)
+
+
+def test_same_generator_same_bytes() -> None:
+    parameters = _parameters(_tone(300), scatter=-2.0)
+    first, second = (spectral.synthesise(parameters, np.random.default_rng(4)) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+
+
+def test_bands_cover_every_bin_once() -> None:
+    edges = spectral.band_edges()
+    assert edges[0] == 0
+    assert edges[-1] == NUM_BINS
+    assert (np.diff(edges) >= 1).all()
+    assert np.allclose(spectral.interpolation().sum(0), 1)
+
+
+def test_phase_of_a_tone_advances_with_its_frequency() -> None:
+    bin_number = 100.3
+    time = np.arange(LENGTH)
+    level = np.log(np.abs(stft(np.sin(2 * np.pi * bin_number * time / N_FFT).astype(np.float32)[None])[0]) + 1e-5)
+    angle = phase.integrate(level[8:-8], np.zeros(NUM_BINS, np.float32))[:, 100]
+    step = np.diff(np.unwrap(angle)).mean() % (2 * np.pi)
+    assert step == pytest.approx((2 * np.pi * bin_number * HOP / N_FFT) % (2 * np.pi), abs=0.05)

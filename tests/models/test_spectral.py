@@ -1,0 +1,70 @@
+"""The autoencoder's bottleneck and its training loss."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from arctone.audio.spectral import NUM_BANDS, NUM_BINS, NUM_FEATURES, NUM_PARAMETERS
+from arctone.config_model import SpectralConfig
+from arctone.models.spectral import SpectralAutoencoder
+from arctone.training.spectral_loss import spectral_loss
+
+CONFIG = SpectralConfig(
+    latent_channels=8, width=32, encoder_fine_blocks=1, encoder_blocks=1, decoder_blocks=1, decoder_fine_blocks=1
+)
+
+
+@pytest.fixture
+def autoencoder() -> SpectralAutoencoder:
+    torch.manual_seed(0)
+    return SpectralAutoencoder(CONFIG).eval()
+
+
+@torch.no_grad()
+def test_latents_have_unit_rms_and_a_quarter_of_the_frames(autoencoder: SpectralAutoencoder) -> None:
+    unit = autoencoder.encoder.unit(torch.randn(2, NUM_FEATURES, 32))
+    assert unit.shape == (2, 8, 8)
+    assert torch.allclose(unit.square().mean(-1), torch.ones(2, 8), atol=1e-2)
+
+
+@torch.no_grad()
+def test_statistics_standardise_and_decode_back(autoencoder: SpectralAutoencoder) -> None:
+    features = torch.randn(4, NUM_FEATURES, 64)
+    unit = autoencoder.encoder.unit(features)
+    autoencoder.set_statistics(unit.flatten(0, 1).mean(0), unit.flatten(0, 1).std(0))
+    latents = autoencoder.encoder(features)
+    assert torch.allclose(latents.mean((0, 2)), torch.zeros(8), atol=1e-4)
+    assert torch.allclose(latents.std((0, 2)), torch.ones(8), atol=1e-2)
+    assert torch.allclose(autoencoder.decoder(latents), autoencoder.decoder.from_unit(unit).mT, atol=1e-3)
+
+
+@torch.no_grad()
+def test_stereo_coherence_is_bounded(autoencoder: SpectralAutoencoder) -> None:
+    parameters = autoencoder.decoder(100 * torch.randn(1, 8, 16))
+    assert parameters.shape == (1, NUM_PARAMETERS, 64)
+    assert parameters[:, NUM_BINS + NUM_BANDS : NUM_BINS + 2 * NUM_BANDS].abs().max() <= 1
+
+
+def _parameters(features: torch.Tensor, log_scale: float) -> torch.Tensor:
+    return torch.cat([features, torch.full((*features.shape[:-1], NUM_BANDS), log_scale)], dim=-1)
+
+
+def test_loss_is_least_at_the_target() -> None:
+    features = torch.randn(2, 8, NUM_FEATURES, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    exact = spectral_loss(_parameters(features, -1.0), features)
+    assert exact["level"] == 0
+    assert exact["difference"] == 0
+    for shift in (-0.3, 0.3):
+        assert spectral_loss(_parameters(features + shift, -1.0), features)["total"] > exact["total"] + 0.1
+
+
+def test_scatter_learns_the_size_of_the_errors() -> None:
+    """The likelihood is best where the scale is the mean absolute error."""
+    features = torch.zeros(1, 4, NUM_FEATURES)
+    off = torch.full_like(features, 0.25)
+    losses = [float(spectral_loss(_parameters(off, float(np.log(scale))), features)["scatter"]) for scale in
+              (0.125, 0.25, 0.5)]  # fmt: skip
+    assert losses[1] == min(losses)
+    assert losses[1] == pytest.approx(1 + np.log(0.25), abs=1e-4)
