@@ -1,4 +1,4 @@
-"""Waveforms of many clips, made in worker processes and handed over in the order asked for."""
+"""Work on many clips, done in worker processes and handed over in the order asked for."""
 
 import multiprocessing
 import os
@@ -6,10 +6,11 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
+from typing import Any, TypeVar
 
 from arctone.audio.waveform import Waveform
 from arctone.data.clip import ClipSource
@@ -18,35 +19,53 @@ from arctone.errors import ArctoneError, InputFileError, MemoryLimitError, Usage
 # How many clips are under way or wait to be fetched, for each worker: bounds the memory, hides uneven clips.
 AHEAD_PER_WORKER = 4
 
+T = TypeVar("T")
 Rendered = Waveform | ArctoneError
+# Called with the source and a clip's number.
+Work = Callable[[ClipSource, int], T]
 
-_source: ClipSource | None = None
+_job: tuple[ClipSource, Work[Any]] | None = None
 
 
-def render_in_order(source: ClipSource, order: Sequence[int], num_workers: int) -> Generator[Rendered, None, None]:
-    """Waveforms of the clips `order`, in that order.
+def map_in_order(
+    source: ClipSource, work: Work[T], order: Sequence[int], num_workers: int
+) -> Generator[T | ArctoneError, None, None]:
+    """work(source, index) for the clips `order`, in that order.
 
-    A clip that cannot be made is handed over as the error, not raised, so that the others still come.
+    A clip that fails is handed over as the error, not raised, so that the others still come. Close the generator when
+    leaving early.
 
-    Args: source: must be picklable where processes cannot be forked. num_workers: 0 makes the clips in this process.
+    Args: source, work: must be picklable where processes cannot be forked. num_workers: 0 works in this process.
     Raises: UsageError for a negative num_workers, MemoryLimitError if a worker process died.
     """
     if num_workers < 0:
         raise UsageError(f"num_workers must be 0 or more, got {num_workers}.")
-    if num_workers == 0:
-        return (_rendered(source, index) for index in order)
-    return _from_pool(source, order, num_workers)
+    if num_workers == 0 or len(order) < 2:
+        return (_done(source, work, index) for index in order)
+    return _from_pool(source, work, order, num_workers)
 
 
-def _from_pool(source: ClipSource, order: Sequence[int], num_workers: int) -> Generator[Rendered, None, None]:
+def render_in_order(
+    source: ClipSource, order: Sequence[int], num_workers: int
+) -> Generator[Waveform | ArctoneError, None, None]:
+    """Waveforms of the clips `order`, in that order: see map_in_order."""
+    return map_in_order(source, _waveform, order, num_workers)
+
+
+def _waveform(source: ClipSource, index: int) -> Waveform:
+    return source.waveform(index)
+
+
+def _from_pool(
+    source: ClipSource, work: Work[T], order: Sequence[int], num_workers: int
+) -> Generator[T | ArctoneError, None, None]:
     # Forked workers share what the source has already loaded (soundfonts, recordings) instead of loading it again.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker, initargs=(source,))
-    pending: deque[Future[Rendered]] = deque()
-    remaining = iter(order)
+    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker, initargs=(source, work))
+    pending: deque[Future[Any]] = deque()
     try:
-        for index in remaining:
-            pending.append(pool.submit(_render, index))
+        for index in order:
+            pending.append(pool.submit(_do, index))
             if len(pending) >= AHEAD_PER_WORKER * num_workers:
                 yield pending.popleft().result()
         while pending:
@@ -59,9 +78,9 @@ def _from_pool(source: ClipSource, order: Sequence[int], num_workers: int) -> Ge
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker(source: ClipSource) -> None:
-    global _source
-    _source = source
+def _start_worker(source: ClipSource, work: Work[Any]) -> None:
+    global _job
+    _job = (source, work)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -74,14 +93,14 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def _render(index: int) -> Rendered:
-    assert _source is not None
-    return _rendered(_source, index)
+def _do(index: int) -> Any:
+    assert _job is not None
+    return _done(*_job, index)
 
 
-def _rendered(source: ClipSource, index: int) -> Rendered:
+def _done(source: ClipSource, work: Work[T], index: int) -> T | ArctoneError:
     try:
-        return source.waveform(index)
+        return work(source, index)
     except ArctoneError as problem:
         return problem
     except OSError as problem:

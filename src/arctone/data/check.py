@@ -1,0 +1,166 @@
+"""What is in a source of clips, and what is wrong with it, before hours are spent on training."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from arctone.data.batches import LengthBucketSampler
+from arctone.data.clip import ClipInfo, ClipSource
+from arctone.data.subset import format_of, problems_of
+from arctone.data.workers import map_in_order
+from arctone.errors import ArctoneError
+
+SILENCE_DB = -60.0
+TOO_SHORT_SECONDS = 0.25
+# A clipped sound stays at full scale for several samples running.
+_FULL_SCALE, _CLIPPED_RUN = 0.999, 3
+_HOP_LENGTH = 2048
+_NO_NAME = "(none)"
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the clips: how many, and how long together."""
+
+    clips: int
+    hours: float
+
+
+class Unusable(msgspec.Struct, frozen=True, kw_only=True):
+    """A clip or a file that cannot be trained on. clip: its id, empty if it did not even become a clip."""
+
+    clip: str
+    problem: str
+
+
+class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What check found.
+
+    unusable: must be repaired or left out. The other lists hold ids and are worth a look: silent (peak below -60 dBFS
+    or a constant), clipped, too_short (below 0.25 s), without_caption, without_licence. duplicate_captions: captions
+    that stand first in more than one clip, and how often. sample_rates, channels: of the files. batches_per_epoch: of
+    the train split. listened: whether the sound itself was looked at.
+    """
+
+    total: Group
+    splits: dict[str, Group]
+    categories: dict[str, Group]
+    licences: dict[str, Group]
+    sample_rates: dict[str, int]
+    channels: dict[str, int]
+    seconds_range: tuple[float, float]
+    unusable: tuple[Unusable, ...]
+    silent: tuple[str, ...]
+    clipped: tuple[str, ...]
+    too_short: tuple[str, ...]
+    without_caption: tuple[str, ...]
+    without_licence: tuple[str, ...]
+    duplicate_captions: dict[str, int]
+    batch: str
+    batches_per_epoch: int
+    listened: bool
+
+    @property
+    def is_usable(self) -> bool:
+        """There are clips, and none of them is unusable."""
+        return not self.unusable and self.total.clips > 0
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What the sound of one clip tells."""
+
+    is_silent: bool
+    is_clipped: bool
+
+
+def check(
+    source: ClipSource,
+    *,
+    batch_size: int = 16,
+    max_frames: int | None = None,
+    listen: bool = True,
+    num_workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> CheckReport:
+    """Look at every clip of a source.
+
+    Args: batch_size: clips of a training batch, for batches_per_epoch; max_frames: if given, the batch is a budget of
+    latent frames instead. listen: decode or render every clip; without it only facts and file headers are looked at.
+    num_workers: processes that listen. progress: called with (done, total).
+    """
+    infos = [source.info(index) for index in range(len(source))]
+    heard = _listen(source, num_workers, progress or (lambda done, total: None)) if listen else {}
+    broken = [Unusable(clip="", problem=problem) for problem in problems_of(source)]
+    broken += [Unusable(clip=infos[i].id, problem=str(e)) for i, e in heard.items() if isinstance(e, ArctoneError)]
+    hearings = {infos[i].id: hearing for i, hearing in heard.items() if isinstance(hearing, Hearing)}
+    formats = [format_of(source, index) for index in range(len(source))]
+    seconds = [info.duration_seconds for info in infos]
+    captions = Counter(info.caption for info in infos if info.caption)
+    train = [info for info in infos if info.split == "train"]
+    return CheckReport(
+        total=_group(infos),
+        splits=_groups(infos, lambda info: info.split),
+        categories=_groups(infos, lambda info: info.category),
+        licences=_groups(infos, lambda info: info.licence),
+        sample_rates=_histogram([str(one.sample_rate) for one in formats]),
+        channels=_histogram([str(one.num_channels) for one in formats]),
+        seconds_range=(min(seconds, default=0.0), max(seconds, default=0.0)),
+        unusable=tuple(broken),
+        silent=tuple(name for name, hearing in hearings.items() if hearing.is_silent),
+        clipped=tuple(name for name, hearing in hearings.items() if hearing.is_clipped),
+        too_short=tuple(info.id for info in infos if info.duration_seconds < TOO_SHORT_SECONDS),
+        without_caption=tuple(info.id for info in infos if not info.caption.strip()),
+        without_licence=tuple(info.id for info in infos if not info.licence.strip()),
+        duplicate_captions={caption: count for caption, count in captions.most_common() if count > 1},
+        batch=f"{batch_size} clips" if max_frames is None else f"{max_frames} latent frames",
+        batches_per_epoch=_num_batches(train, batch_size, max_frames),
+        listened=listen,
+    )
+
+
+def hear(source: ClipSource, index: int) -> Hearing:
+    """Judge the sound of one clip. Raises: InputFileError if it cannot be made."""
+    samples = source.waveform(index).samples
+    swing = float(np.ptp(samples, axis=1).max()) / 2 if samples.size else 0.0
+    full = np.abs(samples) >= _FULL_SCALE  # [2, N]
+    runs = np.lib.stride_tricks.sliding_window_view(full, min(_CLIPPED_RUN, max(1, full.shape[1])), axis=1)
+    return Hearing(is_silent=swing < 10 ** (SILENCE_DB / 20), is_clipped=bool(runs.all(axis=2).any()))
+
+
+def _listen(
+    source: ClipSource, num_workers: int, report: Callable[[int, int], None]
+) -> dict[int, Hearing | ArctoneError]:
+    heard: dict[int, Hearing | ArctoneError] = {}
+    with closing(map_in_order(source, hear, range(len(source)), num_workers)) as hearings:
+        for index, hearing in enumerate(hearings):
+            heard[index] = hearing
+            report(index + 1, len(source))
+    return heard
+
+
+def _group(infos: Sequence[ClipInfo]) -> Group:
+    return Group(clips=len(infos), hours=sum(info.duration_seconds for info in infos) / 3600)
+
+
+def _groups(infos: Sequence[ClipInfo], name_of: Callable[[ClipInfo], str]) -> dict[str, Group]:
+    parts: dict[str, list[ClipInfo]] = {}
+    for info in infos:
+        parts.setdefault(name_of(info) or _NO_NAME, []).append(info)
+    return {name: _group(parts[name]) for name in sorted(parts)}
+
+
+def _histogram(values: list[str]) -> dict[str, int]:
+    return dict(Counter(values).most_common())
+
+
+def _num_batches(train: Sequence[ClipInfo], batch_size: int, max_frames: int | None) -> int:
+    if not train:
+        return 0
+    if max_frames is None:
+        return -(-len(train) // batch_size)
+    frames = [max(1, -(-round(info.duration_seconds * 44_100) // _HOP_LENGTH)) for info in train]
+    return len(LengthBucketSampler(frames, max_frames))

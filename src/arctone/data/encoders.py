@@ -1,0 +1,70 @@
+"""The encoders of a model folder as plain functions on numpy arrays, each with the hash of its weights.
+
+B batch, C channels of the latents, N audio samples, T latent frames, L text tokens, D text width.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from arctone.audio.spectral import features
+from arctone.checkpoints.folder import AUTOENCODER, load_autoencoder, load_config, part_hash
+from arctone.checkpoints.text import find_text_folder, load_text_encoder, text_hash
+from arctone.data.captions import TextEncoder
+from arctone.data.encode import Encoder
+from arctone.tokenizer import Tokenizer
+
+Array = npt.NDArray[Any]
+
+
+class AudioEncoding(NamedTuple):
+    """encode: float32 [B, 2, N] to latents [B, C, N / hop_length]. hash: SHA-256 of the weights."""
+
+    encode: Encoder
+    hash: str
+    hop_length: int
+    sample_rate: int
+
+
+class TextEncoding(NamedTuple):
+    """encode: captions to a list of (tokens [L, D], pooled [D]). hash: SHA-256 of the weights."""
+
+    encode: TextEncoder
+    hash: str
+
+
+def open_autoencoder(folder: str | Path) -> AudioEncoding:
+    """The encoder half of a trained model's autoencoder. Raises: ModelError if the folder has none."""
+    folder = Path(folder)
+    config, module = load_config(folder), load_autoencoder(folder)
+
+    @torch.inference_mode()
+    def encode(audio: Array) -> Array:
+        rows = torch.from_numpy(np.stack([features(one) for one in audio]))  # [B, F, 4 T]
+        latents: Array = module.encoder(rows).float().numpy()
+        return latents
+
+    return AudioEncoding(encode, part_hash(folder, AUTOENCODER), config.hop_length, config.sample_rate)
+
+
+def open_text_encoder(folder: str | Path) -> TextEncoding:
+    """The text encoder of a model folder, or the installed all-MiniLM-L6-v2. Raises: ModelError if there is neither."""
+    config = load_config(Path(folder)).text
+    found = find_text_folder(Path(folder))
+    module, tokenizer = load_text_encoder(found, config), Tokenizer(found, config.max_tokens)
+
+    @torch.inference_mode()
+    def encode(captions: list[str]) -> list[tuple[Array, Array]]:
+        encoded = [tokenizer.encode(caption) for caption in captions]
+        longest = max(int(one.mask.sum()) for one in encoded)
+        ids = torch.from_numpy(np.stack([one.ids[:longest] for one in encoded]))
+        mask = np.stack([one.mask[:longest] for one in encoded])
+        tokens, pooled = module.prefix(ids, torch.from_numpy(mask.astype(np.float32)))
+        return [(rows[real].numpy(), one.numpy()) for rows, real, one in zip(tokens, mask, pooled, strict=True)]
+
+    return TextEncoding(encode, text_hash(found))
