@@ -1,10 +1,10 @@
-"""From a request to sound: text once, then each variation sampled, decoded, cut and levelled, with progress in between."""
+"""From a request to sound: text once, then each variation sampled, decoded, cut and levelled, with progress."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -119,7 +119,7 @@ class _Run:
         with _Stopwatch(self._timings, "text"):
             text, negative = self._embed()
         yield Progress("text", 0, 1, 1)
-        waveforms = []
+        waveforms: list[Waveform] = []
         seeds = tuple(int(self.request.seed or 0) + item for item in range(self.request.variations))
         for item, seed in enumerate(seeds):
             waveforms.append((yield from self._item(item, seed, text, negative)))
@@ -128,7 +128,7 @@ class _Run:
 
     def _item(
         self, item: int, seed: int, text: TextEmbedding, negative: TextEmbedding | None
-    ) -> Iterator[Progress]:  # and returns the Waveform
+    ) -> Generator[Progress, None, Waveform]:
         latents = yield from self._sample(item, seed, text, negative)
         self._stop_if_cancelled()
         yield Progress("decoding", item, 0, 1)
@@ -150,7 +150,9 @@ class _Run:
         embedding: TextEmbedding = self._call("encode_text", tokens.ids, tokens.mask)
         return embedding
 
-    def _sample(self, item: int, seed: int, text: TextEmbedding, negative: TextEmbedding | None) -> Iterator[Progress]:
+    def _sample(
+        self, item: int, seed: int, text: TextEmbedding, negative: TextEmbedding | None
+    ) -> Generator[Progress, None, Floats]:
         shape = (self._config.dit.latent_channels, self._num_frames)
         times = _times(self.request, self._config)
         sampler = SAMPLERS[str(self.request.sampler)]
@@ -249,7 +251,8 @@ def _foreseen(request: GenerationRequest, config: ModelConfig) -> list[str]:
     warnings = []
     if config.sampling.post_trained and request.cfg_scale != 1:
         warnings.append(
-            f"cfg_scale is {request.cfg_scale:g}, but {config.name} is post-trained and has its guidance built in: 1 suits it."
+            f"cfg_scale is {request.cfg_scale:g}, but {config.name} is post-trained and has its guidance built in: "
+            "1 suits it."
         )
     if request.negative_prompt.strip() and request.cfg_scale == 1:
         warnings.append("negative_prompt has no effect at cfg_scale 1.")

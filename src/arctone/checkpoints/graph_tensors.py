@@ -1,4 +1,4 @@
-"""Where a .tflite file keeps its constant tensors: byte offsets, shapes, scales. Reads the flatbuffer, copies nothing."""
+"""Where a .tflite file keeps its constant tensors: byte offsets, shapes, scales."""
 
 from __future__ import annotations
 

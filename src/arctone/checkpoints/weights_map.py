@@ -1,8 +1,8 @@
 """One artefact for both engines: which bytes of the graphs hold which torch parameter.
 
-`weights_map.json` lists for each parameter the file, the byte offset, the type and the scales; what a graph does not hold as
-it is (folded or computed away) lies in `rest.safetensors`. So a folder of int8 graphs is also a torch checkpoint, to
-within half a quantisation step, and needs no second copy of the weights.
+`weights_map.json` lists for each parameter the file, the byte offset, the type and the scales; what a graph does not
+hold as it is (folded or computed away) lies in `rest.safetensors`. So a folder of graphs is also a torch checkpoint,
+to within half a quantisation step, and needs no second copy of the weights.
 """
 
 from __future__ import annotations

@@ -80,10 +80,13 @@ class InterpreterGraph:
     def run(self, signature: str, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """See Graph."""
         with _explained(self._path):
-            if signature not in self._runners:
-                with quiet():
-                    self._runners[signature] = self._interpreter.get_signature_runner(signature)
-            return dict(self._runners[signature](**inputs))
+            if signature in self._runners:
+                return dict(self._runners[signature](**inputs))
+            with quiet():  # kernels are chosen, and talk, in the first call
+                runner = self._interpreter.get_signature_runner(signature)
+                out = dict(runner(**inputs))
+            self._runners[signature] = runner
+            return out
 
     def close(self) -> None:
         """See Graph."""
@@ -123,8 +126,9 @@ class CachedGraph:
     def _buffers_of(self, signature: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if signature not in self._buffers:
             names = self._model.get_signature_list()[signature]
-            enter = {name: self._model.create_input_buffer_by_name(signature, name) for name in names["inputs"]}
-            leave = {name: self._model.create_output_buffer_by_name(signature, name) for name in names["outputs"]}
+            with quiet():
+                enter = {name: self._model.create_input_buffer_by_name(signature, name) for name in names["inputs"]}
+                leave = {name: self._model.create_output_buffer_by_name(signature, name) for name in names["outputs"]}
             self._buffers[signature] = enter, leave, self._model.get_output_tensor_details(signature)
         return self._buffers[signature]
 

@@ -1,7 +1,7 @@
 """The torch-free engine: a model's parts as LiteRT graphs.
 
-Graphs have static lengths, one signature each ("T64", "T128", ...). A call takes the shortest that is long enough, fills up
-with zeros and says so in a mask, which the graphs honour exactly: the result does not depend on the length taken.
+Graphs have static lengths, one signature each ("T64", "T128", ...). A call takes the shortest that suffices, fills
+up with zeros and says so in a mask, which the graphs honour exactly: the result does not depend on the length taken.
 """
 
 from __future__ import annotations
@@ -93,8 +93,9 @@ class NativeParts:
         mask = (np.arange(window) < num_frames).astype(np.float32)[None]
         per_frame = values.shape[1] // num_frames
         inputs = {name: _filled(values, window * per_frame)[None], "frame_mask": mask}
-        (out,) = graph.run(f"T{window}", inputs).values()
-        return out[0]
+        (batch,) = graph.run(f"T{window}", inputs).values()
+        out: Floats = batch[0]
+        return out
 
     def _graph(self, file: str) -> Graph:
         if file not in self._graphs:

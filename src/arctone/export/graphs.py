@@ -1,8 +1,8 @@
 """What is exported: each part as a module with named inputs, static lengths and masks that hold exactly.
 
 B batch, C latent channels, T latent frames, M = 4 T feature frames, L text tokens, D width.
-A graph has a fixed length, so a shorter sound is filled up. Attention already ignores what a mask rules out; convolutions
-do not, so here every convolution sees zeros there, as it sees beyond the end of a sound that is not filled up.
+A graph has a fixed length, so a shorter sound is filled up. Attention already ignores what a mask rules out;
+convolutions do not, so here every convolution sees zeros there, as it sees beyond the end of a sound.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.audio.spectral import NUM_BANDS, NUM_BINS, NUM_FEATURES
+from arctone.audio.spectral import NUM_BANDS, NUM_FEATURES
+from arctone.audio.stft import NUM_BINS
 from arctone.config_model import ModelConfig
 from arctone.models.dit import DiT
 from arctone.models.spectral import FRAMES_PER_LATENT, ConvNeXtBlock, SpectralDecoder, SpectralEncoder

@@ -1,8 +1,8 @@
 """Conversion of torch modules to LiteRT files, and their quantisation to int8.
 
-Several signatures of one module go into one file and share its weights. Quantisation is dynamic: weights int8 with one scale
-per output channel, activations quantised as they come; it is asked for by operation, because a recipe that does not apply is
-passed over in silence, so the result is inspected afterwards.
+Several signatures of one module go into one file and share its weights. Quantisation is dynamic: weights int8 with one
+scale per output channel, activations quantised as they come. A recipe that does not apply is passed over in silence by
+the quantiser, so the result is inspected.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Takes from a .tflite file what no runtime needs: tensor names, and second copies of scales and zero points.
 
-Every signature lists the scales of every weight again. With four signatures of one transformer that is an eighth of the file.
+Every signature lists the scales of every weight again: with four of one transformer, an eighth of the file.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _round_up(size: int) -> int:
 
 def _sharing_builder() -> Any:
     """A flatbuffer builder that writes equal vectors once and lets all tables point to them."""
-    import flatbuffers
+    import flatbuffers  # type: ignore[import-untyped]
 
     class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
         written: dict[tuple[str, bytes], int]
