@@ -275,8 +275,19 @@ def _makers(source: ClipSource, engine: Any, options: argparse.Namespace) -> dic
 
 def _cache_folder(engine: Any, options: argparse.Namespace) -> Path:
     tempo_mark = "-numeric-tempo" if options.numeric_tempo else ""
-    name = f"{engine.model_hash[:12]}-steps-{options.steps}-cfg-{options.cfg_scale}-seed-{options.seed}{tempo_mark}"
-    return Path(options.cache) / f"{name}-corpus-{options.corpus_seed}-{options.corpus_size}"
+    settings = "-".join(f"{name}-{value}" for name, value in _sampling(engine, options).items())
+    corpus = f"corpus-{options.corpus_seed}-{options.corpus_size}"
+    return Path(options.cache) / f"{engine.model_hash[:12]}-{settings}-seed-{options.seed}{tempo_mark}-{corpus}"
+
+
+def _sampling(engine: Any, options: argparse.Namespace) -> JSON:
+    """Steps and guidance as they are used, whether given or the model's own."""
+    own = engine.defaults
+    return {
+        "sampler": own.sampler,
+        "steps": own.steps if options.steps is None else options.steps,
+        "cfg_scale": own.cfg_scale if options.cfg_scale is None else options.cfg_scale,
+    }
 
 
 def _settings(engine: Any, listener: probe.Probe, options: argparse.Namespace, num_prompts: int) -> JSON:
@@ -284,8 +295,7 @@ def _settings(engine: Any, listener: probe.Probe, options: argparse.Namespace, n
         "model": options.model,
         "model_hash": engine.model_hash if engine is not None else None,
         "prompts": num_prompts,
-        "steps": options.steps or "model default",
-        "cfg_scale": options.cfg_scale or "model default",
+        **(_sampling(engine, options) if engine is not None else {}),
         "seed": options.seed,
         "numeric_tempo": options.numeric_tempo,
         "probe": listener.embedding,

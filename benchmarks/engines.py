@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +19,24 @@ class RoundTrip:
     decode_seconds: float
 
 
-def load(model: str, threads: int | None = None) -> Any:
-    """The engine of a model, by name or folder."""
+@dataclass(frozen=True)
+class Subject:
+    """What is measured. parts: of the engine. generate: prompt and request fields to a result. defaults: of the
+    model.
+    """
+
+    parts: Any
+    model_hash: str
+    generate: Callable[..., Any]
+    defaults: Any
+
+
+def load(model: str, threads: int | None = None) -> Subject:
+    """A model to measure, by name or folder."""
     import arctone
 
-    return arctone.load(model, threads=threads)
+    loaded = arctone.load(model, threads=threads)
+    return Subject(loaded.engine.parts, loaded.engine.model_hash, loaded.generate, loaded.engine.defaults)
 
 
 def round_trip(parts: Any, waveform: Waveform, seed: int = 0) -> RoundTrip:

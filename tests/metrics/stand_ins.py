@@ -80,6 +80,7 @@ class TinyEngine:
     """Makes the clip that a prompt was written for, or noise for every prompt if it is `deaf`."""
 
     model_hash = "0123456789abcdef"
+    defaults = SimpleNamespace(sampler="euler", steps=4, cfg_scale=2.0)
 
     def __init__(self, corpus: TinyCorpus, parts: PerfectParts | None = None, deaf: bool = False) -> None:
         infos = [corpus.info(index) for index in range(len(corpus))]
