@@ -134,16 +134,12 @@ class Corpus:
                 return plan, "test", ("unseen_wording",)
             if not broken and wanted in ("train", "valid"):
                 return plan, ("valid" if wanted == "valid" else "train"), ()
-        return self._last_resort(category, rng, wanted)
+        return self._last_resort(category, rng)
 
-    def _last_resort(self, category: str, rng: np.random.Generator, wanted: str) -> tuple[Plan, Split, tuple[str, ...]]:
+    def _last_resort(self, category: str, rng: np.random.Generator) -> tuple[Plan, Split, tuple[str, ...]]:
         """Where a rule cannot be met in this category (no tempo in an ambience): any other plan, tested by wording."""
-        while True:
-            plan = self._planner.plan(category, rng)
-            broken = _broken(plan)
-            if broken:
-                return plan, "test", broken
-            return plan, "test", ("unseen_wording",)
+        plan = self._planner.plan(category, rng)
+        return plan, "test", _broken(plan) or ("unseen_wording",)
 
 
 def category_of(number: int) -> str:

@@ -33,7 +33,7 @@ PACK_TEMPLATES: dict[str, str] = {
 }
 LEFT_OUT_PACKS = frozenset({"Micro Pack - MadameBerry - Stream Noises"})
 LEFT_OUT_WORDS = re.compile(
-    r"voice|laugh|emoji|owo|hey o|cops|dumbass|no idea|random stuff|swears|\bben \b|dj|fanfare|world|how do|should clean"
+    r"voice|laugh|emoji|owo|hey o|cops|dumbass|no idea|random stuff|swears|\bben \b|dj|fanfare|world|how do|should"
     r"|other|ooh|human|bar crowd|uncomfortable",
     re.IGNORECASE,
 )

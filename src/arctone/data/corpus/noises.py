@@ -25,6 +25,7 @@ class NoiseSound:
 
     @property
     def name(self) -> str:
+        """The first wording."""
         return self.wordings[0]
 
 

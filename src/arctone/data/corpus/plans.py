@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from arctone.data.corpus.captions import Fields
@@ -11,6 +11,7 @@ from arctone.data.corpus.recordings import Recording
 from arctone.data.corpus.scores import Frame
 
 SAMPLE_RATE = 44_100
+Sound = Recording | FontSound | str
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class SoundLayer:
     crop_seconds: first second of the recording that is used.
     """
 
-    sound: Recording | FontSound | str
+    sound: Sound
     start_seconds: float = 0.0
     times: int = 1
     period_seconds: float = 0.0
@@ -76,7 +77,6 @@ class Plan:
     room: str = "dry"
     room_variant: int = 0
     peak_db: float = -3.0
-    loop: bool = field(default=False)
 
     def presets(self) -> tuple[str, ...]:
         """Ids of the soundfont presets that sound."""

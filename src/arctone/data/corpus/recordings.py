@@ -84,7 +84,7 @@ def _pack_recording(pack: Path, entry: dict[str, object]) -> Recording | None:
     path, seconds = str(pack / str(entry["path"])), float(str(entry["seconds"]))
     if seconds < 0.04:
         return None
-    licence = str(entry.get("clip_licence", "")) or str(entry["licence"])
+    licence = {"CC0": "CC0-1.0"}.get(str(entry.get("clip_licence")), str(entry.get("clip_licence") or entry["licence"]))
     if group == "esc10":
         return _esc10(path, source, licence, seconds)
     if group in ("noixer", "blanket"):
@@ -139,48 +139,22 @@ _IOWA_FAMILY = {
 _SINGERS = {"claudia": "female voice", "mirko": "male voice", "sven": "male voice"}
 
 
-def _iowa(path: str, source: str, seconds: float) -> Recording | None:
+def _iowa(path: str, source: str, seconds: float) -> Recording:
     _, folder, *_, name = source.rsplit(".", 1)[0].split("/")
     singer, _, vowel = folder.partition("-")
+    spoken = folder.replace("-", " ")
     if singer in _SINGERS:
-        sung = {"ah": "ah", "oh": "oh", "ih": "ee"}[vowel]
-        wordings = (f"{_SINGERS[singer]} singing {sung}", f"{_SINGERS[singer]}, sung {sung} vowel")
-        return Recording(
-            path,
-            source,
-            "CC0-1.0",
-            "note",
-            wordings,
-            seconds,
-            pitch=_pitch(name),
-            family="voice",
-            instrument=_SINGERS[singer],
-        )
-    if folder not in _IOWA_FAMILY:
-        return Recording(
-            path,
-            source,
-            "MIT",
-            "note",
-            (folder.replace("-", " "),),
-            seconds,
-            pitch=_pitch(name),
-            family="pipe",
-            instrument=folder.replace("-", " "),
-        )
-    instrument = {"double-bass": "bowed double bass", "tenor-trombone": "trombone"}.get(
-        folder, folder.replace("-", " ")
-    )
+        voice, sung = _SINGERS[singer], {"ah": "ah", "oh": "oh", "ih": "ee"}[vowel]
+        licence, family, instrument = "CC0-1.0", "voice", voice
+        wordings: tuple[str, ...] = (f"{voice} singing {sung}", f"{voice}, sung {sung} vowel")
+    elif folder in _IOWA_FAMILY:
+        instrument = {"double-bass": "bowed double bass", "tenor-trombone": "trombone"}.get(folder, spoken)
+        licence, family, wordings = "PDM-1.0", _IOWA_FAMILY[folder], (instrument, f"real {instrument}")
+    else:
+        licence, family, instrument, wordings = "MIT", "pipe", spoken, (spoken,)
+    pitch = _pitch(name)
     return Recording(
-        path,
-        source,
-        "PDM-1.0",
-        "note",
-        (instrument, f"real {instrument}"),
-        seconds,
-        pitch=_pitch(name),
-        family=_IOWA_FAMILY[folder],
-        instrument=instrument,
+        path, source, licence, "note", wordings, seconds, pitch=pitch, family=family, instrument=instrument
     )
 
 

@@ -21,7 +21,7 @@ Audio = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Room:
-    """decay_seconds: time to -60 dB at low frequencies; damping_hz: where it has halved; wet: level to the direct sound."""
+    """decay_seconds: time to -60 dB at low frequencies; damping_hz: where it has halved; wet: level to direct."""
 
     name: str
     decay_seconds: float

@@ -42,14 +42,17 @@ class Frame:
 
     @property
     def centre(self) -> int:
+        """Middle of the range."""
         return (self.low + self.high) // 2
 
     @property
     def beat(self) -> float:
+        """Seconds of a beat."""
         return 60.0 / self.bpm
 
     @property
     def num_beats(self) -> float:
+        """Length in beats."""
         return self.seconds / self.beat
 
 

@@ -48,7 +48,8 @@ def _table(kind: str, num_harmonics: int) -> Audio:
 def _wave(kind: str, frequency: float, num_samples: int, brightness_hz: float, start: float = 0.0) -> Audio:
     num_harmonics = max(1, min(200, int(min(brightness_hz, 19_000.0) / frequency)))
     position = (start + frequency / SAMPLE_RATE * np.arange(num_samples)) % 1.0 * TABLE_SIZE
-    return np.asarray(_table(kind, num_harmonics)[position.astype(np.int32)])
+    wave: Audio = np.take(_table(kind, num_harmonics), position.astype(np.int32))
+    return wave
 
 
 def _seconds(num_samples: int) -> Audio:
