@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.func import functional_call
 
 from arctone.audio.spectral import features
 from arctone.checkpoints.folder import AUTOENCODER, load_autoencoder, load_config, part_hash
@@ -64,7 +65,14 @@ def open_text_encoder(folder: str | Path) -> TextEncoding:
         longest = max(int(one.mask.sum()) for one in encoded)
         ids = torch.from_numpy(np.stack([one.ids[:longest] for one in encoded]))
         mask = np.stack([one.mask[:longest] for one in encoded])
-        tokens, pooled = module.prefix(ids, torch.from_numpy(mask.astype(np.float32)))
+        # The module has a fixed length; most captions fill a quarter of it, and padding changes nothing but the time.
+        positions = {"positions": module.positions[:longest]}
+        tokens, pooled = functional_call(module, positions, (ids, torch.from_numpy(mask.astype(np.float32))))
         return [(rows[real].numpy(), one.numpy()) for rows, real, one in zip(tokens, mask, pooled, strict=True)]
 
     return TextEncoding(encode, text_hash(found))
+
+
+def use_threads(num_threads: int) -> None:
+    """CPU threads that the encoders of this process use."""
+    torch.set_num_threads(num_threads)

@@ -127,6 +127,13 @@ class LatentDataset:
         return self._maps[shard]
 
 
+def left_out(folder: str | Path) -> list[tuple[str, str]]:
+    """Clips that the encode could not use, as (id, problem)."""
+    header = read_config(files.header_path(Path(folder)), LatentsHeader, error=InputFileError)
+    records = _read_all(Path(folder), header, allow_partial=True)
+    return [(record.info.id, record.problem) for _, record in records if record.problem]
+
+
 def _refuse_other(folder: Path, header: LatentsHeader, autoencoder_hash: str | None) -> None:
     if autoencoder_hash is not None and header.autoencoder_hash != autoencoder_hash:
         raise ModelError(

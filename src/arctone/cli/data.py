@@ -1,0 +1,218 @@
+"""`arctone data`: look at training data, write it out as files, encode it once into latents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arctone.errors import InputFileError, UsageError
+
+if TYPE_CHECKING:
+    from arctone.data.clip import ClipSource
+
+app = typer.Typer(no_args_is_help=True, help="Training data: check it, render it to files, encode it into latents.")
+
+SHOWN_PROBLEMS = 10
+
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A folder of sound files, a .csv/.tsv/.jsonl manifest, .tar shards, or corpus: (the generated corpus, with "
+        "options such as corpus:seed=1,size=2000,pack=FOLDER)"
+    ),
+]
+SplitOption = Annotated[str | None, typer.Option(help="Only this split: train, valid or test")]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="Only the first so many clips")]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=0, help="Processes that make sound; 0 = none of their own")
+]
+LicenceOption = Annotated[str, typer.Option("--licence", "--license", help="Licence of files that do not name one")]
+ValidOption = Annotated[float, typer.Option(help="Share of the files, 0 to 0.5, kept apart for validation")]
+SkipOption = Annotated[bool, typer.Option("--skip-bad", help="Leave unusable files out instead of stopping")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar")]
+
+
+@app.command()
+def check(
+    source: SourceArgument,
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips of a training batch")] = 16,
+    max_frames: Annotated[int | None, typer.Option(min=1, help="Batch as a budget of latent frames instead")] = None,
+    listen: Annotated[bool, typer.Option(help="Decode every clip; --no-listen looks at facts and headers only")] = True,
+    split: SplitOption = None,
+    limit: LimitOption = None,
+    licence: LicenceOption = "",
+    valid_share: ValidOption = 0.0,
+    workers: WorkersOption = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON on standard output")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Count clips and hours, and find what would spoil a training. Exit code 3 if something cannot be used.
+
+    Example: arctone data check my-sounds --licence CC0-1.0 --batch-size 16
+    """
+    from arctone.cli.data_report import print_check, print_check_json
+    from arctone.data.check import check as check_source
+
+    opened = _opened(source, licence, valid_share, split, limit)
+    with _bar("checking", quiet) as show:
+        report = check_source(
+            opened,
+            batch_size=batch_size,
+            max_frames=max_frames,
+            listen=listen,
+            num_workers=workers,
+            progress=show,
+        )
+    (print_check_json if as_json else print_check)(report)
+    if not report.is_usable:
+        raise typer.Exit(InputFileError.exit_code)
+
+
+@app.command()
+def render(
+    source: SourceArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder; a rendering that was interrupted continues there")],
+    split: SplitOption = None,
+    limit: LimitOption = None,
+    licence: LicenceOption = "",
+    valid_share: ValidOption = 0.0,
+    workers: WorkersOption = 2,
+    skip_bad: SkipOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write clips as FLAC files with a manifest.jsonl: caption, licence and source of each.
+
+    Example: arctone data render corpus:seed=1,size=200 --out corpus-200
+    """
+    from arctone.data.render import render as render_source
+
+    opened = _opened(source, licence, valid_share, split, limit)
+    _refuse_problems(opened, skip_bad)
+    with _bar("rendering", quiet) as show:
+        report = render_source(opened, out, num_workers=workers, skip_bad=skip_bad, progress=show)
+    for name, problem in report.skipped:
+        _warn(f"{name} is left out: {problem}")
+    if report.over_full_scale:
+        _warn(f"{len(report.over_full_scale)} clips were above full scale and are cut off there in the FLAC files.")
+    typer.echo(report.manifest)
+
+
+@app.command()
+def encode(
+    source: SourceArgument,
+    model: Annotated[Path, typer.Option(help="Model folder with the trained autoencoder")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder; an encode that was interrupted continues there")],
+    text: Annotated[bool, typer.Option(help="Also embed all captions; --no-text leaves them out")] = True,
+    split: SplitOption = None,
+    limit: LimitOption = None,
+    licence: LicenceOption = "",
+    valid_share: ValidOption = 0.0,
+    workers: WorkersOption = 2,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the encoder; all if not given")] = None,
+    skip_bad: SkipOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Render every clip, encode it with a model's autoencoder, and keep only the latents.
+
+    Interrupt it whenever you like: called again it continues, and the files are the same as without interruption.
+
+    Example: arctone data encode corpus: --model runs/spark --out runs/spark/latents
+    """
+    from arctone.data.encode import EncodeSettings, encode_corpus
+    from arctone.data.encoders import open_autoencoder, open_text_encoder, use_threads
+
+    opened = _opened(source, licence, valid_share, split, limit)
+    _refuse_problems(opened, skip_bad)
+    if threads is not None:
+        use_threads(threads)
+    audio = open_autoencoder(model)
+    captions = open_text_encoder(model) if text else None
+    settings = EncodeSettings(
+        hop_length=audio.hop_length, sample_rate=audio.sample_rate, num_workers=workers, skip_bad=skip_bad
+    )
+    with _bar("encoding", quiet) as show:
+        encode_corpus(
+            opened,
+            audio.encode,
+            captions.encode if captions else None,
+            out,
+            autoencoder_hash=audio.hash,
+            text_encoder_hash=captions.hash if captions else "",
+            settings=settings,
+            progress=lambda event: show(event.done, event.total, event.stage),
+        )
+    _tell_left_out(out)
+    typer.echo(out)
+
+
+def _opened(source: str, licence: str, valid_share: float, split: str | None, limit: int | None) -> ClipSource:
+    from arctone.data.file_source import FileDefaults
+    from arctone.data.opening import open_source
+
+    opened = open_source(source, FileDefaults(licence=licence, valid_share=valid_share), split=split, limit=limit)
+    for missing in getattr(opened, "missing", ()):
+        _warn(missing)
+    return opened
+
+
+def _refuse_problems(source: ClipSource, skip_bad: bool) -> None:
+    """Stop before long work if files were unusable, or say which are left out."""
+    from arctone.data.subset import problems_of
+
+    problems = problems_of(source)
+    if problems and not skip_bad:
+        raise InputFileError(
+            f"{len(problems)} files cannot be used (arctone data check lists them, --skip-bad leaves them out), "
+            f"the first: {problems[0]}"
+        )
+    for problem in problems[:SHOWN_PROBLEMS]:
+        _warn(f"left out: {problem}")
+    if len(problems) > SHOWN_PROBLEMS:
+        _warn(f"{len(problems) - SHOWN_PROBLEMS} more are left out; arctone data check lists them.")
+    if len(source) == 0:
+        raise UsageError("no clip is left: the source is empty, or split and limit leave nothing of it.")
+
+
+def _tell_left_out(out: Path) -> None:
+    from arctone.data.latents import left_out
+
+    for name, problem in left_out(out):
+        _warn(f"{name} is left out: {problem}")
+
+
+def _warn(sentence: str) -> None:
+    typer.echo(f"warning: {sentence}", err=True)
+
+
+@contextmanager
+def _bar(words: str, quiet: bool) -> Iterator[Callable[..., None]]:
+    """A progress bar with the time that is left, on stderr; nothing if stderr is no terminal."""
+    import sys
+
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total, stage="": None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task, shown = bar.add_task(words, total=None), [""]
+
+        def show(done: int, total: int, stage: str = "") -> None:
+            if stage != shown[0]:
+                shown[0] = stage
+                bar.reset(task, total=total, description=f"{words} {stage}")
+            bar.update(task, completed=done, total=total)
+
+        yield show
