@@ -32,7 +32,7 @@ from arctone.metrics.spectra import FloatArray, decibels, mel_power
 TOLERANCE = 0.03
 OCTAVES = (1.0, 2.0, 3.0, 1 / 2, 1 / 3)
 MIN_BPM, MAX_BPM = 40.0, 240.0
-PRIOR_BPM, PRIOR_OCTAVES = 120.0, 0.9
+PRIOR_BPM, PRIOR_OCTAVES = 125.0, 0.9
 MAX_REFINING_BEATS = 8
 MIN_BEAT_CORRELATION = 0.02
 COMB_BEATS = (0.25, 0.5, 1, 2, 4)
