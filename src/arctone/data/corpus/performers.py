@@ -16,7 +16,8 @@ from arctone.data.corpus.scores import Frame
 MELODIC_STYLES = ("melody", "riff", "arpeggio")
 SHORT_STYLES = ("note", "staccato")
 LEAD_FAMILIES = (
-    "piano", "chromatic percussion", "organ", "guitar", "strings", "brass", "reed", "pipe", "synth lead", "ethnic", "voice",
+    "piano", "chromatic percussion", "organ", "guitar", "strings", "brass", "reed", "pipe", "synth lead", "ethnic",
+    "voice",
 )  # fmt: skip
 BACKING_FAMILIES = ("synth pad", "piano", "organ", "strings", "guitar", "voice", "ethnic")
 Choice = tuple[Instrument, Preset]

@@ -57,7 +57,7 @@ def _seconds(num_samples: int) -> Audio:
 
 
 def _decay(num_samples: int, half_life: float) -> Audio:
-    return np.exp2(-_seconds(num_samples) / np.float32(half_life))
+    return np.asarray(np.exp2(-_seconds(num_samples) / np.float32(half_life)), np.float32)
 
 
 def _detuned(
