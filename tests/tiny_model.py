@@ -35,16 +35,21 @@ CONFIG = ModelConfig(
 
 def build_tiny_model(folder: Path) -> Path:
     """Write random weights, export them, and return the model folder."""
+    checkpoint = write_checkpoint(folder / "checkpoint")
+    build(checkpoint, folder / "tiny", windows=(32,), papers={"card.md": "# tiny\n\nRandom weights, for tests only.\n"})
+    return folder / "tiny"
+
+
+def write_checkpoint(checkpoint: Path) -> Path:
+    """Write the weights that the tiny model is exported from; always the same."""
     torch.manual_seed(0)
-    checkpoint = folder / "checkpoint"
     save_part(checkpoint, DIT, _random(DiffusionTransformer(CONFIG.dit)), CONFIG)
     save_part(checkpoint, AUTOENCODER, _random(SpectralAutoencoder(CONFIG.autoencoder)), CONFIG)
     text = CONFIG.text
     encoder = TextEncoder(text.vocabulary, text.max_tokens, text.width, text.depth, text.heads, text.mlp_width)
     save_file(encoder.state_dict(), checkpoint / "text.safetensors")
     _tokenizer().save(str(checkpoint / "tokenizer.json"))
-    build(checkpoint, folder / "tiny", windows=(32,), papers={"card.md": "# tiny\n\nRandom weights, for tests only.\n"})
-    return folder / "tiny"
+    return checkpoint
 
 
 def _random(module: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -18,13 +18,14 @@ from arctone.export.graphs import DecoderGraph, EncoderGraph, Signature
 from arctone.export.litert import check_quantised, convert, quantise
 from arctone.export.slim import slim
 from arctone.model_folder import check_hashes, file_hash
+from tiny_model import write_checkpoint
 
 GRAPHS = ("text", "dit", "decoder", "encoder")
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tiny_model_folder: Path) -> Path:
-    return tiny_model_folder.parent / "checkpoint"
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("weights") / "checkpoint")
 
 
 @pytest.fixture(scope="module")

@@ -72,4 +72,5 @@ def test_the_published_model_tells_paraphrases_from_other_sounds() -> None:
     ids = torch.tensor([item.ids for item in batch], dtype=torch.int32)
     mask = torch.tensor([item.attention_mask for item in batch]).float()
     pooled = load_minilm(folder)(ids, mask)[1]
-    assert pooled[0] @ pooled[1] > 0.5 > 0.3 > pooled[0] @ pooled[2]
+    near, far = float(pooled[0] @ pooled[1]), float(pooled[0] @ pooled[2])
+    assert near > far + 0.2

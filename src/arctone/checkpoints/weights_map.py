@@ -43,7 +43,7 @@ def write_weights_map(folder: Path, states: Mapping[str, Mapping[str, Tensor]]) 
         for name, value in state.items():
             if name in entries or name in rest:
                 raise ModelError(f"the parameter {name} occurs in two graphs.")
-            entry = finder.find(value.detach().float().cpu().numpy())
+            entry = finder.find(_numbers(value)) or _find_folded(finder, state, name)
             if entry is None:
                 rest[name] = _compact(value)
             else:
@@ -65,6 +65,9 @@ def load_from_graphs(folder: Path) -> dict[str, Tensor]:
         if entry["file"] not in files:
             files[entry["file"]] = _read_graph(folder / entry["file"])
         state[name] = torch.from_numpy(_value(entry, files[entry["file"]], name))
+    for name, entry in entries.items():
+        if "row_scale" in entry:
+            state[name] = state[name] / state[entry["row_scale"]][:, None]
     return state
 
 
@@ -104,6 +107,20 @@ class _Finder:
         step = scales(tensor, self._data)
         distance = np.abs(found - wanted).reshape(tensor.shape)
         return bool((distance <= _SLACK * step).all())
+
+
+def _find_folded(finder: _Finder, state: Mapping[str, Tensor], name: str) -> Entry | None:
+    """The converter folds a scale that follows a linear layer into its rows; the map then says by what to divide."""
+    scale_name = name.removesuffix("down.weight") + "scale"
+    if not name.endswith(".down.weight") or scale_name not in state:
+        return None
+    scale = _numbers(state[scale_name])
+    entry = finder.find(_numbers(state[name]) * scale[:, None]) if scale.all() else None
+    return None if entry is None else {**entry, "row_scale": scale_name}
+
+
+def _numbers(value: Tensor) -> NDArray[np.float32]:
+    return np.asarray(value.detach().float().cpu().numpy(), np.float32)
 
 
 def _entry(tensor: GraphTensor, shape: tuple[int, ...], transposed: bool) -> Entry:
