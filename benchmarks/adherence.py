@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,10 @@ def question(clip: Chosen) -> Question | None:
 
 
 def choose(source: ClipSource, count: int, families: Sequence[str]) -> list[Question]:
-    """About `count` questions: half with an instrument family, a third drum loops with a tempo, the rest with a key."""
+    """About `count` questions: half with an instrument family, a third drum loops with a tempo, the rest with a key.
+
+    Only the first half, in which the families take turns, is asked for the family: else drum loops would decide it.
+    """
     test = clips.in_split(source, ["test"])
     asked = [found for found in map(question, test) if found is not None]
     pools = (
@@ -82,7 +85,9 @@ def choose(source: ClipSource, count: int, families: Sequence[str]) -> list[Ques
     chosen: dict[str, Question] = {}
     for label, number in pools:
         left = [q for q in asked if q.clip.info.id not in chosen and label(q) is not None]
-        chosen.update((q.clip.info.id, q) for q in _in_turns(left, label, number))
+        picked = _in_turns(left, label, number)
+        told = [replace(q, family=None) for q in picked] if chosen else picked
+        chosen.update((q.clip.info.id, q) for q in told)
     return list(chosen.values())
 
 
@@ -306,7 +311,7 @@ def _settings(engine: Any, listener: probe.Probe, options: argparse.Namespace, n
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.adherence", description=__doc__)
     parser.add_argument("--model", default="spark")
-    parser.add_argument("--prompts", type=int, default=240)
+    parser.add_argument("--prompts", type=int, default=300)
     parser.add_argument("--conditions", nargs="+", choices=list(CONDITIONS), default=list(CONDITIONS))
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--cfg-scale", type=float, default=None)
