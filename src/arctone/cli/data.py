@@ -21,7 +21,7 @@ SHOWN_PROBLEMS = 10
 SourceArgument = Annotated[
     str,
     typer.Argument(
-        help="A folder of sound files, a .csv/.tsv/.jsonl manifest, .tar shards, or corpus: (the generated corpus, with "
+        help="A folder of sound files, a .csv, .tsv or .jsonl manifest, .tar shards, or corpus: (made here, with "
         "options such as corpus:seed=1,size=2000,pack=FOLDER)"
     ),
 ]
