@@ -50,6 +50,11 @@ class Engine:
         return self._parts.name
 
     @property
+    def parts(self) -> Parts:
+        """What computes, for measuring one part alone; not safe for calls beside a running generation."""
+        return self._parts
+
+    @property
     def defaults(self) -> Defaults:
         """What is used where a request leaves a field open."""
         sampling = self.config.sampling
