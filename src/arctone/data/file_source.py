@@ -98,7 +98,10 @@ class FileSource:
             try:
                 found = _windows_of(entry, defaults or FileDefaults())
                 if found[0].info.id in seen:
-                    raise InputFileError(f"{entry.place.name} has the id {entry.facts.id}, which another file has too.")
+                    raise InputFileError(
+                        f"{entry.place.name} has the id {found[0].info.id}, which an earlier one has too: "
+                        "state other ids, or put all captions of a file together."
+                    )
             except InputFileError as problem:
                 self.problems += (str(problem),)
                 continue

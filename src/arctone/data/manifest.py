@@ -39,7 +39,7 @@ def open_manifest(path: str | Path, defaults: FileDefaults | None = None) -> Fil
     for number, parse_row in parse(path, _read_text(path)):
         try:
             row = parse_row()
-            entries.append(_entry(path, row))
+            entries.append(_entry(path, number, row))
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as problem:
             problems.append(f"{path} line {number}: {_lower_first(str(problem))}.")
     if not entries and not problems:
@@ -47,12 +47,12 @@ def open_manifest(path: str | Path, defaults: FileDefaults | None = None) -> Fil
     return FileSource(entries, problems, defaults)
 
 
-def _entry(manifest: Path, row: ManifestRow) -> SoundEntry:
+def _entry(manifest: Path, number: int, row: ManifestRow) -> SoundEntry:
     if not row.path.strip():
         raise ValueError("path is empty")
     facts = Facts(**{name: getattr(row, name) for name in Facts.__struct_fields__})
-    place = SoundPlace(manifest.parent / row.path, str(manifest.parent / row.path))
-    return SoundEntry(row.path, place, facts)
+    file = manifest.parent / row.path
+    return SoundEntry(row.path, SoundPlace(file, f"{file} ({manifest.name} line {number})"), facts)
 
 
 def _jsonl_rows(path: Path, text: str) -> Iterator[tuple[int, Callable[[], ManifestRow]]]:
