@@ -28,18 +28,23 @@ check: $(DEV)/.installed  ## format, lint, types, layers, and pages that must ma
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
-	$(DEV_PYTHON) tools/reference.py --check
-	$(DEV_PYTHON) tools/changelog.py
+	$(DEV_PYTHON) -m tools.reference --check
+	$(DEV_PYTHON) -m tools.changelog
+	$(DEV_PYTHON) -m benchmarks.report --check
 
 format: $(DEV)/.installed  ## let ruff rewrite what it can
 	$(DEV)/bin/ruff check --fix .
 	$(DEV)/bin/ruff format .
 
 docs: $(DEV)/.installed  ## write the generated pages again
-	$(DEV_PYTHON) tools/reference.py
+	$(DEV_PYTHON) -m tools.reference
+	$(DEV_PYTHON) -m benchmarks.report
 
-bench: $(DEV)/.installed  ## measure, and write the numbers into README and docs
-	$(DEV_PYTHON) tools/bench.py
+bench: $(BASE)/.installed $(DEV)/.installed  ## measure, and write the numbers into README and docs
+	$(DEV_PYTHON) -m benchmarks.latency --program $(BASE)/bin/arctone
+	$(DEV_PYTHON) -m benchmarks.autoencoder_table
+	$(DEV_PYTHON) -m benchmarks.adherence
+	$(DEV_PYTHON) -m benchmarks.report
 
 clean:  ## remove environments, caches and outputs
 	rm -rf $(BASE) $(DEV) outputs build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

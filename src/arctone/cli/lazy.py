@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -37,11 +38,21 @@ class LazyGroup(TyperGroup):
             return TyperCommand(cmd_name, help=self.entries[cmd_name].summary)
         return self.load(cmd_name)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first word names. An unknown one is refused with the nearest known."""
+        if args and args[0] not in self.entries and not args[0].startswith("-"):
+            near = get_close_matches(args[0], self.entries, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(self.entries)}."
+            ctx.fail(f"no command is called '{args[0]}'; {hint}")
+        return super().resolve_command(ctx, args)
+
     def load(self, name: str) -> Any:
         """Import the module of a command and build it; all commands have plain help pages."""
         app: typer.Typer = import_module(self.entries[name].module).app
         command = built(app)
         command.name = name
+        # Completion is installed for the whole program, not for one command.
+        command.params = [option for option in command.params if not str(option.name).endswith("_completion")]
         _make_plain(command)
         return command
 

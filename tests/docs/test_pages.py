@@ -1,0 +1,123 @@
+"""The pages: their code runs, their links lead somewhere, their generated parts are fresh."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import changelog, reference
+from tools.blocks import ROOT, Block, blocks, pages
+
+PAGES = [page for page in [*pages(), *ROOT.glob("*.md")] if page.is_file()]
+WITH_CODE = [page for page in pages() if any(block.not_run is None for block in blocks(page))]
+
+
+@pytest.fixture
+def arctone_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program `arctone` of this source tree, whether or not it is installed."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "arctone"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m arctone "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_runs(page, tmp_path, monkeypatch, arctone_on_path):
+    """All blocks of a page, in order, in one empty folder; Python blocks share their names."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    names: dict[str, object] = {"__name__": "page"}
+    for block in blocks(page):
+        if block.not_run is None:
+            run_block(block, names)
+
+
+def run_block(block: Block, names: dict[str, object]) -> None:
+    if block.language == "python":
+        exec(compile("\n" * block.line + block.code, str(block.page), "exec"), names)
+        return
+    done = subprocess.run(
+        ["/bin/sh", "-eu", "-c", block.code], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, f"{block.name}: {done.stderr}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_shell_blocks_that_are_run_only_call_arctone(page):
+    """So that a page cannot install, delete or fetch anything when it is tested."""
+    for block in blocks(page):
+        if block.language == "sh" and block.not_run is None:
+            for line in block.code.splitlines():
+                assert re.match(r"(echo \"[^\"$`]*\" \| )?arctone [^;&`$]*$", line), f"{block.name}: {line}"
+
+
+def test_the_runner_finds_blocks_marks_and_lines(tmp_path):
+    page = ROOT / "README.md"
+    found = {block.code.splitlines()[0].split("#")[0].strip(): block for block in blocks(page)}
+    assert found["make sound"].not_run == "installs packages"
+    lines = page.read_text().splitlines()
+    block = found["import arctone"]
+    assert lines[block.line] == "import arctone"
+    assert (block.language, block.not_run) == ("python", None)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[\w-]+)?\)", page.read_text()):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_page_is_in_the_contents():
+    contents = (ROOT / "docs" / "index.md").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        if page.name != "index.md":
+            assert f"({page.relative_to(ROOT / 'docs')})" in contents
+
+
+def test_the_map_names_folders_that_exist():
+    text = (ROOT / "README.md").read_text()
+    rows = text[text.index("## Map") : text.index("## Licence")].splitlines()
+    named = [name for row in rows if row.startswith("| `") for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert len(named) > 10
+    for name in named:
+        assert (ROOT / name).exists() or (ROOT / "src/arctone" / name).exists(), name
+
+
+def test_the_reference_of_the_command_line_is_fresh():
+    assert reference.PAGE.read_text() == reference.page(), "run make docs"
+
+
+def test_the_generated_blocks_are_fresh():
+    from benchmarks import report
+
+    assert report.stale(report.pages()) == [], "run make docs"
+
+
+def test_the_changelog_is_in_order():
+    assert changelog.main() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("## 1.0.0\n", "is not"),
+        ("## 0.9.0 (2026-01-01)\n", "no entry"),
+        ("## 0.9.0 (unreleased)\n## 1.0.0 (2026-01-01)\n", "order"),
+        ("## 1.0.0 (unreleased)\n### New\n", "New"),
+    ],
+)
+def test_a_wrong_changelog_is_noticed(text, problem):
+    assert problem in " ".join(changelog.problems(text, "1.0.0"))
+
+
+def test_the_readme_says_how_to_test_and_ci_does_so():
+    assert "make test" in (ROOT / "README.md").read_text()
+    assert re.findall(r"^make \w+$", (ROOT / ".ci/run").read_text(), re.M) == ["make check", "make test"]
