@@ -68,6 +68,8 @@ def load_from_graphs(folder: Path) -> dict[str, Tensor]:
     for name, entry in entries.items():
         if "row_scale" in entry:
             state[name] = state[name] / state[entry["row_scale"]][:, None]
+        if "column_scale" in entry:
+            state[name] = state[name] / state[entry["column_scale"]]
     return state
 
 
@@ -101,6 +103,8 @@ class _Finder:
         return None
 
     def _holds(self, tensor: GraphTensor, wanted: NDArray[np.float32]) -> bool:
+        if not self._begins_alike(tensor, wanted):
+            return False
         found = values(tensor, self._data).reshape(wanted.shape)
         if tensor.dtype == "float32":
             return bool(np.array_equal(found, wanted))
@@ -108,15 +112,35 @@ class _Finder:
         distance = np.abs(found - wanted).reshape(tensor.shape)
         return bool((distance <= _SLACK * step).all())
 
+    def _begins_alike(self, tensor: GraphTensor, wanted: NDArray[np.float32]) -> bool:
+        """Compare a few numbers before all of them."""
+        count = min(wanted.size, 8)
+        head = np.frombuffer(self._data, tensor.dtype, count, tensor.offset).astype(np.float32)
+        first = wanted.ravel()[:count]
+        if tensor.dtype == "float32":
+            return bool(np.array_equal(head, first))
+        steps = np.broadcast_to(scales(tensor, self._data), tensor.shape).ravel()[:count]
+        return bool((np.abs(head * steps - first) <= _SLACK * steps).all())
+
 
 def _find_folded(finder: _Finder, state: Mapping[str, Tensor], name: str) -> Entry | None:
-    """The converter folds a scale that follows a linear layer into its rows; the map then says by what to divide."""
-    scale_name = name.removesuffix("down.weight") + "scale"
-    if not name.endswith(".down.weight") or scale_name not in state:
+    """A linear layer with a neighbour folded into it; the entry then says by which parameter to divide.
+
+    The converter multiplies a scale that follows into the rows, and the gain of a norm that precedes into the columns.
+    """
+    weight = _numbers(state[name])
+    if weight.ndim != 2:
         return None
-    scale = _numbers(state[scale_name])
-    entry = finder.find(_numbers(state[name]) * scale[:, None]) if scale.all() else None
-    return None if entry is None else {**entry, "row_scale": scale_name}
+    for other, value in state.items():
+        if value.ndim != 1 or not other.endswith((".weight", ".scale")) or not bool((value != 0).all()):
+            continue
+        kind, length = ("row_scale", 0) if other.endswith(".scale") else ("column_scale", 1)
+        if value.shape[0] == weight.shape[length]:
+            scale = _numbers(value)
+            entry = finder.find(weight * (scale[:, None] if kind == "row_scale" else scale))
+            if entry is not None:
+                return {**entry, kind: other}
+    return None
 
 
 def _numbers(value: Tensor) -> NDArray[np.float32]:
