@@ -59,7 +59,7 @@ def test_bad_files_stop_a_rendering_before_it_begins_unless_they_are_skipped(sou
         (["check", "nowhere"], 3, "nowhere does not exist"),
         (["check", "corpus:sise=3"], 2, "did you mean 'size'?"),
         (["render", "corpus:size=3", "-o", "x", "--split", "dev"], 2, "got 'dev'"),
-        (["encode", "corpus:size=3", "--model", "nowhere", "-o", "x"], 4, "does not exist"),
+        (["encode", "corpus:size=3", "--model", "nowhere", "-o", "x"], 4, "neither a folder nor a known name"),
     ],
 )
 def test_mistakes_end_in_one_sentence_and_the_right_code(tmp_path, monkeypatch, capsys, arguments, code, message):

@@ -104,7 +104,7 @@ def render(
 @app.command()
 def encode(
     source: SourceArgument,
-    model: Annotated[Path, typer.Option(help="Model folder with the trained autoencoder")],
+    model: Annotated[str, typer.Option(help="Folder or name of a model with a trained autoencoder")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder; an encode that was interrupted continues there")],
     text: Annotated[bool, typer.Option(help="Also embed all captions; --no-text leaves them out")] = True,
     split: SplitOption = None,
@@ -112,6 +112,9 @@ def encode(
     licence: LicenceOption = "",
     valid_share: ValidOption = 0.0,
     workers: WorkersOption = 2,
+    precision: Annotated[
+        str, typer.Option(help="32-true, or bf16-mixed: twice as fast where the CPU has it")
+    ] = "32-true",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the encoder; all if not given")] = None,
     skip_bad: SkipOption = False,
     quiet: QuietOption = False,
@@ -124,15 +127,21 @@ def encode(
     """
     from arctone.data.encode import EncodeSettings, encode_corpus
     from arctone.data.encoders import open_autoencoder, open_text_encoder, use_threads
+    from arctone.model_folder import find_model
 
     opened = _opened(source, licence, valid_share, split, limit)
     _refuse_problems(opened, skip_bad)
     if threads is not None:
         use_threads(threads)
-    audio = open_autoencoder(model)
-    captions = open_text_encoder(model) if text else None
+    folder = find_model(model)
+    audio = open_autoencoder(folder, precision)
+    captions = open_text_encoder(folder) if text else None
     settings = EncodeSettings(
-        hop_length=audio.hop_length, sample_rate=audio.sample_rate, num_workers=workers, skip_bad=skip_bad
+        hop_length=audio.hop_length,
+        sample_rate=audio.sample_rate,
+        precision=precision,
+        num_workers=workers,
+        skip_bad=skip_bad,
     )
     with _bar("encoding", quiet) as show:
         encode_corpus(

@@ -49,7 +49,8 @@ class EncodeSettings:
     clips_per_shard: clips lost at most when a run is killed. batch_frames: latent frames of one encoder call, padding
     included. frames_multiple: clips are padded with silence to whole multiples of this many frames, so that the
     encoder sees few different lengths. num_workers: rendering processes, 0 renders in this one; does not change the
-    files. skip_bad: leave unusable clips out (their records say why) instead of stopping.
+    files. precision: what the encoder computes in; only recorded, so that a restart in another is refused. skip_bad:
+    leave unusable clips out (their records say why) instead of stopping.
     """
 
     clips_per_shard: int = 256
@@ -57,6 +58,7 @@ class EncodeSettings:
     frames_multiple: int = 32
     hop_length: int = 2048
     sample_rate: int = 44_100
+    precision: str = "32-true"
     num_workers: int = 2
     skip_bad: bool = False
 
@@ -92,7 +94,10 @@ def encode_corpus(
     infos = [source.info(index) for index in range(len(source))]
     if not infos:
         raise InputFileError("the source holds no clips, so there is nothing to encode.")
-    encode_latents(source, infos, encoder, folder, autoencoder_hash, settings or EncodeSettings(), report)
+    settings = settings or EncodeSettings()
+    header = _header(infos, autoencoder_hash, settings)
+    _start_folder(folder, header)
+    # Text first: it takes minutes, and what is wrong with it should not come out after hours of sound.
     if text_encoder is not None:
         captions = sorted({caption for info in infos for caption in info.captions if caption.strip()})
         encode_captions(
@@ -102,19 +107,11 @@ def encode_corpus(
             encoder_hash=text_encoder_hash,
             progress=lambda done, total: report(EncodeProgress("text", done, total)),
         )
+    _encode_missing_shards(source, infos, encoder, folder, header, settings, report)
 
 
-def encode_latents(
-    source: ClipSource,
-    infos: Sequence[ClipInfo],
-    encoder: Encoder,
-    folder: Path,
-    autoencoder_hash: str,
-    settings: EncodeSettings,
-    report: ProgressFn,
-) -> None:
-    """Write the shards that are missing. Arguments as encode_corpus; infos: facts of all clips of the source."""
-    header = LatentsHeader(
+def _header(infos: Sequence[ClipInfo], autoencoder_hash: str, settings: EncodeSettings) -> LatentsHeader:
+    return LatentsHeader(
         autoencoder_hash=autoencoder_hash,
         source_hash=hash_of(infos),
         num_clips=len(infos),
@@ -122,8 +119,19 @@ def encode_latents(
         batch_frames=settings.batch_frames,
         hop_length=settings.hop_length,
         sample_rate=settings.sample_rate,
+        precision=settings.precision,
     )
-    _start_folder(folder, header)
+
+
+def _encode_missing_shards(
+    source: ClipSource,
+    infos: Sequence[ClipInfo],
+    encoder: Encoder,
+    folder: Path,
+    header: LatentsHeader,
+    settings: EncodeSettings,
+    report: ProgressFn,
+) -> None:
     missing = [shard for shard in range(header.num_shards) if not files.clips_path(folder, shard).exists()]
     plans = [_plan_shard(shard, infos, settings) for shard in missing]
     order = [index for plan in plans for batch in plan for index in batch]

@@ -18,9 +18,11 @@ from arctone.checkpoints.folder import AUTOENCODER, load_autoencoder, load_confi
 from arctone.checkpoints.text import find_text_folder, load_text_encoder, text_hash
 from arctone.data.captions import TextEncoder
 from arctone.data.encode import Encoder
+from arctone.errors import UsageError
 from arctone.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
 class AudioEncoding(NamedTuple):
@@ -39,15 +41,23 @@ class TextEncoding(NamedTuple):
     hash: str
 
 
-def open_autoencoder(folder: str | Path) -> AudioEncoding:
-    """The encoder half of a trained model's autoencoder. Raises: ModelError if the folder has none."""
+def open_autoencoder(folder: str | Path, precision: str = "32-true") -> AudioEncoding:
+    """The encoder half of a trained model's autoencoder.
+
+    Args: precision: "32-true", or "bf16-mixed" for matrix products in bfloat16: twice as fast on CPUs that have them,
+    latents off by about 0.5 % of their deviation.
+    Raises: UsageError for another precision, ModelError if the folder has no autoencoder.
+    """
     folder = Path(folder)
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision must be {' or '.join(PRECISIONS)}, got {precision!r}.")
     config, module = load_config(folder), load_autoencoder(folder)
 
     @torch.inference_mode()
     def encode(audio: Array) -> Array:
         rows = torch.from_numpy(np.stack([features(one) for one in audio]))  # [B, F, 4 T]
-        latents: Array = module.encoder(rows).float().numpy()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+            latents: Array = module.encoder(rows).float().numpy()
         return latents
 
     return AudioEncoding(encode, part_hash(folder, AUTOENCODER), config.hop_length, config.sample_rate)

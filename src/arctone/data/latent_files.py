@@ -32,6 +32,7 @@ class LatentsHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     batch_frames: int
     hop_length: int
     sample_rate: int
+    precision: str = "32-true"
     format_version: int = FORMAT_VERSION
 
     @property
