@@ -1,4 +1,4 @@
-"""Check CHANGELOG.md: it has the version of the package, newest first, each with a date or "unreleased" and known groups.
+"""Check CHANGELOG.md: the package's version is in it, newest first, each with a date or "unreleased", in known groups.
 
 python -m tools.changelog
 """
