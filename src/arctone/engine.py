@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 
 from arctone import __version__
@@ -21,7 +22,7 @@ from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS
 from arctone.flow.schedules import linear, log_snr, shifted
 from arctone.model_folder import check_hashes, find_model, folder_hash, read_model_config
-from arctone.request import Defaults, GenerationRequest, GenerationResult, Progress, resolve, usable_threads
+from arctone.request import Defaults, GenerationRequest, GenerationResult, Progress, from_dict, resolve, usable_threads
 from arctone.tokenizer import Tokenizer
 
 EngineName = Literal["auto", "native", "torch"]
@@ -34,14 +35,23 @@ class Engine:
     """Generation on any parts.
 
     Args: parts: what computes. config: the model's. tokenizer: of the same model. model_hash: for the record.
+        threads: CPU threads of requests that do not say; None = all that the process may use.
     Calls from several threads take turns, step by step.
     """
 
-    def __init__(self, parts: Parts, config: ModelConfig, tokenizer: Tokenizer, model_hash: str = "") -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        model_hash: str = "",
+        threads: int | None = None,
+    ) -> None:
         self.config = config
         self.model_hash = model_hash
         self._parts = parts
         self._tokenizer = tokenizer
+        self._threads = threads
         self._lock = threading.Lock()
 
     @property
@@ -83,6 +93,8 @@ class Engine:
 
     def stream(self, request: GenerationRequest, cancel: Cancel | None = None) -> Iterator[Progress | GenerationResult]:
         """The same as a generator: Progress at each stage and step, the result last. The request is checked at once."""
+        if request.threads is None:
+            request = msgspec.structs.replace(request, threads=self._threads)
         resolved = resolve(request, self.defaults)
         return self._events(_Run(self, resolved, cancel or (lambda: False)))
 
@@ -305,11 +317,7 @@ class Model:
         self.engine.close()
 
     def _request(self, prompt: str, fields: dict[str, Any]) -> GenerationRequest:
-        from arctone.request import from_dict
-
-        return from_dict({"prompt": prompt, "threads": self._threads, **fields})
-
-    _threads: int | None = None
+        return from_dict({"prompt": prompt, **fields})
 
 
 def load(
@@ -333,9 +341,7 @@ def load(
     tokenizer = Tokenizer(folder, config.text.max_tokens)
     cache = None if weights_cache is None else Path(weights_cache)
     parts = _parts(folder, config, engine, threads or usable_threads(), cache)
-    model = Model(Engine(parts, config, tokenizer, folder_hash(folder)), folder)
-    model._threads = threads
-    return model
+    return Model(Engine(parts, config, tokenizer, folder_hash(folder), threads), folder)
 
 
 def _parts(folder: Path, config: ModelConfig, engine: str, threads: int, weights_cache: Path | None) -> Parts:

@@ -102,6 +102,11 @@ def test_the_result_tells_how_it_was_made(model: Model) -> None:
     assert left_open == {"bpm"}
 
 
+def test_threads_come_from_the_request_else_from_the_load(model: Model) -> None:
+    assert model.generate("rain", steps=1).request.threads == 1
+    assert model.generate("rain", steps=1, threads=2).request.threads == 2
+
+
 def test_cancel_between_steps_stops_at_once(model: Model) -> None:
     stop = threading.Event()
     seen: list[Progress] = []

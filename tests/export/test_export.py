@@ -155,6 +155,7 @@ def test_the_folder_is_whole_and_hashed(tiny_model_folder: Path) -> None:
     papers = {"config.json", "tokenizer.json", "card.md", "parity.json", "hashes.json", MAP, REST}
     assert names == graphs | papers
     check_hashes(tiny_model_folder)
+    assert all(path.stat().st_mode & 0o777 == 0o644 for path in tiny_model_folder.iterdir())
     hashes = json.loads((tiny_model_folder / "hashes.json").read_text())
     assert hashes.keys() == names - {"hashes.json"}
     assert hashes["dit.tflite"] == file_hash(tiny_model_folder / "dit.tflite")

@@ -91,6 +91,8 @@ def build(
         _copy_papers(folder, checkpoint, words, papers or {})
         (folder / PARITY).write_text(json.dumps(report, indent=2) + "\n")
         write_hashes(folder)
+        for path in folder.iterdir():
+            path.chmod(0o644)  # some writers make files that only their owner may read
         if out.exists():
             shutil.rmtree(out)
         folder.rename(out)
