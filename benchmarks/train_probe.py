@@ -2,29 +2,37 @@
 
     python -m benchmarks.train_probe --pack FOLDER
 
-Every embedding at hand is tried with a few penalties; the one with the best balanced accuracy on the valid split is
-kept in `benchmarks/probe/family.npz` with its recipe. The test split is not looked at.
+Every embedding at hand is tried with a few penalties, with and without damaged copies (`degrade`) among the training
+sounds. The best on the valid split, whole and damaged, is kept in `benchmarks/probe/family.npz` with its recipe. The
+test split is not looked at.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
+from arctone.audio.waveform import Waveform
 from arctone.data.clip import ClipInfo, ClipSource
 from arctone.metrics import aisfx, probe
 from arctone.metrics.embeddings import EMBEDDINGS
 from benchmarks import clips, results
 from benchmarks.clips import Chosen
+from benchmarks.degrade import degraded
+from benchmarks.results import JSON
 
 PATH = results.ROOT / "benchmarks" / "probe" / "family.npz"
 PENALTIES = (1e-4, 1e-3, 1e-2)
+OPENING_SECONDS = 4.7
 FloatArray = npt.NDArray[np.float32]
+# By name of the embedding and whether the sounds were damaged: [N, D].
+Embedded = dict[tuple[str, bool], FloatArray]
 
 
 # Categories in which one instrument, or one drum kit, plays alone.
@@ -41,59 +49,69 @@ def embeddings_at_hand() -> list[str]:
     return [name for name in EMBEDDINGS if "aisfx" not in name or aisfx.is_available()]
 
 
-def embed_all(source: ClipSource, chosen: Iterable[Chosen], names: Sequence[str], about: str) -> dict[str, FloatArray]:
-    """Embeddings [N, D] of the clips, by name; each clip is rendered once."""
-    rows: dict[str, list[FloatArray]] = {name: [] for name in names}
+def embed_all(source: ClipSource, chosen: Iterable[Chosen], names: Sequence[str], about: str) -> Embedded:
+    """Embeddings of the clips, by name and by whether they are damaged; each clip is rendered once."""
+    rows: dict[tuple[str, bool], list[FloatArray]] = {(name, bad): [] for name in names for bad in (False, True)}
     for clip in track(list(chosen), about):
-        waveform = source.waveform(clip.index)
+        waveform = _opening(source.waveform(clip.index))
+        damaged = degraded(waveform, clip.index)
         for name in names:
-            rows[name].append(EMBEDDINGS[name](waveform))
-    return {name: np.stack(values) for name, values in rows.items()}
+            rows[name, False].append(EMBEDDINGS[name](waveform))
+            rows[name, True].append(EMBEDDINGS[name](damaged))
+    return {key: np.stack(values) for key, values in rows.items()}
 
 
 def choose(
-    train: dict[str, FloatArray],
-    train_families: Sequence[str],
-    valid: dict[str, FloatArray],
-    valid_families: Sequence[str],
-) -> tuple[probe.Probe, list[dict[str, str | float]]]:
-    """The best probe on the validation sounds, and the score of every candidate."""
-    scores: list[dict[str, str | float]] = []
-    fitted = []
-    for name in train:
-        for penalty in PENALTIES:
-            candidate = probe.fit(train[name], train_families, name, penalty)
-            measured = probe.evaluate(valid_families, candidate.predict(valid[name]))
-            scores.append({"embedding": name, "penalty": penalty, **{k: round(v, 4) for k, v in measured.items()}})
-            fitted.append(candidate)
-    best = max(range(len(scores)), key=lambda index: scores[index]["balanced_accuracy"])
-    return fitted[best], scores
+    train: Embedded, train_families: Sequence[str], valid: Embedded, valid_families: Sequence[str]
+) -> tuple[probe.Probe, list[JSON]]:
+    """The best probe on the validation sounds, whole and damaged alike, and the scores of every candidate."""
+    fitted, scores = [], []
+    for name in sorted({name for name, _ in train}):
+        both = np.concatenate([train[name, False], train[name, True]])
+        for damage in (False, True):
+            data, families = (both, [*train_families] * 2) if damage else (train[name, False], [*train_families])
+            for penalty in PENALTIES:
+                candidate = probe.fit(data, families, name, penalty)
+                fitted.append(candidate)
+                scores.append(_scores(candidate, valid, valid_families, {"damaged_copies": damage, "penalty": penalty}))
+    best = max(range(len(scores)), key=lambda index: scores[index]["valid"] + scores[index]["valid_damaged"])
+    recipe = {**fitted[best].recipe, **scores[best]}
+    return replace(fitted[best], recipe=recipe), scores
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, choose, store."""
     options = _parser().parse_args(arguments)
     source = clips.open_corpus(options)
-    train, valid = (
-        _sample(source, split, count) for split, count in (("train", options.train), ("valid", options.valid))
-    )
+    train, valid = (_sample(source, split, getattr(options, split)) for split in ("train", "valid"))
     names = options.embedding or embeddings_at_hand()
     families = [[clip.info.attributes["family"] for clip in part] for part in (train, valid)]
-    embedded = [
-        embed_all(source, part, names, about) for part, about in ((train, "training sounds"), (valid, "valid sounds"))
-    ]
+    embedded = [embed_all(source, part, names, about) for part, about in ((train, "training"), (valid, "validation"))]
     best, scores = choose(embedded[0], families[0], embedded[1], families[1])
-    recipe = {"num_train": len(train), "num_valid": len(valid), **vars_of_corpus(options), "credit": aisfx.CREDIT}
-    kept = probe.Probe(
-        best.classes, best.weights, best.bias, best.mean, best.scale, best.embedding, {**best.recipe, **recipe}
-    )
+    counts = {"num_train": len(train), "num_valid": len(valid)}
+    kept = replace(best, recipe={**best.recipe, **counts, **vars_of_corpus(options), "credit": aisfx.CREDIT})
     options.output.parent.mkdir(parents=True, exist_ok=True)
     kept.save(options.output)
-    print(
-        results.write(
-            "train_probe", {"embedding": best.embedding, **kept.recipe}, {"candidates": scores}, options.results
-        )
-    )
+    print(results.write("train_probe", {**kept.recipe}, {"candidates": scores}, options.results))
+
+
+def _scores(candidate: probe.Probe, valid: Embedded, families: Sequence[str], about: JSON) -> JSON:
+    """Balanced accuracy on whole and on damaged sounds of the valid split."""
+    shares = [
+        probe.evaluate(families, candidate.predict(valid[candidate.embedding, bad]))["balanced_accuracy"]
+        for bad in (False, True)
+    ]
+    return {
+        "embedding": candidate.embedding,
+        **about,
+        "valid": round(shares[0], 4),
+        "valid_damaged": round(shares[1], 4),
+    }
+
+
+def _opening(waveform: Waveform) -> Waveform:
+    """The first seconds: enough to know an instrument, and half the time to train."""
+    return waveform.with_samples(waveform.samples[:, : round(OPENING_SECONDS * waveform.sample_rate)])
 
 
 def vars_of_corpus(options: argparse.Namespace) -> dict[str, str | int | float]:

@@ -35,9 +35,4 @@ def mel_statistics(waveform: Waveform) -> npt.NDArray[np.float32]:
     return np.concatenate([level.mean(axis=0), level.std(axis=0), change.mean(axis=0)]).astype(np.float32)
 
 
-def aisfx_and_mel(waveform: Waveform) -> npt.NDArray[np.float32]:
-    """Both side by side, [704]."""
-    return np.concatenate([aisfx.embed(waveform), mel_statistics(waveform)])
-
-
-EMBEDDINGS: dict[str, Embedding] = {"aisfx": aisfx.embed, "mel": mel_statistics, "aisfx+mel": aisfx_and_mel}
+EMBEDDINGS: dict[str, Embedding] = {"aisfx": aisfx.embed, "mel": mel_statistics}
