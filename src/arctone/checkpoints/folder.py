@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
 from arctone.config import read_config, write_config
 from arctone.config_model import ModelConfig
 from arctone.errors import ModelError
@@ -57,13 +58,19 @@ def _file(folder: Path, part: str) -> Path:
     return path
 
 
-def _filled(module: M, folder: Path, part: str) -> M:
+def load_state(folder: Path, part: str) -> dict[str, Tensor]:
+    """A part's weights, from its safetensors file or, in a shipped folder, from the graphs. Raises: ModelError."""
+    if not (folder / f"{part}.safetensors").is_file() and (folder / MAP).is_file():
+        return part_state(load_from_graphs(folder), part)
     path = _file(folder, part)
     try:
-        state = load_file(path)
+        return load_file(path)
     except SafetensorError as error:
         raise ModelError(f"model: {path} is not a whole safetensors file ({error})") from error
-    fill(module, state, str(path))
+
+
+def _filled(module: M, folder: Path, part: str) -> M:
+    fill(module, load_state(folder, part), str(folder))
     return module.eval().requires_grad_(False)
 
 

@@ -26,6 +26,7 @@ MinutesOption = Annotated[float | None, typer.Option(min=0.01, help="Stop after 
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of weights, batches and noise")]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given")]
 PrecisionOption = Annotated[str | None, typer.Option(help=f"{', '.join(PRECISIONS)}; the recipe's own if not given")]
+InitOption = Annotated[str | None, typer.Option(help="A model, by name or folder, whose weights a new run begins with")]
 DemoOption = Annotated[int, typer.Option(min=0, help="Write demo audio every so many steps; 0 = never")]
 
 
@@ -40,6 +41,7 @@ def autoencoder(
     threads: ThreadsOption = None,
     precision: PrecisionOption = None,
     demo_every: DemoOption = 0,
+    init: InitOption = None,
 ) -> None:
     """Train the autoencoder that turns sound into latents and back.
 
@@ -49,7 +51,10 @@ def autoencoder(
 
     plan = _planned(recipe, "autoencoder_loop", steps, max_minutes, seed, precision, demo_every)
     _use_threads(threads)
-    _run(stages.autoencoder(plan, data, out), lambda trainer: stages.finish_autoencoder(plan, trainer, out))
+    _run(
+        stages.autoencoder(plan, data, out, _folder(init)),
+        lambda trainer: stages.finish_autoencoder(plan, trainer, out),
+    )
 
 
 @app.command()
@@ -63,6 +68,7 @@ def flow(
     threads: ThreadsOption = None,
     precision: PrecisionOption = None,
     demo_every: DemoOption = 0,
+    init: InitOption = None,
 ) -> None:
     """Train the diffusion transformer as a rectified flow on encoded latents.
 
@@ -72,7 +78,7 @@ def flow(
 
     plan = _planned(recipe, "flow_loop", steps, max_minutes, seed, precision, demo_every)
     _use_threads(threads)
-    _run(stages.flow(plan, latents, out), lambda trainer: stages.finish_flow(plan, trainer, out))
+    _run(stages.flow(plan, latents, out, _folder(init)), lambda trainer: stages.finish_flow(plan, trainer, out))
 
 
 def _planned(
@@ -95,6 +101,12 @@ def _planned(
     changes |= {} if precision is None else {"precision": precision}
     changed: dict[str, Any] = {loop: dataclasses.replace(getattr(plan, loop), **changes)}
     return dataclasses.replace(plan, **changed)
+
+
+def _folder(model: str | None) -> Path | None:
+    from arctone.model_folder import find_model
+
+    return None if model is None else find_model(model)
 
 
 def _use_threads(threads: int | None) -> None:

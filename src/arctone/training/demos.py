@@ -12,8 +12,15 @@ from arctone.audio.files import write_audio
 from arctone.audio.levels import normalize_peak
 from arctone.audio.spectral import synthesise
 from arctone.audio.waveform import Waveform
-from arctone.config_model import SpectralConfig
-from arctone.models.spectral import SpectralAutoencoder
+from arctone.checkpoints.folder import load_autoencoder
+from arctone.config_model import ModelConfig, SamplingConfig, SpectralConfig
+from arctone.flow.guidance import guided
+from arctone.flow.samplers import euler
+from arctone.flow.schedules import linear
+from arctone.models.dit import DiT
+from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder
+from arctone.training.flow import FlowTask, Listener
+from arctone.training.loop import generator
 
 
 @torch.no_grad()
@@ -23,5 +30,62 @@ def write_reconstruction(config: SpectralConfig, state: dict[str, Tensor], featu
     module.load_state_dict(state)
     parameters = module.eval()(features.mT)[0].T.numpy()
     samples = synthesise(parameters, np.random.default_rng(0), config.phase_iterations)
+    write_demo(path, samples)
+
+
+NUM_DEMOS = 2
+
+
+def flow_listener(model: ModelConfig, folder: Path) -> Listener:
+    """Listener that samples the first captions of the training set with the averaged weights and writes the audio.
+
+    Args: model: its sampling defaults are used. folder: the model folder that holds the autoencoder.
+    """
+    decoder = load_autoencoder(folder).decoder
+
+    @torch.no_grad()
+    def listen(task: FlowTask, out: Path, state: dict[str, Tensor], step: int) -> None:
+        dit = DiT(model.dit)
+        dit.load_state_dict(state)
+        dit.eval()
+        batch = {name: value[:NUM_DEMOS] for name, value in task.batches.batch(0, 0, 1).items() if value.ndim > 0}
+        latents = sample_batch(dit, batch, model.sampling)
+        for number, parameters in enumerate(decoder(latents)):
+            frames = int(batch["frame_mask"][number].sum()) * FRAMES_PER_LATENT
+            samples = synthesise(
+                parameters[:, :frames].numpy(), np.random.default_rng(number), model.autoencoder.phase_iterations
+            )
+            write_demo(out / f"{step:07d}-{number}.wav", samples)
+
+    return listen
+
+
+def sample_batch(dit: DiT, batch: dict[str, Tensor], sampling: SamplingConfig) -> Tensor:
+    """Latents [B, C, T] for a training batch's conditions, with guidance and Euler steps."""
+    noise = torch.randn(batch["latents"].shape, generator=generator(0))
+    mask, seconds = batch["frame_mask"], batch["seconds"]
+
+    def velocity_of(x: Tensor, t: float) -> Tensor:
+        times = torch.full((len(x),), t)
+        tokens, text_mask, pooled = batch["text_tokens"], batch["text_mask"], batch["text_pooled"]
+        with_text = dit(x, times, tokens, text_mask, pooled, seconds, batch["bpm"], mask)
+        without = dit(
+            x,
+            times,
+            tokens,
+            torch.zeros_like(text_mask),
+            torch.zeros_like(pooled),
+            seconds,
+            torch.zeros_like(seconds),
+            mask,
+        )
+        return guided(with_text, without, sampling.cfg_scale)
+
+    steps = euler(velocity_of, noise, linear(sampling.steps), lambda _: noise)
+    return list(steps)[-1].x
+
+
+def write_demo(path: Path, samples: np.ndarray) -> None:
+    """Write stereo samples as audio at -1 dB peak; silence stays silent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_audio(path, normalize_peak(Waveform(samples, 44_100)), force=True)
