@@ -15,6 +15,7 @@ help:  ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 sound: $(BASE)/.installed  ## install the base (no torch) and make one WAV
+	@mkdir -p outputs
 	$(BASE)/bin/arctone generate "$(PROMPT)" --duration 11.89 --seed 7 --output outputs/first.wav --force
 
 test: $(DEV)/.installed  ## install everything and run all tests

@@ -33,6 +33,9 @@ def info(
 ) -> None:
     """Show what a sound file or a model says about itself."""
     is_model = what in known_models() or Path(what).is_dir()
+    if not is_model and not Path(what).exists():
+        known = ", ".join(known_models()) or "none"
+        raise InputFileError(f"{what} does not exist, and it is no known model either; known are: {known}.")
     record = model_record(find_model(what), whole=True) if is_model else sound_record(Path(what))
     if json:
         print_json(record)
