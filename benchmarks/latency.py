@@ -36,12 +36,20 @@ class Run:
     audio_seconds: float
 
 
-def run(program: Sequence[str], prompt: str, duration: float, seed: int, threads: int | None) -> Run:
+def run(
+    program: Sequence[str],
+    prompt: str,
+    duration: float,
+    seed: int,
+    threads: int | None = None,
+    model: str | None = None,
+) -> Run:
     """Start the program once. Raises: RuntimeError with its last words if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "take.wav"
         command = [*program, "generate", prompt, "-d", str(duration), "-s", str(seed), "-o", str(output), "--json"]
         command += ["--threads", str(threads)] if threads else []
+        command += ["--model", model] if model else []
         start = time.perf_counter()
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - start
@@ -119,13 +127,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and store."""
     options = _parser().parse_args(arguments)
     program = options.program.split()
-    runs = [
-        run(program, options.prompt, options.duration, options.seed, options.threads)
-        for _ in range(options.repeats + 1)
-    ][1:]
+    given = (options.prompt, options.duration, options.seed, options.threads, options.model)
+    runs = [run(program, *given) for _ in range(options.repeats + 1)][1:]
     environment = environment_of(program[0])
     size = round(folder_megabytes(environment), 1) if environment else None
-    settings = {name: getattr(options, name) for name in ("prompt", "duration", "seed", "threads", "repeats")}
+    settings = {name: getattr(options, name) for name in ("model", "prompt", "duration", "seed", "threads", "repeats")}
     print(results.write("latency", settings, {**summary(runs), "environment_megabytes": size}, options.results))
 
 
@@ -136,6 +142,7 @@ def _seconds(values: JSON, divisor: int) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
     parser.add_argument("--program", default="arctone", help="the command to start, with its arguments if any")
+    parser.add_argument("--model", default=None, help="other than the default model of the program")
     parser.add_argument("--prompt", default=PROMPT)
     parser.add_argument("--duration", type=float, default=11.89)
     parser.add_argument("--seed", type=int, default=7)

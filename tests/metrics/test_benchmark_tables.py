@@ -75,13 +75,13 @@ def test_latency_of_a_program(tmp_path: Path) -> None:
 
 def test_latency_tells_when_the_bytes_differ(tmp_path: Path) -> None:
     command = [sys.executable, str(program(tmp_path))]
-    runs = [latency.run(command, "loose", 0.2, 7, None) for _ in range(2)]
+    runs = [latency.run(command, "loose", 0.2, 7) for _ in range(2)]
     assert latency.summary(runs)["same_bytes"] is False
 
 
 def test_latency_says_why_a_program_failed(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="the model is missing"):
-        latency.run([sys.executable, str(program(tmp_path))], "fail", 0.2, 7, None)
+        latency.run([sys.executable, str(program(tmp_path))], "fail", 0.2, 7)
 
 
 def test_folder_size_counts_files_and_not_links(tmp_path: Path) -> None:
@@ -145,3 +145,14 @@ def test_cells() -> None:
     assert results.number({"value": -3.0, "low": -4.0, "high": -2.5}, 1) == "-3.0 (-4.0 to -2.5)"
     assert results.percent(None) == results.number(None) == "-"
     assert results.table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | ---: |\n| 1 | 2 |"
+
+
+def test_latency_of_the_command_line_itself(tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(results.ROOT / "src"))
+    runs = [
+        latency.run([sys.executable, "-m", "arctone"], "drums", 1.5, 7, 1, str(tiny_model_folder)) for _ in range(2)
+    ]
+    measured = latency.summary(runs)
+    assert measured["same_bytes"]
+    assert measured["audio_seconds"] == 1.5
+    assert {"text", "sampling", "decoding"} <= measured["stages_ms"].keys()
