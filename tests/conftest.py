@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,9 @@ SOURCES = (
     "src/arctone/models",
     "src/arctone/checkpoints",
 )
+
+# Programs that tests start are those of this tree, installed or not.
+os.environ["PYTHONPATH"] = str(ROOT / "src")
 
 
 @pytest.fixture(scope="session")

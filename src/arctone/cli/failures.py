@@ -30,6 +30,7 @@ def exit_code_of(work: Callable[[], object]) -> int:
     """Run the work; print the sentence of an error. Returns the process's exit code."""
     try:
         code = work()
+        sys.stdout.flush()
         if code == INTERRUPTED:  # Typer has caught the KeyboardInterrupt
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
