@@ -29,15 +29,16 @@ class Recipe:
 def spark() -> Recipe:
     """The bundled model."""
     return Recipe(
-        model=ModelConfig(name="spark"),
+        model=ModelConfig(name="spark", dit=DiTConfig(width=256, depth=8, heads=4, mlp_width=704)),
         corpus_size=19_000,
         autoencoder_clips=1_600,
         autoencoder=AutoencoderConfig(),
         autoencoder_loop=LoopConfig(total_steps=7_000, rate=1e-3, warmup_steps=500),
         flow=FlowConfig(),
         flow_loop=LoopConfig(
-            total_steps=20_000, rate=5e-4, matrix_rate=0.01, warmup_steps=200, precision="bf16-mixed", ema_decay=0.9995
+            total_steps=20_000, rate=1e-3, matrix_rate=0.02, warmup_steps=200, precision="bf16-mixed", ema_decay=0.9995
         ),
+        flow_batch_frames=2048,
     )
 
 
