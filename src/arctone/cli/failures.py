@@ -22,7 +22,6 @@ EXTRAS = {
     "safetensors": "train",
     "tensorboard": "train",
     "torch": "train",
-    "webdataset": "train",
 }
 
 
