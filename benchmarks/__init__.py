@@ -8,5 +8,5 @@ train_probe         fits the instrument family classifier to real sounds of the 
 adherence           does the sound match the prompt? real, decoded and generated sounds under the same probe
 latency             from process start to file
 report              writes or checks the generated blocks
-clips, engines, opus, machine, results      what these programs share
+clips, degrade, engines, heard, machine, opus, results      what these programs share
 """

@@ -4,7 +4,8 @@
 
 A clip is asked only what its prompt says: the family of its instrument, its tempo if it is a drum loop, its key. Real
 sounds give the ceiling of the measure, decoded latents that of the autoencoder, and the chance level is what the same
-answers score when they are dealt to the prompts at random. Generated sounds are kept in a cache and made only once.
+answers score when they are dealt to the prompts at random. Generated sounds and all answers are kept in a cache and
+made only once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from arctone.metrics import chroma, probe, tempo
 from arctone.metrics.embeddings import EMBEDDINGS
 from benchmarks import clips, engines, results, train_probe
 from benchmarks.clips import Chosen
+from benchmarks.heard import Heard, fingerprint
 from benchmarks.results import JSON
 
 CONDITIONS = {"real": "real, held out", "decoded": "decoded latents", "generated": "generated"}
@@ -164,11 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     listener = probe.load(options.probe)
     asked = choose(source, options.prompts, listener.classes)
     engine = engines.load(options.model, options.threads) if options.conditions != ["real"] else None
-    makers = _makers(source, engine, options)
-    answers = {
-        name: [listen(makers[name](q), q, listener) for q in track(asked, CONDITIONS[name])]
-        for name in options.conditions
-    }
+    listening = _Listening(source, engine, listener, options)
+    answers = {name: [listening.answer(name, q) for q in track(asked, CONDITIONS[name])] for name in options.conditions}
     values = {
         "conditions": {name: score(asked, found) for name, found in answers.items()},
         "families": {name: by_family(asked, found) for name, found in answers.items()},
@@ -177,19 +176,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def generated(engine: Any, asked: Question, options: argparse.Namespace) -> Waveform:
-    """The sound of a prompt, from the cache if it was made before with the same model and settings."""
-    seed = options.seed + asked.clip.index
+    """The sound of a prompt as it lies in the file, made only if the cache has none of the same model and settings."""
     path = _cache_folder(engine, options) / f"{asked.clip.index:06d}.wav"
-    if path.exists():
-        return read_audio(path)
-    request = {"prompt": asked.prompt, "duration_seconds": round(asked.clip.info.duration_seconds, 3), "seed": seed}
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_audio(path, _make(engine, asked, options))
+    return read_audio(path)
+
+
+def _make(engine: Any, asked: Question, options: argparse.Namespace) -> Waveform:
+    info = asked.clip.info
     given = {name: getattr(options, name) for name in ("steps", "cfg_scale") if getattr(options, name) is not None}
-    if options.numeric_tempo and asked.clip.info.bpm:
-        given["bpm"] = asked.clip.info.bpm
-    waveform: Waveform = engine.generate(**request, **given).waveforms[0]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_audio(path, waveform)
-    return waveform
+    if options.numeric_tempo and info.bpm:
+        given["bpm"] = info.bpm
+    seed, seconds = options.seed + asked.clip.index, round(info.duration_seconds, 3)
+    made: Waveform = engine.generate(asked.prompt, duration_seconds=seconds, seed=seed, **given).waveforms[0]
+    return made
 
 
 def _asked(clip: Chosen, caption: str) -> Question:
@@ -270,12 +272,26 @@ def _count(cell: JSON | None) -> int:
     return 0 if cell is None else int(cell["count"])
 
 
-def _makers(source: ClipSource, engine: Any, options: argparse.Namespace) -> dict[str, Callable[[Question], Waveform]]:
-    return {
-        "real": lambda asked: source.waveform(asked.clip.index),
-        "decoded": lambda asked: engines.round_trip(engine.parts, source.waveform(asked.clip.index)).waveform,
-        "generated": lambda asked: generated(engine, asked, options),
-    }
+class _Listening:
+    """Makes each sound and listens to it, or remembers what was heard in the same sound before."""
+
+    def __init__(self, source: ClipSource, engine: Any, listener: probe.Probe, options: argparse.Namespace) -> None:
+        self._source, self._engine, self._listener, self._options = source, engine, listener, options
+        self._heard = Heard(Path(options.cache) / "heard.jsonl")
+        self._probe = fingerprint(options.probe)
+
+    def answer(self, condition: str, asked: Question) -> Answer:
+        made = condition == "generated"
+        origin = generated(self._engine, asked, self._options) if made else self._source.waveform(asked.clip.index)
+        model = self._engine.model_hash if condition == "decoded" else ""
+        fields = ",".join(name for name in ("family", "bpm", "key") if getattr(asked, name) is not None)
+        key = fingerprint("decoded" if condition == "decoded" else "", model, self._probe, fields, origin)
+        return Answer(**self._heard.recall(key, lambda: asdict(self._listen(condition, origin, asked))))
+
+    def _listen(self, condition: str, origin: Waveform, asked: Question) -> Answer:
+        if condition == "decoded":
+            origin = engines.round_trip(self._engine.parts, origin).waveform
+        return listen(origin, asked, self._listener)
 
 
 def _cache_folder(engine: Any, options: argparse.Namespace) -> Path:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import adherence, clips, engines, train_probe
+from benchmarks import adherence, clips, engines, heard, train_probe
 from benchmarks.adherence import Answer, Question
 from benchmarks.clips import Chosen
 from stand_ins import NoisyParts, TinyCorpus, TinyEngine
@@ -150,3 +150,32 @@ def test_a_real_model_folder_has_what_the_benchmarks_need(tiny_model_folder: Pat
     stored = adherence.generated(subject, asked, options)
     assert stored.samples == pytest.approx(made.samples, abs=1e-4)
     assert adherence._sampling(subject, options) == {"sampler": "euler", "steps": 2, "cfg_scale": 2.0}
+
+
+def test_answers_are_remembered_and_a_cut_line_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "heard.jsonl"
+    first = heard.Heard(path)
+    assert first.recall("a", lambda: {"bpm": 90.0}) == {"bpm": 90.0}
+    with path.open("a") as file:
+        file.write('["b", {"bpm": 1')
+    again = heard.Heard(path)
+    assert again.recall("a", lambda: {"bpm": 0.0}) == {"bpm": 90.0}
+    assert again.recall("b", lambda: {"bpm": 120.0}) == {"bpm": 120.0}
+
+
+def test_other_sounds_words_and_files_have_other_fingerprints(tmp_path: Path) -> None:
+    (tmp_path / "probe").write_bytes(b"x")
+    names = [
+        heard.fingerprint(*parts) for parts in (("a", "b"), ("ab", ""), (CORPUS.waveform(0),), (tmp_path / "probe",))
+    ]
+    assert len(set(names)) == 4
+    assert heard.fingerprint(CORPUS.waveform(0)) == names[2]
+
+
+def test_an_interrupted_measurement_listens_only_to_the_rest(
+    tmp_path: Path, probe_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = measured(tmp_path, probe_path, TinyEngine(CORPUS))
+    monkeypatch.setattr(adherence, "listen", lambda *_: pytest.fail("a sound was listened to again"))
+    after = measured(tmp_path, probe_path, TinyEngine(CORPUS))
+    assert after["conditions"] == before["conditions"]
