@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def generated(engine: Any, asked: Question, options: argparse.Namespace) -> Waveform:
     """The sound of a prompt as it lies in the file, made only if the cache has none of the same model and settings."""
-    path = _cache_folder(engine, options) / f"{asked.clip.index:06d}.wav"
+    path = _cache_folder(engine, options) / f"{asked.clip.index:06d}-{fingerprint(asked.prompt)[:8]}.wav"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_audio(path, _make(engine, asked, options))
