@@ -16,6 +16,7 @@ from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.flow.noise import MAX_SEED, draw_seed
 from arctone.flow.samplers import SAMPLERS
+from arctone.tempo_words import stated_bpm
 
 Stage = Literal["text", "sampling", "decoding"]
 Normalize = Literal["peak", "loudness", "off"]
@@ -47,7 +48,14 @@ _CFG_SCALE = _field(
 )
 _SAMPLER = _field("How the way from noise to sound is stepped.")
 _THREADS = _field("CPU threads; all that the process may use if not given.", ge=1, le=1024)
-_BPM = _field("Tempo; free if not given.", ge=20, le=400, unit="beats per minute", aliases=("tempo",))
+MIN_BPM, MAX_BPM = 20, 400
+_BPM = _field(
+    'Tempo; if not given, what the prompt states ("120 BPM"), else free.',
+    ge=MIN_BPM,
+    le=MAX_BPM,
+    unit="beats per minute",
+    aliases=("tempo",),
+)
 _NORMALIZE = _field("Level of the result: peak at -1 dBFS, loudness at -14 LUFS, or off to leave it as it is.")
 
 
@@ -122,7 +130,7 @@ class Progress(Struct, frozen=True):
 
 
 class GenerationResult(Struct, frozen=True, kw_only=True):
-    """The sounds and how they were made; the request is resolved, so that only a free bpm is still None."""
+    """The sounds and how they were made; the request is resolved, so that only a free tempo is still None."""
 
     waveforms: tuple[Waveform, ...]
     seeds: tuple[int, ...]
@@ -222,6 +230,7 @@ def resolve(request: GenerationRequest, defaults: Defaults) -> GenerationRequest
         "sampler": _first(request.sampler, defaults.sampler),
         "seed": _first(request.seed, draw_seed()),
         "threads": _first(request.threads, usable_threads()),
+        "bpm": _first(request.bpm, stated_bpm(request.prompt, MIN_BPM, MAX_BPM)),
     }
     resolved = msgspec.structs.replace(request, **filled)
     _check_against_model(resolved, defaults)
