@@ -7,9 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from arctone.config_model import DiTConfig
-from arctone.models.dit import DiT
+from arctone.models.conditions import Conditions
+from arctone.models.dit import DiT, Trunk
 
 CONFIG = DiTConfig(latent_channels=4, width=32, depth=2, heads=2, text_width=8, mlp_width=48, max_frames=24)
+# What a DiT has behind its trunk.
+LAST = ("norm", "finish", "leave")
 
 
 @pytest.fixture
@@ -37,9 +40,14 @@ def _inputs(items: int = 2, frames: int = 16) -> dict[str, Tensor]:
     }
 
 
+def _velocity(dit: DiT, inputs: dict[str, Tensor]) -> Tensor:
+    velocity: Tensor = dit(inputs["x"], inputs["t"], Conditions.of(inputs))
+    return velocity
+
+
 @torch.no_grad()
 def test_untrained_network_predicts_zero_velocity() -> None:
-    assert not DiT(CONFIG)(**_inputs()).any()
+    assert not _velocity(DiT(CONFIG), _inputs()).any()
 
 
 @torch.no_grad()
@@ -47,14 +55,14 @@ def test_untrained_network_predicts_zero_velocity() -> None:
 def test_every_condition_matters(dit: DiT, name: str) -> None:
     inputs = _inputs()
     other = inputs | {name: inputs[name].flip(-1) if name.startswith("text") else inputs[name] * 0.5}
-    assert (dit(**inputs) - dit(**other)).abs().max() > 1e-3
+    assert (_velocity(dit, inputs) - _velocity(dit, other)).abs().max() > 1e-3
 
 
 @torch.no_grad()
 def test_items_do_not_see_each_other(dit: DiT) -> None:
     inputs = _inputs()
-    alone = dit(**{name: value[1:] for name, value in inputs.items()})
-    assert torch.allclose(dit(**inputs)[1:], alone, atol=1e-5)
+    alone = _velocity(dit, {name: value[1:] for name, value in inputs.items()})
+    assert torch.allclose(_velocity(dit, inputs)[1:], alone, atol=1e-5)
 
 
 @torch.no_grad()
@@ -65,8 +73,8 @@ def test_padded_frames_and_tokens_have_no_influence(dit: DiT) -> None:
     other = {name: value.clone() for name, value in inputs.items()}
     other["x"][:, :, 11:] = 99
     other["text_tokens"][:, 3:] = 99
-    assert torch.allclose(dit(**inputs), dit(**other), atol=1e-4)
-    assert not dit(**inputs)[:, :, 11:].any()
+    assert torch.allclose(_velocity(dit, inputs), _velocity(dit, other), atol=1e-4)
+    assert not _velocity(dit, inputs)[:, :, 11:].any()
 
 
 @torch.no_grad()
@@ -77,14 +85,15 @@ def test_a_longer_padded_window_gives_the_same_velocity(dit: DiT) -> None:
         "x": nn.functional.pad(inputs["x"], (0, 8)),
         "frame_mask": nn.functional.pad(inputs["frame_mask"], (0, 8)),
     }
-    assert torch.allclose(dit(**padded)[:, :, :16], dit(**inputs), atol=1e-5)
+    assert torch.allclose(_velocity(dit, padded)[:, :, :16], _velocity(dit, inputs), atol=1e-5)
 
 
 @torch.no_grad()
 def test_without_text_the_prompt_is_forgotten(dit: DiT) -> None:
     inputs = _inputs()
     silent = inputs | {"text_mask": torch.zeros_like(inputs["text_mask"]), "text_pooled": torch.zeros(2, 8)}
-    assert torch.allclose(dit(**silent), dit(**silent | {"text_tokens": -inputs["text_tokens"]}), atol=1e-5)
+    other = silent | {"text_tokens": -inputs["text_tokens"]}
+    assert torch.allclose(_velocity(dit, silent), _velocity(dit, other), atol=1e-5)
 
 
 @torch.no_grad()
@@ -101,7 +110,13 @@ def test_hidden_states_of_a_depth_are_those_of_the_shorter_network(dit: DiT) -> 
     shallow = DiT(DiTConfig(**{**_as_dict(CONFIG), "depth": 1}))
     state = {name: value for name, value in dit.state_dict().items() if not name.startswith("blocks.1.")}
     shallow.load_state_dict(state)
-    assert torch.equal(dit.hidden(**_inputs(), num_blocks=1)[0], shallow.hidden(**_inputs(), num_blocks=1)[0])
+    inputs = _inputs()
+    x, t, conditions = inputs["x"], inputs["t"], Conditions.of(inputs)
+    expected = dit.hidden(x, t, conditions, num_blocks=1)[0]
+    assert torch.equal(shallow.hidden(x, t, conditions)[0], expected)
+    trunk = Trunk(CONFIG, num_blocks=1)
+    trunk.load_state_dict({name: value for name, value in state.items() if name.split(".")[0] not in LAST})
+    assert torch.equal(trunk.hidden(x, t, conditions)[0], expected)
 
 
 def _as_dict(config: DiTConfig) -> dict[str, int]:

@@ -16,6 +16,7 @@ from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
 from arctone.config_model import ModelConfig
 from arctone.engines.parts import Floats, Ints, Mask, TextEmbedding
 from arctone.errors import ModelError
+from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
 from arctone.models.spectral import SpectralAutoencoder
 from arctone.models.text import TextEncoder
@@ -55,11 +56,10 @@ class TorchParts:
     ) -> Floats:
         """See Parts."""
         given = text or self._no_text()
-        scalars = (self._batch(np.float32(value)) for value in (seconds, bpm if text else 0.0))
-        embedding = (self._batch(given.tokens), self._batch(given.mask), self._batch(given.pooled))
-        return _numpy(
-            self._dit(self._batch(x), self._batch(np.float32(t)), *embedding, *scalars, self._batch(frame_mask))
-        )
+        numbers = (np.float32(seconds), np.float32(bpm if text else 0.0))
+        conditions = (given.tokens, given.mask, given.pooled, *numbers, frame_mask)
+        batch = Conditions(*(self._batch(value) for value in conditions))
+        return _numpy(self._dit(self._batch(x), self._batch(np.float32(t)), batch))
 
     @torch.inference_mode()
     def decode(self, latents: Floats, seed: int = 0) -> Floats:

@@ -16,6 +16,7 @@ from torch.nn import functional
 from arctone.audio.spectral import NUM_BANDS, NUM_FEATURES
 from arctone.audio.stft import NUM_BINS
 from arctone.config_model import ModelConfig
+from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
 from arctone.models.spectral import FRAMES_PER_LATENT, ConvNeXtBlock, SpectralDecoder, SpectralEncoder
 from arctone.models.text import TextEncoder
@@ -46,24 +47,14 @@ class TextGraph(nn.Module):
 
 
 class VelocityGraph(nn.Module):
-    """The transformer, masks as floats; see DiT.forward for the shapes."""
+    """The transformer: x, t and the fields of Conditions as inputs of their names, masks as floats."""
 
     def __init__(self, dit: DiT) -> None:
         super().__init__()
         self.dit = dit
 
-    def forward(
-        self,
-        x: Tensor,
-        t: Tensor,
-        text_tokens: Tensor,
-        text_mask: Tensor,
-        text_pooled: Tensor,
-        seconds: Tensor,
-        bpm: Tensor,
-        frame_mask: Tensor,
-    ) -> dict[str, Tensor]:
-        return {"velocity": self.dit(x, t, text_tokens, text_mask, text_pooled, seconds, bpm, frame_mask)}
+    def forward(self, x: Tensor, t: Tensor, **conditions: Tensor) -> dict[str, Tensor]:
+        return {"velocity": self.dit(x, t, Conditions(**conditions))}
 
 
 class DecoderGraph(nn.Module):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from arctone.config_model import DiTConfig
+from arctone.models.conditions import Conditions
 
 FRAME_SECONDS = 2048 / 44_100
 # Multiples of the beat that every frame is told its phase in: four beats, two, one, a half, a third and a quarter.
@@ -130,19 +131,16 @@ class TimestepEmbedding(nn.Module):
         return self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1))
 
 
-class DiT(nn.Module):
-    """Velocity network.
+class Trunk(nn.Module):
+    """The blocks and everything before them, without an output: a DiT less its last layers.
 
-    Forward args: x [B, C, T] latents at level t; t [B]; text_tokens [B, L, text_width] with text_mask [B, L] (True is
-    real); text_pooled [B, text_width]; seconds [B]; bpm [B] (0 = not given); frame_mask [B, T]; inpaint
-    [B, inpaint_channels, T].
-    Unconditional: text_mask all False, text_pooled zeros, bpm 0. Returns: velocity [B, C, T], zero at padding.
+    Args: num_blocks: how many blocks it has; all of the config's if not given. No later block exists.
     """
 
     frame_times: Tensor
     beat_rates: Tensor
 
-    def __init__(self, config: DiTConfig) -> None:
+    def __init__(self, config: DiTConfig, num_blocks: int | None = None) -> None:
         super().__init__()
         self.config = config
         width = config.width
@@ -157,57 +155,20 @@ class DiT(nn.Module):
         self.null = nn.Parameter(0.02 * torch.randn(width))
         self.modulate = nn.Linear(width, 6 * width)
         self.rotary = RotaryTable(config.max_frames, width // config.heads)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.finish = nn.Linear(width, 2 * width)
-        self.leave = nn.Linear(width, config.latent_channels)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth if num_blocks is None else num_blocks))
         self.register_buffer("frame_times", torch.arange(config.max_frames) * FRAME_SECONDS, persistent=False)
         self.register_buffer("beat_rates", torch.tensor(BEAT_RATES), persistent=False)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        # Gates, modulation and output start at zero: the untrained network predicts zero velocity and passes gradients.
-        for layer in (self.modulate, self.finish, self.leave):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        # Gates and modulation start at zero: every block passes its input on, and gradients with it.
+        _zero(self.modulate)
         for block in self.blocks:
             assert isinstance(block, Block)
             nn.init.zeros_(block.cross_attention.to_out.weight)
 
-    def forward(
-        self,
-        x: Tensor,
-        t: Tensor,
-        text_tokens: Tensor,
-        text_mask: Tensor,
-        text_pooled: Tensor,
-        seconds: Tensor,
-        bpm: Tensor,
-        frame_mask: Tensor,
-        inpaint: Tensor | None = None,
-    ) -> Tensor:
-        hidden, condition = self.hidden(
-            x, t, text_tokens, text_mask, text_pooled, seconds, bpm, frame_mask, inpaint, num_blocks=len(self.blocks)
-        )
-        shift, scale = self.finish(condition).unsqueeze(1).chunk(2, dim=-1)
-        velocity = self.leave(self.norm(hidden) * (1 + scale) + shift)
-        return (velocity * frame_mask.unsqueeze(-1).to(velocity.dtype)).mT
-
     def hidden(
-        self,
-        x: Tensor,
-        t: Tensor,
-        text_tokens: Tensor,
-        text_mask: Tensor,
-        text_pooled: Tensor,
-        seconds: Tensor,
-        bpm: Tensor,
-        frame_mask: Tensor,
-        inpaint: Tensor | None = None,
-        *,
-        num_blocks: int,
+        self, x: Tensor, t: Tensor, conditions: Conditions, *, num_blocks: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Hidden states after `num_blocks` blocks, [B, T, D], and the global condition [B, D]."""
+        """Hidden states after `num_blocks` blocks (all if not given), [B, T, D], and the global condition [B, D]."""
+        text_tokens, text_mask, text_pooled, seconds, bpm, frame_mask, inpaint = conditions
         if inpaint is not None:
             x = torch.cat([x, inpaint.to(x.dtype)], dim=1)
         seconds_vector = self.seconds(fourier(seconds / self.config.max_seconds, NUM_TIME_WAVES))
@@ -244,6 +205,34 @@ class DiT(nn.Module):
         angles = 2 * math.pi * (beats - torch.floor(beats))
         known = (bpm > 0).to(times.dtype)[:, None, None]
         return torch.cat([passed, left, known * angles.sin(), known * angles.cos()], dim=-1)
+
+
+class DiT(Trunk):
+    """Velocity network.
+
+    Forward args: x [B, C, T], latents at level t; t [B], 0 to 1; conditions.
+    Returns: velocity [B, C, T], zero at padding.
+    """
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__(config)
+        self.norm = nn.LayerNorm(config.width, elementwise_affine=False)
+        self.finish = nn.Linear(config.width, 2 * config.width)
+        self.leave = nn.Linear(config.width, config.latent_channels)
+        # The untrained network predicts zero velocity.
+        _zero(self.finish)
+        _zero(self.leave)
+
+    def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+        hidden, condition = self.hidden(x, t, conditions)
+        shift, scale = self.finish(condition).unsqueeze(1).chunk(2, dim=-1)
+        velocity = self.leave(self.norm(hidden) * (1 + scale) + shift)
+        return (velocity * conditions.frame_mask.unsqueeze(-1).to(velocity.dtype)).mT
+
+
+def _zero(layer: nn.Linear) -> None:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
 
 
 def _bias(mask: Tensor) -> Tensor:

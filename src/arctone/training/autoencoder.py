@@ -15,7 +15,7 @@ from arctone.config_model import SpectralConfig
 from arctone.data.clip import ClipSource
 from arctone.errors import UsageError
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder
-from arctone.training.loop import generator, share
+from arctone.training.loop import OneRole, generator, share
 from arctone.training.spectral_loss import spectral_loss
 
 _NOISE = 1
@@ -61,8 +61,10 @@ class AutoencoderConfig:
     window_frames: int = 64
 
 
-class AutoencoderTask:
+class AutoencoderTask(OneRole):
     """Task of the training loop: reconstruct features through noisy latents of unit RMS."""
+
+    module: SpectralAutoencoder
 
     def __init__(
         self, module: SpectralAutoencoder, pool: FeaturePool, config: AutoencoderConfig | None = None, seed: int = 0

@@ -17,6 +17,7 @@ from arctone.config_model import ModelConfig, SamplingConfig, SpectralConfig
 from arctone.flow.guidance import guided
 from arctone.flow.samplers import euler
 from arctone.flow.schedules import linear
+from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder
 from arctone.training.flow import FlowTask, Listener
@@ -63,23 +64,11 @@ def flow_listener(model: ModelConfig, folder: Path) -> Listener:
 def sample_batch(dit: DiT, batch: dict[str, Tensor], sampling: SamplingConfig) -> Tensor:
     """Latents [B, C, T] for a training batch's conditions, with guidance and Euler steps."""
     noise = torch.randn(batch["latents"].shape, generator=generator(0))
-    mask, seconds = batch["frame_mask"], batch["seconds"]
+    conditions = Conditions.of(batch)
 
     def velocity_of(x: Tensor, t: float) -> Tensor:
         times = torch.full((len(x),), t)
-        tokens, text_mask, pooled = batch["text_tokens"], batch["text_mask"], batch["text_pooled"]
-        with_text = dit(x, times, tokens, text_mask, pooled, seconds, batch["bpm"], mask)
-        without = dit(
-            x,
-            times,
-            tokens,
-            torch.zeros_like(text_mask),
-            torch.zeros_like(pooled),
-            seconds,
-            torch.zeros_like(seconds),
-            mask,
-        )
-        return guided(with_text, without, sampling.cfg_scale)
+        return guided(dit(x, times, conditions), dit(x, times, conditions.unconditional()), sampling.cfg_scale)
 
     steps = euler(velocity_of, noise, linear(sampling.steps), lambda _: noise)
     return list(steps)[-1].x

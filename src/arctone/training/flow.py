@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from arctone.flow.path import add_noise, velocity
-from arctone.training.loop import generator
+from arctone.models.conditions import Conditions
+from arctone.training.loop import OneRole, generator
 
 _NOISE, _TIMES, _DROPS = 1, 2, 3
 
@@ -41,7 +42,7 @@ class Batches(Protocol):
 Listener = Callable[["FlowTask", Path, dict[str, Tensor], int], None]
 
 
-class FlowTask:
+class FlowTask(OneRole):
     """Task of the training loop: predict the velocity from data to noise."""
 
     def __init__(self, module: nn.Module, batches: Batches, config: FlowConfig | None = None, seed: int = 0) -> None:
@@ -81,10 +82,7 @@ class FlowTask:
         """Mean squared velocity error over real frames, every item weighing the same."""
         x_0, noise, t = batch["latents"].float(), batch["noise"], batch["t"]
         x_t = add_noise(x_0, noise, t[:, None, None])
-        predicted = module(
-            x_t, t, batch["text_tokens"], batch["text_mask"], batch["text_pooled"], batch["seconds"], batch["bpm"],
-            batch["frame_mask"],
-        )  # fmt: skip
+        predicted = module(x_t, t, Conditions.of(batch))
         error = (predicted.float() - velocity(x_0, noise)).square().mean(1)
         mask = batch["frame_mask"].float()
         return {"total": ((error * mask).sum(1) / mask.sum(1)).sum() * batch["item_weight"]}

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,43 +20,71 @@ from torch import Tensor, nn
 
 from arctone.errors import ArctoneError, UsageError
 from arctone.training.ema import Ema
-from arctone.training.optimisers import Optimisers, rate_factor
+from arctone.training.optimisers import OptimiserConfig, Optimisers, rate_factor
 
 
-@dataclasses.dataclass(frozen=True)
-class LoopConfig:
-    """How long, how fast and how often."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoopConfig(OptimiserConfig):
+    """How long, how fast and how often. Its optimiser settings hold for every role that `roles` does not name."""
 
     total_steps: int
     max_minutes: float | None = None
-    rate: float = 1e-3
-    matrix_rate: float = 0.0
-    weight_decay: float = 0.01
     warmup_steps: int = 100
-    gradient_clip: float = 1.0
+    # Where the cosine that follows the warm-up ends, as a part of the full rate; 1 keeps the rate.
+    rate_floor: float = 0.02
     ema_decay: float = 0.999
     precision: str = "bf16-mixed"
     seed: int = 0
     log_every: int = 20
     checkpoint_every: int = 500
     demo_every: int = 0
+    roles: Mapping[str, OptimiserConfig] = dataclasses.field(default_factory=dict)
 
 
 class Task(Protocol):
-    """One stage of training: a module, its batches and its loss."""
+    """One stage of training: its networks (roles), their batches and their losses.
+
+    Each step updates one role. The first role is the one that is averaged, kept and listened to.
+    """
 
     @property
-    def module(self) -> nn.Module:
-        """What is trained."""
+    def roles(self) -> Mapping[str, nn.Module]:
+        """What is trained, by name."""
+
+    @property
+    def frozen(self) -> Sequence[nn.Module]:
+        """What the losses need besides and nothing trains."""
+
+    def role_at(self, step: int) -> str:
+        """The role that a step updates."""
 
     def batch(self, step: int, rank: int, world_size: int) -> Any:
         """This process's part of the batch of a step."""
 
     def losses(self, module: nn.Module, batch: Any, step: int) -> dict[str, Tensor]:
-        """Named scalars; `total` is minimised."""
+        """Named scalars for the role of this step, whose network is `module`; `total` is minimised.
+
+        Only its parameters require gradients; other roles may be used, and gradients pass through them.
+        """
 
     def demo(self, folder: Path, state: dict[str, Tensor], step: int) -> None:
         """Write audio that lets a person hear the present state."""
+
+
+class OneRole:
+    """What a task with a single network, `module`, need not say."""
+
+    module: nn.Module
+    frozen: Sequence[nn.Module] = ()
+
+    @property
+    def roles(self) -> Mapping[str, nn.Module]:
+        """See `Task`."""
+        return {"model": self.module}
+
+    def role_at(self, step: int) -> str:
+        """See `Task`."""
+        return "model"
 
 
 class NotFinite(ArctoneError):
@@ -76,12 +104,14 @@ class Trainer:
         self.task, self.config, self.folder = task, config, folder
         self.fabric = fabric or Fabric(accelerator="auto", devices=1, precision=config.precision)  # type: ignore[arg-type]
         self.fabric.launch()
-        self.optimisers = Optimisers(
-            task.module, matrix_rate=config.matrix_rate, rate=config.rate, weight_decay=config.weight_decay
-        )
-        # The module is what DDP and autocast see; its losses run inside, so that gradients are averaged once.
-        self.module = self.fabric.setup_module(_Losses(task))
-        self.ema = Ema(task.module, config.ema_decay)
+        self.parts = {
+            name: _Part(task, module, config.roles.get(name, config), self.fabric)
+            for name, module in task.roles.items()
+        }
+        for module in task.frozen:
+            self.fabric.to_device(module.requires_grad_(False))
+        self.module = next(iter(task.roles.values()))
+        self.ema = Ema(self.module, config.ema_decay)
         self.step, self.skipped = 0, 0
         folder.mkdir(parents=True, exist_ok=True)
         self._load()
@@ -112,27 +142,32 @@ class Trainer:
         return logged
 
     def one_step(self) -> dict[str, float]:
-        """One update. Returns the losses; a step whose gradients are not finite changes nothing."""
-        batch = self.task.batch(self.step, self.fabric.global_rank, self.fabric.world_size)
-        self.optimisers.set_rate(
-            rate_factor(self.step, warmup_steps=self.config.warmup_steps, total_steps=self.config.total_steps)
-        )
-        losses = self.module(batch, self.step)
-        self.fabric.backward(losses["total"])
-        norm = nn.utils.clip_grad_norm_(self.task.module.parameters(), self.config.gradient_clip)
-        values = {name: float(value.detach()) for name, value in losses.items()} | {"gradient_norm": float(norm)}
-        self._update(math.isfinite(values["gradient_norm"]) and math.isfinite(values["total"]))
-        return values
+        """One update of one role. Returns the losses; a step whose gradients are not finite changes nothing."""
+        role = self.task.role_at(self.step)
+        for name, part in self.parts.items():
+            part.require_gradients(name == role)
+        batch = self.fabric.to_device(self.task.batch(self.step, self.fabric.global_rank, self.fabric.world_size))
+        values = self.parts[role].backward(batch, self.step, self._rate_factor())
+        self._update(role, math.isfinite(values["gradient_norm"]) and math.isfinite(values["total"]))
+        return values if len(self.parts) == 1 else {f"{role}/{name}": value for name, value in values.items()}
 
-    def _update(self, finite: bool) -> None:
+    def _rate_factor(self) -> float:
+        config = self.config
+        return rate_factor(
+            self.step, warmup_steps=config.warmup_steps, total_steps=config.total_steps, floor=config.rate_floor
+        )
+
+    def _update(self, role: str, finite: bool) -> None:
         self.step += 1
+        part = self.parts[role]
         if finite:
             self.skipped = 0
-            self.optimisers.step()
-            self.ema.update(self.task.module)
+            part.optimisers.step()
+            if part.module is self.module:
+                self.ema.update(self.module)
             return
         self.skipped += 1
-        self.optimisers.zero_grad()
+        part.optimisers.zero_grad()
         if self.skipped >= MAX_SKIPPED_IN_A_ROW:
             raise NotFinite(
                 f"training: the loss was not finite for {self.skipped} steps up to step {self.step}; "
@@ -167,9 +202,8 @@ class Trainer:
         saved = {
             "step": self.step,
             "seed": self.config.seed,
-            "module": self.task.module.state_dict(),
             "ema": self.ema.state_dict(),
-            "optimisers": self.optimisers.state_dict(),
+            "roles": {name: part.state_dict() for name, part in self.parts.items()},
         }
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(saved, partial)
@@ -183,18 +217,55 @@ class Trainer:
             raise UsageError(
                 f"seed: {self.config.seed} differs from {saved['seed']}, which {self.checkpoint} was begun with"
             )
-        self.task.module.load_state_dict(saved["module"])
+        # A run begun before there were roles has one network at the top.
+        roles = saved.get("roles") or {"model": saved}
+        if roles.keys() != self.parts.keys():
+            raise UsageError(f"out: {self.checkpoint} trains {', '.join(roles)}, not {', '.join(self.parts)}")
+        for name, part in self.parts.items():
+            part.load_state_dict(roles[name])
         self.ema.load_state_dict(saved["ema"])
-        self.optimisers.load_state_dict(saved["optimisers"])
         self.step = saved["step"]
 
 
-class _Losses(nn.Module):
-    """The task's losses as a module's forward pass."""
+class _Part:
+    """A role's network with its optimisers."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, module: nn.Module, config: OptimiserConfig, fabric: Fabric) -> None:
+        self.module, self.config, self._fabric = module, config, fabric
+        self.optimisers = Optimisers(module, config)
+        # What DDP and autocast see: the losses run inside, so that gradients are averaged once, and only this role's.
+        self._losses = fabric.setup_module(_Losses(task, module))
+        self._trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+    def require_gradients(self, wanted: bool) -> None:
+        """Whether the trained parameters collect gradients."""
+        for parameter in self._trained:
+            parameter.requires_grad_(wanted)
+
+    def backward(self, batch: Any, step: int, factor: float) -> dict[str, float]:
+        """Gradients of the losses, clipped; returns the losses and the norm before clipping."""
+        self.optimisers.set_rate(factor)
+        losses = self._losses(batch, step)
+        self._fabric.backward(losses["total"])
+        norm = nn.utils.clip_grad_norm_(self._trained, self.config.gradient_clip)
+        return {name: float(value.detach()) for name, value in losses.items()} | {"gradient_norm": float(norm)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue."""
+        return {"module": self.module.state_dict(), "optimisers": self.optimisers.state_dict()}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from saved weights and moments."""
+        self.module.load_state_dict(saved["module"])
+        self.optimisers.load_state_dict(saved["optimisers"])
+
+
+class _Losses(nn.Module):
+    """A role's losses as a module's forward pass."""
+
+    def __init__(self, task: Task, module: nn.Module) -> None:
         super().__init__()
-        self.inner = task.module
+        self.inner = module
         self._task = [task]
 
     def forward(self, batch: Any, step: int) -> dict[str, Tensor]:
@@ -202,7 +273,7 @@ class _Losses(nn.Module):
 
 
 class _Means:
-    """Running means between two log lines."""
+    """Means between two log lines; a value is averaged over the steps that had it."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
@@ -212,7 +283,9 @@ class _Means:
 
     def take(self) -> dict[str, float]:
         rows, self.rows = self.rows, []
-        return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]} if rows else {}
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns = {name: [row[name] for row in rows if name in row] for name in names}
+        return {name: sum(column) / len(column) for name, column in columns.items()}
 
 
 def share(items: int, rank: int, world_size: int) -> slice:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
 
 import torch
 from torch import nn
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """How fast one network is trained."""
+
+    rate: float = 1e-3
+    # Rate of Muon for the blocks' matrices; 0 = AdamW for everything.
+    matrix_rate: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.01
+    # Largest norm of the gradient.
+    gradient_clip: float = 1.0
 
 
 class Optimisers:
@@ -15,13 +29,14 @@ class Optimisers:
     Source: Muon (Jordan et al., 2024), in the division of labour that Stable Audio 3 uses.
     """
 
-    def __init__(self, module: nn.Module, *, matrix_rate: float, rate: float, weight_decay: float) -> None:
-        matrices, others = _divide(module.named_parameters())
+    def __init__(self, module: nn.Module, config: OptimiserConfig) -> None:
+        matrices, others = _divide((name, value) for name, value in module.named_parameters() if value.requires_grad)
+        decay = config.weight_decay
         self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=weight_decay)
+            torch.optim.AdamW(others, lr=config.rate, betas=config.betas, weight_decay=decay)
         ]
-        if matrices and matrix_rate > 0:
-            self.parts.append(torch.optim.Muon(matrices, lr=matrix_rate, weight_decay=weight_decay))
+        if matrices and config.matrix_rate > 0:
+            self.parts.append(torch.optim.Muon(matrices, lr=config.matrix_rate, weight_decay=decay))
         elif matrices:
             self.parts[0].add_param_group({"params": matrices})
         self.base_rates = [[float(group["lr"]) for group in part.param_groups] for part in self.parts]

@@ -1,0 +1,79 @@
+"""Options that every stage of training has, in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from arctone.errors import UsageError
+
+if TYPE_CHECKING:
+    from arctone.training.recipes import Recipe
+
+PRECISIONS = ("bf16-mixed", "16-mixed", "32-true")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """What the user asked of a stage; the fields are the options."""
+
+    out: Annotated[Path, typer.Option("--out", "-o", help="Model folder; an interrupted run continues there")] = Path(
+        "runs/spark"
+    )
+    recipe: Annotated[str, typer.Option(help="spark (the bundled model) or spark-minutes (minutes on two cores)")] = (
+        "spark"
+    )
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps in all; the recipe's own if not given")] = None
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Stop after so many minutes; progress is kept")
+    ] = None
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and noise")] = 0
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given")] = None
+    precision: Annotated[str | None, typer.Option(help=f"{', '.join(PRECISIONS)}; the recipe's own if not given")] = (
+        None
+    )
+    demo_every: Annotated[int, typer.Option(min=0, help="Write demo audio every so many steps; 0 = never")] = 0
+    init: Annotated[
+        str | None, typer.Option(help="A model, by name or folder, whose weights a new run begins with")
+    ] = None
+
+    def plan(self, loop: str) -> Recipe:
+        """The recipe with the options that were given put into its field `loop`. Raises: UsageError."""
+        from arctone.training.recipes import recipe
+
+        plan = recipe(self.recipe)
+        if self.precision is not None and self.precision not in PRECISIONS:
+            raise UsageError(f"precision: {self.precision!r} is unknown, choose from {', '.join(PRECISIONS)}")
+        changes: dict[str, Any] = {"max_minutes": self.max_minutes, "seed": self.seed, "demo_every": self.demo_every}
+        changes |= {} if self.steps is None else {"total_steps": self.steps}
+        changes |= {} if self.precision is None else {"precision": self.precision}
+        changed: dict[str, Any] = {loop: dataclasses.replace(getattr(plan, loop), **changes)}
+        return dataclasses.replace(plan, **changed)
+
+    def init_folder(self) -> Path | None:
+        """Where the model to begin with lies. Raises: ModelError if there is none."""
+        from arctone.model_folder import find_model
+
+        return None if self.init is None else find_model(self.init)
+
+
+def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of TrainingOptions; it is called with `options`."""
+    fields = inspect.signature(TrainingOptions, eval_str=True).parameters
+
+    def called(**arguments: Any) -> None:
+        given = {name: arguments.pop(name) for name in fields}
+        command(options=TrainingOptions(**given), **arguments)
+
+    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "options"]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *fields.values())]
+    described: Any = called
+    described.__name__, described.__doc__ = command.__name__, command.__doc__
+    described.__signature__ = inspect.Signature(parameters)
+    described.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return called
