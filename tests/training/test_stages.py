@@ -32,6 +32,7 @@ def _recipe() -> Recipe:
             dit=DiTConfig(latent_channels=16, width=32, depth=2, heads=2, text_width=8, mlp_width=48),
             sampling=plan.model.sampling,
         ),
+        autoencoder=dataclasses.replace(plan.autoencoder, adversarial_start=30),
         autoencoder_loop=dataclasses.replace(plan.autoencoder_loop, total_steps=40, warmup_steps=5, demo_every=40),
         flow_loop=dataclasses.replace(plan.flow_loop, total_steps=8, log_every=1, demo_every=8),
     )
@@ -49,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out, plan = tmp_path_factory.mktemp("model"), _recipe()
     corpus = Corpus(0, 60, soundfonts=(), sonic_pi=None, split="train")
     source = Subset(corpus, range(12))
-    FeaturePool.build(source, out / "training-autoencoder" / "features.npy", num_clips=12)
+    FeaturePool.build(source, out / "training-autoencoder" / stages.FEATURES, num_clips=12)
     trainer = stages.autoencoder(plan, "corpus:", out)
     trainer.run()
     stages.finish_autoencoder(plan, trainer, out)
@@ -73,8 +74,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_autoencoder_learns_and_its_latents_are_standardised(trained: Path) -> None:
     rows = [json.loads(line) for line in (trained / "training-autoencoder" / "log.jsonl").read_text().splitlines()]
-    assert rows[-1]["total"] < rows[0]["total"]
-    pool = FeaturePool(trained / "training-autoencoder" / "features.npy")
+    assert rows[-1]["autoencoder/level"] < rows[0]["autoencoder/level"]
+    pool = FeaturePool(trained / "training-autoencoder" / stages.FEATURES)
     starts = np.linspace(0, len(pool.frames) - 65, 40).astype(np.int64)
     with torch.no_grad():
         latents = load_autoencoder(trained).encoder(pool.windows(starts, 64).mT)

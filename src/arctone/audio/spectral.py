@@ -121,12 +121,22 @@ NOISE_SCATTER = 0.45
 
 
 def _scatter(generator: np.random.Generator, scale: Floats) -> Floats:
-    """Draw of the level's deviation: the logarithm of a Rayleigh variable, shrunk where the level is well known."""
-    rayleigh = 0.5 * np.log(generator.standard_exponential(scale.shape, dtype=np.float32) + 1e-4)
-    median = 0.5 * np.log(np.log(2.0))
-    amount = np.clip(scale / NOISE_SCATTER, 0, 1) ** 2
-    drawn: Floats = (amount * (rayleigh - median)).astype(np.float32)
+    """Draw of the level's deviation: that of white noise, shrunk where the level is well known."""
+    amount = np.minimum(scale * (1 / NOISE_SCATTER), 1) ** 2
+    drawn: Floats = amount * noise_deviation(generator, len(scale))
     return drawn
+
+
+def noise_deviation(generator: np.random.Generator, num_frames: int) -> Floats:
+    """How the level of stationary noise deviates from its median, [num_frames, K], in nepers.
+
+    Taken from a transform of white noise, so that neighbouring frames and bins, which share samples, deviate together.
+    """
+    noise = generator.standard_normal((1, num_frames * HOP), dtype=np.float32)
+    power = np.abs(stft(noise)[0]) ** 2
+    # Power is exponentially distributed, so its median is ln 2 times its mean, the sum of the squared window.
+    deviation: Floats = 0.5 * np.log(power / np.float32(np.log(2.0) * 0.375 * N_FFT) + 1e-4)
+    return deviation
 
 
 def _signs(generator: np.random.Generator) -> Floats:
@@ -142,4 +152,13 @@ def _stereo_magnitude(level: Floats, difference: Floats) -> Floats:
     return np.stack([magnitude * np.sqrt(ratio) / norm, magnitude / np.sqrt(ratio) / norm]).astype(np.float32)
 
 
-__all__ = ["HOP", "NUM_BANDS", "NUM_FEATURES", "NUM_PARAMETERS", "N_FFT", "features", "synthesise"]
+__all__ = [
+    "HOP",
+    "NUM_BANDS",
+    "NUM_FEATURES",
+    "NUM_PARAMETERS",
+    "N_FFT",
+    "features",
+    "noise_deviation",
+    "synthesise",
+]

@@ -32,10 +32,26 @@ class ConvNeXtBlock(nn.Module):
         self.scale = nn.Parameter(torch.full((width,), 0.1))
 
     def forward(self, x: Tensor) -> Tensor:
-        # Depthwise convolution has no fast 16-bit path on CPUs, so it leaves autocast.
-        with torch.autocast(x.device.type, enabled=False):
-            mixed = self.mix(x.float().mT).mT
-        return x + self.scale * self.down(F.gelu(self.up(self.norm(mixed))))
+        return x + self.scale * self.down(F.gelu(self.up(self.norm(depthwise(x, self.mix)))))
+
+
+def depthwise(x: Tensor, conv: nn.Conv1d) -> Tensor:
+    """A depthwise convolution over time of [B, M, D], as a sum of shifted products.
+
+    On CPUs the convolution's own kernels have no fast 16-bit path, and want the time axis last: forward and backward
+    together, this is four times as fast there.
+    """
+    (kernel,) = conv.kernel_size
+    if torch.is_autocast_enabled(x.device.type):
+        x = x.to(torch.get_autocast_dtype(x.device.type))
+    weight = conv.weight[:, 0].mT.to(x.dtype)
+    padded = F.pad(x, (0, 0, kernel // 2, kernel // 2))
+    frames = x.shape[1]
+    mixed = padded[:, :frames] * weight[0]
+    for tap in range(1, kernel):
+        mixed = torch.addcmul(mixed, padded[:, tap : tap + frames], weight[tap])
+    assert conv.bias is not None
+    return mixed + conv.bias.to(x.dtype)
 
 
 def _blocks(num_blocks: int, config: SpectralConfig) -> nn.Sequential:

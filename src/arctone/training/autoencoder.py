@@ -3,41 +3,64 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from arctone.audio.spectral import LEVEL_SCALE, NUM_BANDS, NUM_FEATURES, noise_deviation
 from arctone.audio.spectral import features as spectral_features
+from arctone.audio.stft import NUM_BINS
 from arctone.config_model import SpectralConfig
 from arctone.data.clip import ClipSource
 from arctone.errors import UsageError
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder
-from arctone.training.loop import OneRole, generator, share
-from arctone.training.spectral_loss import spectral_loss
+from arctone.models.spectral_discriminator import SpectralDiscriminator
+from arctone.training.loop import generator, share
+from arctone.training.spectral_loss import noise_amount, spectral_loss
 
 _NOISE = 1
 _HOP = 512
+# Noise from which deviations are cut: one minute.
+_BANK_FRAMES = 5_168
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class FeaturePool:
-    """Spectral features of many clips in one memory-mapped float16 file, [frames, 1121]."""
+    """Spectral features of many clips, one after another in a memory-mapped file of float16, [frames, 1121]."""
 
     def __init__(self, path: Path) -> None:
-        self.frames = np.load(path, mmap_mode="r")
+        self.frames = np.memmap(path, np.float16, "r").reshape(-1, NUM_FEATURES)
 
     @classmethod
-    def build(cls, source: ClipSource, path: Path, *, num_clips: int, seed: int = 0) -> FeaturePool:
-        """Render clips drawn from a source (each once, in a random order) and store their features."""
+    def build(
+        cls,
+        source: ClipSource,
+        path: Path,
+        *,
+        num_clips: int,
+        seed: int = 0,
+        on_clip: Callable[[int, int], None] | None = None,
+    ) -> FeaturePool:
+        """Render clips drawn from a source (each once, in a random order) and store their features.
+
+        Args: on_clip: called with the number of clips done and of all.
+        """
         order = np.random.default_rng([seed, len(source)]).permutation(len(source))[:num_clips]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rows = [_rows(source, int(index)) for index in order]
-        if not rows:
+        if not len(order):
             raise UsageError(f"num_clips: {num_clips} clips of a source of {len(source)} leave nothing to train on")
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, np.concatenate(rows))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            for number, index in enumerate(order):
+                file.write(_rows(source, int(index)).tobytes())
+                if on_clip is not None:
+                    on_clip(number + 1, len(order))
         partial.replace(path)
         return cls(path)
 
@@ -55,16 +78,23 @@ def _rows(source: ClipSource, index: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class AutoencoderConfig:
-    """Batches of the autoencoder."""
+    """Batches of the autoencoder, and its critic.
+
+    adversarial_start: the step from which a discriminator of spectrograms takes part (it and the autoencoder then take
+    turns); None = never. adversarial_weight, feature_weight: of its score, and of the distance in its hidden features.
+    """
 
     batch_size: int = 24
-    window_frames: int = 64
+    window_frames: int = 128
+    adversarial_start: int | None = None
+    adversarial_weight: float = 0.1
+    feature_weight: float = 1.0
 
 
-class AutoencoderTask(OneRole):
+class AutoencoderTask:
     """Task of the training loop: reconstruct features through noisy latents of unit RMS."""
 
-    module: SpectralAutoencoder
+    frozen: Sequence[nn.Module] = ()
 
     def __init__(
         self, module: SpectralAutoencoder, pool: FeaturePool, config: AutoencoderConfig | None = None, seed: int = 0
@@ -75,19 +105,53 @@ class AutoencoderTask(OneRole):
             raise UsageError(
                 f"pool: {len(pool.frames)} frames are too few, training needs more than {self.config.window_frames}"
             )
+        self.roles: dict[str, nn.Module] = {"autoencoder": module}
+        if self.config.adversarial_start is not None:
+            self.roles["discriminator"] = _seeded(SpectralDiscriminator, seed)
+            self._deviations = noise_deviation(np.random.default_rng(seed), _BANK_FRAMES)
+
+    def role_at(self, step: int) -> str:
+        """See `Task`: the two take turns once the critic takes part."""
+        return "discriminator" if self._adversarial(step) and step % 2 else "autoencoder"
 
     def batch(self, step: int, rank: int, world_size: int) -> dict[str, Any]:
-        """Windows of features and the noise of their latents."""
+        """Windows of features, the noise of their latents and, for the critic, the deviations of drawn levels."""
         size, length = self.config.batch_size, self.config.window_frames
-        starts = np.random.default_rng([self.seed, step]).integers(0, len(self.pool.frames) - length, size)
         mine = share(size, rank, world_size)
+        random = np.random.default_rng([self.seed, step])
+        starts = random.integers(0, len(self.pool.frames) - length, size)[mine]
         channels = self.module.config.latent_channels
         noise = torch.randn(size, length // FRAMES_PER_LATENT, channels, generator=generator(self.seed, step, _NOISE))
-        return {"features": self.pool.windows(starts[mine], length), "noise": noise[mine]}
+        batch = {"features": self.pool.windows(starts, length), "noise": noise[mine]}
+        if self._adversarial(step):
+            places = random.integers(0, _BANK_FRAMES - length, size)[mine]
+            batch["deviation"] = torch.from_numpy(np.stack([self._deviations[p : p + length] for p in places]))
+        return batch
 
     def losses(self, module: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """See `spectral_loss`."""
-        return spectral_loss(module(batch["features"].mT, batch["noise"]), batch["features"])
+        """Of the autoencoder: `spectral_loss`, and what the critic says. Of the critic: how well it tells them apart."""
+        features = batch["features"]
+        if not self._adversarial(step):
+            return spectral_loss(self.module(features.mT, batch["noise"]), features)
+        discriminator = self.roles["discriminator"]
+        with torch.set_grad_enabled(module is self.module):
+            parameters = self.module(features.mT, batch["noise"])
+            made = drawn_level(parameters, batch["deviation"])
+        with torch.set_grad_enabled(module is discriminator):
+            real_scores, real_hidden = discriminator(features[..., :NUM_BINS])
+        made_scores, made_hidden = discriminator(made)
+        if module is discriminator:
+            return {"total": functional.softplus(made_scores - real_scores).float().mean()}
+        losses = spectral_loss(parameters, features)
+        losses["adversarial"] = functional.softplus(real_scores - made_scores).float().mean()
+        losses["features"] = feature_distance(made_hidden, real_hidden)
+        config = self.config
+        losses["total"] = (
+            losses["total"]
+            + config.adversarial_weight * losses["adversarial"]
+            + config.feature_weight * losses["features"]
+        )
+        return losses
 
     def demo(self, folder: Path, state: dict[str, Tensor], step: int) -> None:
         """Write the reconstruction of the pool's first seconds."""
@@ -96,6 +160,22 @@ class AutoencoderTask(OneRole):
         write_reconstruction(
             self.module.config, state, self.pool.windows(np.array([0]), 512), folder / f"{step:07d}.wav"
         )
+
+    def _adversarial(self, step: int) -> bool:
+        start = self.config.adversarial_start
+        return start is not None and step >= start
+
+
+def drawn_level(parameters: Tensor, deviation: Tensor) -> Tensor:
+    """The level as synthesis draws it, [B, M, K] scaled, from parameters [B, M, P] and deviations of noise [B, M, K]."""
+    level, _, _, scatter = parameters.float().split([NUM_BINS, NUM_BANDS, NUM_BANDS, NUM_BANDS], dim=-1)
+    return level + noise_amount(scatter) * deviation / LEVEL_SCALE
+
+
+def feature_distance(made: list[Tensor], real: list[Tensor]) -> Tensor:
+    """Mean over layers of the mean absolute distance, in units of the real features' mean size."""
+    distances = [(m - r).abs().float().mean() / r.abs().float().mean() for m, r in zip(made, real, strict=True)]
+    return torch.stack(distances).mean()
 
 
 @torch.no_grad()
@@ -109,6 +189,10 @@ def measure_statistics(module: SpectralAutoencoder, pool: FeaturePool, num_windo
 
 def new_autoencoder(config: SpectralConfig, seed: int) -> SpectralAutoencoder:
     """Autoencoder with weights drawn from a seed, without touching the global random state."""
+    return _seeded(lambda: SpectralAutoencoder(config), seed)
+
+
+def _seeded(make: Callable[[], Network], seed: int) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return SpectralAutoencoder(config)
+        return make()

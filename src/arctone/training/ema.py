@@ -23,11 +23,11 @@ class Ema:
         """Take one step towards the module's present weights."""
         self.num_updates += 1
         decay = min(self.decay, self.num_updates / (10 + self.num_updates))
-        for name, value in module.state_dict().items():
-            if value.is_floating_point():
-                self.state[name].lerp_(value, 1 - decay)
-            else:
-                self.state[name].copy_(value)
+        present = module.state_dict()
+        floating = [name for name, value in present.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.state[name] for name in floating], [present[name] for name in floating], 1 - decay)
+        for name in present.keys() - set(floating):
+            self.state[name].copy_(present[name])
 
     def state_dict(self) -> dict[str, object]:
         """Everything needed to continue."""

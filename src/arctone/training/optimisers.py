@@ -33,7 +33,7 @@ class Optimisers:
         matrices, others = _divide((name, value) for name, value in module.named_parameters() if value.requires_grad)
         decay = config.weight_decay
         self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(others, lr=config.rate, betas=config.betas, weight_decay=decay)
+            torch.optim.AdamW(others, lr=config.rate, betas=config.betas, weight_decay=decay, fused=True)
         ]
         if matrices and config.matrix_rate > 0:
             self.parts.append(torch.optim.Muon(matrices, lr=config.matrix_rate, weight_decay=decay))
@@ -68,12 +68,16 @@ class Optimisers:
             part.load_state_dict(state)
 
 
+# What the stacks of blocks are called in the transformer and in the autoencoder.
+_STACKS = (".blocks.", ".fine.", ".coarse.")
+
+
 def _divide(named: Iterable[tuple[str, nn.Parameter]]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Matrices of the transformer blocks, and all other parameters."""
+    """Matrices inside the blocks of a network, and all other parameters."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in named:
-        inside = ".blocks." in f".{name}" and parameter.ndim == 2 and name.endswith("weight")
+        inside = any(stack in f".{name}" for stack in _STACKS) and parameter.ndim == 2 and name.endswith("weight")
         (matrices if inside else others).append(parameter)
     return matrices, others
 

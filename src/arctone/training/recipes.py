@@ -31,9 +31,9 @@ def spark() -> Recipe:
     return Recipe(
         model=ModelConfig(name="spark", dit=DiTConfig(width=256, depth=8, heads=4, mlp_width=704)),
         corpus_size=19_000,
-        autoencoder_clips=1_600,
+        autoencoder_clips=4_500,
         autoencoder=AutoencoderConfig(),
-        autoencoder_loop=LoopConfig(total_steps=7_000, rate=1e-3, warmup_steps=500),
+        autoencoder_loop=LoopConfig(total_steps=3_000, rate=1e-3, matrix_rate=0.02, ema_decay=0.998),
         flow=FlowConfig(),
         flow_loop=LoopConfig(
             total_steps=20_000, rate=1e-3, matrix_rate=0.02, warmup_steps=200, precision="bf16-mixed", ema_decay=0.9995
@@ -60,8 +60,10 @@ def spark_minutes() -> Recipe:
         ),
         corpus_size=400,
         autoencoder_clips=100,
-        autoencoder=AutoencoderConfig(batch_size=16, window_frames=64),
-        autoencoder_loop=LoopConfig(total_steps=600, warmup_steps=50, rate=2e-3, precision="32-true", ema_decay=0.99),
+        autoencoder=AutoencoderConfig(batch_size=16, window_frames=64, adversarial_start=400),
+        autoencoder_loop=LoopConfig(
+            total_steps=600, warmup_steps=50, rate=2e-3, matrix_rate=0.02, precision="32-true", ema_decay=0.99
+        ),
         flow=FlowConfig(),
         flow_loop=LoopConfig(
             total_steps=600, warmup_steps=50, rate=1e-3, matrix_rate=0.02, precision="32-true", ema_decay=0.99

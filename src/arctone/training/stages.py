@@ -18,6 +18,7 @@ from arctone.training.latent_batches import LatentBatches
 from arctone.training.loop import Trainer
 from arctone.training.recipes import Recipe
 
+FEATURES = "features.float16"
 STATE_FOLDERS = {AUTOENCODER: "training-autoencoder", DIT: "training-flow"}
 
 
@@ -27,7 +28,7 @@ def autoencoder(recipe: Recipe, data: str, out: Path, init: Path | None = None) 
     Args: init: a model folder whose weights a new run begins with.
     """
     folder = out / STATE_FOLDERS[AUTOENCODER]
-    path = folder / "features.npy"
+    path = folder / FEATURES
     if path.exists():
         pool = FeaturePool(path)
     else:
