@@ -1,4 +1,4 @@
-"""Blind listening tests: built from folders of sound, answered by people, analysed with the listeners' consistency in view.
+"""Blind listening tests: from folders of sound to a table of opinions.
 
 `build` makes a test, `analysis` reads its answers. Everything imports numpy only.
 """

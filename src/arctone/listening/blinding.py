@@ -17,8 +17,8 @@ class Blinding:
         self._secret = hashlib.sha256(f"arctone listening test {seed}".encode()).digest()
 
     def name(self, kind: str, *parts: object) -> str:
-        """`kind`, a letter, and 12 hexadecimal digits; names of other parts differ. The letter keeps a name from being read
-        as a number, by YAML for one.
+        """`kind`, a letter, and 12 hexadecimal digits; names of other parts differ. The letter keeps a name from
+        being read as a number, by YAML for one.
 
         >>> Blinding(7).name("s", "mine", 0) == Blinding(7).name("s", "mine", 0) != Blinding(8).name("s", "mine", 0)
         True

@@ -32,7 +32,8 @@ class BuildSettings:
     """How a test is made.
 
     kind: "page" or "webmushra". num_prompts, clips_per_prompt: None for 8 and 3, or what there is. num_repeats: ratings
-    of each dimension that are asked twice. dimensions: of diversity, quality, adherence. seed: of all draws and of the names.
+    of each dimension that are asked twice. dimensions: of diversity, quality, adherence. seed: of all draws and of
+    the names.
     Raises: UsageError for values that cannot be.
     """
 
@@ -47,9 +48,9 @@ class BuildSettings:
     def __post_init__(self) -> None:
         if self.kind not in ("page", "webmushra"):
             raise UsageError(f"kind must be page or webmushra, got '{self.kind}'.")
-        for name in self.dimensions:
-            if name not in SCALES:
-                raise UsageError(f"dimension must be {', '.join(SCALES)}, got '{name}'.")
+        for dimension in self.dimensions:
+            if dimension not in SCALES:
+                raise UsageError(f"dimension must be {', '.join(SCALES)}, got '{dimension}'.")
         for name, value, least in (
             ("prompts", self.num_prompts, 1),
             ("clips_per_prompt", self.clips_per_prompt, 1),
@@ -83,8 +84,8 @@ def build(
 ) -> Built:
     """Make a listening test.
 
-    Args: systems: folders (manifests, shards) by name, at least two. reference: real sounds of the same prompts. captions:
-    a manifest with captions for files that go without. progress: called with (done, total) sounds.
+    Args: systems: folders (manifests, shards) by name, at least two. reference: real sounds of the same prompts.
+    captions: a manifest with captions for files that go without. progress: called with (done, total) sounds.
     Raises: UsageError, InputFileError in one sentence; then `out` is as it was before.
     """
     _refuse_names(list(systems))

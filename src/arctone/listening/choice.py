@@ -41,8 +41,8 @@ def choose(
 ) -> Choice:
     """Draw prompts that all systems share, and clips of them.
 
-    Args: systems: by name, each its clips by prompt. references: real sounds by prompt, or None. num_prompts: None for 8,
-    or as many as there are. clips_per_prompt: None for 3, or as many as all systems have of some prompt.
+    Args: systems: by name, each its clips by prompt. references: real sounds by prompt, or None. num_prompts: None
+    for 8, or as many as there are. clips_per_prompt: None for 3, or as many as all systems have of some prompt.
     Raises: UsageError in one sentence if the systems share too little.
     """
     shared = sorted(set.intersection(*(set(clips) for clips in systems.values())))
@@ -51,7 +51,9 @@ def choose(
     if references is not None:
         shared = [prompt for prompt in shared if prompt in references]
         if not shared:
-            raise UsageError("reference has no sound for any prompt that the systems share: their captions must be equal.")
+            raise UsageError(
+                "reference has no sound for any prompt that the systems share: their captions must be equal."
+            )
     fewest = {prompt: min(len(clips[prompt]) for clips in systems.values()) for prompt in shared}
     count = _num_clips(fewest, dimensions, clips_per_prompt)
     rng = np.random.default_rng(seed)
@@ -73,8 +75,12 @@ def _num_clips(fewest: Mapping[str, int], dimensions: Sequence[Dimension], asked
         return 1
     count = min(DEFAULT_CLIPS, most) if asked is None else asked
     if count < 2:
-        found = f"clips_per_prompt is {asked}" if asked is not None else "no shared prompt has two clips of every system"
-        raise UsageError(f"diversity needs at least 2 clips of a prompt, but {found}; leave that dimension out or add clips.")
+        found = (
+            f"clips_per_prompt is {asked}" if asked is not None else "no shared prompt has two clips of every system"
+        )
+        raise UsageError(
+            f"diversity needs at least 2 clips of a prompt, but {found}; leave that dimension out or add clips."
+        )
     if count > most:
         raise UsageError(
             f"clips_per_prompt is {count}, but no shared prompt has more than {most} clips of every system."

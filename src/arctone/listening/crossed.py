@@ -2,10 +2,11 @@
 
 Conventions
     A table is [listeners, prompts], NaN where a listener has not rated. Both are crossed: a listener has a taste of his
-    own in all prompts, a prompt its difficulty for all listeners, so ratings are not independent. The bootstrap therefore draws
-    listeners and, independently, prompts with replacement (the "pigeonhole" bootstrap, which errs a little to the wide
-    side). Small groups make percentile intervals too narrow; their level is widened so that the interval of a mean of
-    normal values would be Student's, with the degrees of freedom of Satterthwaite for the two sources of variance.
+    own in all prompts, a prompt its difficulty for all listeners, so ratings are not independent. The bootstrap
+    therefore draws listeners and, independently, prompts with replacement (the "pigeonhole" bootstrap, which errs a
+    little to the wide side). Small groups make percentile intervals too narrow; their level is widened so that the
+    interval of a mean of normal values would be Student's, with the degrees of freedom of Satterthwaite for the two
+    sources of variance.
 
 Measures
     * :func:`mean_interval`: mean of a table and its interval.
@@ -48,7 +49,8 @@ def mean_interval(
 ) -> Interval:
     """Mean of all ratings and its interval for other listeners and other prompts.
 
-    Returns: low and high are NaN with fewer than two listeners or two prompts, because nothing is known then about others.
+    Returns: low and high are NaN with fewer than two listeners or two prompts, because nothing is known then about
+    others.
     Raises: ValueError as `validate` says.
     """
     validate(table)
@@ -99,7 +101,7 @@ def _resampled_means(table: Table, num_resamples: int, seed: int) -> npt.NDArray
     listeners, prompts = (rng.multinomial(n, [1 / n] * n, num_resamples).astype(np.float64) for n in table.shape)
     sums = ((listeners @ np.nan_to_num(table)) * prompts).sum(axis=1)
     counts = ((listeners @ np.isfinite(table)) * prompts).sum(axis=1)
-    return np.divide(sums, counts, out=np.full(num_resamples, np.nan), where=counts > 0)
+    return np.asarray(np.divide(sums, counts, out=np.full(num_resamples, np.nan), where=counts > 0))
 
 
 def _degrees(table: Table) -> float:

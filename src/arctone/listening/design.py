@@ -85,9 +85,7 @@ def make_design(
     return Design(choice, blinding, seed, title, num_repeats, tuple(systems), conditions, cells)
 
 
-def _sounds(
-    choice: Choice, blinding: Blinding, dimension: Dimension, condition: str, prompt: str
-) -> tuple[Sound, ...]:
+def _sounds(choice: Choice, blinding: Blinding, dimension: Dimension, condition: str, prompt: str) -> tuple[Sound, ...]:
     of_systems = [clips for (_, of), clips in choice.clips.items() if of == prompt]
     real = [choice.references[prompt]] if prompt in choice.references else []
     num_samples = shortest([clip for clips in of_systems for clip in clips] + real)

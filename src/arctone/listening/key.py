@@ -1,7 +1,7 @@
 """The key of a test: what every answer is about. It stays with whoever runs the test."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -11,7 +11,7 @@ from arctone.listening.scales import Dimension
 
 Kind = Literal["page", "webmushra"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Final = 1
 REFERENCE = "reference"
 LOW_ANCHOR, MID_ANCHOR = "anchor35", "anchor70"
 ANCHOR_HZ = {LOW_ANCHOR: 3500.0, MID_ANCHOR: 7000.0}
@@ -35,7 +35,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class StimulusRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a sound file comes from. files: clips of the system, from its folder on. gain_db: what each was raised by."""
+    """Where a sound file comes from. files: clips of the system, from its folder on. gain_db: what each was raised
+    by."""
 
     name: str
     system: str

@@ -17,8 +17,8 @@ _ATTENUATION_DB = 60.0
 def lowpass(waveform: Waveform, cutoff_hz: float) -> Waveform:
     """The sound without what lies above cutoff_hz; same length, no delay.
 
-    Linear phase, flat up to cutoff_hz, 60 dB down from cutoff_hz + 500 on (a sinc under a Kaiser window). A cutoff so near
-    to half the sample rate that nothing is left to cut gives the input itself.
+    Linear phase, flat up to cutoff_hz, 60 dB down from cutoff_hz + 500 on (a sinc under a Kaiser window). A cutoff so
+    near to half the sample rate that nothing is left to cut gives the input itself.
     """
     if cutoff_hz + _TRANSITION_HZ >= waveform.sample_rate / 2:
         return waveform

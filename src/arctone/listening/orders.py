@@ -12,8 +12,8 @@ Cell = tuple[int, int]
 
 
 def williams_square(num_conditions: int) -> list[list[int]]:
-    """Orders of the conditions 0 to num_conditions - 1: each stands at each place equally often, and follows each other one
-    equally often. As many rows as conditions if their number is even, else twice as many.
+    """Orders of the conditions 0 to num_conditions - 1: each stands at each place equally often, and follows each
+    other one equally often. As many rows as conditions if their number is even, else twice as many.
 
     >>> williams_square(4)
     [[0, 3, 1, 2], [1, 0, 2, 3], [2, 1, 3, 0], [3, 2, 0, 1]]
@@ -24,8 +24,8 @@ def williams_square(num_conditions: int) -> list[list[int]]:
 
 
 def balanced_orders(num_conditions: int, num_prompts: int, num_orders: int, seed: int) -> list[list[Cell]]:
-    """Orders of all (condition, prompt) cells, in rounds that hold each condition once, on different prompts where there are
-    enough of them.
+    """Orders of all (condition, prompt) cells, in rounds that hold each condition once, on different prompts where
+    there are enough of them.
 
     Args: num_orders: at least so many are made, up to the next whole number of squares. seed: of the prompts' order.
     """
@@ -35,8 +35,8 @@ def balanced_orders(num_conditions: int, num_prompts: int, num_orders: int, seed
 
 
 def with_repeats(order: Sequence[str], repeats: Mapping[str, str]) -> list[str]:
-    """The order with each repeat (repeat: original) about half the trials away from its original: originals of the first
-    half come again later, those of the second half have been heard before under the repeat's name."""
+    """The order with each repeat (repeat: original) about half the trials away from its original: originals of the
+    first half come again later, those of the second half have been heard before under the repeat's name."""
     places: list[tuple[float, str]] = [(float(place), trial) for place, trial in enumerate(order)]
     half = len(order) / 2
     for number, (repeat, original) in enumerate(sorted(repeats.items())):

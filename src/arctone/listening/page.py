@@ -1,4 +1,4 @@
-"""Our own listening page: one static folder that works from a disk, from any web server, or from `arctone listen serve`."""
+"""Our own listening page: one static folder that works from a disk, a web server or `arctone listen serve`."""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -71,8 +71,8 @@ def _question(design: Design, trial: str, cell: Cell, occasion: int, *, practice
 def _script(
     design: Design, practice: dict[Dimension, tuple[str, Cell]], trials: dict[Dimension, Trials], volume: str
 ) -> bytes:
-    """All that the page needs to know, and nothing that tells a system. In a script, because a page that is opened from a
-    disk may not read other files."""
+    """All that the page needs to know, and nothing that tells a system. In a script, because a page that is opened
+    from a disk may not read other files."""
     cells = dict(practice.values()) | {trial: told[0] for named in trials.values() for trial, told in named.items()}
     names = list(design.dimensions)
     data = {

@@ -1,4 +1,5 @@
-"""What a way of presenting a test (our page, webMUSHRA) has to give: files for listeners, and what their answers mean."""
+"""What a way of presenting a test (our page, webMUSHRA) has to give: files for listeners, and what their answers
+mean."""
 
 from dataclasses import dataclass
 
@@ -12,8 +13,8 @@ class Presentation:
     """A test laid out.
 
     questions: all that may be answered. texts: files of the listeners' folder by path. stimuli: sound files by path.
-    volume_path: where the noise for the volume goes. limits: lowest and highest answer. heard_seconds: what a listener hears
-    in all, each sound once. num_ratings: by one listener, with practice and repeats.
+    volume_path: where the noise for the volume goes. limits: lowest and highest answer. heard_seconds: what a
+    listener hears in all, each sound once. num_ratings: by one listener, with practice and repeats.
     """
 
     questions: tuple[Question, ...]

@@ -15,7 +15,7 @@ def protocol(key: Key, design: Design, shown: Presentation, warnings: Sequence[s
     """Markdown: systems, prompts, levels, order, scales, what a listener does and how long it takes."""
     sections = [
         f"# {key.title}\n\nListening test {key.test}, made by arctone {key.arctone} with seed {key.seed}. "
-        "This file names the systems: keep it from listeners, like key.json beside it. They get the folder `listeners`.",
+        "This file names the systems: keep it from listeners, like key.json beside it. They get `listeners`.",
         _bullets("Systems", [f"{name}: {_conditions(name)}" for name in _all_conditions(design)]),
         _bullets("Prompts", key.prompts),
         _bullets("Sounds", _sounds(key, shown)),

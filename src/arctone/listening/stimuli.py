@@ -1,8 +1,8 @@
 """The sounds that listeners hear: cut to one length, brought to one loudness, nothing else in their files.
 
 All clips of a prompt are cut to the shortest of them. All sounds of a test have the same integrated loudness
-(ITU-R BS.1770-4): -23 LUFS (EBU R 128), or as near as the sound with the highest peaks comes without passing -1 dBFS. They
-are written as 16-bit WAV at 44.1 kHz, stereo, without any tag.
+(ITU-R BS.1770-4): -23 LUFS (EBU R 128), or as near as the sound with the highest peaks comes without passing -1 dBFS.
+They are written as 16-bit WAV at 44.1 kHz, stereo, without any tag.
 """
 
 import math
@@ -31,7 +31,8 @@ _VOLUME_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Sound:
-    """One clip as it is heard. name: opaque. num_samples: length. lowpass_hz: of an anchor; None leaves the band as it is."""
+    """One clip as it is heard. name: opaque. num_samples: length. lowpass_hz: of an anchor; None leaves the band as
+    it is."""
 
     name: str
     clip: Clip

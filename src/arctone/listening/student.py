@@ -11,7 +11,8 @@ def t_quantile(probability: float, degrees: float) -> float:
     """The value that a t variable with `degrees` of freedom stays below with `probability`.
 
     Args: probability: 0.5 to 1, both excluded. degrees: above 0, not necessarily whole.
-    With t = sqrt(degrees) tan(angle) the probability is an integral of a power of a cosine, done here by Simpson's rule.
+    With t = sqrt(degrees) tan(angle) the probability is an integral of a power of a cosine, done here by Simpson's
+    rule.
 
     >>> round(t_quantile(0.975, 13), 4)
     2.1604

@@ -1,12 +1,12 @@
 """The same test for webMUSHRA: a config and a folder of stimuli, to be laid over a copy of it.
 
-Diversity and prompt adherence are pages of the kind likert_multi_stimulus, quality is a mushra page if there are references
-and a likert page otherwise. A page holds all conditions of one prompt, so the ratings of a prompt are made side by side.
-What a page needs is documented in webMUSHRA's doc/experimenter.md.
+Diversity and prompt adherence are pages of the kind likert_multi_stimulus, quality is a mushra page if there are
+references and a likert page otherwise. A page holds all conditions of one prompt, so the ratings of a prompt are made
+side by side. What a page needs is documented in webMUSHRA's doc/experimenter.md.
 
 References
-    M. Schoeffler et al., "webMUSHRA - A Comprehensive Framework for Web-based Listening Tests", Journal of Open Research
-    Software 6, 2018. ITU-R BS.1534-3 (MUSHRA).
+    M. Schoeffler et al., "webMUSHRA - A Comprehensive Framework for Web-based Listening Tests", Journal of Open
+    Research Software 6, 2018. ITU-R BS.1534-3 (MUSHRA).
 """
 
 import html
@@ -25,11 +25,15 @@ MUSHRA_LIMITS = (0, 100)
 # webMUSHRA refuses more conditions beside the reference, as BS.1534-3 advises.
 MAX_MUSHRA_CONDITIONS = 12
 LISTENER_FIELD = "listener"
+COMFORT_PAGE = "comfort"
 _REPEATS = 1
 
 WELCOME = (
-    "<p>Please use headphones in a quiet room. You will hear short sounds and rate them; there are no right answers.</p>"
+    "<p>Please use headphones in a quiet room. You will hear short sounds and rate them; no answer is wrong.</p>"
     "<p>Each part of the test begins with a page for practice.</p>"
+)
+MUSHRA_QUESTION = (
+    "How good is the quality of each sound, compared with the reference? One of them is the reference itself."
 )
 
 
@@ -76,7 +80,9 @@ def _refuse_crowd(design: Design) -> None:
     num_rated = len([name for name in design.conditions.get("quality", ()) if name != REFERENCE])
     if design.choice.references and num_rated > MAX_MUSHRA_CONDITIONS:
         most = MAX_MUSHRA_CONDITIONS - len((LOW_ANCHOR, MID_ANCHOR))
-        raise UsageError(f"system is given {len(design.systems)} times, but a mushra page takes at most {most} systems.")
+        raise UsageError(
+            f"system is given {len(design.systems)} times, but a mushra page takes at most {most} systems."
+        )
 
 
 def _pages(design: Design, dimension: Dimension) -> list[_Page]:
@@ -120,16 +126,15 @@ def _questions(design: Design, page: _Page) -> Iterator[Question]:
 
 
 def _config(design: Design, test: str, volume: str, blocks: Sequence[Plain]) -> dict[str, Plain]:
-    name = html.escape(design.title)
     return {
-        "testname": name,
+        "testname": design.title,
         "testId": test,
         "bufferSize": 2048,
         "stopOnErrors": True,
         "showButtonPreviousPage": False,
         "remoteService": "service/write.php",
         "pages": [
-            {"type": "generic", "id": "welcome", "name": name, "content": WELCOME},
+            {"type": "generic", "id": "welcome", "name": html.escape(design.title), "content": WELCOME},
             {
                 "type": "volume",
                 "id": "volume",
@@ -138,6 +143,7 @@ def _config(design: Design, test: str, volume: str, blocks: Sequence[Plain]) -> 
                 "stimulus": volume,
                 "defaultVolume": 0.5,
             },
+            _comfort(volume),
             ["random", *blocks],
             {
                 "type": "finish",
@@ -155,12 +161,30 @@ def _config(design: Design, test: str, volume: str, blocks: Sequence[Plain]) -> 
     }
 
 
+def _comfort(volume: str) -> dict[str, Plain]:
+    """The first page that stores an answer. It is of this kind because webMUSHRA's service/write.php counts the
+    answers of the first one as those of a likert_single_stimulus page, and under PHP 8 ends with an error if it is
+    another."""
+    words = ("Too soft", "Comfortable", "Too loud")
+    return {
+        "type": "likert_single_stimulus",
+        "id": COMFORT_PAGE,
+        "name": "Volume",
+        "content": "Is the volume comfortable? If not, please set the volume of your device.",
+        "mustRate": True,
+        "stimuli": {"noise": volume},
+        "response": [{"value": word, "label": word} for word in words],
+    }
+
+
 def _block(design: Design, pages: Sequence[_Page], folder: str) -> list[Plain]:
     """Introduction, practice, and two random halves: repeats come in the second, their originals in the first."""
     practice, *rest = pages
     repeats = [page for page in rest if page.occasion == 2]
     repeated = {page.cells[0].prompt for page in repeats}
-    firsts = sorted((page for page in rest if page.occasion == 1), key=lambda page: page.cells[0].prompt not in repeated)
+    firsts = sorted(
+        (page for page in rest if page.occasion == 1), key=lambda page: page.cells[0].prompt not in repeated
+    )
     half = max(len(repeats), len(firsts) // 2)
     scale = SCALES[practice.dimension]
     intro: dict[str, Plain] = {
@@ -186,7 +210,7 @@ def _page(page: _Page, design: Design, folder: str) -> dict[str, Plain]:
         "type": "mushra" if page.is_mushra else "likert_multi_stimulus",
         "id": page.id,
         "name": f"{scale.name} (practice)" if page.is_practice else scale.name,
-        "content": f"<p>{scale.question}</p>{described}",
+        "content": f"<p>{MUSHRA_QUESTION if page.is_mushra else scale.question}</p>{described}",
     }
     return head | (_mushra(page, design, paths) if page.is_mushra else _likert(page.dimension, paths))
 
