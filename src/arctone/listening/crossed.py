@@ -33,7 +33,7 @@ from arctone.metrics.intervals import Interval
 
 Table = npt.NDArray[np.float64]
 
-NUM_RESAMPLES = 4000
+NUM_RESAMPLES = 2000
 _EXACT_CLUSTERS = 14
 _RANDOM_FLIPS = 20_000
 
