@@ -113,7 +113,7 @@ def page_csv(key: Key, listener: str, answers: Mapping[Question, int], session: 
 
 
 def mushra_csvs(key: Key, listeners: Mapping[str, Mapping[Question, int]]) -> dict[str, str]:
-    """What webMUSHRA's service/write.php leaves: mushra.csv and lms.csv. On a slider, answers of 1 to 5 are 0 to 100."""
+    """What webMUSHRA's write.php leaves: mushra.csv and lms.csv. On a slider, answers of 1 to 5 are 0 to 100."""
     mushra, likert = io.StringIO(), io.StringIO()
     mushra.write(
         "session_test_id,listener,session_uuid,trial_id,rating_stimulus,rating_score,rating_time,rating_comment\n"

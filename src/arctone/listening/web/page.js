@@ -46,8 +46,7 @@
     } catch {
       // Nothing was kept.
     }
-    state = null;
-    show();
+    location.reload(); // the next listener gets a number of his own
   }
 
   // Which of the balanced orders this listener gets: ?listener=3 in the address, the server's count, or a random one.
