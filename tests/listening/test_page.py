@@ -36,10 +36,10 @@ FLAGS = (
 
 
 def small_test(folder: Path, **settings: Any) -> Built:
-    """Three prompts (one for practice), two systems, sounds of 0.3 s."""
+    """One prompt and one for practice, two systems, a reference, sounds of 0.3 s."""
     sounds = make_systems(folder / "sounds", prompts=("rain <b>on</b> tin", "wind & rain", "a dog"))
     systems = {name: sounds / name for name in SYSTEMS[:2]}
-    chosen = BuildSettings(seed=2, title="A <tiny> test", num_prompts=2, num_repeats=1, **settings)
+    chosen = BuildSettings(seed=2, title="A <tiny> test", num_prompts=1, num_repeats=1, **settings)
     return build(systems, folder / "test", chosen, reference=sounds / "real")
 
 
@@ -179,7 +179,7 @@ def test_a_listener_with_a_keyboard_goes_from_the_first_screen_to_the_analysis(t
     listener = Listener(browser)
     assert listener.heading == "A <tiny> test"
     listener.begin("ann, é")
-    listener.walk(lambda n: 1 + n % 5, lambda heading: heading == "Quality: 3 of 9")
+    listener.walk(lambda n: 1 + n % 5, lambda heading: heading == "Quality: 3 of 5")
     before = listener.step
 
     # Neither a number nor Enter does anything before the sound was heard.
@@ -189,7 +189,7 @@ def test_a_listener_with_a_keyboard_goes_from_the_first_screen_to_the_analysis(t
 
     browser.refresh()
     listener.wait(lambda: listener.step == before)
-    assert listener.heading == "Quality: 3 of 9"
+    assert listener.heading == "Quality: 3 of 5"
     listener.walk(lambda n: 1 + n % 5, lambda heading: heading == "The end")
 
     listener.tab_to("Download answers (CSV)")
@@ -259,7 +259,7 @@ def test_the_page_is_labelled_shows_prompts_as_text_and_fits_a_phone(tiny, brows
     )
     listener = Listener(browser)
     listener.begin("eve")
-    listener.walk(lambda n: 3, lambda heading: heading == "Diversity: 1 of 5")
+    listener.walk(lambda n: 3, lambda heading: heading == "Diversity: 1 of 3")
     nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
     named = {(n["role"]["value"], n["name"]["value"]) for n in nodes if n.get("role") and n.get("name")}
     assert {("button", "Play sound 1"), ("button", "Play sound 2"), ("button", "Next")} <= named
@@ -284,24 +284,23 @@ def test_the_page_is_labelled_shows_prompts_as_text_and_fits_a_phone(tiny, brows
     assert min(heights) >= 44
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_in_both_colour_schemes(tiny, browser, scheme):
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
+def test_text_stands_out_in_both_colour_schemes(tiny, browser):
     browser.get((tiny.folder / "listeners/index.html").as_uri())
-    colours = browser.execute_script(
-        "const of = (e, name) => getComputedStyle(e)[name];"
-        "const button = document.querySelector('button.main');"
-        "return [[of(document.body, 'color'), of(document.body, 'backgroundColor')],"
-        " [of(button, 'color'), of(button, 'backgroundColor')],"
-        " [of(document.querySelector('header'), 'color'), of(document.body, 'backgroundColor')]]"
-    )
-    light = luminance(colours[0][1]) > 0.5
-    assert light == (scheme == "light")
-    for text, back in colours:
-        brighter, darker = sorted((luminance(text), luminance(back)), reverse=True)
-        assert (brighter + 0.05) / (darker + 0.05) >= 4.5  # WCAG 2.2, AA
+    for scheme in ("light", "dark"):
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        colours = browser.execute_script(
+            "const of = (e, name) => getComputedStyle(e)[name];"
+            "const button = document.querySelector('button.main');"
+            "return [[of(document.body, 'color'), of(document.body, 'backgroundColor')],"
+            " [of(button, 'color'), of(button, 'backgroundColor')],"
+            " [of(document.querySelector('header'), 'color'), of(document.body, 'backgroundColor')]]"
+        )
+        light = luminance(colours[0][1]) > 0.5
+        assert light == (scheme == "light")
+        for text, back in colours:
+            brighter, darker = sorted((luminance(text), luminance(back)), reverse=True)
+            assert (brighter + 0.05) / (darker + 0.05) >= 4.5  # WCAG 2.2, AA
 
 
 def luminance(colour: str) -> float:

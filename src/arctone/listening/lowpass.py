@@ -1,6 +1,6 @@
 """The low-pass of MUSHRA anchors.
 
-Reference: ITU-R BS.1534-3, section 5.1: the 3.5 kHz anchor passes up to its cutoff within 0.1 dB and is at least 25 dB
+Reference: ITU-R BS.1534-3, on anchors: the 3.5 kHz anchor passes up to its cutoff within 0.1 dB and is at least 25 dB
 down at 4 kHz and 50 dB at 4.5 kHz.
 """
 

@@ -13,7 +13,7 @@ Rules
     * same answer: 90 % or more of the answers in a dimension are the same one, on average over dimensions.
 
 References
-    ITU-R BS.1534-3, section 4.1.2 (post-screening of assessors). The anchor, repeat and same-answer rules are this
+    ITU-R BS.1534-3, on the post-screening of assessors. The anchor, repeat and same-answer rules are this
     project's, with the share of 15 % taken from there.
 """
 
