@@ -7,6 +7,8 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
+import soundfile
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -80,6 +82,23 @@ def test_a_user_needs_the_base_only(tmp_path, tiny_model_folder):
     assert codes == [0] * 6, stderr
     assert loaded & set(FORBIDDEN) == set()
     assert (tmp_path / "x.wav").read_bytes() == (tmp_path / "x-redo.wav").read_bytes()
+
+
+def test_listening_tests_need_the_base_only(tmp_path):
+    for system in "ab":
+        for number in range(4):
+            noise = np.random.default_rng(number).normal(0, 0.1, (22_050, 2))
+            (tmp_path / system).mkdir(exist_ok=True)
+            soundfile.write(tmp_path / system / f"{number}.wav", noise, 44_100)
+            (tmp_path / system / f"{number}.txt").write_text(f"noise {number // 2}")
+    codes, loaded, stderr = run_in_base(
+        ["listen", "build", "--system", "a=a", "--system", "b=b", "-o", "page", "-s", "1"],
+        ["listen", "build", "--system", "a=a", "--system", "b=b", "-o", "mushra", "--kind", "webmushra"],
+        ["listen", "analyse", "nowhere.csv", "--key", "page", "-o", "report"],
+        folder=tmp_path,
+    )
+    assert codes == [0, 0, 3], stderr
+    assert loaded & {*FORBIDDEN, "ai_edge_litert"} == set()
 
 
 def test_training_without_torch_says_what_to_install(tmp_path):

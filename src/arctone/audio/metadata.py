@@ -51,10 +51,15 @@ def read_metadata(path: str | Path) -> dict[str, Any] | None:
     return _parsed(riff.info_strings(path).get("ICMT", comment))
 
 
-def _title(record: dict[str, Any]) -> str:
+def prompt_of(record: dict[str, Any]) -> str:
+    """The prompt that a record states, in one line; "" if it states none."""
     request = record.get("request", record)
     prompt = request.get("prompt", "") if isinstance(request, dict) else ""
-    words = " ".join(str(prompt).split())
+    return " ".join(str(prompt).split())
+
+
+def _title(record: dict[str, Any]) -> str:
+    words = prompt_of(record)
     return "".join(character for character in words if character.isprintable())[:_TITLE_LENGTH]
 
 

@@ -120,6 +120,11 @@ class FileSource:
         window = self._windows[index]
         return read_stretch(window.place, window.start, window.count)
 
+    def place(self, index: int) -> tuple[SoundPlace, int]:
+        """The file that clip `index` comes from, and its first sample there."""
+        window = self._windows[index]
+        return window.place, window.start
+
     def format(self, index: int) -> SoundFormat:
         """Rate, channels and length of the file that clip `index` comes from."""
         return self._windows[index].format

@@ -33,23 +33,32 @@ def open_manifest(path: str | Path, defaults: FileDefaults | None = None) -> Fil
     in the source's `problems`.
     """
     path = Path(path)
+    rows, problems = read_manifest(path)
+    return FileSource([_entry(path, number, row) for number, row in rows], problems, defaults)
+
+
+def read_manifest(path: Path) -> tuple[list[tuple[int, ManifestRow]], list[str]]:
+    """The rows of a manifest with their line numbers, and one sentence for each row that cannot be used.
+
+    Raises: InputFileError if it is unreadable or has no rows, or a CSV column is unknown.
+    """
     parse = _jsonl_rows if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows
-    entries: list[SoundEntry] = []
+    rows: list[tuple[int, ManifestRow]] = []
     problems: list[str] = []
     for number, parse_row in parse(path, _read_text(path)):
         try:
             row = parse_row()
-            entries.append(_entry(path, number, row))
+            if not row.path.strip():
+                raise ValueError("path is empty")
+            rows.append((number, row))
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as problem:
             problems.append(f"{path} line {number}: {_lower_first(str(problem))}.")
-    if not entries and not problems:
+    if not rows and not problems:
         raise InputFileError(f"{path} holds no rows.")
-    return FileSource(entries, problems, defaults)
+    return rows, problems
 
 
 def _entry(manifest: Path, number: int, row: ManifestRow) -> SoundEntry:
-    if not row.path.strip():
-        raise ValueError("path is empty")
     facts = Facts(**{name: getattr(row, name) for name in Facts.__struct_fields__})
     file = manifest.parent / row.path
     return SoundEntry(row.path, SoundPlace(file, f"{file} ({manifest.name} line {number})"), facts)
