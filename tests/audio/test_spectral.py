@@ -98,18 +98,26 @@ def test_same_generator_same_bytes() -> None:
     assert first.tobytes() == second.tobytes()
 
 
+def test_threads_do_not_change_the_sound() -> None:
+    parameters = np.tile(_parameters(_tone(300), scatter=-2.0), 2)
+    one, two = (spectral.synthesise(parameters, np.random.default_rng(4), threads=threads) for threads in (1, 2))
+    assert one.tobytes() == two.tobytes()
+
+
 def test_bands_cover_every_bin_once() -> None:
     edges = spectral.band_edges()
     assert edges[0] == 0
     assert edges[-1] == NUM_BINS
     assert (np.diff(edges) >= 1).all()
     assert np.allclose(spectral.interpolation().sum(0), 1)
+    bands = np.random.default_rng(0).standard_normal((5, spectral.NUM_BANDS)).astype(np.float32)
+    assert np.allclose(spectral.to_bins(bands), bands @ spectral.interpolation(), atol=1e-5)
 
 
 def test_phase_of_a_tone_advances_with_its_frequency() -> None:
     bin_number = 100.3
     time = np.arange(LENGTH)
     level = np.log(np.abs(stft(np.sin(2 * np.pi * bin_number * time / N_FFT).astype(np.float32)[None])[0]) + 1e-5)
-    angle = phase.integrate(level[8:-8], np.zeros(NUM_BINS, np.float32))[:, 100]
+    angle = phase.integrate(*phase.follow(level[8:-8]), np.zeros(NUM_BINS, np.float32))[:, 100]
     step = np.diff(np.unwrap(angle)).mean() % (2 * np.pi)
     assert step == pytest.approx((2 * np.pi * bin_number * HOP / N_FFT) % (2 * np.pi), abs=0.05)

@@ -13,26 +13,13 @@ _BINS = np.arange(NUM_BINS)
 _CENTRE = np.where(_BINS % 2, -1.0, 1.0).astype(np.float32)
 
 
-def integrate(log_magnitude: Floats, start: Floats) -> Floats:
-    """Phase of each bin of a magnitude spectrogram, one pass over time.
+def follow(log_magnitude: Floats) -> tuple[NDArray[np.int32], Floats]:
+    """The spectral peak that each bin belongs to, [M, 1025], and how far its phase advances in a hop, [M, 1025].
 
-    Each spectral peak advances with its interpolated frequency and lends its phase to the bins around it, which keeps
-    the lobe of a partial coherent. Source: Beauregard, Harish and Wyse, "Single Pass Spectrogram Inversion", 2015.
-    Args: log_magnitude: [M, 1025], natural logarithm. start: phase before the first frame, [1025], radians.
-    Returns: phase at the frame centres, [M, 1025], radians.
+    A peak advances with its interpolated frequency and lends its phase to the bins around it, which keeps the lobe of a
+    partial coherent. Source: Beauregard, Harish and Wyse, "Single Pass Spectrogram Inversion", 2015.
+    Args: log_magnitude: [M, 1025], natural logarithm. Returns: indices, and radians from -pi to pi.
     """
-    peaks, frequency = _peaks(log_magnitude)
-    advance = (2 * np.pi * HOP / N_FFT) * frequency
-    phase = np.empty_like(log_magnitude)
-    current = start.astype(np.float32)
-    for index in range(len(log_magnitude)):
-        current = current[peaks[index]] + advance[index]
-        phase[index] = current
-    return phase
-
-
-def _peaks(log_magnitude: Floats) -> tuple[NDArray[np.int32], Floats]:
-    """For every bin the nearest spectral peak, [M, 1025], and that peak's frequency in bins, [M, 1025]."""
     inner = log_magnitude[:, 1:-1]
     before, after = log_magnitude[:, :-2], log_magnitude[:, 2:]
     is_peak = np.zeros(log_magnitude.shape, dtype=bool)
@@ -40,9 +27,26 @@ def _peaks(log_magnitude: Floats) -> tuple[NDArray[np.int32], Floats]:
     curvature = np.minimum(before - 2 * inner + after, -1e-6)
     offset = np.zeros_like(log_magnitude)
     offset[:, 1:-1] = np.clip(0.5 * (before - after) / curvature, -0.5, 0.5)
+    # In turns, whole ones taken out: the sum over many frames must stay small, or float32 loses the phase.
+    turns = (_BINS % (N_FFT // HOP) + offset) * np.float32(HOP / N_FFT)
+    turns -= np.round(turns)
     nearest = _nearest(is_peak)
-    frequency = (_BINS + offset).astype(np.float32)
-    return nearest, np.take_along_axis(frequency, nearest, axis=1)
+    return nearest, np.take_along_axis((2 * np.pi * turns).astype(np.float32), nearest, axis=1)
+
+
+def integrate(peaks: NDArray[np.int32], advance: Floats, start: Floats) -> Floats:
+    """Phase of each bin, one pass over time, from what `follow` gave.
+
+    Args: start: phase before the first frame, [1025], radians.
+    Returns: phase at the frame centres, [M, 1025], radians, not wrapped.
+    """
+    phase = np.empty_like(advance)
+    current = start.astype(np.float32)
+    for index in range(len(advance)):
+        current = current.take(peaks[index])
+        current += advance[index]
+        phase[index] = current
+    return phase
 
 
 def _nearest(is_peak: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -68,8 +72,8 @@ def refine(spectrum: NDArray[np.complex64], magnitude: Floats, iterations: int, 
     """Waveform whose spectrogram comes nearer to the wanted magnitudes.
 
     Source: fast Griffin-Lim, Perraudin, Balazs and Soendergaard, 2013.
-    Args: spectrum: first estimate, [2, M, 1025]. magnitude: wanted, same shape. iterations: 0 = inverse transform only.
-    Returns: [2, 512 M].
+    Args: spectrum: first estimate, [C, M, 1025]. magnitude: wanted, same shape. iterations: 0 = inverse transform only.
+    Returns: [C, 512 M].
     """
     samples = istft(spectrum)
     previous = spectrum
@@ -77,7 +81,8 @@ def refine(spectrum: NDArray[np.complex64], magnitude: Floats, iterations: int, 
         projected = stft(samples)
         ahead = projected + momentum * (projected - previous) if index else projected
         previous = projected
-        size = np.abs(ahead)
+        # Not np.abs, which guards against overflow at five times the cost.
+        size = np.sqrt(np.square(ahead.real) + np.square(ahead.imag))
         ahead *= magnitude / np.maximum(size, 1e-9)
         samples = istft(ahead)
     return samples

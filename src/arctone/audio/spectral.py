@@ -9,6 +9,7 @@ Shapes: M frames of 512 samples, K = 1025 bins, N_B = 48 bands.
 from __future__ import annotations
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,27 @@ def interpolation() -> Floats:
     return np.stack([np.interp(bins, centres, row) for row in np.eye(NUM_BANDS)]).astype(np.float32)
 
 
+@functools.cache
+def _neighbours() -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """For each bin the band centres below and above it, and how far it lies on the way, [K] each."""
+    place = np.arange(NUM_BANDS, dtype=np.float32) @ interpolation()
+    below = np.minimum(place.astype(np.int64), NUM_BANDS - 2)
+    return below, below + 1, (place - below).astype(np.float32)
+
+
+def to_bins(bands: Floats) -> Floats:
+    """Values between the band centres, [M, N_B] -> [M, K]: a product with `interpolation`, but without BLAS, whose own
+    threads get in the way of ours.
+    """
+    below, above, way = _neighbours()
+    first = bands.take(below, axis=1)
+    values = bands.take(above, axis=1)
+    values -= first
+    values *= way
+    values += first
+    return values
+
+
 def features(samples: Floats) -> Floats:
     """Features of stereo audio.
 
@@ -72,34 +94,67 @@ def features(samples: Floats) -> Floats:
     return np.concatenate([scaled, difference / DIFFERENCE_SCALE, coherence], axis=1).T.astype(np.float32)
 
 
-def synthesise(parameters: Floats, generator: np.random.Generator, iterations: int = 2) -> Floats:
+# Frames that are worked on together: a fixed number, so that the result does not depend on the threads.
+CHUNK_FRAMES = 128
+
+
+def synthesise(parameters: Floats, generator: np.random.Generator, iterations: int = 2, threads: int = 1) -> Floats:
     """Stereo audio from spectral parameters.
 
     Args: parameters: [1169, M]: scaled level, difference, coherence (-1 to 1), logarithm of the scaled scatter.
         generator: source of the scatter and of the first phases. iterations: Griffin-Lim refinements.
+        threads: CPU threads; the result does not depend on them.
     Returns: [2, 512 M] float32.
     """
-    level, difference, coherence, scatter = _split(parameters)
-    level = level + _scatter(generator, scatter)
-    common = phase.integrate(level, generator.uniform(-np.pi, np.pi, NUM_BINS).astype(np.float32))
-    magnitude = _stereo_magnitude(level, difference)
-    spread = np.arccos(np.clip(coherence, -1, 1)) * _signs(generator)
-    angle = np.stack([common + 0.5 * spread, common - 0.5 * spread])
-    spectrum = phase.polar(magnitude, angle)
-    return phase.refine(spectrum, magnitude, iterations)
+    rows = np.ascontiguousarray(parameters.T, dtype=np.float32)
+    deviation = noise_deviation(generator, len(rows))
+    start = generator.uniform(-np.pi, np.pi, NUM_BINS).astype(np.float32)
+    signs = _signs(generator)
+    level, difference, coherence, scatter = np.split(rows, np.cumsum([NUM_BINS, NUM_BANDS, NUM_BANDS]), axis=1)
+    coherence = _smoothed(np.clip(coherence, -1, 1))
+
+    def shaped(first: int) -> _Shaped:
+        part = slice(first, first + CHUNK_FRAMES)
+        return _shape(level[part], difference[part], coherence[part], scatter[part], deviation[part])
+
+    with ThreadPoolExecutor(threads) as pool:
+        columns = zip(*pool.map(shaped, range(0, len(rows), CHUNK_FRAMES)), strict=True)
+        left, right, half_spread, peaks, advance = map(np.concatenate, columns)
+        common = phase.integrate(peaks, advance, start)
+        half_spread *= signs
+        jobs = ((left, common + half_spread), (right, common - half_spread))
+        return np.concatenate([*pool.map(lambda job: _channel(*job, iterations), jobs)])
 
 
-def _split(parameters: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    rows = parameters.T
-    ends = np.cumsum([NUM_BINS, NUM_BANDS, NUM_BANDS])
-    level, difference, coherence, scatter = np.split(rows, ends, axis=1)
-    to_bins = interpolation()
-    return (
-        (level * LEVEL_SCALE + LEVEL_CENTRE).astype(np.float32),
-        ((difference * DIFFERENCE_SCALE) @ to_bins).astype(np.float32),
-        (_smoothed(np.clip(coherence, -1, 1)) @ to_bins).astype(np.float32),
-        (np.exp(scatter) @ to_bins * LEVEL_SCALE).astype(np.float32),
-    )
+_Shaped = tuple[Floats, Floats, Floats, NDArray[np.int32], Floats]
+
+
+def _shape(level: Floats, difference: Floats, coherence: Floats, scatter: Floats, deviation: Floats) -> _Shaped:
+    """Of some frames: magnitudes left and right, half the angle between them, followed peaks and their advance."""
+    scale = to_bins(np.exp(scatter))
+    scale *= LEVEL_SCALE / NOISE_SCATTER
+    amount = np.square(np.minimum(scale, 1, out=scale), out=scale)
+    drawn = level * LEVEL_SCALE
+    drawn += LEVEL_CENTRE
+    drawn += amount * deviation
+    magnitude = np.exp(np.clip(drawn, -20, 9))
+    magnitude -= FLOOR
+    np.maximum(magnitude, 0, out=magnitude)
+    left, right = (to_bins(gain) for gain in _gains(difference))
+    half_spread = to_bins(0.5 * np.arccos(np.clip(coherence, -1, 1)))
+    return magnitude * left, magnitude * right, half_spread, *phase.follow(drawn)
+
+
+def _gains(difference: Floats) -> tuple[Floats, Floats]:
+    """Factors of left and right in each band, [M, N_B], whose mean power is 1."""
+    ratio = np.exp(np.clip(difference * DIFFERENCE_SCALE, -8, 8))
+    norm = 1 / np.sqrt(0.5 * (ratio + 1 / ratio))
+    return np.sqrt(ratio) * norm, norm / np.sqrt(ratio)
+
+
+def _channel(magnitude: Floats, angle: Floats, iterations: int) -> Floats:
+    """Audio of one channel, [1, 512 M], from magnitudes and phases [M, K]."""
+    return phase.refine(phase.polar(magnitude, angle)[None], magnitude[None], iterations)
 
 
 # The phase between the channels must hold still over frames, and over the few bins of a partial's lobe: where it jumps,
@@ -120,20 +175,14 @@ def _smoothed(rows: Floats) -> Floats:
 NOISE_SCATTER = 0.45
 
 
-def _scatter(generator: np.random.Generator, scale: Floats) -> Floats:
-    """Draw of the level's deviation: that of white noise, shrunk where the level is well known."""
-    amount = np.minimum(scale * (1 / NOISE_SCATTER), 1) ** 2
-    drawn: Floats = amount * noise_deviation(generator, len(scale))
-    return drawn
-
-
 def noise_deviation(generator: np.random.Generator, num_frames: int) -> Floats:
     """How the level of stationary noise deviates from its median, [num_frames, K], in nepers.
 
     Taken from a transform of white noise, so that neighbouring frames and bins, which share samples, deviate together.
     """
     noise = generator.standard_normal((1, num_frames * HOP), dtype=np.float32)
-    power = np.abs(stft(noise)[0]) ** 2
+    spectrum = stft(noise)[0]
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
     # Power is exponentially distributed, so its median is ln 2 times its mean, the sum of the squared window.
     deviation: Floats = 0.5 * np.log(power / np.float32(np.log(2.0) * 0.375 * N_FFT) + 1e-4)
     return deviation
@@ -142,14 +191,6 @@ def noise_deviation(generator: np.random.Generator, num_frames: int) -> Floats:
 def _signs(generator: np.random.Generator) -> Floats:
     signs = 2 * generator.integers(0, 2, NUM_BINS // SIGN_BINS + 1) - 1
     return np.repeat(signs, SIGN_BINS)[:NUM_BINS].astype(np.float32)
-
-
-def _stereo_magnitude(level: Floats, difference: Floats) -> Floats:
-    """Magnitudes of left and right, [2, M, K], whose mean power is the level's."""
-    ratio = np.exp(np.clip(difference, -8, 8))
-    magnitude = np.maximum(np.exp(np.clip(level, -20, 9)) - FLOOR, 0)
-    norm = np.sqrt(0.5 * (ratio + 1 / ratio))
-    return np.stack([magnitude * np.sqrt(ratio) / norm, magnitude / np.sqrt(ratio) / norm]).astype(np.float32)
 
 
 __all__ = [
