@@ -17,9 +17,8 @@ from arctone.audio.spectral import NUM_BANDS, NUM_FEATURES
 from arctone.audio.stft import NUM_BINS
 from arctone.config_model import ModelConfig
 from arctone.models.conditions import Conditions
-from arctone.models.convnext import ConvNeXtBlock
 from arctone.models.dit import DiT
-from arctone.models.spectral import FRAMES_PER_LATENT, SpectralDecoder, SpectralEncoder
+from arctone.models.spectral import FRAMES_PER_LATENT, ConvNeXtBlock, SpectralDecoder, SpectralEncoder
 from arctone.models.text import TextEncoder
 
 WINDOWS = (64, 128, 192, 256)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from arctone.models.convnext import ConvNeXtBlock
 from arctone.models.dit import TimestepEmbedding
+from arctone.models.spectral import ConvNeXtBlock
 
 
 class AlignmentCritic(nn.Module):
@@ -37,7 +37,7 @@ class AlignmentCritic(nn.Module):
         mask = frame_mask.bool().unsqueeze(-1)
         h = self.enter(x.mT) + self.level(s).unsqueeze(1)
         for block in self.blocks:
-            h = block(h, mask)
+            h = block(h * mask)
         pooled = (h * mask).sum(1) / mask.sum(1)
         sound, text = F.normalize(self.sound(pooled), dim=-1), F.normalize(self.text(captions), dim=-1)
         # Bounded, as in CLIP: beyond 100 a single pair would decide the gradient.

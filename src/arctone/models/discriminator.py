@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from arctone.config_model import DiTConfig
 from arctone.errors import UsageError
 from arctone.models.conditions import Conditions
-from arctone.models.convnext import ConvNeXtBlock
 from arctone.models.dit import DiT, Trunk
+from arctone.models.spectral import ConvNeXtBlock
 
 BLOCK_SHARE = 0.75
 """Part of the flow model's blocks that the discriminator has by default."""
@@ -134,7 +134,7 @@ class ConvNeXtHead(nn.Module):
             assert isinstance(stage, nn.ModuleList)
             assert isinstance(down, nn.Conv1d)
             for block in stage:
-                x = block(x.mT, mask.mT).mT
+                x = block((x * mask).mT).mT
             x, mask = down(x * mask), mask[..., :: down.stride[0]]
         logits = self.leave(self.norm(x.mT).mT * mask)
         return Scores(logits[:, 0].float(), mask[:, 0])
