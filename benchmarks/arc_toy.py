@@ -243,21 +243,6 @@ def draw(clouds: dict[str, Tensor], path: Path) -> None:
     pyplot.close(figure)
 
 
-def block(result: results.JSON) -> str:
-    """Table of the generated block."""
-    head = ["way", "modes found of 8, by run", "on a mode of the prompt", "on one of the other prompt"]
-    rows = [
-        [
-            row["name"],
-            ", ".join(map(str, row["modes"])),
-            f"{100 * row['on_mode']:.0f} %",
-            f"{100 * row['wrong_prompt']:.0f} %",
-        ]
-        for row in result["rows"]
-    ]
-    return f"{results.table(head, rows)}\n\n{results.footer(result)}"
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, count, draw."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.arc_toy", description=__doc__)

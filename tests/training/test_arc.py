@@ -64,7 +64,7 @@ def test_real_and_fake_share_prompt_level_and_noise() -> None:
     task, seeing = _seeing()
     batch = _generator_batch(task)
     task.generator_losses(batch)
-    (fake, s_fake, prompt_fake, _), (real, s_real, prompt_real, _) = seeing.seen
+    (real, s_real, prompt_real, _), (fake, s_fake, prompt_fake, _) = seeing.seen
     assert torch.equal(s_fake, s_real)
     assert torch.equal(prompt_fake.text_tokens, prompt_real.text_tokens)
     assert torch.equal(real, add_noise(batch.x_0, batch.seen.noise, expand(s_real, real)))
@@ -154,7 +154,7 @@ def test_gradients_reach_only_the_role_of_the_step(tmp_path: Path) -> None:
 def test_real_branch_of_the_generator_step_runs_without_gradient() -> None:
     task, seeing = _seeing()
     task.generator_losses(_generator_batch(task))
-    assert [on for *_, on in seeing.seen] == [True, False]
+    assert [on for *_, on in seeing.seen] == [False, True]
     seeing.seen.clear()
     softplus, seeing = _seeing(ArcConfig(loss="softplus"))
     softplus.generator_losses(_generator_batch(softplus))

@@ -114,9 +114,10 @@ class ArcTask:
     def generator_losses(self, batch: ArcBatch) -> Losses:
         """How clearly the discriminator tells estimates from the real latents they were made of."""
         config, game = self.config, GAMES[self.config.loss]
+        # First, while no graph takes up memory yet.
+        real = self._real_logits(batch) if game.paired else torch.zeros(())
         fake = renoised(self.estimate(self.input(batch), batch.start.t, batch.conditions), batch.seen)
         scores: Scores = self.discriminator(fake, batch.seen.s, batch.conditions)
-        real = self._real_logits(batch) if game.paired else scores.logits
         losses = {"adversarial": _mean(game.generator(real, scores.logits), scores.mask, batch.weight)}
         weighted = losses["adversarial"]
         if batch.teacher is not None:
