@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ from arctone.models.discriminator import HEADS, Discriminator
 from arctone.models.dit import DiT
 from arctone.models.text import TextEncoder
 from arctone.training.arc import ArcTask
-from arctone.training.arc_batches import ArcBatch
+from arctone.training.arc_batches import ArcBatch, ArcDraws
 from arctone.training.arc_config import ArcConfig
 from arctone.training.ema import Ema
 from arctone.training.loop import LoopConfig, Trainer, generator
@@ -47,6 +47,8 @@ SHAPES = DiTConfig(
     latent_channels=64, width=512, depth=16, heads=8, text_width=384, mlp_width=2048, max_frames=256, max_seconds=11.89
 )
 TOKENS, TEXT_DEPTH = 64, 12
+LENGTHS = (64, 128, 192, 256)
+"""Latent frames of the mix: clips of 3, 6, 9 and 12 seconds."""
 BLOCKS_RUN = 13
 """Blocks that the public trainer's discriminator runs: its tap is layer 12, counted from zero."""
 
@@ -56,13 +58,14 @@ class Prompts:
 
     def __init__(self, config: DiTConfig, items: int, tokens: int = TOKENS) -> None:
         self.config, self.items, self.tokens = config, items, tokens
+        self.frames = config.max_frames
 
     def batch(self, step: int, rank: int, world_size: int) -> dict[str, Tensor]:
         """See `training.flow.Batches`."""
-        shape = (self.items, self.config.latent_channels, self.config.max_frames)
+        shape = (self.items, self.config.latent_channels, self.frames)
         return self.prompts(step, range(self.items)) | {
             "latents": torch.randn(shape, generator=generator(1, step)),
-            "frame_mask": torch.ones(self.items, self.config.max_frames, dtype=torch.bool),
+            "frame_mask": torch.ones(self.items, self.frames, dtype=torch.bool),
             "seconds": torch.full((self.items,), self.config.max_seconds),
             "item": torch.arange(self.items),
             "num_items": torch.tensor(self.items),
@@ -160,22 +163,26 @@ class PublicStep:
         return conditions._replace(text_tokens=tokens, text_pooled=pooled)
 
 
-def measure(side: str, items: int, pairs: int) -> JSON:
-    """Processor seconds of each pair of updates and the peak memory in MB of this process; the first only warms up."""
+def measure(side: str, items: int) -> JSON:
+    """Processor seconds of a pair of updates by length in frames, and the peak memory of this process in MB.
+
+    The first pair of the full length only warms up. The public trainer fills every clip up to the full length.
+    """
     torch.set_num_threads(1)
+    prompts = Prompts(SHAPES, items)
     with tempfile.TemporaryDirectory() as folder:
-        update = _ours(items, Path(folder)) if side == "ours" else _public(items)
-        seconds = []
-        for pair in range(pairs + 1):
+        update = _ours(prompts, Path(folder)) if side == "ours" else _public(prompts)
+        update(0)
+        seconds = {}
+        for pair, prompts.frames in enumerate(LENGTHS if side == "ours" else LENGTHS[-1:], start=1):
             started = time.process_time()
             update(pair)
-            seconds.append(time.process_time() - started)
-    return {"seconds": seconds[1:], "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+            seconds[str(prompts.frames)] = time.process_time() - started
+    return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def _ours(items: int, folder: Path) -> Callable[[int], None]:
-    discriminator = Discriminator(SHAPES)
-    task = ArcTask(DiT(SHAPES), discriminator, Prompts(SHAPES, items), ArcConfig(), max_seconds=SHAPES.max_seconds)
+def _ours(prompts: Prompts, folder: Path) -> Callable[[int], None]:
+    task = ArcTask(DiT(SHAPES), Discriminator(SHAPES), prompts, ArcConfig(), max_seconds=SHAPES.max_seconds)
     trainer = Trainer(task, LoopConfig(total_steps=1000, rate=1e-6, precision="32-true"), folder)
 
     def update(_: int) -> None:
@@ -185,13 +192,11 @@ def _ours(items: int, folder: Path) -> Callable[[int], None]:
     return update
 
 
-def _public(items: int) -> Callable[[int], None]:
+def _public(prompts: Prompts) -> Callable[[int], None]:
     sizes = (30_522, TOKENS, SHAPES.text_width, TEXT_DEPTH, 6, 4 * SHAPES.text_width)
     encoders = (TextEncoder(*sizes).eval(), TextEncoder(*sizes).eval())
     step = PublicStep(DiT(SHAPES), FullDepthDiscriminator(SHAPES, BLOCKS_RUN), encoders)
-    draws = ArcTask(
-        nn.Identity(), nn.Identity(), Prompts(SHAPES, items), ArcConfig(), max_seconds=SHAPES.max_seconds
-    ).draws
+    draws = ArcDraws(prompts, ArcConfig(), SHAPES.max_seconds, seed=0)
 
     def update(pair: int) -> None:
         step.update((draws.generator(2 * pair + 1, 0, 1), draws.discriminator(2 * pair, 0, 1)))
@@ -203,41 +208,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure both sides in turn and write the result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.arc_update", description=__doc__)
     parser.add_argument("--items", type=int, default=2, help="clips in a batch")
-    parser.add_argument("--pairs", type=int, default=1, help="timed pairs of updates in a process")
     parser.add_argument("--rounds", type=int, default=2, help="processes of each side")
     parser.add_argument("--side", choices=("ours", "public"), help="measure one side in this process and print it")
     options = parser.parse_args(arguments)
     if options.side:
-        print(json.dumps(measure(options.side, options.items, options.pairs)))
+        print(json.dumps(measure(options.side, options.items)))
         return
     found: dict[str, list[JSON]] = {"ours": [], "public": []}
     for _ in range(options.rounds):
         for side, measured in found.items():
-            measured.append(_in_fresh_process(side, options.items, options.pairs))
-    sides = {side: _summary(measured) for side, measured in found.items()}
-    ratios = {
-        "speed_up": round(sides["public"]["seconds"] / sides["ours"]["seconds"], 3),
-        "memory_ratio": round(sides["ours"]["peak_mb"] / sides["public"]["peak_mb"], 3),
+            measured.append(_in_fresh_process(side, options.items))
+    settings = {"width": SHAPES.width, "blocks": SHAPES.depth, "frames": list(LENGTHS), "threads": 1}
+    settings |= {name: getattr(options, name) for name in ("items", "rounds")}
+    print(results.write("arc_update", settings, compared(found)))
+
+
+def compared(found: dict[str, list[JSON]]) -> JSON:
+    """Medians of both sides, and their ratios: for clips of the full length, and for a mix of the lengths."""
+    sides: JSON = {}
+    for side, measured in found.items():
+        seconds = {length: median(one["seconds"][length] for one in measured) for length in measured[0]["seconds"]}
+        sides[side] = {
+            "seconds": seconds,
+            "peak_mb": round(max(one["peak_mb"] for one in measured), 1),
+            "all": measured,
+        }
+    full = str(LENGTHS[-1])
+    ours, public = sides["ours"], sides["public"]
+    return {
+        **sides,
+        "speed_up": round(public["seconds"][full] / ours["seconds"][full], 2),
+        "speed_up_of_mix": round(public["seconds"][full] / mean(ours["seconds"].values()), 2),
+        "memory_ratio": round(ours["peak_mb"] / public["peak_mb"], 2),
     }
-    settings = {"width": SHAPES.width, "blocks": SHAPES.depth, "frames": SHAPES.max_frames, "threads": 1}
-    settings |= {name: getattr(options, name) for name in ("items", "pairs", "rounds")}
-    print(results.write("arc_update", settings, {**sides, **ratios}))
 
 
-def _in_fresh_process(side: str, items: int, pairs: int) -> JSON:
-    command = [sys.executable, "-m", "benchmarks.arc_update", f"--items={items}", f"--pairs={pairs}", f"--side={side}"]
+def _in_fresh_process(side: str, items: int) -> JSON:
+    command = [sys.executable, "-m", "benchmarks.arc_update", f"--items={items}", f"--side={side}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=results.ROOT)
     measured: JSON = json.loads(done.stdout.splitlines()[-1])
     return measured
-
-
-def _summary(measured: list[JSON]) -> JSON:
-    seconds = [one for process in measured for one in process["seconds"]]
-    return {
-        "seconds": round(median(seconds), 3),
-        "all_seconds": [round(one, 3) for one in seconds],
-        "peak_mb": round(max(process["peak_mb"] for process in measured), 1),
-    }
 
 
 if __name__ == "__main__":

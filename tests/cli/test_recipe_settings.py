@@ -28,6 +28,11 @@ def test_values_are_converted_and_everything_else_stays() -> None:
     assert before == recipe("spark")
 
 
+def test_settings_that_need_each_other_may_come_in_any_order() -> None:
+    after = changed(recipe("spark"), PARTS, ["alignment_weight=1", "alignment_steps=100"])
+    assert (after.arc.alignment_weight, after.arc.alignment_steps) == (1.0, 100)
+
+
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
 from arctone.audio.files import read_audio
 from arctone.checkpoints.folder import load_autoencoder, load_config, load_dit, part_hash
+from arctone.cli.train import app
 from arctone.config_model import DiTConfig
 from arctone.data.corpus.corpus import Corpus
 from arctone.data.encode import EncodeSettings, encode_corpus
@@ -179,3 +181,23 @@ def test_prompts_of_any_item_are_those_of_the_batch(trained: Path) -> None:
             assert torch.equal(value, same[:, :length] if length else same), name
         words = [len(caption.split()) for caption in captions]
         assert batch["text_mask"].sum(1).tolist() == words
+
+
+def test_the_command_post_trains_and_continues(trained: Path, tmp_path: Path) -> None:
+    given = ["--latents", str(trained / "latents"), "--init", str(trained), "--recipe", "spark-minutes"]
+    arguments = ["arc", *given, "--out", str(tmp_path / "fast"), "--set", "self_output=0.5", "--set", "log_every=1"]
+    for steps in ("2", "4"):
+        done = CliRunner().invoke(app, [*arguments, "--steps", steps], catch_exceptions=False)
+        assert done.exit_code == 0
+        assert f"{steps} of {steps} steps done" in done.output
+    assert load_config(tmp_path / "fast").sampling.post_trained
+    rows = [json.loads(line) for line in (tmp_path / "fast" / "training-arc" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert ["generator/total" in row for row in rows] == [False, True, False, True]
+    for arguments, sentence in (
+        (["arc", *given[:2], "--out", str(tmp_path / "none")], "init: post-training needs a flow model"),
+        (["arc", *given, "--out", str(tmp_path / "none"), "--set", "loss=best"], "loss: 'best' is unknown"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert not (tmp_path / "none").exists()

@@ -20,15 +20,17 @@ def changed(recipe: Any, parts: Sequence[str], settings: Sequence[str]) -> Any:
     settings: NAME=VALUE each; tuples are written 1,2,4.
     Raises: UsageError that names the setting, its value and what is allowed.
     """
+    changes: dict[str, dict[str, Any]] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
             raise UsageError(f"set: {setting!r} must have the form NAME=VALUE")
         part = _owner(recipe, parts, name)
-        config = getattr(recipe, part)
-        value = _converted(name, text, typing.get_type_hints(type(config))[name])
-        recipe = dataclasses.replace(recipe, **{part: dataclasses.replace(config, **{name: value})})
-    return recipe
+        kind = typing.get_type_hints(type(getattr(recipe, part)))[name]
+        changes.setdefault(part, {})[name] = _converted(name, text, kind)
+    # All at once, because some settings are only possible together.
+    replaced = {part: dataclasses.replace(getattr(recipe, part), **values) for part, values in changes.items()}
+    return dataclasses.replace(recipe, **replaced)
 
 
 def _owner(recipe: Any, parts: Sequence[str], name: str) -> str:
