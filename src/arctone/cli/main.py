@@ -35,7 +35,9 @@ class Commands(LazyGroup):
         "doctor": Entry("arctone.cli.doctor", "Check that everything works on this machine."),
         "bench": Entry("arctone.cli.bench", "Measure how fast this machine makes sound."),
         "data": Entry("arctone.cli.data", "Training data: check it, render it to files, encode it into latents."),
-        "train": Entry("arctone.cli.train", "Train models: first the autoencoder, then the flow on its latents."),
+        "train": Entry(
+            "arctone.cli.train", "Train models: the autoencoder, then the flow on its latents, then fewer steps."
+        ),
     }
 
 
