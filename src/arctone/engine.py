@@ -20,7 +20,7 @@ from arctone.errors import Cancelled, MemoryLimitError, ModelError, UsageError
 from arctone.flow.guidance import guided
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS
-from arctone.flow.schedules import linear, log_snr, shifted
+from arctone.flow.schedules import sampler_times
 from arctone.model_folder import check_hashes, find_model, folder_hash, read_model_config
 from arctone.request import Defaults, GenerationRequest, GenerationResult, Progress, from_dict, resolve, usable_threads
 from arctone.tokenizer import Tokenizer
@@ -171,8 +171,9 @@ class _Run:
         self, item: int, seed: int, text: TextEmbedding, negative: TextEmbedding | None
     ) -> Generator[Progress, None, Floats]:
         shape = (self._config.dit.latent_channels, self._num_frames)
-        times = _times(self.request, self._config)
-        sampler = SAMPLERS[str(self.request.sampler)]
+        sampler_name, num_steps = str(self.request.sampler), int(self.request.steps or 1)
+        times = sampler_times(sampler_name, num_steps, self._config.sampling.shift)
+        sampler = SAMPLERS[sampler_name]
         steps = sampler(
             lambda x, t: self._velocity(x, t, text, negative),
             item_noise(seed, 0, shape),
@@ -255,12 +256,6 @@ class _Stopwatch:
     def __exit__(self, *_: object) -> None:
         passed = 1000 * (time.perf_counter() - self._started)
         self._timings[self._name] = self._timings.get(self._name, 0.0) + passed
-
-
-def _times(request: GenerationRequest, config: ModelConfig) -> tuple[float, ...]:
-    """The grid that belongs to the sampler: log-SNR for ping-pong, linear and shifted for the others."""
-    steps = int(request.steps or 1)
-    return log_snr(steps) if request.sampler == "ping_pong" else shifted(linear(steps), config.sampling.shift)
 
 
 def _foreseen(request: GenerationRequest, config: ModelConfig) -> list[str]:

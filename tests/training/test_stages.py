@@ -9,16 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner
 
 from arctone.audio.files import read_audio
-from arctone.checkpoints.folder import load_autoencoder, load_dit, part_hash
+from arctone.checkpoints.folder import load_autoencoder, load_config, load_dit, part_hash
+from arctone.cli.train import app
 from arctone.config_model import DiTConfig
 from arctone.data.corpus.corpus import Corpus
 from arctone.data.encode import EncodeSettings, encode_corpus
+from arctone.data.latents import LatentDataset
 from arctone.data.subset import Subset
-from arctone.errors import ModelError
+from arctone.errors import ModelError, UsageError
 from arctone.training import stages
 from arctone.training.autoencoder import FeaturePool
+from arctone.training.latent_batches import LatentBatches
 from arctone.training.recipes import Recipe, recipe
 
 
@@ -35,6 +40,7 @@ def _recipe() -> Recipe:
         autoencoder=dataclasses.replace(plan.autoencoder, adversarial_start=30),
         autoencoder_loop=dataclasses.replace(plan.autoencoder_loop, total_steps=40, warmup_steps=5, demo_every=40),
         flow_loop=dataclasses.replace(plan.flow_loop, total_steps=8, log_every=1, demo_every=8),
+        arc_loop=dataclasses.replace(plan.arc_loop, total_steps=6, log_every=1, demo_every=6),
     )
 
 
@@ -110,3 +116,89 @@ def test_latents_of_another_autoencoder_are_refused(trained: Path, tmp_path: Pat
     (tmp_path / "autoencoder.safetensors").write_bytes(b"other weights")
     with pytest.raises(ModelError):
         stages.flow(_recipe(), trained / "latents", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def post_trained(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model folder after ARC post-training."""
+    out, plan = tmp_path_factory.mktemp("fast"), _recipe()
+    trainer = stages.arc(plan, trained / "latents", out, trained)
+    for name, value in load_dit(trained).state_dict().items():
+        assert torch.equal(value, trainer.module.state_dict()[name]), name
+        trunk = trainer.parts["discriminator"].module.state_dict()
+        assert f"trunk.{name}" not in trunk or torch.equal(value, trunk[f"trunk.{name}"]), name
+    trainer.run()
+    stages.finish_arc(trainer, out)
+    return out
+
+
+def test_post_training_leaves_a_few_step_model(trained: Path, post_trained: Path) -> None:
+    before, after = load_config(trained), load_config(post_trained)
+    assert before.sampling.cfg_scale == 2.0
+    sampling = after.sampling
+    assert (sampling.sampler, sampling.steps, sampling.cfg_scale, sampling.post_trained) == ("ping_pong", 8, 1.0, True)
+    assert sampling.duration_seconds == before.sampling.duration_seconds
+    assert after.dit == before.dit
+    old, new = load_dit(trained).state_dict(), load_dit(post_trained).state_dict()
+    assert any(not torch.equal(value, new[name]) for name, value in old.items())
+    assert part_hash(post_trained, "autoencoder") == part_hash(trained, "autoencoder")
+    assert len([*post_trained.glob("training-arc/demos/*.wav")]) == 2
+
+
+def test_post_training_needs_a_flow_model_and_another_folder(trained: Path, post_trained: Path, tmp_path: Path) -> None:
+    latents = trained / "latents"
+    with pytest.raises(UsageError, match="init: post-training needs a flow model"):
+        stages.arc(_recipe(), latents, tmp_path, None)
+    with pytest.raises(UsageError, match="is also init"):
+        stages.arc(_recipe(), latents, trained, trained)
+    with pytest.raises(UsageError, match="holds a post-trained model"):
+        stages.arc(_recipe(), latents, tmp_path / "again", post_trained)
+    (tmp_path / "config.json").write_text((trained / "config.json").read_text().replace("tiny", "other"))
+    with pytest.raises(UsageError, match="holds another model than init"):
+        stages.arc(_recipe(), latents, tmp_path, trained)
+
+
+def test_a_damaged_flow_model_is_named(trained: Path, tmp_path: Path) -> None:
+    init = tmp_path / "init"
+    init.mkdir()
+    for name in ("autoencoder.safetensors", "config.json"):
+        (init / name).write_bytes((trained / name).read_bytes())
+    state = load_dit(trained).state_dict()
+    del state["blocks.0.mlp.leave.bias"]
+    save_file(state, init / "dit.safetensors")
+    with pytest.raises(ModelError, match=r"lacks the tensor blocks.0.mlp.leave.bias"):
+        stages.arc(_recipe(), trained / "latents", tmp_path / "out", init)
+
+
+def test_prompts_of_any_item_are_those_of_the_batch(trained: Path) -> None:
+    batches = LatentBatches(LatentDataset(trained / "latents", split="train"), 1024)
+    for step in range(2 * len(batches)):
+        batch, captions = batches.batch(step, 0, 1), batches.captions(step)
+        items = [*reversed(range(len(captions)))]
+        prompts = batches.prompts(step, items)
+        for name, value in prompts.items():
+            length = value.shape[1] if value.ndim > 1 else 0
+            same = batch[name][items]
+            assert torch.equal(value, same[:, :length] if length else same), name
+        words = [len(caption.split()) for caption in captions]
+        assert batch["text_mask"].sum(1).tolist() == words
+
+
+def test_the_command_post_trains_and_continues(trained: Path, tmp_path: Path) -> None:
+    given = ["--latents", str(trained / "latents"), "--init", str(trained), "--recipe", "spark-minutes"]
+    arguments = ["arc", *given, "--out", str(tmp_path / "fast"), "--set", "self_output=0.5", "--set", "log_every=1"]
+    for steps in ("2", "4"):
+        done = CliRunner().invoke(app, [*arguments, "--steps", steps], catch_exceptions=False)
+        assert done.exit_code == 0
+        assert f"{steps} of {steps} steps done" in done.output
+    assert load_config(tmp_path / "fast").sampling.post_trained
+    rows = [json.loads(line) for line in (tmp_path / "fast" / "training-arc" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert ["generator/total" in row for row in rows] == [False, True, False, True]
+    for arguments, sentence in (
+        (["arc", *given[:2], "--out", str(tmp_path / "none")], "init: post-training needs a flow model"),
+        (["arc", *given, "--out", str(tmp_path / "none"), "--set", "loss=best"], "loss: 'best' is unknown"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert not (tmp_path / "none").exists()

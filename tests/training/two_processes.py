@@ -1,4 +1,4 @@
-"""Program for torchrun: a few steps of flow training; the first process writes the losses and the weights' sum."""
+"""Program for torchrun: a few steps of flow or ARC training; the first process writes the weights' sums."""
 
 from __future__ import annotations
 
@@ -10,19 +10,30 @@ from pathlib import Path
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
-from arctone.training.loop import Trainer
+from arctone.training.loop import Task, Trainer
+from tests.training.arc_parts import EVERYTHING, arc_task
+from tests.training.arc_parts import LOOP as ARC_LOOP
 from tests.training.test_loop import LOOP, _task
 
 
-def main(folder: Path, devices: int) -> None:
+def main(kind: str, folder: Path, devices: int) -> None:
     strategy = DDPStrategy(process_group_backend="gloo") if devices > 1 else "auto"
     fabric = Fabric(accelerator="cpu", devices=devices, strategy=strategy, precision="32-true")
-    trainer = Trainer(_task(), dataclasses.replace(LOOP, total_steps=4), folder, fabric)
+    task: Task
+    if kind == "flow":
+        task, loop = _task(), dataclasses.replace(LOOP, total_steps=4)
+    else:
+        task, loop = arc_task(EVERYTHING), dataclasses.replace(ARC_LOOP, total_steps=10)
+    trainer = Trainer(task, loop, folder, fabric)
     trainer.run()
     if fabric.is_global_zero:
-        weights = {name: float(value.double().abs().sum()) for name, value in trainer.task.module.state_dict().items()}
+        weights = {
+            f"{role}.{name}": float(value.double().abs().sum())
+            for role, module in task.roles.items()
+            for name, value in module.state_dict().items()
+        }
         (folder / "weights.json").write_text(json.dumps(weights))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

@@ -36,7 +36,9 @@ class Commands(LazyGroup):
         "bench": Entry("arctone.cli.bench", "Measure how fast this machine makes sound."),
         "listen": Entry("arctone.cli.listen", "Blind listening tests: build one, collect answers, analyse them."),
         "data": Entry("arctone.cli.data", "Training data: check it, render it to files, encode it into latents."),
-        "train": Entry("arctone.cli.train", "Train models: first the autoencoder, then the flow on its latents."),
+        "train": Entry(
+            "arctone.cli.train", "Train models: the autoencoder, then the flow on its latents, then fewer steps."
+        ),
     }
 
 

@@ -13,7 +13,9 @@ from arctone.cli.training_options import TrainingOptions, with_training_options
 if TYPE_CHECKING:
     from arctone.training.loop import Trainer
 
-app = typer.Typer(no_args_is_help=True, help="Train models: first the autoencoder, then the flow on its latents.")
+app = typer.Typer(
+    no_args_is_help=True, help="Train models: the autoencoder, then the flow on its latents, then fewer steps."
+)
 
 LatentsOption = Annotated[Path, typer.Option(help="Folder that `arctone data encode` wrote")]
 
@@ -49,6 +51,23 @@ def flow(options: TrainingOptions, latents: LatentsOption) -> None:
     _use_threads(options.threads)
     trainer = stages.flow(plan, latents, options.out, options.init_folder())
     _run(trainer, lambda: stages.finish_flow(plan, trainer, options.out))
+
+
+@app.command()
+@with_training_options
+def arc(options: TrainingOptions, latents: LatentsOption) -> None:
+    """Post-train a flow model adversarially (ARC), so that it makes sound in a few steps without guidance.
+
+    The flow model is the one of --init, which also gives the sizes; losses and rates come from the recipe.
+
+    Example: arctone train arc --latents runs/mine/latents --init runs/mine --recipe spark-minutes --out runs/fast
+    """
+    from arctone.training import stages
+
+    plan = options.plan("arc_loop")
+    _use_threads(options.threads)
+    trainer = stages.arc(plan, latents, options.out, options.init_folder())
+    _run(trainer, lambda: stages.finish_arc(trainer, options.out))
 
 
 def _use_threads(threads: int | None) -> None:

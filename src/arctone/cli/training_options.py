@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from arctone.cli.recipe_settings import changed
 from arctone.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,9 +42,16 @@ class TrainingOptions:
     init: Annotated[
         str | None, typer.Option(help="A model, by name or folder, whose weights a new run begins with")
     ] = None
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the stage's recipe; may be repeated"),
+    ] = None
 
     def plan(self, loop: str) -> Recipe:
-        """The recipe with the options that were given put into its field `loop`. Raises: UsageError."""
+        """The recipe with what was asked put into the stage's loop, the field named so, and into its other settings.
+
+        Raises: UsageError.
+        """
         from arctone.training.recipes import recipe
 
         plan = recipe(self.recipe)
@@ -52,8 +60,11 @@ class TrainingOptions:
         changes: dict[str, Any] = {"max_minutes": self.max_minutes, "seed": self.seed, "demo_every": self.demo_every}
         changes |= {} if self.steps is None else {"total_steps": self.steps}
         changes |= {} if self.precision is None else {"precision": self.precision}
-        changed: dict[str, Any] = {loop: dataclasses.replace(getattr(plan, loop), **changes)}
-        return dataclasses.replace(plan, **changed)
+        replaced: dict[str, Any] = {loop: dataclasses.replace(getattr(plan, loop), **changes)}
+        planned: Recipe = changed(
+            dataclasses.replace(plan, **replaced), (loop.removesuffix("_loop"), loop), self.settings or ()
+        )
+        return planned
 
     def init_folder(self) -> Path | None:
         """Where the model to begin with lies. Raises: ModelError if there is none."""

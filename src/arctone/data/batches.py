@@ -153,18 +153,24 @@ def collate(examples: Sequence[dict[str, Any]], *, frames_multiple: int = 1, tex
     if not examples:
         raise UsageError("a batch needs at least one example, got none.")
     latents, frame_mask = _padded([example["latents"].T for example in examples], frames_multiple)
-    batch: dict[str, Any] = {
+    return collate_prompts(examples, text_multiple=text_multiple) | {
         "latents": np.ascontiguousarray(latents.transpose(0, 2, 1)),
         "frame_mask": frame_mask,
         "seconds": np.array([example["seconds"] for example in examples], dtype=np.float32),
-        "bpm": np.array([example["bpm"] for example in examples], dtype=np.float32),
-        "index": np.array([example["index"] for example in examples], dtype=np.int64),
-        "id": [example["id"] for example in examples],
-        "caption": [example["caption"] for example in examples],
     }
-    if "text_tokens" in examples[0]:
-        tokens, text_mask = _padded([example["text_tokens"] for example in examples], text_multiple)
-        pooled = np.stack([example["text_pooled"] for example in examples])
+
+
+def collate_prompts(prompts: Sequence[dict[str, Any]], *, text_multiple: int = 8) -> dict[str, Any]:
+    """The part of a batch that tells the prompts, from LatentDataset.prompt; see `collate`."""
+    batch: dict[str, Any] = {
+        "bpm": np.array([prompt["bpm"] for prompt in prompts], dtype=np.float32),
+        "index": np.array([prompt["index"] for prompt in prompts], dtype=np.int64),
+        "id": [prompt["id"] for prompt in prompts],
+        "caption": [prompt["caption"] for prompt in prompts],
+    }
+    if "text_tokens" in prompts[0]:
+        tokens, text_mask = _padded([prompt["text_tokens"] for prompt in prompts], text_multiple)
+        pooled = np.stack([prompt["text_pooled"] for prompt in prompts])
         batch |= {"text_tokens": tokens, "text_mask": text_mask, "text_pooled": pooled}
     return batch
 

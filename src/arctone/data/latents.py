@@ -90,20 +90,21 @@ class LatentDataset:
         Returns: index, id, caption, latents [C, T], seconds, bpm (0 where there is none) and, if the folder has text,
         text_tokens [L, D] and text_pooled [D] (L = 0 and zeros for a clip without caption). Arrays are float32.
         """
-        info = self.info(index)
-        text = info.captions[caption % len(info.captions)] if info.captions else ""
-        example: dict[str, Any] = {
-            "index": index,
-            "id": info.id,
-            "caption": text,
-            "latents": self.latents(index),
-            "seconds": info.duration_seconds,
-            "bpm": info.bpm or 0.0,
-        }
+        latents = {"latents": self.latents(index), "seconds": self.info(index).duration_seconds}
+        return latents | self.prompt(index, caption)
+
+    def caption(self, index: int, caption: int = 0) -> str:
+        """One of a clip's captions, counted as in `example`; "" for a clip without."""
+        captions = self.info(index).captions
+        return captions[caption % len(captions)] if captions else ""
+
+    def prompt(self, index: int, caption: int = 0) -> dict[str, Any]:
+        """What of an example tells the prompt: index, id, caption, bpm, text_tokens and text_pooled."""
+        info, text = self.info(index), self.caption(index, caption)
+        prompt: dict[str, Any] = {"index": index, "id": info.id, "caption": text, "bpm": info.bpm or 0.0}
         if self.captions is not None:
-            example["text_tokens"] = self.captions.tokens(text)
-            example["text_pooled"] = self.captions.pooled(text)
-        return example
+            prompt |= {"text_tokens": self.captions.tokens(text), "text_pooled": self.captions.pooled(text)}
+        return prompt
 
     def statistics(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Mean and standard deviation of the latents over all frames of all clips, [C] each."""

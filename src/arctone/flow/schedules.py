@@ -55,6 +55,11 @@ def shifted(timesteps: Sequence[float], shift: float) -> tuple[float, ...]:
     return tuple(shift * t / (1 - t + shift * t) for t in timesteps)
 
 
+def sampler_times(sampler: str, num_steps: int, shift: float = 1.0) -> tuple[float, ...]:
+    """The grid that belongs to a sampler: log-SNR for ping_pong, linear and shifted for those of the flow itself."""
+    return log_snr(num_steps) if sampler == "ping_pong" else shifted(linear(num_steps), shift)
+
+
 def _check(num_steps: int, start_level: float) -> None:
     if isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 1:
         raise UsageError(f"num_steps must be a whole number of at least 1, got {num_steps!r}.")

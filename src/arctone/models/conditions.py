@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 class Conditions(NamedTuple):
@@ -42,6 +43,12 @@ class Conditions(NamedTuple):
         return Conditions._make(None if value is None else value[index] for value in self)
 
     def joined(self, *others: Conditions) -> Conditions:
-        """These and other conditions of equal shapes as one batch."""
-        columns = zip(self, *others, strict=True)
+        """These and other conditions as one batch; texts are padded to the longest."""
+        longest = max(part.text_mask.shape[1] for part in (self, *others))
+        columns = zip(*(part._with_text_length(longest) for part in (self, *others)), strict=True)
         return Conditions._make(None if column[0] is None else torch.cat(column) for column in columns)
+
+    def _with_text_length(self, length: int) -> Conditions:
+        missing = length - self.text_mask.shape[1]
+        tokens = functional.pad(self.text_tokens, (0, 0, 0, missing))
+        return self._replace(text_tokens=tokens, text_mask=functional.pad(self.text_mask, (0, missing)))

@@ -14,13 +14,13 @@ from arctone.audio.spectral import synthesise
 from arctone.audio.waveform import Waveform
 from arctone.checkpoints.folder import load_autoencoder
 from arctone.config_model import ModelConfig, SamplingConfig, SpectralConfig
-from arctone.flow.guidance import guided
-from arctone.flow.samplers import euler
-from arctone.flow.schedules import linear
+from arctone.flow.samplers import SAMPLERS
+from arctone.flow.schedules import sampler_times
 from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder
-from arctone.training.flow import FlowTask, Listener
+from arctone.training.flow import Batches, Listener
+from arctone.training.guided import guided_velocity
 from arctone.training.loop import generator
 
 
@@ -45,11 +45,11 @@ def flow_listener(model: ModelConfig, folder: Path) -> Listener:
     decoder = load_autoencoder(folder).decoder
 
     @torch.no_grad()
-    def listen(task: FlowTask, out: Path, state: dict[str, Tensor], step: int) -> None:
+    def listen(batches: Batches, out: Path, state: dict[str, Tensor], step: int) -> None:
         dit = DiT(model.dit)
         dit.load_state_dict(state)
         dit.eval()
-        batch = {name: value[:NUM_DEMOS] for name, value in task.batches.batch(0, 0, 1).items() if value.ndim > 0}
+        batch = {name: value[:NUM_DEMOS] for name, value in batches.batch(0, 0, 1).items() if value.ndim > 0}
         latents = sample_batch(dit, batch, model.sampling)
         for number, parameters in enumerate(decoder(latents)):
             frames = int(batch["frame_mask"][number].sum()) * FRAMES_PER_LATENT
@@ -62,15 +62,14 @@ def flow_listener(model: ModelConfig, folder: Path) -> Listener:
 
 
 def sample_batch(dit: DiT, batch: dict[str, Tensor], sampling: SamplingConfig) -> Tensor:
-    """Latents [B, C, T] for a training batch's conditions, with guidance and Euler steps."""
-    noise = torch.randn(batch["latents"].shape, generator=generator(0))
-    conditions = Conditions.of(batch)
-
-    def velocity_of(x: Tensor, t: float) -> Tensor:
-        times = torch.full((len(x),), t)
-        return guided(dit(x, times, conditions), dit(x, times, conditions.unconditional()), sampling.cfg_scale)
-
-    steps = euler(velocity_of, noise, linear(sampling.steps), lambda _: noise)
+    """Latents [B, C, T] for a training batch's conditions, sampled as the model's config says."""
+    shape = batch["latents"].shape
+    velocity_fn = guided_velocity(dit, Conditions.of(batch), sampling.cfg_scale)
+    times = sampler_times(sampling.sampler, sampling.steps, sampling.shift)
+    start = torch.randn(shape, generator=generator(0))
+    steps = SAMPLERS[sampling.sampler](
+        velocity_fn, start, times, lambda index: torch.randn(shape, generator=generator(index))
+    )
     return list(steps)[-1].x
 
 

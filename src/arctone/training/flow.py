@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from arctone.flow.path import add_noise, velocity
 from arctone.models.conditions import Conditions
+from arctone.training.levels import even_quantiles, logit_normal
 from arctone.training.loop import OneRole, generator
 
 _NOISE, _TIMES, _DROPS = 1, 2, 3
@@ -39,7 +40,8 @@ class Batches(Protocol):
         of that batch)."""
 
 
-Listener = Callable[["FlowTask", Path, dict[str, Tensor], int], None]
+# Called with the task's batches, the demo folder, the averaged weights and the step.
+Listener = Callable[[Batches, Path, dict[str, Tensor], int], None]
 
 
 class FlowTask(OneRole):
@@ -63,10 +65,8 @@ class FlowTask(OneRole):
 
     def draw_times(self, items: int, step: int) -> Tensor:
         """Noise levels [items], spread evenly over the law's quantiles, which lowers the variance of the loss."""
-        source = generator(self.seed, step, _TIMES)
-        even = (torch.randperm(items, generator=source) + torch.rand(items, generator=source)) / items
-        normal = torch.special.ndtri(even.clamp(1e-4, 1 - 1e-4))
-        return torch.sigmoid(self.config.time_mean + self.config.time_std * normal)
+        even = even_quantiles(items, generator(self.seed, step, _TIMES))
+        return logit_normal(even, self.config.time_mean, self.config.time_std)
 
     def _drop(self, batch: dict[str, Tensor], step: int, num_items: int) -> dict[str, Tensor]:
         chance = torch.rand(2, num_items, generator=generator(self.seed, step, _DROPS))[:, batch["item"]]
@@ -90,4 +90,4 @@ class FlowTask(OneRole):
     def demo(self, folder: Path, state: dict[str, Tensor], step: int) -> None:
         """Write what the present weights make of a few captions, where a decoder was given."""
         if self.listener is not None:
-            self.listener(self, folder, state, step)
+            self.listener(self.batches, folder, state, step)

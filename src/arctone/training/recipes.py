@@ -6,9 +6,11 @@ import dataclasses
 
 from arctone.config_model import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig
 from arctone.errors import UsageError
+from arctone.training.arc_config import ArcConfig
 from arctone.training.autoencoder import AutoencoderConfig
 from arctone.training.flow import FlowConfig
 from arctone.training.loop import LoopConfig
+from arctone.training.optimisers import OptimiserConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +24,11 @@ class Recipe:
     autoencoder_loop: LoopConfig
     flow: FlowConfig
     flow_loop: LoopConfig
+    arc: ArcConfig
+    arc_loop: LoopConfig
     # Latent frames in a batch, padding included: short clips come in larger batches.
     flow_batch_frames: int = 4096
+    arc_batch_frames: int = 4096
 
 
 def spark() -> Recipe:
@@ -39,6 +44,17 @@ def spark() -> Recipe:
             total_steps=20_000, rate=1e-3, matrix_rate=0.02, warmup_steps=200, precision="bf16-mixed", ema_decay=0.9995
         ),
         flow_batch_frames=2048,
+        arc=ArcConfig(),
+        arc_loop=LoopConfig(
+            total_steps=8_000,
+            rate=2e-5,
+            warmup_steps=100,
+            rate_floor=1.0,
+            precision="bf16-mixed",
+            ema_decay=0.999,
+            roles={"discriminator": OptimiserConfig(rate=1e-4), "critic": OptimiserConfig(rate=1e-3)},
+        ),
+        arc_batch_frames=2048,
     )
 
 
@@ -69,6 +85,17 @@ def spark_minutes() -> Recipe:
             total_steps=600, warmup_steps=50, rate=1e-3, matrix_rate=0.02, precision="32-true", ema_decay=0.99
         ),
         flow_batch_frames=1024,
+        arc=ArcConfig(),
+        arc_loop=LoopConfig(
+            total_steps=400,
+            rate=5e-5,
+            warmup_steps=20,
+            rate_floor=1.0,
+            precision="32-true",
+            ema_decay=0.98,
+            roles={"discriminator": OptimiserConfig(rate=2e-4), "critic": OptimiserConfig(rate=2e-3)},
+        ),
+        arc_batch_frames=1024,
     )
 
 

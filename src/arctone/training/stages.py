@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
+import msgspec
 import torch
+from torch import Tensor
 
-from arctone.checkpoints.folder import AUTOENCODER, DIT, fill, load_state, part_hash, save_part
+from arctone.atomic import write_atomically
+from arctone.checkpoints.folder import AUTOENCODER, DIT, fill, load_config, load_state, part_hash, save_part
+from arctone.checkpoints.text import OWN
+from arctone.config_model import ModelConfig
 from arctone.data.latents import LatentDataset
 from arctone.data.opening import open_source
+from arctone.errors import UsageError
+from arctone.models.alignment import AlignmentCritic
+from arctone.models.discriminator import Discriminator, trunk_state
 from arctone.models.dit import DiT
 from arctone.models.spectral import SpectralAutoencoder
+from arctone.training.arc import ArcTask
 from arctone.training.autoencoder import AutoencoderTask, FeaturePool, measure_statistics, new_autoencoder
 from arctone.training.demos import flow_listener
 from arctone.training.flow import FlowTask
@@ -20,6 +30,7 @@ from arctone.training.recipes import Recipe
 
 FEATURES = "features.float16"
 STATE_FOLDERS = {AUTOENCODER: "training-autoencoder", DIT: "training-flow"}
+ARC_FOLDER = "training-arc"
 
 
 def autoencoder(recipe: Recipe, data: str, out: Path, init: Path | None = None) -> Trainer:
@@ -71,6 +82,77 @@ def flow(recipe: Recipe, latents: Path, out: Path, init: Path | None = None) -> 
 def finish_flow(recipe: Recipe, trainer: Trainer, out: Path) -> None:
     """Write the averaged transformer."""
     save_part(out, DIT, trainer.ema.state, recipe.model)
+
+
+def arc(recipe: Recipe, latents: Path, out: Path, init: Path | None) -> Trainer:
+    """Trainer of the ARC post-training of a flow model.
+
+    Args: init: the flow model's folder; its config gives the sizes, and its other parts are copied to `out`.
+    Raises: UsageError if init is missing or is `out` itself, ModelError if a part does not fit.
+    """
+    config = _model_to_post_train(init, out)
+    assert init is not None
+    dataset = LatentDataset(latents, split="train", autoencoder_hash=part_hash(out, AUTOENCODER))
+    batches = LatentBatches(dataset, recipe.arc_batch_frames, recipe.arc_loop.seed)
+    task = _arc_task(recipe, config, load_state(init, DIT), batches, str(init))
+    if recipe.arc_loop.demo_every:
+        task.listener = flow_listener(few_step(config), out)
+    return Trainer(task, recipe.arc_loop, out / ARC_FOLDER)
+
+
+def _arc_task(
+    recipe: Recipe, config: ModelConfig, flow_state: dict[str, Tensor], batches: LatentBatches, origin: str
+) -> ArcTask:
+    """The networks of ARC, generator and discriminator filled strictly with the flow model's weights."""
+    settings, seed = recipe.arc, recipe.arc_loop.seed
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = DiT(config.dit)
+        discriminator = Discriminator(config.dit, settings.num_blocks, settings.head)
+        critic = AlignmentCritic(config.dit.latent_channels, config.dit.text_width)
+    fill(generator, flow_state, origin)
+    fill(discriminator.trunk, trunk_state(flow_state, config.dit, len(discriminator.trunk.blocks)), origin)
+    return ArcTask(
+        generator,
+        discriminator,
+        batches,
+        settings,
+        max_seconds=config.dit.max_seconds,
+        critic=critic if settings.alignment_steps > 0 else None,
+        teacher=copy.deepcopy(generator) if settings.has_teacher else None,
+        seed=seed,
+    )
+
+
+def finish_arc(trainer: Trainer, out: Path) -> None:
+    """Write the averaged generator, and how a post-trained model is sampled."""
+    save_part(out, DIT, trainer.ema.state, few_step(load_config(out)))
+
+
+def few_step(config: ModelConfig) -> ModelConfig:
+    """The config of a model that was post-trained: eight ping-pong steps on the log-SNR schedule, without guidance."""
+    sampling = msgspec.structs.replace(
+        config.sampling, sampler="ping_pong", steps=8, cfg_scale=1.0, shift=1.0, post_trained=True
+    )
+    return msgspec.structs.replace(config, sampling=sampling)
+
+
+def _model_to_post_train(init: Path | None, out: Path) -> ModelConfig:
+    """The config of `init`, with everything but the transformer copied to `out` where it is not there yet."""
+    if init is None:
+        raise UsageError("init: post-training needs a flow model to begin with; name one, or its folder")
+    if out.exists() and out.samefile(init):
+        raise UsageError(f"out: {out} is also init, and its flow model would be lost; choose another folder")
+    config = load_config(init)
+    if config.sampling.post_trained:
+        raise UsageError(f"init: {init} holds a post-trained model, but only a flow model can be post-trained")
+    if (out / "config.json").exists() and few_step(load_config(out)) != few_step(config):
+        raise UsageError(f"out: {out} holds another model than init, {init}; choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", f"{AUTOENCODER}.safetensors", OWN):
+        if (init / name).is_file() and not (out / name).exists():
+            write_atomically(out / name, (init / name).read_bytes())
+    return config
 
 
 def _new_dit(recipe: Recipe) -> DiT:

@@ -1,0 +1,119 @@
+"""What adversarial post-training is told to do, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from arctone.errors import UsageError
+from arctone.models.discriminator import HEADS
+from arctone.training.arc_losses import GAMES
+
+TIME_LAWS = ("log_snr", "sampler")
+
+
+@dataclasses.dataclass(frozen=True)
+class ArcConfig:
+    """Settings of ARC post-training. The defaults are the paper's; what goes beyond it is off.
+
+    Raises: UsageError for a value that has no meaning.
+    """
+
+    # Who wins: relativistic (the paper's), least_squares, hinge or softplus (the plain non-saturating GAN).
+    loss: str = "relativistic"
+    contrastive_weight: float = 1.0
+    # Discriminator: how many blocks of the flow model (three of four if not given), which head, how many steps of it
+    # for one of the generator.
+    num_blocks: int | None = None
+    head: str = "conv"
+    discriminator_updates: int = 1
+
+    # Level t of the generator's input: log_snr draws it uniformly from a range of log-SNR; sampler draws the very
+    # levels of ping-pong with these step counts, t = 1 included.
+    time_law: str = "log_snr"
+    log_snr_low: float = -6.0
+    log_snr_high: float = 2.0
+    step_counts: tuple[int, ...] = (1, 2, 4, 8)
+    # Level s of what the discriminator sees: sigmoid(level_mean + level_std * normal).
+    level_mean: float = 0.0
+    level_std: float = 1.0
+    # t (where its law is log_snr) and s move towards noise by these factors, for clips of no length and of the
+    # maximum; 1 = not at all.
+    shift_short: float = 1.0
+    shift_long: float = 1.0
+    # Captions are never dropped; a tempo is left out as often as in the training of the flow, for both sides alike.
+    tempo_dropout: float = 0.3
+
+    # Part of the items whose input is the generator's own estimate from a noisier level, noised again, as ping-pong
+    # gives it; the others start from noised real latents.
+    self_output: float = 0.0
+
+    # Gradient penalties on real (r1) and fake (r2) inputs, with noise of penalty_std for the finite difference.
+    r1_weight: float = 0.0
+    r2_weight: float = 0.0
+    penalty_std: float = 0.05
+    centring_weight: float = 0.0
+
+    # Guided teacher: the frozen flow model, sampled with guidance in so many Euler steps once every teacher_refresh
+    # steps. The generator learns its results alone for teacher_warmup steps, then with teacher_weight.
+    teacher_warmup: int = 0
+    teacher_weight: float = 0.0
+    teacher_steps: int = 12
+    teacher_cfg_scale: float = 4.0
+    teacher_refresh: int = 10
+
+    # Alignment critic: trained before everything else for alignment_steps, then frozen, and listened to with
+    # alignment_weight.
+    alignment_steps: int = 0
+    alignment_weight: float = 0.0
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether a guided teacher takes part."""
+        return self.teacher_warmup > 0 or self.teacher_weight > 0
+
+    @property
+    def penalised(self) -> bool:
+        """Whether the discriminator's slope is penalised."""
+        return self.r1_weight > 0 or self.r2_weight > 0
+
+    def __post_init__(self) -> None:
+        _one_of("loss", self.loss, GAMES)
+        _one_of("head", self.head, HEADS)
+        _one_of("time_law", self.time_law, TIME_LAWS)
+        for name in ("tempo_dropout", "self_output"):
+            _at_least(name, getattr(self, name), 0.0, 1.0)
+        for name in (field.name for field in dataclasses.fields(self) if field.name.endswith("_weight")):
+            _at_least(name, getattr(self, name), 0.0)
+        for name in (
+            "discriminator_updates",
+            "teacher_steps",
+            "teacher_refresh",
+            *(["num_blocks"] * bool(self.num_blocks)),
+        ):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("teacher_warmup", "alignment_steps"):
+            _at_least(name, getattr(self, name), 0)
+        for name in ("shift_short", "shift_long", "penalty_std", "level_std"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name}: {getattr(self, name)!r} is not possible, it must be above 0")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if not self.log_snr_low < self.log_snr_high:
+            raise UsageError(f"log_snr_low: {self.log_snr_low!r} must be below log_snr_high, {self.log_snr_high!r}")
+        if not self.step_counts or min(self.step_counts) < 1:
+            raise UsageError(f"step_counts: {self.step_counts!r} is not possible, it needs numbers of at least 1")
+        if self.alignment_weight > 0 and self.alignment_steps == 0:
+            raise UsageError("alignment_weight: needs alignment_steps above 0, or the critic would know nothing")
+
+
+def _one_of(name: str, value: str, allowed: Iterable[str]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{name}: {value!r} is unknown, choose from {', '.join(allowed)}")
+
+
+def _at_least(name: str, value: float, low: float, high: float = float("inf")) -> None:
+    if not low <= value <= high:
+        allowed = f"at least {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
+        raise UsageError(f"{name}: {value!r} is not possible, it must be {allowed}")

@@ -1,0 +1,81 @@
+"""Losses of adversarial relativistic-contrastive (ARC) post-training, as functions of logits; high logit = real.
+
+B items, S score positions, N captions, C channels, T latent frames. Every loss is worked out position by position;
+`item_means` then gives one number an item over its real positions.
+Source: Novack et al. 2025, arXiv 2505.08175; the generator's loss is the non-saturating one of the public trainer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import relu, softplus
+
+
+def item_means(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of each item over its real positions. Args: values, mask: [B, S]. Returns: [B]."""
+    weight = mask.to(values.dtype)
+    return (values * weight).sum(-1) / weight.sum(-1)
+
+
+class Game(NamedTuple):
+    """What each side minimises, position by position.
+
+    discriminator, generator: (real, fake) logits [B, S] to losses [B, S]. paired: whether the generator's loss depends
+    on the real logits.
+    """
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor, Tensor], Tensor]
+    paired: bool = False
+
+
+GAMES: dict[str, Game] = {
+    # The paper's: which of the two is more real? (Jolicoeur-Martineau, 2018)
+    "relativistic": Game(lambda real, fake: softplus(fake - real), lambda real, fake: softplus(real - fake), True),
+    "least_squares": Game(lambda real, fake: (real - 1).square() + fake.square(), lambda _, fake: (fake - 1).square()),
+    "hinge": Game(lambda real, fake: relu(1 - real) + relu(1 + fake), lambda _, fake: -fake),
+    "softplus": Game(lambda real, fake: softplus(-real) + softplus(fake), lambda _, fake: softplus(-fake)),
+}
+
+
+def contrastive(right: Tensor, wrong: Tensor) -> Tensor:
+    """Loss of a discriminator that does not prefer real audio's own caption to another's.
+
+    Args: right, wrong: logits [B, S] of the same noisy real audio with its own and with a wrong caption.
+    """
+    return softplus(wrong - right)
+
+
+def centring(real: Tensor, fake: Tensor) -> Tensor:
+    """Square of the middle between real and fake logits [B, S], which a relativistic loss leaves free to drift."""
+    return ((real + fake) / 2).square()
+
+
+def gradient_penalty(logits: Tensor, disturbed: Tensor, std: float) -> Tensor:
+    """Half the squared slope of the logits [B, S] along the disturbance, by finite differences.
+
+    Args: disturbed: logits of inputs to which normal noise of this standard deviation was added. Its expectation is
+    half the squared norm of the gradient, whatever `std` (R1 on real, R2 on fake inputs).
+    Source: R1/R2 (Mescheder et al., 2018), by finite differences as in Seaweed-APT (arXiv 2501.08316).
+    """
+    return 0.5 * ((disturbed - logits) / std).square()
+
+
+def caption_choice(similarities: Tensor, own: Tensor, same: Tensor) -> Tensor:
+    """InfoNCE: how badly the right caption is picked out among all.
+
+    Args: similarities: [B, N] of items and captions. own: [B], place of each item's caption. same: [B, N], True where a
+    caption equals the item's own; such copies are no wrong answers. Returns: [B].
+    Source: van den Oord et al., 2018.
+    """
+    copies = same.scatter(1, own[:, None], False)
+    return -similarities.masked_fill(copies, -torch.inf).log_softmax(1).gather(1, own[:, None])[:, 0]
+
+
+def latent_error(estimate: Tensor, target: Tensor, frame_mask: Tensor) -> Tensor:
+    """Mean squared error of latents [B, C, T] over real frames [B, T], one number an item, [B]."""
+    return item_means((estimate - target).square().mean(1), frame_mask)

@@ -1,0 +1,99 @@
+"""Small networks and batches for the tests of adversarial post-training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from arctone.config_model import DiTConfig
+from arctone.models.alignment import AlignmentCritic
+from arctone.models.discriminator import Discriminator
+from arctone.models.dit import DiT
+from arctone.training.arc import ArcTask
+from arctone.training.arc_config import ArcConfig
+from arctone.training.loop import LoopConfig, generator
+from arctone.training.optimisers import OptimiserConfig
+
+DIT = DiTConfig(latent_channels=4, width=32, depth=2, heads=2, text_width=8, mlp_width=48, max_frames=48)
+LOOP = LoopConfig(
+    total_steps=8,
+    rate=1e-3,
+    warmup_steps=0,
+    rate_floor=1.0,
+    precision="32-true",
+    log_every=1,
+    checkpoint_every=100,
+    roles={"discriminator": OptimiserConfig(rate=2e-3)},
+)
+# Every option at once, but for the other games.
+EVERYTHING = ArcConfig(
+    self_output=0.5,
+    time_law="sampler",
+    teacher_warmup=2,
+    teacher_weight=0.5,
+    teacher_steps=3,
+    teacher_refresh=3,
+    alignment_steps=2,
+    alignment_weight=0.3,
+    r1_weight=0.1,
+    r2_weight=0.1,
+    centring_weight=0.1,
+    shift_long=2.0,
+)
+CAPTIONS = ("rain", "a dog", "Rain", "thunder", "wind in trees", "a cat")
+
+
+class PromptedBatches:
+    """Items of different lengths whose captions are embedded as fixed random vectors; two captions are equal."""
+
+    def __init__(self, items: int = 6, frames: int = 32) -> None:
+        self.items, self.frames = items, frames
+
+    def batch(self, step: int, rank: int, world_size: int) -> dict[str, Tensor]:
+        mine = torch.arange(rank, self.items, world_size)
+        lengths = torch.tensor([self.frames - 3 * item for item in range(self.items)])
+        whole = {
+            "latents": 1 + 0.5 * torch.randn(self.items, 4, self.frames, generator=generator(99, step)),
+            "frame_mask": torch.arange(self.frames)[None] < lengths[:, None],
+            "seconds": lengths * 2048 / 44_100,
+        }
+        batch = {name: value[mine] for name, value in whole.items()}
+        return batch | self.prompts(step, mine.tolist()) | {"item": mine, "num_items": torch.tensor(self.items)}
+
+    def captions(self, step: int) -> list[str]:
+        return [*CAPTIONS[: self.items]]
+
+    def prompts(self, step: int, items: Sequence[int]) -> dict[str, Tensor]:
+        names = [CAPTIONS[item].casefold() for item in items]
+        tokens = [torch.randn(5, 8, generator=generator(*name.encode())) for name in names]
+        return {
+            "text_tokens": torch.stack(tokens),
+            "text_mask": torch.arange(5)[None] < torch.tensor([1 + len(name.split()) for name in names])[:, None],
+            "text_pooled": torch.stack([rows[0] for rows in tokens]),
+            "bpm": torch.tensor([90.0 + 10 * len(name) for name in names]),
+        }
+
+
+def filled(module: nn.Module) -> nn.Module:
+    """Random values where the start is zero, so that every input can show."""
+    for parameter in module.parameters():
+        if parameter.ndim >= 2 and not parameter.any():
+            nn.init.normal_(parameter, std=0.1)
+    return module
+
+
+def arc_task(config: ArcConfig | None = None, batches: PromptedBatches | None = None) -> ArcTask:
+    """A task on small random networks, with the critic and the teacher that the config asks for."""
+    config = config or ArcConfig()
+    torch.manual_seed(1)
+    return ArcTask(
+        filled(DiT(DIT)),
+        filled(Discriminator(DIT, config.num_blocks, config.head)),
+        batches or PromptedBatches(),
+        config,
+        max_seconds=12.0,
+        critic=AlignmentCritic(4, 8, width=16) if config.alignment_steps else None,
+        teacher=filled(DiT(DIT)) if config.has_teacher else None,
+    )
