@@ -6,8 +6,8 @@ What is judged
 
 Conventions
     A clip's logits are averaged over its windows, then a softmax makes them probabilities, also where the classifier
-    was trained with sigmoids. The divergence is KL(generated || reference) in nats, with 1e-6 added to the reference, as
-    stable-audio-metrics has it, so that two equal clips give almost 0. Intervals: bootstrap over pairs.
+    was trained with sigmoids. The divergence is KL(generated || reference) in nats, with 1e-6 added to the reference,
+    as stable-audio-metrics has it, so that two equal clips give almost 0. Intervals: bootstrap over pairs.
 
 Measures
     * :func:`probabilities`: of a clip from the logits of its windows
@@ -16,7 +16,8 @@ Measures
 
 References
     K. Koutini et al., "Efficient training of audio transformers with patchout", Interspeech 2022 (PaSST, the usual
-    classifier). Z. Evans et al., "Stable Audio Open", arXiv 2407.14358, and Stability-AI/stable-audio-metrics (settings).
+    classifier). Z. Evans et al., "Stable Audio Open", arXiv 2407.14358, and Stability-AI/stable-audio-metrics
+    (settings).
 
 Legend: N pairs, W windows, K classes.
 """

@@ -6,8 +6,8 @@ What is judged
 Conventions
     Latency is wall clock in seconds, the median over runs. `real_time_factor` is seconds of sound per second of
     computing, as in the ARC paper (higher is faster); some fields use the inverse. Peak memory is the largest resident
-    set of a process (VmHWM of Linux), the code and files mapped into it included; it is a property of a process, so each
-    model is measured in a process of its own. Intervals: bootstrap over runs.
+    set of a process (VmHWM of Linux), the code and files mapped into it included; it is a property of a process, so
+    each model is measured in a process of its own. Intervals: bootstrap over runs.
 
 Measures
     * :func:`timed`: wall clock of repeated runs
@@ -40,7 +40,9 @@ def validate(seconds: Sequence[float], audio_seconds: float) -> None:
 
 
 def timed(work: Callable[[], object], repeats: int, num_warm_up: int = 1) -> list[float]:
-    """Wall clock in seconds of `repeats` runs after `num_warm_up` that do not count. Raises: ValueError for repeats < 1."""
+    """Wall clock in seconds of `repeats` runs after `num_warm_up` that do not count. Raises: ValueError for repeats <
+    1.
+    """
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}, but must be at least 1.")
     found = []

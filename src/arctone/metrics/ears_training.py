@@ -4,7 +4,8 @@ Symmetric InfoNCE: within a batch, each sound must find its caption among all ca
 Captions that are equal are no rivals. The state with the smallest loss on the validation pairs is kept. Needs torch.
 
 References
-    A. van den Oord, Y. Li and O. Vinyals, "Representation learning with contrastive predictive coding", arXiv 1807.03748.
+    A. van den Oord, Y. Li and O. Vinyals, "Representation learning with contrastive predictive coding", arXiv
+    1807.03748.
 
 Legend: N sounds, M captions of each, F features.
 """

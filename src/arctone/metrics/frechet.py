@@ -1,7 +1,8 @@
 """Frechet distance between the Gaussians of two sets of embeddings: how alike two collections of sounds are as a whole.
 
 What is judged
-    Quality and variety together: a set that is dull, noisy or narrow lies far from the reference. Prompts do not matter.
+    Quality and variety together: a set that is dull, noisy or narrow lies far from the reference. Prompts do not
+    matter.
 
 Conventions
     Rows are clips, or windows of clips whose clip `owners` names. Covariances are unbiased (N - 1). The value is the

@@ -6,10 +6,10 @@ What is judged
 
 Conventions
     A set's manifold is the union of balls around its clips, each reaching to the clip's k-th nearest neighbour in the
-    same set (k = 5). A point lies in a ball if it is nearer than the reach, or is the centre itself. Density can pass 1.
-    Rows are clips. All four depend on the numbers of clips, which belong to them. Intervals: bootstrap over the clips
-    that are asked (generated ones for precision and density, real ones for recall and coverage) with the balls held
-    fixed, because balls around clips drawn twice would shrink to nothing.
+    same set (k = 5). A point lies in a ball if it is nearer than the reach, or is the centre itself. Density can pass
+    1. Rows are clips. All four depend on the numbers of clips, which belong to them. Intervals: bootstrap over the
+    clips that are asked (generated ones for precision and density, real ones for recall and coverage) with the balls
+    held fixed, because balls around clips drawn twice would shrink to nothing.
 
 Measures
     * :func:`precision_recall_density_coverage`: for each clip, the number that its measure averages

@@ -99,7 +99,9 @@ def evaluate(
 
 
 def waveform_alignment(first: Waveform, second: Waveform) -> float:
-    """Largest correlation of two waveforms (mono, 11 kHz) over all delays, 0 to 1; either sign counts. 0 for silence."""
+    """Largest correlation of two waveforms (mono, 11 kHz) over all delays, 0 to 1; either sign counts. 0 for
+    silence.
+    """
     return _alignment(*(conform(waveform, _ALIGNMENT_RATE, 1).samples for waveform in (first, second)))
 
 

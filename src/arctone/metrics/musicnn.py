@@ -1,10 +1,10 @@
-"""MusiCNN: a public music tagger, whose last hidden layer is an embedding of 16 kHz music and whose 50 tags are classes.
+"""MusiCNN: a public music tagger whose last hidden layer is an embedding of 16 kHz music, with 50 tags as classes.
 
 The weights are read from the installed package `musicnn` (install it with `--no-deps`) without TensorFlow; the network
 is written out here. Needs torch.
 
-Source: J. Pons and X. Serra, "musicnn: Pre-trained convolutional neural networks for music audio tagging", late-breaking
-session of ISMIR 2019, arXiv 1909.06654; ISC licence; model trained on MagnaTagATune.
+Source: J. Pons and X. Serra, "musicnn: Pre-trained convolutional neural networks for music audio tagging",
+late-breaking session of ISMIR 2019, arXiv 1909.06654; ISC licence; model trained on MagnaTagATune.
 
 Legend: B windows, T frames, M mel bands, C features.
 """
@@ -37,11 +37,57 @@ WINDOW_FRAMES = 187
 CREDIT = "MusiCNN (J. Pons and X. Serra, 2019), ISC"
 # The order of the output; names of the package's configuration.
 TAGS = (
-    "guitar,classical,slow,techno,strings,drums,electronic,rock,fast,piano,ambient,beat,violin,vocal,synth,female,"
-    "indian,opera,male,singing,vocals,no vocals,harpsichord,loud,quiet,flute,woman,male vocal,no vocal,pop,soft,sitar,"
-    "solo,man,classic,choir,voice,new age,dance,male voice,female vocal,beats,harp,cello,no voice,weird,country,metal,"
-    "female voice,choral"
-).split(",")
+    "guitar",
+    "classical",
+    "slow",
+    "techno",
+    "strings",
+    "drums",
+    "electronic",
+    "rock",
+    "fast",
+    "piano",
+    "ambient",
+    "beat",
+    "violin",
+    "vocal",
+    "synth",
+    "female",
+    "indian",
+    "opera",
+    "male",
+    "singing",
+    "vocals",
+    "no vocals",
+    "harpsichord",
+    "loud",
+    "quiet",
+    "flute",
+    "woman",
+    "male vocal",
+    "no vocal",
+    "pop",
+    "soft",
+    "sitar",
+    "solo",
+    "man",
+    "classic",
+    "choir",
+    "voice",
+    "new age",
+    "dance",
+    "male voice",
+    "female vocal",
+    "beats",
+    "harp",
+    "cello",
+    "no voice",
+    "weird",
+    "country",
+    "metal",
+    "female voice",
+    "choral",
+)
 _N_FFT, _HOP = 512, 256
 _FLOAT16_MAX = 65_504.0
 _TIMBRE_WIDTHS = (38, 67)

@@ -1,4 +1,5 @@
-"""Sets of embeddings as the measures between sets see them: checked, with angles and distances that hold for duplicates.
+"""Sets of embeddings as the measures between sets see them: checked, with angles and distances that hold for
+duplicates.
 
 Legend: N, M points, D size of the embedding.
 """

@@ -44,7 +44,8 @@ def mel_filters(
 
 
 def slaney_mel_filters(sample_rate: int, n_fft: int, num_bands: int) -> AudioArray:
-    """Triangular filters on Slaney's mel scale (linear below 1 kHz), each of area 2 / width in Hz, as librosa's default.
+    """Triangular filters on Slaney's mel scale (linear below 1 kHz), each of area 2 / width in Hz, as librosa's
+    default.
 
     Returns: [F, M], from 0 Hz to the Nyquist frequency. Source: M. Slaney, "Auditory Toolbox", 1998.
     """
