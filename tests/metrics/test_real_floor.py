@@ -8,12 +8,12 @@ from arctone.metrics import frechet, real_floor
 
 def floor(real: np.ndarray, made: np.ndarray, splits: int = 5) -> real_floor.Floor:
     return real_floor.evaluate(
-        lambda a, b: frechet.frechet_distance(real[a], real[b]),
-        lambda a, b: frechet.frechet_distance(real[a], made[b]),
+        lambda a, b: {"frechet": frechet.frechet_distance(real[a], real[b])},
+        lambda a, b: {"frechet": frechet.frechet_distance(real[a], made[b])},
         len(real),
         len(made),
         splits,
-    )
+    )["frechet"]
 
 
 def test_a_set_of_the_same_source_lies_at_the_floor_and_another_above() -> None:
@@ -28,11 +28,11 @@ def test_a_set_of_the_same_source_lies_at_the_floor_and_another_above() -> None:
 def test_halves_do_not_share_a_clip() -> None:
     seen = []
 
-    def record(first: np.ndarray, second: np.ndarray) -> float:
+    def record(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
         seen.append((set(first), set(second)))
-        return 0.0
+        return {"distance": 0.0}
 
-    real_floor.evaluate(record, lambda a, b: 0.0, 9, 3)
+    real_floor.evaluate(record, lambda a, b: {"distance": 0.0}, 9, 3)
     assert all(len(a) == len(b) == 3 and not a & b for a, b in seen)
 
 

@@ -17,15 +17,15 @@ Legend: N clips, D size of the embedding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from arctone.metrics.point_sets import IntArray
 
-# A distance of two sets, given as the clips of the real set and of the generated one that take part.
-RealReal = Callable[[IntArray, IntArray], float]
+# Distances of two sets by name, given the indices of the clips of each that take part.
+Distances = Callable[[IntArray, IntArray], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,16 @@ def validate(num_real: int, num_generated: int, num_splits: int) -> int:
 
 
 def evaluate(
-    real_real: RealReal, real_generated: RealReal, num_real: int, num_generated: int, num_splits: int = 5, seed: int = 0
-) -> Floor:
-    """The floor of a distance.
+    real_real: Distances,
+    real_generated: Distances,
+    num_real: int,
+    num_generated: int,
+    num_splits: int = 5,
+    seed: int = 0,
+) -> dict[str, Floor]:
+    """The floor of each distance by name.
 
-    Args: real_real: distance of two parts of the real set, by their indices. real_generated: of a part of the real set
+    Args: real_real: distances of two parts of the real set, by their indices. real_generated: of a part of the real set
     and a part of the generated one. Raises: ValueError, see `validate`.
     """
     size = validate(num_real, num_generated, num_splits)
@@ -64,4 +69,8 @@ def evaluate(
         order, made = rng.permutation(num_real), rng.permutation(num_generated)[:size]
         among.append(real_real(order[:size], order[size : 2 * size]))
         against.append(real_generated(order[:size], made))
-    return Floor(float(np.mean(among)), float(np.mean(against)), size, num_splits)
+    return {name: Floor(_mean(among, name), _mean(against, name), size, num_splits) for name in among[0]}
+
+
+def _mean(found: list[Mapping[str, float]], name: str) -> float:
+    return float(np.mean([one[name] for one in found]))
