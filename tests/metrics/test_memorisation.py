@@ -12,9 +12,9 @@ from arctone.metrics import memorisation
 def test_the_nearest_is_found_with_its_cosine() -> None:
     training = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     found = memorisation.nearest([[2.0, 1.9], [0.0, 3.0]], training)
-    assert found.index.tolist() == [2, 1]
+    assert found.clip.tolist() == [2, 1]
     assert found.similarity == pytest.approx([3.9 / np.hypot(2, 1.9) / np.sqrt(2), 1.0])
-    assert memorisation.nearest_inside(training).index.tolist() == [2, 2, 0]
+    assert memorisation.nearest_inside(training).clip.tolist() == [2, 2, 0]
 
 
 def test_a_model_that_copies_is_caught_and_an_innocent_one_is_not() -> None:

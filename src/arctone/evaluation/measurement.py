@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 from arctone.metrics.intervals import Interval
@@ -92,9 +95,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measured(
-    metric: str, found: Interval, interval: str, embedder: str, version: str, seed: int, **more: object
+    metric: str, found: Interval, interval: str, embedder: str, version: str, seed: int, more: Mapping[str, Any]
 ) -> Measurement:
-    """A measurement from its interval."""
-    fields = {name: getattr(found, name) for name in ("value", "low", "high", "confidence", "count")}
-    about = {"metric": metric, "interval": interval, "embedder": embedder, "version": version, "seed": seed}
-    return Measurement(**fields, **about, **more)  # type: ignore[arg-type]
+    """A measurement from its interval; `more` holds further fields."""
+    fields: dict[str, Any] = {name: getattr(found, name) for name in ("value", "low", "high", "confidence", "count")}
+    about: dict[str, Any] = {"metric": metric, "interval": interval, "embedder": embedder, "version": version, "seed": seed}
+    return Measurement(**fields, **about, **more)

@@ -53,9 +53,9 @@ class Judged:
 
     def measured(self, found: Mapping[str, Interval], interval: str, **more: object) -> list[Measurement]:
         """Measurements of all names; `more` may hold values for all, or mappings by name."""
-        by_name = {name: {key: _of(value, name) for key, value in more.items()} for name in found}
         about = (interval, self.embedder.name, self.embedder.version, self.seed)
-        return [measured(name, one, *about, **by_name[name]) for name, one in found.items()]
+        by_name = {name: {key: _of(value, name) for key, value in more.items()} for name in found}
+        return [measured(name, one, *about, by_name[name]) for name, one in found.items()]
 
 
 Measure = Callable[[Judged], list[Measurement]]
@@ -68,9 +68,9 @@ def frechet_distance(judged: Judged) -> list[Measurement]:
     def distance(first: EmbeddedSet, second: EmbeddedSet) -> dict[str, float]:
         return {"frechet_distance": frechet.frechet_distance(*(_rows(part, rows) for part in (first, second)))}
 
-    owners = (real.owners, judged.generated.owners) if rows == "windows" else (None, None)
     points = [_rows(part, rows) for part in (real, judged.generated)]
-    found = frechet.evaluate(*points, *owners, seed=judged.seed)
+    owners = [part.owners if rows == "windows" else None for part in (real, judged.generated)]
+    found = frechet.evaluate(points[0], points[1], owners[0], owners[1], judged.seed)
     few = min(map(len, points)) <= points[0].shape[1]
     note = f"rows are {rows}; fewer rows than the {points[0].shape[1]} dimensions" if few else f"rows are {rows}"
     return judged.measured(found, JACKKNIFE, reference_count=len(real), note=note, **_floor(judged, distance))

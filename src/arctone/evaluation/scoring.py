@@ -109,7 +109,7 @@ def suspects(judged: Judged, limit: int = MAX_SUSPECTS) -> list[Suspect]:
     order = np.argsort(-found.similarity, kind="stable")
     above = [int(number) for number in order if found.similarity[number] > threshold]
     return [
-        _suspect(judged, training, number, int(found.index[number]), float(found.similarity[number]))
+        _suspect(judged, training, number, int(found.clip[number]), float(found.similarity[number]))
         for number in above[:limit]
     ]
 

@@ -50,12 +50,12 @@ class EarsRecipe:
     """Settings of the fit. noise: standard deviation added to standardised features."""
 
     hidden: int = 384
-    steps: int = 1500
+    steps: int = 3000
     batch_size: int = 256
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
-    dropout: float = 0.3
-    noise: float = 0.1
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.3
+    dropout: float = 0.5
+    noise: float = 0.6
     temperature: float = 0.07
     check_every: int = 50
     seed: int = 0
@@ -73,7 +73,7 @@ def fit(train: Pairs, valid: Pairs, recipe: EarsRecipe) -> tuple[Ears, float]:
     for step in range(1, recipe.steps + 1):
         loss = _loss(heads, scale, *_batch(train, recipe.batch_size, rng))
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
         if step % recipe.check_every == 0 and (checked := _checked(heads, scale, valid)) < best_loss:
@@ -156,6 +156,6 @@ def _flat(text: FloatArray) -> FloatArray:
 
 
 def _as_head(module: nn.Module) -> Head:
-    standardise, _, first, _, _, last = module.children()
-    tensors = (standardise.mean, standardise.scale, first.weight.T, first.bias, last.weight.T, last.bias)
-    return Head(*(tensor.detach().numpy() for tensor in tensors))
+    state = {name: tensor.detach().numpy() for name, tensor in module.state_dict().items()}
+    first, last = (state["2.weight"].T, state["2.bias"]), (state["5.weight"].T, state["5.bias"])
+    return Head(state["0.mean"], state["0.scale"], *first, *last)

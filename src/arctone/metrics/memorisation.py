@@ -46,9 +46,9 @@ _ROWS_AT_ONCE = 1024
 
 
 class Nearest(NamedTuple):
-    """index: [N], of the most similar clip. similarity: [N], -1 to 1."""
+    """clip: [N], index of the most similar one. similarity: [N], -1 to 1."""
 
-    index: IntArray
+    clip: IntArray
     similarity: FloatArray
 
 
@@ -95,19 +95,23 @@ def evaluate(
     threshold = calibrated_threshold(held_out, training)
     copied = nearest(generated, training).similarity > threshold
     doubled = nearest_inside(generated).similarity > threshold
-    return {"memorised_share": bootstrap(copied, seed=seed), "duplicate_share": bootstrap(doubled, seed=seed)}
+    return {"memorised_share": _share(copied, seed), "duplicate_share": _share(doubled, seed)}
 
 
 def waveform_alignment(first: Waveform, second: Waveform) -> float:
     """Largest correlation of two waveforms (mono, 11 kHz) over all delays, 0 to 1; either sign counts. 0 for
     silence.
     """
-    return _alignment(*(conform(waveform, _ALIGNMENT_RATE, 1).samples for waveform in (first, second)))
+    return _alignment(*(conform(waveform, _ALIGNMENT_RATE, 1).samples for waveform in (first, second)), signed=False)
 
 
 def spectral_alignment(first: Waveform, second: Waveform) -> float:
     """The same of log mel spectra at 86 frames a second, without their phase, 0 to 1. 0 for silence."""
     return _alignment(*(_log_mel(waveform) for waveform in (first, second)), signed=True)
+
+
+def _share(found: npt.NDArray[np.bool_], seed: int) -> Interval:
+    return bootstrap(found.astype(np.float64), seed=seed)
 
 
 def _best(cosines: FloatArray) -> Nearest:
@@ -126,7 +130,7 @@ def _log_mel(waveform: Waveform) -> FloatArray:
     return np.asarray(level - level.mean(axis=1, keepdims=True), dtype=np.float64)
 
 
-def _alignment(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating], signed: bool = False) -> float:
+def _alignment(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating], *, signed: bool) -> float:
     """Largest correlation of [C, T] and [C, T'] over the delays with enough overlap."""
     n, m = first.shape[1], second.shape[1]
     if min(n, m) == 0:

@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 _MAGIC, _FOOTER_BYTES = 0xDB4775248B80FB57, 48
 _UNCOMPRESSED = 0
 # Numbers of tensorflow/core/framework/types.proto.
-_TYPES = {1: np.dtype("<f4"), 2: np.dtype("<f8"), 3: np.dtype("<i4"), 9: np.dtype("<i8")}
+_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 2: np.dtype("<f8"), 3: np.dtype("<i4"), 9: np.dtype("<i8")}
 _DTYPE, _SHAPE, _SHARD, _OFFSET, _SIZE = 1, 2, 3, 4, 5
 
 
@@ -73,14 +73,16 @@ def _block(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]
         place += length
 
 
-def _tensor(fields: dict[int, Any], content: bytes) -> Array:
+def _tensor(fields: dict[Any, Any], content: bytes) -> Array:
     if fields.get(_SHARD, 0) != 0:
         raise ValueError("the tensors lie in more than one data file")
-    dtype, offset, size = _TYPES[fields[_DTYPE]], fields.get(_OFFSET, 0), fields[_SIZE]
+    dtype: np.dtype[Any] = _TYPES[fields[_DTYPE]]
+    offset, size = fields.get(_OFFSET, 0), fields[_SIZE]
     if offset + size > len(content):
         raise ValueError("the data file is too short")
     shape = [_fields(dimension).get(1, 0) for dimension in fields.get("dimensions", [])]
-    return np.frombuffer(content, dtype, size // dtype.itemsize, offset).reshape(shape)
+    flat: Array = np.frombuffer(content, dtype, size // dtype.itemsize, offset)
+    return flat.reshape(shape)
 
 
 def _fields(message: bytes) -> dict[Any, Any]:

@@ -78,7 +78,7 @@ def evaluate(
     """
     cosines, owned = validate(text, audio, captions, owners)
     places = ranks(cosines, captions, owned)
-    recalls = {f"recall_at_{k}": bootstrap(places <= k, seed=seed) for k in PLACES}
+    recalls = {f"recall_at_{k}": bootstrap((places <= k).astype(np.float64), seed=seed) for k in PLACES}
     return {"text_audio_score": bootstrap(scores(cosines, owned), seed=seed), **recalls}
 
 

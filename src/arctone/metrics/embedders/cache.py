@@ -58,8 +58,10 @@ def sound_hash(waveform: Waveform) -> str:
 
 def _packed(found: Embedded) -> bytes:
     buffer = io.BytesIO()
-    arrays = {"windows": found.windows} | ({} if found.logits is None else {"logits": found.logits})
-    np.savez(buffer, **arrays)
+    if found.logits is None:
+        np.savez(buffer, windows=found.windows)
+    else:
+        np.savez(buffer, windows=found.windows, logits=found.logits)
     return buffer.getvalue()
 
 

@@ -34,8 +34,8 @@ def resampled(samples: Samples, old_rate: int, new_rate: int) -> Samples:
     if old_rate == new_rate:
         return samples
     length = math.ceil(samples.shape[1] * new_rate / old_rate)
-    made = soxr.resample(samples.T, old_rate, new_rate, quality="HQ").T[:, :length]
-    return np.asarray(np.pad(made, ((0, 0), (0, length - made.shape[1]))), np.float32)
+    made = np.asarray(soxr.resample(samples.T, old_rate, new_rate, quality="HQ"), np.float32).T[:, :length]
+    return np.pad(made, ((0, 0), (0, length - made.shape[1])))
 
 
 def mono_at(waveform: Waveform, sample_rate: int) -> Samples:
