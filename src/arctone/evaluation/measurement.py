@@ -99,5 +99,11 @@ def measured(
 ) -> Measurement:
     """A measurement from its interval; `more` holds further fields."""
     fields: dict[str, Any] = {name: getattr(found, name) for name in ("value", "low", "high", "confidence", "count")}
-    about: dict[str, Any] = {"metric": metric, "interval": interval, "embedder": embedder, "version": version, "seed": seed}
+    about: dict[str, Any] = {
+        "metric": metric,
+        "interval": interval,
+        "embedder": embedder,
+        "version": version,
+        "seed": seed,
+    }
     return Measurement(**fields, **about, **more)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,3 +73,9 @@ def _read(path: Path) -> Embedded | None:
             return Embedded(arrays["windows"], arrays.get("logits"))
     except (OSError, EOFError, ValueError, KeyError):
         return None
+
+
+def user_folder() -> Path:
+    """Where embeddings are kept unless another folder is named."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "arctone" / "embeddings"

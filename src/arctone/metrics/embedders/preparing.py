@@ -41,7 +41,8 @@ def resampled(samples: Samples, old_rate: int, new_rate: int) -> Samples:
 def mono_at(waveform: Waveform, sample_rate: int) -> Samples:
     """Mean of the channels, then the rate, then the peak: [N]."""
     mono = waveform.samples.mean(axis=0, keepdims=True)
-    return peak_normalised(resampled(mono, waveform.sample_rate, sample_rate))[0]
+    prepared: Samples = peak_normalised(resampled(mono, waveform.sample_rate, sample_rate))[0]
+    return prepared
 
 
 def imported(module: str, package: str) -> Any:
