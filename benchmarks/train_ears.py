@@ -63,6 +63,24 @@ def judged(heads: ears.Ears, test: Pairs, chosen: Sequence[Chosen]) -> JSON:
     return {name: _retrieval(heads, test, rows) for name, rows in groups.items() if len(rows) > 1}
 
 
+def block(result: JSON) -> str:
+    """The table as Markdown."""
+    titles = {"all": "all held-out clips", "unseen_wording": "those with unseen wording"}
+    head = ["captions of", "captions", "cosine", "R@1", "R@5"]
+    rows = []
+    for name, cells in result["retrieval"].items():
+        shares = [results.percent(cells[measure]) for measure in ("recall_at_1", "recall_at_5")]
+        rows.append(
+            [titles[name], str(cells["recall_at_1"]["count"]), results.number(cells["text_audio_score"]), *shares]
+        )
+    explanation = (
+        f"Each caption looks for its own sound among all of the row ({NUM_CAPTIONS} captions a sound, so chance is "
+        f"{100 / result['settings']['num_test']:.1f} % and {500 / result['settings']['num_test']:.1f} % in the first "
+        "row; many clips of the corpus differ in little that words say). In brackets 95 % bootstrap intervals."
+    )
+    return "\n\n".join([results.table(head, rows), explanation, results.footer(result)])
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, judge, store."""
     options = _parser().parse_args(arguments)

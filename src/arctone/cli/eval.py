@@ -80,7 +80,7 @@ def folder(
     if not sets["generated"][0]:
         raise UsageError(f"{sounds} holds no sound that can be used.")
     material = Material(**{name: takes for name, (takes, _) in sets.items()})  # type: ignore[arg-type]
-    options = _options(metrics, cache, no_cache, seed)
+    options = _options(metrics, training, cache, no_cache, seed)
     report = _scored(str(sounds), material, _pairs(embedder, weights), options, threads, quiet)
     _deliver(report, out, markdown, as_json)
 
@@ -118,17 +118,17 @@ def model(
 
     Example: arctone eval model spark --prompts 50 --source corpus:size=19000 --out spark.json
     """
-    from arctone.evaluation.making import digest, make_takes, real_takes
+    from arctone.evaluation.making import digest, make_takes, maker_of, real_takes
     from arctone.evaluation.model_prompts import asked
     from arctone.evaluation.scoring import Material
     from arctone.evaluation.takes import read_takes
 
     _refuse_targets(out, markdown, force)
-    options = _options(metrics, cache, no_cache, seed)
+    options = _options(metrics, training, cache, no_cache, seed)
     loaded, opened, chosen, wanted = asked(name, source, prompts, takes, first_seed, threads)
     settings = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
     with counted_bar("", quiet) as show:
-        made = make_takes(loaded, wanted, work / "generated", settings, show)
+        made = make_takes(maker_of(loaded), wanted, work / "generated", settings, show)
         real = real_takes(opened, chosen, work / f"real-{digest(source)}", show)
     trained = read_takes(training)[0] if training else None
     report = _scored(loaded.name, Material(made, real, trained), _pairs(embedder, weights), options, threads, quiet)
@@ -149,14 +149,17 @@ def _pairs(names: list[str] | None, weights: list[str] | None) -> dict[str, Path
     return {name: given.get(name) for name in chosen}
 
 
-def _options(metrics: list[str] | None, cache: Path | None, no_cache: bool, seed: int) -> ScoringOptions:
+def _options(
+    metrics: list[str] | None, training: Path | None, cache: Path | None, no_cache: bool, seed: int
+) -> ScoringOptions:
     from arctone.evaluation.measures import MEASURES
     from arctone.evaluation.scoring import ScoringOptions
     from arctone.metrics.embedders.cache import user_folder
 
     folder = None if no_cache else cache or user_folder()
     names = [part for word in metrics or [] for part in word.split(",")]
-    return ScoringOptions(tuple(names or MEASURES), folder, seed)
+    own = [name for name in MEASURES if name != "memorisation" or training is not None]
+    return ScoringOptions(tuple(names or own), folder, seed)
 
 
 def _scored(

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from arctone.atomic import write_atomically
 from arctone.audio.files import write_audio
@@ -22,6 +22,25 @@ from arctone.engine import Model
 from arctone.evaluation.takes import Take
 
 Progress = Callable[[int, int, str], None]
+
+
+class _Result(Protocol):
+    @property
+    def waveforms(self) -> tuple[Waveform, ...]: ...
+
+
+@dataclass(frozen=True)
+class Maker:
+    """A model as a maker of sounds. model_hash: names its weights. generate: prompt and request fields to a result."""
+
+    name: str
+    model_hash: str
+    generate: Callable[..., _Result]
+
+
+def maker_of(model: Model) -> Maker:
+    """A loaded model as a maker."""
+    return Maker(model.name, model.engine.model_hash, model.generate)
 
 
 @dataclass(frozen=True)
@@ -35,7 +54,7 @@ class Wanted:
 
 
 def make_takes(
-    model: Model, wanted: Sequence[Wanted], root: Path, settings: Mapping[str, Any], progress: Progress | None = None
+    maker: Maker, wanted: Sequence[Wanted], root: Path, settings: Mapping[str, Any], progress: Progress | None = None
 ) -> list[Take]:
     """The wanted sounds of a model, those that are missing generated.
 
@@ -43,17 +62,17 @@ def make_takes(
     for all, such as steps and cfg_scale; fields that are None are left to the model. Raises: what generating raises.
     """
     given = {name: value for name, value in settings.items() if value is not None}
-    folder = root / f"{slug(model.name)}-{digest(model.engine.model_hash, given)}"
+    folder = root / f"{slug(maker.name)}-{digest(maker.model_hash, given)}"
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"model": model.name, "model_hash": model.engine.model_hash, "settings": given}
+    about = {"model": maker.name, "model_hash": maker.model_hash, "settings": given}
     write_atomically(folder / "settings.json", json.dumps(about, indent=2).encode(), force=True)
     report, takes = progress or (lambda done, total, stage: None), []
     for number, one in enumerate(wanted):
-        report(number, len(wanted), f"generating, {model.name}")
+        report(number, len(wanted), f"generating, {maker.name}")
         path = folder / f"{slug(one.prompt)}-{digest(one.prompt, one.duration_seconds, one.seed)}.wav"
         takes.append(Take(f"{one.name}.wav", path, (one.prompt,)))
-        keep(takes[-1], lambda one=one: _made(model, one, given))  # type: ignore[misc]
-    report(len(wanted), len(wanted), f"generating, {model.name}")
+        keep(takes[-1], lambda one=one: _made(maker, one, given))  # type: ignore[misc]
+    report(len(wanted), len(wanted), f"generating, {maker.name}")
     return takes
 
 
@@ -91,6 +110,6 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def _made(model: Model, wanted: Wanted, settings: Mapping[str, Any]) -> Waveform:
+def _made(maker: Maker, wanted: Wanted, settings: Mapping[str, Any]) -> Waveform:
     fields = {**settings, "duration_seconds": wanted.duration_seconds, "seed": wanted.seed}
-    return model.generate(wanted.prompt, **fields).waveforms[0]
+    return maker.generate(wanted.prompt, **fields).waveforms[0]

@@ -115,10 +115,10 @@ def adherence(judged: Judged) -> list[Measurement]:
     real: dict[str, float | None] = {}
     if judged.reference is not None and any(judged.reference.prompts):
         known = _with_captions(judged.reference)
-        # Retrieval among fewer sounds is easier: the real sounds are as many as the generated ones, or not asked.
-        if len(known) >= len(made):
-            order = np.random.default_rng(judged.seed).permutation(len(known))[: len(made)]
-            real = {name: one.value for name, one in _adherence(embedder, known.part(order), judged.seed)[0].items()}
+        order = np.random.default_rng(judged.seed).permutation(len(known))[: len(made)]
+        real = {name: one.value for name, one in _adherence(embedder, known.part(order), judged.seed)[0].items()}
+        if len(known) < len(made):  # retrieval among fewer sounds is easier
+            real = {"text_audio_score": real["text_audio_score"]}
     chances: dict[str, float | None] = {"text_audio_score": chance}
     chances |= {f"recall_at_{k}": min(1.0, k / len(made)) for k in text_audio.PLACES}
     note = f"retrieval among {len(made)} sounds"

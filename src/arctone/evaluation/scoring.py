@@ -59,6 +59,7 @@ class _Found:
     skipped: list[Skipped] = field(default_factory=list)
     suspects: list[Suspect] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
 
 
 def score(
@@ -75,6 +76,8 @@ def score(
     """
     chosen, report = options or ScoringOptions(), progress or (lambda done, total, stage: None)
     found = _Found()
+    if not embedders:
+        raise UsageError("there is no embedder, but at least one is needed.")
     for embedder in embedders:
         sets = _embedded(material, embedder, EmbeddingCache(chosen.cache), report, found)
         view = Judged(embedder, sets["generated"], sets.get("reference"), sets.get("training"), chosen.seed)
@@ -83,12 +86,14 @@ def score(
             _take(name, view, found)
         if "memorisation" in chosen.measures and view.training is not None and view.reference is not None:
             found.suspects += suspects(view, chosen.num_pairs_aligned)
+    # That aisfx does not hear words matters only if nobody does.
+    missing = [one for one in found.skipped if one.metric not in found.taken]
     return Report(
         judged=judged,
         version=__version__,
         counts={name: len(takes) for name, takes in material.named().items()},
         measurements=found.measurements,
-        skipped=found.skipped,
+        skipped=missing,
         suspects=found.suspects,
         left_out=list(dict.fromkeys(found.left_out)),
         credits={embedder.name: embedder.credit for embedder in embedders},
@@ -127,6 +132,7 @@ def _embedded(
 def _take(name: str, view: Judged, found: _Found) -> None:
     try:
         found.measurements += MEASURES[name](view)
+        found.taken.add(name)
     except (NotJudged, ValueError) as reason:
         found.skipped.append(Skipped(metric=name, embedder=view.embedder.name, reason=str(reason)))
 
