@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def _read(path: Path) -> Embedded | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return Embedded(arrays["windows"], arrays.get("logits"))
-    except (OSError, EOFError, ValueError, KeyError):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
 
 
