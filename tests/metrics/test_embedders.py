@@ -9,6 +9,7 @@ import pytest
 import soxr
 import torch
 from metric_sounds import RATE, drums, noise, notes, silence, tone
+from tiny_embedder import TinyEmbedder
 
 from arctone.audio.resample import resample
 from arctone.audio.waveform import Waveform
@@ -17,12 +18,11 @@ from arctone.metrics import aisfx, ears, musicnn
 from arctone.metrics.embedders import passt, preparing
 from arctone.metrics.embedders.cache import EmbeddingCache, file_hash, sound_hash
 from arctone.metrics.embedders.clap import ClapEmbedder, rounded
-from arctone.metrics.embedders.openl3 import OpenL3Embedder
 from arctone.metrics.embedders.opening import NAMES, OFFLINE, open_embedder
+from arctone.metrics.embedders.openl3 import OpenL3Embedder
 from arctone.metrics.embedders.passt import PasstEmbedder
 from arctone.metrics.embedders.protocol import Embedded, TextEmbedder
 from arctone.metrics.point_sets import unit_rows
-from tiny_embedder import TinyEmbedder
 
 HAVE_BOTH = aisfx.is_available() and musicnn.is_available()
 needs_packages = pytest.mark.skipif(not HAVE_BOTH, reason="the packages aisfx and musicnn are not installed")
