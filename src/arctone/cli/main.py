@@ -35,6 +35,7 @@ class Commands(LazyGroup):
         "doctor": Entry("arctone.cli.doctor", "Check that everything works on this machine."),
         "bench": Entry("arctone.cli.bench", "Measure how fast this machine makes sound."),
         "listen": Entry("arctone.cli.listen", "Blind listening tests: build one, collect answers, analyse them."),
+        "eval": Entry("arctone.cli.eval", "Score sounds, of any system, against real sounds and captions."),
         "data": Entry("arctone.cli.data", "Training data: check it, render it to files, encode it into latents."),
         "train": Entry(
             "arctone.cli.train", "Train models: the autoencoder, then the flow on its latents, then fewer steps."

@@ -32,9 +32,14 @@ def open_manifest(path: str | Path, defaults: FileDefaults | None = None) -> Fil
     Raises: InputFileError if the manifest is unreadable or has no rows, or a CSV column is unknown. Single bad rows are
     in the source's `problems`.
     """
+    return FileSource(*manifest_entries(path), defaults)
+
+
+def manifest_entries(path: str | Path) -> tuple[list[SoundEntry], list[str]]:
+    """The rows of a manifest, and a sentence for each that cannot be used. Raises: InputFileError as open_manifest."""
     path = Path(path)
     rows, problems = read_manifest(path)
-    return FileSource([_entry(path, number, row) for number, row in rows], problems, defaults)
+    return [_entry(path, number, row) for number, row in rows], problems
 
 
 def read_manifest(path: Path) -> tuple[list[tuple[int, ManifestRow]], list[str]]:
