@@ -122,8 +122,9 @@ def synthesise(parameters: Floats, generator: np.random.Generator, iterations: i
         left, right, half_spread, peaks, advance = map(np.concatenate, columns)
         common = phase.integrate(peaks, advance, start)
         half_spread *= signs
-        jobs = ((left, common + half_spread), (right, common - half_spread))
-        return np.concatenate([*pool.map(lambda job: _channel(*job, iterations), jobs)])
+        angles = (common + half_spread, common - half_spread)
+        channels = pool.map(functools.partial(_channel, iterations=iterations), (left, right), angles)
+        return np.concatenate([*channels])
 
 
 _Shaped = tuple[Floats, Floats, Floats, NDArray[np.int32], Floats]
@@ -141,7 +142,7 @@ def _shape(level: Floats, difference: Floats, coherence: Floats, scatter: Floats
     magnitude -= FLOOR
     np.maximum(magnitude, 0, out=magnitude)
     left, right = (to_bins(gain) for gain in _gains(difference))
-    half_spread = to_bins(0.5 * np.arccos(np.clip(coherence, -1, 1)))
+    half_spread = to_bins(np.float32(0.5) * np.arccos(np.clip(coherence, -1, 1)))
     return magnitude * left, magnitude * right, half_spread, *phase.follow(drawn)
 
 

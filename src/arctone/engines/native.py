@@ -65,9 +65,7 @@ class NativeParts:
         """See Parts."""
         parameters = self._framewise(DECODER, "latents", latents, latents.shape[1])
         used = np.ascontiguousarray(parameters[:, : 4 * latents.shape[1]])
-        return synthesise(
-            used, np.random.default_rng(seed), self._config.autoencoder.phase_iterations, self._threads
-        )
+        return synthesise(used, np.random.default_rng(seed), self._config.autoencoder.phase_iterations, self._threads)
 
     def encode(self, samples: Floats) -> Floats:
         """See Parts."""

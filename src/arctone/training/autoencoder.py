@@ -129,7 +129,7 @@ class AutoencoderTask:
         return batch
 
     def losses(self, module: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Of the autoencoder: `spectral_loss`, and what the critic says. Of the critic: how well it tells them apart."""
+        """Of the autoencoder: `spectral_loss` and what the critic says. Of the critic: whether it tells them apart."""
         features = batch["features"]
         if not self._adversarial(step):
             return spectral_loss(self.module(features.mT, batch["noise"]), features)
@@ -167,7 +167,7 @@ class AutoencoderTask:
 
 
 def drawn_level(parameters: Tensor, deviation: Tensor) -> Tensor:
-    """The level as synthesis draws it, [B, M, K] scaled, from parameters [B, M, P] and deviations of noise [B, M, K]."""
+    """The level as synthesis draws it, [B, M, K], from parameters [B, M, P] and deviations of noise [B, M, K]."""
     level, _, _, scatter = parameters.float().split([NUM_BINS, NUM_BANDS, NUM_BANDS, NUM_BANDS], dim=-1)
     return level + noise_amount(scatter) * deviation / LEVEL_SCALE
 
