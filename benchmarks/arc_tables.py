@@ -26,15 +26,19 @@ def toy_block(result: JSON) -> str:
 def update_block(result: JSON) -> str:
     """Time and memory of a pair of updates, from `arc_update`."""
     full = max(result["ours"]["seconds"], key=int)
+    names = {"public": "released trainer's arithmetic", "ours": "arctone", "by_item": "arctone, one item at a time"}
     rows = []
-    for name, side in (("released trainer's arithmetic", "public"), ("arctone", "ours")):
-        seconds = result[side]["seconds"]
-        memory = f"{result[side]['peak_mb'] / 1000:.2f}"
-        rows.append([name, f"{seconds[full]:.1f}", f"{mean(seconds.values()):.1f}", memory])
-    head = ["a pair of updates", "full-length clips, s", "clips of 3 to 12 s, s", "peak memory, GB"]
-    full_ratio, mix_ratio, memory = (result[name] for name in ("speed_up", "speed_up_of_mix", "memory_ratio"))
-    verdict = (
-        f"{full_ratio:.2f} times as fast on clips of the full length, {mix_ratio:.2f} times on a mix of lengths; "
-        f"{memory:.2f} of the memory."
-    )
-    return f"{results.table(head, rows)}\n\n{verdict}\n\n{results.footer(result)}"
+    for side, name in names.items():
+        one = result[side]
+        times = (
+            f"{one['seconds'][full]:.1f} ({one['speed_up']:.2f}x)",
+            f"{mean(one['seconds'].values()):.1f} ({one['speed_up_of_mix']:.2f}x)",
+        )
+        rows.append([name, *times, f"{one['peak_mb'] / 1000:.2f} ({one['memory_ratio']:.2f}x)"])
+    head = [
+        "a pair of updates",
+        "full-length clips, s (speed)",
+        "clips of 3 to 12 s, s (speed)",
+        "peak memory, GB (part)",
+    ]
+    return f"{results.table(head, rows)}\n\n{results.footer(result)}"

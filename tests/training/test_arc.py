@@ -253,6 +253,18 @@ def test_interrupted_and_resumed_is_the_same_run(tmp_path: Path, config: ArcConf
     assert all(all(value == value for value in row.values()) for row in rows)
 
 
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_batch_in_parts_is_the_whole_batch(tmp_path: Path, size: int) -> None:
+    """Through every phase: critic, warm-up, discriminator and generator, with all their losses."""
+    loop = dataclasses.replace(LOOP, total_steps=8)
+    whole = Trainer(arc_task(EVERYTHING), loop, tmp_path / "whole")
+    parts = Trainer(arc_task(dataclasses.replace(EVERYTHING, micro_items=size)), loop, tmp_path / "parts")
+    for _ in range(8):
+        expected, got = whole.one_step(), parts.one_step()
+        assert got == pytest.approx(expected, rel=2e-3, abs=1e-4)
+    assert len(parts.task.batch(7, 0, 1)) == -(-6 // size)
+
+
 def test_average_covers_every_trained_parameter_of_the_generator(tmp_path: Path) -> None:
     task = arc_task()
     trainer = Trainer(task, dataclasses.replace(LOOP, ema_decay=0.9), tmp_path)

@@ -23,7 +23,10 @@ def main(kind: str, folder: Path, devices: int) -> None:
     if kind == "flow":
         task, loop = _task(), dataclasses.replace(LOOP, total_steps=4)
     else:
-        task, loop = arc_task(EVERYTHING), dataclasses.replace(ARC_LOOP, total_steps=10)
+        task, loop = (
+            arc_task(dataclasses.replace(EVERYTHING, micro_items=2)),
+            dataclasses.replace(ARC_LOOP, total_steps=10),
+        )
     trainer = Trainer(task, loop, folder, fabric)
     trainer.run()
     if fabric.is_global_zero:

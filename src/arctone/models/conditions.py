@@ -38,8 +38,8 @@ class Conditions(NamedTuple):
             bpm=torch.zeros_like(self.bpm),
         )
 
-    def items(self, index: Tensor) -> Conditions:
-        """The conditions of some items, [N] places or [B] True for those wanted."""
+    def items(self, index: Tensor | slice) -> Conditions:
+        """The conditions of some items: a slice, [N] places or [B] True for those wanted."""
         return Conditions._make(None if value is None else value[index] for value in self)
 
     def joined(self, *others: Conditions) -> Conditions:

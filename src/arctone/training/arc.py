@@ -19,7 +19,15 @@ from arctone.errors import UsageError
 from arctone.flow.path import add_noise, denoised, expand
 from arctone.models.conditions import Conditions
 from arctone.models.discriminator import Scores
-from arctone.training.arc_batches import AllCaptions, ArcBatch, ArcDraws, CaptionedBatches, Renoised
+from arctone.training.arc_batches import (
+    AllCaptions,
+    ArcBatch,
+    ArcDraws,
+    CaptionedBatches,
+    Renoised,
+    arc_part,
+    teacher_part,
+)
 from arctone.training.arc_config import ArcConfig
 from arctone.training.arc_losses import (
     GAMES,
@@ -32,6 +40,7 @@ from arctone.training.arc_losses import (
 )
 from arctone.training.arc_teacher import Teacher, TeacherBatch
 from arctone.training.flow import Listener
+from arctone.training.loop import Parts
 
 GENERATOR, DISCRIMINATOR, CRITIC = "generator", "discriminator", "critic"
 Losses = dict[str, Tensor]
@@ -93,12 +102,21 @@ class ArcTask:
         """Whether the generator learns from its teacher alone."""
         return 0 <= step - self.config.alignment_steps < self.config.teacher_warmup
 
-    def batch(self, step: int, rank: int, world_size: int) -> ArcBatch | TeacherBatch:
-        """What the losses of the step need."""
+    def batch(self, step: int, rank: int, world_size: int) -> ArcBatch | TeacherBatch | Parts:
+        """What the losses of the step need, in parts where `micro_items` says so."""
         if self.warms_up(step):
-            return self.draws.teacher(step, rank, world_size)
+            lesson = self.draws.teacher(step, rank, world_size)
+            rows = self._rows(len(lesson.noise))
+            return Parts(teacher_part(lesson, each, place) for place, each in enumerate(rows)) if rows else lesson
         draw = {GENERATOR: self.draws.generator, DISCRIMINATOR: self.draws.discriminator, CRITIC: self.draws.critic}
-        return draw[self.role_at(step)](step, rank, world_size)
+        batch = draw[self.role_at(step)](step, rank, world_size)
+        rows = self._rows(len(batch.x_0))
+        return Parts(arc_part(batch, each, place) for place, each in enumerate(rows)) if rows else batch
+
+    def _rows(self, items: int) -> list[slice]:
+        """Items of each part; none where the batch stays whole."""
+        size = self.config.micro_items
+        return [slice(start, start + size) for start in range(0, items, size)] if 0 < size < items else []
 
     def losses(self, module: nn.Module, batch: Any, step: int) -> Losses:
         """See `loop.Task`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -86,6 +86,32 @@ class ArcBatch(NamedTuple):
     teacher: TeacherBatch | None = None
 
 
+def arc_part(batch: ArcBatch, rows: slice, number: int) -> ArcBatch:
+    """Some items of a batch, as its part of this number; their losses keep the weights they have in the whole."""
+    own: Any = {name: value for name, value in batch._asdict().items() if value is None or name == "weight"}
+    own |= {name: batch._asdict()[name][rows] for name in ("x_0", "disturbance") if name not in own}
+    own |= {"conditions": batch.conditions.items(rows)}
+    own |= {name: _rows(batch._asdict()[name], rows) for name in ("seen", "start")}
+    if batch.wrong is not None:
+        own["wrong"] = WrongCaptions(batch.wrong.conditions.items(rows), batch.wrong.weights[rows])
+    if batch.captions is not None:
+        pooled, place, same = batch.captions
+        own["captions"] = AllCaptions(pooled, place[rows], same[rows])
+    if batch.teacher is not None:
+        own["teacher"] = teacher_part(batch.teacher, rows, number)
+    return ArcBatch(**own)
+
+
+def teacher_part(batch: TeacherBatch, rows: slice, number: int) -> TeacherBatch:
+    """Some items of the teacher's material, as its part of this number."""
+    key, conditions, noise, quantiles, weight = batch
+    return TeacherBatch((key[0], number), conditions.items(rows), noise[rows], quantiles[rows], weight)
+
+
+def _rows(group: Any, rows: slice) -> Any:
+    return group._make(None if value is None else value[rows] for value in group)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Loaded:
     """A step's latents and prompts, with what the draws need. items: [B], places in the batch of all N processes."""
@@ -138,7 +164,7 @@ class ArcDraws:
         begun = step - step % self.config.teacher_refresh
         loaded = self._load(begun, rank, world_size)
         places = levels.even_quantiles(loaded.count, generator(self.seed, step, _PLACE))[loaded.items]
-        return TeacherBatch(begun, loaded.conditions, self._noise(loaded, _TEACHER), places, loaded.weight)
+        return TeacherBatch((begun, 0), loaded.conditions, self._noise(loaded, _TEACHER), places, loaded.weight)
 
     def _load(self, step: int, rank: int, world_size: int) -> _Loaded:
         batch = self.batches.batch(step, rank, world_size)

@@ -28,6 +28,9 @@ class ArcConfig:
     head: str = "conv"
     discriminator_updates: int = 1
 
+    # Items that pass through the networks at a time; less memory for the same numbers. 0 = the whole batch.
+    micro_items: int = 0
+
     # Level t of the generator's input: log_snr draws it uniformly from a range of log-SNR; sampler draws the very
     # levels of ping-pong with these step counts, t = 1 included.
     time_law: str = "log_snr"
@@ -92,7 +95,7 @@ class ArcConfig:
             *(["num_blocks"] * bool(self.num_blocks)),
         ):
             _at_least(name, getattr(self, name), 1)
-        for name in ("teacher_warmup", "alignment_steps"):
+        for name in ("teacher_warmup", "alignment_steps", "micro_items"):
             _at_least(name, getattr(self, name), 0)
         for name in ("shift_short", "shift_long", "penalty_std", "level_std"):
             if not getattr(self, name) > 0:

@@ -20,11 +20,12 @@ from arctone.training.guided import guided_velocity
 class TeacherBatch(NamedTuple):
     """What a trajectory starts from, and where each item looks at it.
 
-    key: names the trajectories; equal keys have equal conditions and noise. noise: [B, C, T]. quantiles: [B], uniform.
+    key: names the trajectories, by the step they were drawn for and the part of its batch; equal keys have equal
+    conditions and noise. noise: [B, C, T]. quantiles: [B], uniform.
     weight: of each item in the mean of all processes, a scalar.
     """
 
-    key: int
+    key: tuple[int, int]
     conditions: Conditions
     noise: Tensor
     quantiles: Tensor
@@ -32,7 +33,7 @@ class TeacherBatch(NamedTuple):
 
 
 class Teacher:
-    """Guided trajectories, kept until the next key.
+    """Guided trajectories, kept until those of another step are asked for.
 
     They are a function of the key alone, so that a resumed run makes the same ones again.
 
@@ -42,17 +43,18 @@ class Teacher:
     def __init__(self, module: nn.Module, steps: int, cfg_scale: float) -> None:
         self.module, self.cfg_scale = module, cfg_scale
         self.times = linear(steps)
-        self._key: int | None = None
-        self._points: list[Tensor] = []
+        self._paths: dict[tuple[int, int], list[Tensor]] = {}
 
     def example(self, batch: TeacherBatch) -> tuple[Tensor, Tensor, Tensor]:
         """For each item a point of its trajectory, x_t [B, C, T], its time [B] and the trajectory's end [B, C, T]."""
-        if batch.key != self._key:
-            self._key, self._points = batch.key, self._trajectory(batch)
+        if batch.key not in self._paths:
+            kept = {key: path for key, path in self._paths.items() if key[0] == batch.key[0]}
+            self._paths = kept | {batch.key: self._trajectory(batch)}
+        path = self._paths[batch.key]
         place = (batch.quantiles * (len(self.times) - 1)).long().clamp(max=len(self.times) - 2)
-        points = torch.stack(self._points)
+        points = torch.stack(path)
         t = torch.tensor(self.times, device=place.device)[place]
-        return points[place, torch.arange(len(place), device=place.device)], t, self._points[-1]
+        return points[place, torch.arange(len(place), device=place.device)], t, path[-1]
 
     @torch.no_grad()
     def _trajectory(self, batch: TeacherBatch) -> list[Tensor]:

@@ -71,6 +71,10 @@ class Task(Protocol):
         """Write audio that lets a person hear the present state."""
 
 
+class Parts(list[Any]):
+    """A batch in several parts, whose losses add up to its own: gradients of one part at a time need less memory."""
+
+
 class OneRole:
     """What a task with a single network, `module`, need not say."""
 
@@ -245,10 +249,17 @@ class _Part:
     def backward(self, batch: Any, step: int, factor: float) -> dict[str, float]:
         """Gradients of the losses, clipped; returns the losses and the norm before clipping."""
         self.optimisers.set_rate(factor)
-        losses = self._losses(batch, step)
-        self._fabric.backward(losses["total"])
+        parts = batch if isinstance(batch, Parts) else [batch]
+        values: dict[str, float] = {}
+        for number, part in enumerate(parts, start=1):
+            # Processes exchange gradients once, with the last part.
+            waits = number < len(parts) and self._fabric.world_size > 1
+            with self._fabric.no_backward_sync(self._losses, enabled=waits):
+                losses = self._losses(part, step)
+                self._fabric.backward(losses["total"])
+            values = {name: values.get(name, 0.0) + float(value.detach()) for name, value in losses.items()}
         norm = nn.utils.clip_grad_norm_(self._trained, self.config.gradient_clip)
-        return {name: float(value.detach()) for name, value in losses.items()} | {"gradient_norm": float(norm)}
+        return values | {"gradient_norm": float(norm)}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue."""
