@@ -180,9 +180,10 @@ def block(result: JSON) -> str:
         f"CCDS: {NUM_TAKES} sounds for each of {settings['diversity_prompts']} prompts, mean cosine distance in the "
         "space of ears. Latency: process start to file, "
         f"{settings['latency_seconds']:g} s of sound, {settings['threads']} threads. `{REAL}` compares real clips of "
-        "no prompt with those of the prompts: no distance is below it for a reason. Its ears columns are those of the "
-        f"prompts' own real clips. `{DECODED}` are these through the autoencoder of the first model. Nothing here can "
-        "be compared with published figures, see [metrics](metrics.md)."
+        "no prompt with those of the prompts: a distance not above it cannot be told from real sounds. Its ears "
+        f"columns are those of the prompts' own real clips. `{DECODED}` are these through the autoencoder of the first "
+        "model; being the very clips they are compared with, they may lie below that floor. Nothing here can be "
+        "compared with published figures, see [metrics](metrics.md)."
     )
     return "\n\n".join([results.table(head, body), explanation, results.footer(result)])
 

@@ -45,7 +45,8 @@ def command_line() -> str:
     words = [
         " ".join(Path(part).name if part.startswith("/") else part for part in word.split()) for word in sys.argv[1:]
     ]
-    return " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *words])
+    quoted = (f'"{word}"' if " " in word else word for word in words)
+    return " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *quoted])
 
 
 def interval(values: list[float], statistic: Statistic = "mean") -> JSON:

@@ -76,7 +76,8 @@ def block(result: JSON) -> str:
     explanation = (
         f"Each caption looks for its own sound among all of the row ({NUM_CAPTIONS} captions a sound, so chance is "
         f"{100 / result['settings']['num_test']:.1f} % and {500 / result['settings']['num_test']:.1f} % in the first "
-        "row; many clips of the corpus differ in little that words say). In brackets 95 % bootstrap intervals."
+        "row; many clips of the corpus differ in little that words say). In brackets 95 % bootstrap intervals over "
+        "captions; the captions of one sound rise and fall together, so the true ones are up to 1.7 times as wide."
     )
     return "\n\n".join([results.table(head, rows), explanation, results.footer(result)])
 

@@ -139,3 +139,13 @@ def test_a_model_is_scored_on_captions_of_a_source_and_made_once(arctone, heard,
     other = arctone(*words[:-1], "2", "--work", "work", "--json", "--cache", "cache")
     assert len(list(Path("work").rglob("*.wav"))) == 24
     assert json.loads(other.out)["settings"]["steps"] == 2
+
+
+def test_without_torch_it_says_what_to_install(arctone, folders, monkeypatch):
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
+    done = arctone("eval", "folder", "made", "--no-cache")
+    assert done.code == 2
+    assert 'pip install "arctone[eval]"' in done.stderr

@@ -170,6 +170,7 @@ def _scored(
     threads: int | None,
     quiet: bool,
 ) -> Report:
+    _refuse_without("torch", "safetensors")
     from arctone.data.encoders import use_threads
     from arctone.evaluation.scoring import score
     from arctone.metrics.embedders.opening import open_embedder
@@ -179,6 +180,14 @@ def _scored(
     opened = [open_embedder(name, path) for name, path in embedders.items()]
     with counted_bar("", quiet) as show:
         return score(judged, material, opened, options, show)
+
+
+def _refuse_without(*modules: str) -> None:
+    from importlib.util import find_spec
+
+    for name in modules:
+        if find_spec(name) is None:
+            raise UsageError(f'scoring needs {name}, which is not installed: pip install "arctone[eval]".')
 
 
 def _with_settings(report: Report, settings: dict[str, Any]) -> Report:
