@@ -14,8 +14,8 @@ from arctone.models.conditions import Conditions
 from arctone.training.guided import guided_velocity
 from arctone.training.loop import generator
 
-MODES = torch.tensor([[2.0, 0.0], [-1.0, 1.7], [-1.0, -1.7]])
-MODE_STD = 0.15
+MODES = torch.tensor([[1.5, 0.5], [-1.5, -0.5]])
+MODE_STD = 0.3
 
 
 def column(t: Tensor) -> Tensor:
@@ -66,16 +66,19 @@ class ScoreOf(GaussianFlow):
 
 
 class MixtureFlow(nn.Module):
-    """Flow of three normal modes in the plane (C = 2, T = 1), in closed form: the perfect teacher."""
+    """Flow of two normal modes in the plane, in closed form: the perfect teacher.
+
+    C = 2, and every frame is a point of its own.
+    """
 
     def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        t, point = t[:, None], x[..., 0]
+        t, points = column(t), x.mT
         variance = (1 - t) ** 2 * MODE_STD**2 + t**2
-        offsets = point[:, None] - (1 - t)[..., None] * MODES
+        offsets = points[:, :, None] - (1 - t)[..., None] * MODES
         shares = (-offsets.square().sum(-1) / (2 * variance)).softmax(-1)
         means = MODES + ((1 - t) * MODE_STD**2 / variance)[..., None] * offsets
-        x_0 = (shares[..., None] * means).sum(1)
-        return ((point - x_0) / t.clamp_min(1e-4))[..., None]
+        x_0 = (shares[..., None] * means).sum(2)
+        return ((points - x_0) / t).mT
 
 
 class Corrected(nn.Module):
@@ -87,13 +90,16 @@ class Corrected(nn.Module):
         self.correction = nn.Sequential(
             nn.Linear(2 + 9, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2)
         )
-        nn.init.zeros_(self.correction[-1].weight)
-        nn.init.zeros_(self.correction[-1].bias)
+        last = self.correction[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         waves = t[:, None] * torch.pi * 2.0 ** torch.arange(4)
-        known = torch.cat([x[..., 0], t[:, None], waves.sin(), waves.cos()], 1)
-        return self.flow(x, t, conditions) + self.correction(known)[..., None]
+        level = torch.cat([t[:, None], waves.sin(), waves.cos()], 1)
+        known = torch.cat([x.mT, level[:, None].expand(-1, x.shape[-1], -1)], 2)
+        return self.flow(x, t, conditions) + self.correction(known).mT
 
 
 def no_conditions(items: int, frames: int) -> Conditions:
@@ -126,23 +132,23 @@ class PlainBatches:
 class MixtureBatches(PlainBatches):
     """Batches from the mixture."""
 
-    def __init__(self, items: int) -> None:
-        super().__init__(items, (2, 1))
+    def __init__(self, items: int, frames: int) -> None:
+        super().__init__(items, (2, frames))
 
     def real(self, items: int, source: torch.Generator) -> Tensor:
-        place = torch.randint(len(MODES), (items,), generator=source)
-        return (MODES[place] + MODE_STD * torch.randn(items, 2, generator=source))[..., None]
+        place = torch.randint(len(MODES), (items, self.shape[1]), generator=source)
+        return (MODES[place] + MODE_STD * torch.randn(*place.shape, 2, generator=source)).mT
 
 
 @torch.no_grad()
-def sampled(velocity: nn.Module, sampler: str, steps: int, items: int = 2000) -> Tensor:
-    """What a velocity network makes in the plane, [items, 2]."""
+def sampled(velocity: nn.Module, sampler: str, steps: int, points: int = 2000) -> Tensor:
+    """What a velocity network makes in the plane, [points, 2]."""
     source = generator(77)
-    conditions = no_conditions(items, 1)
-    noise = [torch.randn(items, 2, 1, generator=source) for _ in range(steps + 1)]
+    noise = [torch.randn(1, 2, points, generator=source) for _ in range(steps + 1)]
     times = sampler_times(sampler, steps)
-    made = SAMPLERS[sampler](guided_velocity(velocity, conditions, 1.0), noise[0], times, lambda index: noise[index])
-    return [*made][-1].x[..., 0]
+    velocity_fn = guided_velocity(velocity, no_conditions(1, points), 1.0)
+    made = SAMPLERS[sampler](velocity_fn, noise[0], times, lambda index: noise[index])
+    return [*made][-1].x[0].mT
 
 
 def energy_distance(left: Tensor, right: Tensor) -> float:

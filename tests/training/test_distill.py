@@ -83,9 +83,7 @@ def test_nothing_moves_where_the_distributions_are_equal() -> None:
 
 def test_the_fake_score_learns_what_the_student_makes() -> None:
     student, fake = OneStepStudent(1.0, 0.7), GaussianFlow(-1.0, 2.0)
-    task = DmdTask(
-        student, FakeScore(fake), GaussianFlow(0.0, 1.0), PlainBatches(16, (4, 16)), NO_JUDGE, cfg_scale=1.0
-    )
+    task = DmdTask(student, FakeScore(fake), GaussianFlow(0.0, 1.0), PlainBatches(16, (4, 16)), NO_JUDGE, cfg_scale=1.0)
     _minimise(lambda step: task.fake_losses(task.batch(step, 0, 1)), fake, 300, 0.03)
     mean, std = fake.spread()
     assert mean.item() == pytest.approx(1.0, abs=0.05)
@@ -122,7 +120,9 @@ def test_the_loss_has_that_gradient() -> None:
 
 def test_levels_lie_in_the_range_and_places_are_all_visited() -> None:
     config = DmdConfig(level_low=0.2, level_high=0.6)
-    task = DmdTask(nn.Identity(), FakeScore(nn.Identity()), nn.Identity(), PlainBatches(16, (1, 1)), config, cfg_scale=1)
+    task = DmdTask(
+        nn.Identity(), FakeScore(nn.Identity()), nn.Identity(), PlainBatches(16, (1, 1)), config, cfg_scale=1
+    )
     drawn = [task.batch(step, 0, 1) for step in range(80)]
     levels = torch.cat([batch.matched.s for batch in drawn])
     assert 0.2 <= levels.min() < 0.22
@@ -318,9 +318,7 @@ def test_consistency_compares_the_ends_of_one_guided_euler_step() -> None:
     found = task.losses(task.student, batch, 3)["total"]
     assert found.item() == pytest.approx((square.sqrt() - 0.001).mean().item(), rel=1e-2)
     task.config = ConsistencyConfig(huber=10.0)
-    assert task.losses(task.student, batch, 3)["total"].item() == pytest.approx(
-        (square / 20).mean().item(), rel=2e-2
-    )
+    assert task.losses(task.student, batch, 3)["total"].item() == pytest.approx((square / 20).mean().item(), rel=2e-2)
 
 
 def test_consistency_visits_full_noise_the_samplers_levels_and_all_between() -> None:
