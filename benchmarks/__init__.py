@@ -6,7 +6,9 @@ Run them from the repository root with `python -m benchmarks.NAME`; each writes 
 autoencoder_table   the autoencoder beside Opus at two rates
 train_probe         fits the instrument family classifier to real sounds of the training split
 adherence           does the sound match the prompt? real, decoded and generated sounds under the same probe
+train_ears          fits the joint space of captions and sounds, and reports its retrieval
+generation_table    models and samplers side by side: distances, adherence, diversity, cost
 latency             from process start to file
 report              writes or checks the generated blocks
-clips, degrade, engines, heard, machine, opus, results      what these programs share
+clips, degrade, engines, heard, machine, measured_run, opus, results      what these programs share
 """

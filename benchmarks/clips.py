@@ -23,17 +23,20 @@ class Chosen:
 
 
 def add_corpus_options(parser: argparse.ArgumentParser) -> None:
-    """Options that say which corpus: --corpus-seed, --corpus-size, --pack."""
+    """Options that say which corpus: --corpus-seed, --corpus-size, --pack, --strums."""
     parser.add_argument("--corpus-seed", type=int, default=0)
     parser.add_argument("--corpus-size", type=int, default=19_000)
     parser.add_argument("--pack", type=Path, default=None, help="folder of real recordings, left out if not given")
+    parser.add_argument(
+        "--strums", type=Path, default=None, help="folder with the kit belofilms_GuitarStrums, likewise"
+    )
 
 
 def open_corpus(options: argparse.Namespace) -> ClipSource:
     """The corpus that the options name."""
     from arctone.data.corpus import Corpus
 
-    return Corpus(seed=options.corpus_seed, size=options.corpus_size, pack=options.pack)
+    return Corpus(seed=options.corpus_seed, size=options.corpus_size, pack=options.pack, strums=options.strums)
 
 
 def in_split(source: ClipSource, splits: Iterable[str], max_seconds: float = MAX_SECONDS) -> list[Chosen]:

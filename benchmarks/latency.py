@@ -43,13 +43,15 @@ def run(
     seed: int,
     threads: int | None = None,
     model: str | None = None,
+    more: Sequence[str] = (),
 ) -> Run:
-    """Start the program once. Raises: RuntimeError with its last words if it fails."""
+    """Start the program once; `more` are further options. Raises: RuntimeError with its last words if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "take.wav"
         command = [*program, "generate", prompt, "-d", str(duration), "-s", str(seed), "-o", str(output), "--json"]
         command += ["--threads", str(threads)] if threads else []
         command += ["--model", model] if model else []
+        command += more
         start = time.perf_counter()
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - start

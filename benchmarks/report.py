@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import adherence, autoencoder_table, latency, results
+from benchmarks import adherence, autoencoder_table, generation_table, latency, results, train_ears
 from benchmarks.results import JSON, ROOT
 
 _BLOCK = re.compile(r"(<!-- generated:(?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -25,6 +25,8 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "adherence": ("adherence", adherence.block),
     "adherence-families": ("adherence", adherence.family_block),
     "adherence-summary": ("adherence", adherence.summary_block),
+    "generation": ("generation_table", generation_table.block),
+    "ears": ("train_ears", train_ears.block),
     "latency": ("latency", latency.block),
     "latency-summary": ("latency", latency.summary_block),
 }

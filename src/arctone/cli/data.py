@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arctone.cli.bar import counted_bar
 from arctone.errors import InputFileError, UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def check(
     from arctone.data.check import check as check_source
 
     opened = _opened(source, licence, valid_share, split, limit)
-    with _bar("checking", quiet) as show:
+    with counted_bar("checking", quiet) as show:
         report = check_source(
             opened,
             batch_size=batch_size,
@@ -92,7 +91,7 @@ def render(
 
     opened = _opened(source, licence, valid_share, split, limit)
     _refuse_problems(opened, skip_bad)
-    with _bar("rendering", quiet) as show:
+    with counted_bar("rendering", quiet) as show:
         report = render_source(opened, out, num_workers=workers, skip_bad=skip_bad, progress=show)
     for name, problem in report.skipped:
         _warn(f"{name} is left out: {problem}")
@@ -143,7 +142,7 @@ def encode(
         num_workers=workers,
         skip_bad=skip_bad,
     )
-    with _bar("encoding", quiet) as show:
+    with counted_bar("encoding", quiet) as show:
         encode_corpus(
             opened,
             audio.encode,
@@ -195,33 +194,3 @@ def _tell_left_out(out: Path) -> None:
 
 def _warn(sentence: str) -> None:
     typer.echo(f"warning: {sentence}", err=True)
-
-
-@contextmanager
-def _bar(words: str, quiet: bool) -> Iterator[Callable[..., None]]:
-    """A progress bar with the time that is left, on stderr; nothing if stderr is no terminal."""
-    import sys
-
-    if quiet or not sys.stderr.isatty():
-        yield lambda done, total, stage="": None
-        return
-    from rich import progress
-    from rich.console import Console
-
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TimeElapsedColumn(),
-        progress.TimeRemainingColumn(),
-    )
-    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task, shown = bar.add_task(words, total=None), [""]
-
-        def show(done: int, total: int, stage: str = "") -> None:
-            if stage != shown[0]:
-                shown[0] = stage
-                bar.reset(task, total=total, description=f"{words} {stage}")
-            bar.update(task, completed=done, total=total)
-
-        yield show

@@ -34,6 +34,7 @@ class Commands(LazyGroup):
         "models": Entry("arctone.cli.models", "List the models at hand."),
         "doctor": Entry("arctone.cli.doctor", "Check that everything works on this machine."),
         "bench": Entry("arctone.cli.bench", "Measure how fast this machine makes sound."),
+        "eval": Entry("arctone.cli.eval", "Score sounds, of any system, against real sounds and captions."),
         "data": Entry("arctone.cli.data", "Training data: check it, render it to files, encode it into latents."),
         "train": Entry("arctone.cli.train", "Train models: first the autoencoder, then the flow on its latents."),
     }

@@ -20,6 +20,14 @@ def open_folder(folder: str | Path, defaults: FileDefaults | None = None) -> Fil
     Raises: InputFileError if the folder does not exist or holds no sound file. Single bad files are in the source's
     `problems`.
     """
+    return FileSource(*folder_entries(folder), defaults)
+
+
+def folder_entries(folder: str | Path) -> tuple[list[SoundEntry], list[str]]:
+    """The sound files of a folder with their facts, and a sentence for each that cannot be used.
+
+    Raises: InputFileError as open_folder does.
+    """
     root = Path(folder)
     if not root.is_dir():
         raise InputFileError(f"{root} is not a folder.")
@@ -33,7 +41,7 @@ def open_folder(folder: str | Path, defaults: FileDefaults | None = None) -> Fil
     if not entries and not problems:
         endings = ", ".join(sorted(SOUND_SUFFIXES))
         raise InputFileError(f"{root} holds no sound file (looked for {endings}).")
-    return FileSource(entries, problems, defaults)
+    return entries, problems
 
 
 def parse_captions(text: str) -> tuple[str, ...]:

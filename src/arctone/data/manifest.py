@@ -32,6 +32,11 @@ def open_manifest(path: str | Path, defaults: FileDefaults | None = None) -> Fil
     Raises: InputFileError if the manifest is unreadable or has no rows, or a CSV column is unknown. Single bad rows are
     in the source's `problems`.
     """
+    return FileSource(*manifest_entries(path), defaults)
+
+
+def manifest_entries(path: str | Path) -> tuple[list[SoundEntry], list[str]]:
+    """The rows of a manifest, and a sentence for each that cannot be used. Raises: InputFileError as open_manifest."""
     path = Path(path)
     parse = _jsonl_rows if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows
     entries: list[SoundEntry] = []
@@ -44,7 +49,7 @@ def open_manifest(path: str | Path, defaults: FileDefaults | None = None) -> Fil
             problems.append(f"{path} line {number}: {_lower_first(str(problem))}.")
     if not entries and not problems:
         raise InputFileError(f"{path} holds no rows.")
-    return FileSource(entries, problems, defaults)
+    return entries, problems
 
 
 def _entry(manifest: Path, number: int, row: ManifestRow) -> SoundEntry:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SAMPLE_RATE = 44_100
 EMBEDDING_SIZE = 512
+# Which of the nine classifiers, one a sound library, gives the classes, and how many it has.
+LIBRARY, NUM_CLASSES = 0, 78
 NUM_BANDS = 96
 BLOCK_FRAMES = 100
 CREDIT = "aiSFX (A. B. Ma and A. Lerch, ISMIR 2022), CC BY 4.0"
@@ -49,13 +51,23 @@ def embed(waveform: Waveform) -> npt.NDArray[np.float32]:
     Args: waveform: 44,100 Hz, any channels (mixed to one) and length; the level does not matter.
     Returns: [512], all from 0 upwards. Raises: ValueError for another sample rate; ModelError without the weights.
     """
+    return np.asarray(embed_blocks(waveform)[0].mean(axis=0), dtype=np.float32)
+
+
+def embed_blocks(waveform: Waveform) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Embedding and class logits of each block of 2.3 s, hop half of it.
+
+    The classes are the 78 categories of the library that the authors call prosfx; their names are not published.
+    Args: see `embed`. Returns: [B, 512] and [B, 78]. Raises: see `embed`.
+    """
     import torch
 
     if waveform.sample_rate != SAMPLE_RATE:
         raise ValueError(f"sample_rate is {waveform.sample_rate} Hz, but aiSFX needs {SAMPLE_RATE} Hz.")
+    network, classifier = _network()
     with torch.inference_mode():
-        embeddings = _network()(torch.from_numpy(blocks(spectrogram(waveform))))
-    return np.asarray(embeddings.mean(dim=0).numpy(), dtype=np.float32)
+        embeddings = network(torch.from_numpy(blocks(spectrogram(waveform))))
+        return embeddings.numpy(), classifier(embeddings).numpy()
 
 
 def spectrogram(waveform: Waveform) -> npt.NDArray[np.float32]:
@@ -79,11 +91,21 @@ def blocks(frames: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 @lru_cache(maxsize=1)
-def _network() -> torch.nn.Module:
+def _network() -> tuple[torch.nn.Module, torch.nn.Module]:
+    """Embedding network and the classifier on top of it."""
     weights = _read_weights(_weights_path())
-    network = build_network()
+    network, classifier = build_network(), build_classifier()
     network.load_state_dict(_renamed(weights))
-    return network.eval()
+    prefix = f"fc.{LIBRARY}."
+    classifier.load_state_dict({n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)})
+    return network.eval(), classifier.eval()
+
+
+def build_classifier() -> torch.nn.Module:
+    """The classifier without weights: [B, 512] to logits [B, 78]."""
+    from torch import nn
+
+    return nn.Sequential(nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, NUM_CLASSES))
 
 
 def build_network() -> torch.nn.Module:

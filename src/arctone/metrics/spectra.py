@@ -43,6 +43,20 @@ def mel_filters(
     return _mel_filters(sample_rate, n_fft, num_bands, low_hz, high_hz or sample_rate / 2)
 
 
+def slaney_mel_filters(sample_rate: int, n_fft: int, num_bands: int) -> AudioArray:
+    """Triangular filters on Slaney's mel scale (linear below 1 kHz), each of area 2 / width in Hz, as librosa's
+    default.
+
+    Returns: [F, M], from 0 Hz to the Nyquist frequency. Source: M. Slaney, "Auditory Toolbox", 1998.
+    """
+    edges = _slaney_hertz(np.linspace(0.0, _slaney_mel(sample_rate / 2), num_bands + 2))
+    bins = np.fft.rfftfreq(n_fft, 1 / sample_rate)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    triangles = np.maximum(np.minimum(rising, falling), 0.0)
+    return np.asarray(triangles * 2 / (edges[2:] - edges[:-2]), dtype=np.float32)
+
+
 def mel_power(samples: npt.NDArray[np.floating], sample_rate: int, n_fft: int, hop: int, num_bands: int) -> AudioArray:
     """Mean power per mel band, [C, T, M]."""
     return np.square(magnitudes(samples, n_fft, hop)) @ mel_filters(sample_rate, n_fft, num_bands)
@@ -85,3 +99,18 @@ def _mel_filters(sample_rate: int, n_fft: int, num_bands: int, low_hz: float, hi
 def _mel(hertz: npt.ArrayLike) -> FloatArray:
     mel: FloatArray = 1127.0 * np.log1p(np.asarray(hertz, dtype=np.float64) / 700.0)
     return mel
+
+
+_SLANEY_HZ_PER_MEL, _SLANEY_BREAK_HZ, _SLANEY_LOG_STEP = 200 / 3, 1000.0, np.log(6.4) / 27
+
+
+def _slaney_mel(hertz: float) -> float:
+    if hertz < _SLANEY_BREAK_HZ:
+        return hertz / _SLANEY_HZ_PER_MEL
+    return float(_SLANEY_BREAK_HZ / _SLANEY_HZ_PER_MEL + np.log(hertz / _SLANEY_BREAK_HZ) / _SLANEY_LOG_STEP)
+
+
+def _slaney_hertz(mel: FloatArray) -> FloatArray:
+    start = _SLANEY_BREAK_HZ / _SLANEY_HZ_PER_MEL
+    above = _SLANEY_BREAK_HZ * np.exp(_SLANEY_LOG_STEP * (mel - start))
+    return np.asarray(np.where(mel < start, mel * _SLANEY_HZ_PER_MEL, above))

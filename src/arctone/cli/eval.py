@@ -1,0 +1,212 @@
+"""`arctone eval`: score sounds of any system, or a model, against real sounds and captions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from arctone.cli.bar import counted_bar
+from arctone.errors import UsageError
+
+if TYPE_CHECKING:
+    from arctone.evaluation.measurement import Report
+    from arctone.evaluation.scoring import Material, ScoringOptions
+
+app = typer.Typer(no_args_is_help=True, help="Score sounds, of any system, against real sounds and captions.")
+
+EMBEDDER_HELP = "ears, aisfx, musicnn (with installed packages), openl3, passt, clap (with --weights); repeatable"
+METRICS_HELP = "frechet, kernel, divergence, adherence, manifold, diversity, vendi, memorisation; repeatable, else all"
+
+EmbedderOption = Annotated[list[str] | None, typer.Option("--embedder", "-e", help=EMBEDDER_HELP)]
+WeightsOption = Annotated[
+    list[str] | None, typer.Option(help="Weights of an embedder as NAME=PATH, such as clap=clap.pt; repeatable")
+]
+MetricsOption = Annotated[list[str] | None, typer.Option("--metrics", help=METRICS_HELP)]
+TrainingOption = Annotated[
+    Path | None, typer.Option(help="Folder of training sounds, to find copies of them (memorisation)")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Write the report as JSON into this file")]
+MarkdownOption = Annotated[Path | None, typer.Option(help="Write the report as Markdown into this file")]
+CacheOption = Annotated[
+    Path | None, typer.Option(help="Folder for embeddings; else arctone/embeddings in the user's cache folder")
+]
+NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Keep no embeddings")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of intervals and random halves")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given")]
+ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace report files that are there")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Report as JSON on standard output")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar")]
+
+
+@app.command()
+def folder(
+    sounds: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of sounds, or a manifest that names them")],
+    reference: Annotated[Path | None, typer.Option(help="Folder or manifest of real sounds to compare with")] = None,
+    captions: Annotated[
+        Path | None, typer.Option(help="Manifest with captions of the sounds, instead of the .txt files beside them")
+    ] = None,
+    reference_captions: Annotated[Path | None, typer.Option(help="The same for the real sounds")] = None,
+    training: TrainingOption = None,
+    embedder: EmbedderOption = None,
+    weights: WeightsOption = None,
+    metrics: MetricsOption = None,
+    out: OutOption = None,
+    markdown: MarkdownOption = None,
+    cache: CacheOption = None,
+    no_cache: NoCacheOption = False,
+    seed: SeedOption = 0,
+    threads: ThreadsOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Score a folder of sounds. Several sounds with the same caption are takes of one prompt.
+
+    Example: arctone eval folder made --reference real --out report.json --markdown report.md
+    """
+    from arctone.evaluation.scoring import Material
+    from arctone.evaluation.takes import read_takes
+
+    _refuse_targets(out, markdown, force)
+    sets = {
+        "generated": read_takes(sounds, captions),
+        "reference": read_takes(reference, reference_captions) if reference else (None, []),
+        "training": read_takes(training) if training else (None, []),
+    }
+    for problem in (problem for _, problems in sets.values() for problem in problems):
+        typer.echo(f"warning: left out: {problem}", err=True)
+    if not sets["generated"][0]:
+        raise UsageError(f"{sounds} holds no sound that can be used.")
+    material = Material(**{name: takes for name, (takes, _) in sets.items()})  # type: ignore[arg-type]
+    options = _options(metrics, training, cache, no_cache, seed)
+    report = _scored(str(sounds), material, _pairs(embedder, weights), options, threads, quiet)
+    _deliver(report, out, markdown, as_json)
+
+
+@app.command()
+def model(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="Name or folder of a model")],
+    source: Annotated[
+        str, typer.Option(help="Where prompts and real sounds come from: corpus:, a folder, a manifest, shards")
+    ] = "corpus:",
+    prompts: Annotated[int, typer.Option(min=2, help="Number of prompts")] = 100,
+    takes: Annotated[int, typer.Option(min=1, help="Sounds for each prompt; diversity needs at least 2")] = 1,
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps; the model's own if not given")] = None,
+    cfg_scale: Annotated[float | None, typer.Option(help="Guidance; the model's own if not given")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Sampler; the model's own if not given")] = None,
+    first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first sound; each further one has the next")] = 0,
+    work: Annotated[Path, typer.Option(help="Folder for the sounds; what is there already is not made again")] = Path(
+        "outputs/eval"
+    ),
+    training: TrainingOption = None,
+    embedder: EmbedderOption = None,
+    weights: WeightsOption = None,
+    metrics: MetricsOption = None,
+    out: OutOption = None,
+    markdown: MarkdownOption = None,
+    cache: CacheOption = None,
+    no_cache: NoCacheOption = False,
+    seed: SeedOption = 0,
+    threads: ThreadsOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Generate sounds for held-out captions of a source and score them against its real sounds.
+
+    Example: arctone eval model spark --prompts 50 --source corpus:size=19000 --out spark.json
+    """
+    from arctone.evaluation.making import digest, make_takes, maker_of, real_takes
+    from arctone.evaluation.model_prompts import asked
+    from arctone.evaluation.scoring import Material
+    from arctone.evaluation.takes import read_takes
+
+    _refuse_targets(out, markdown, force)
+    options = _options(metrics, training, cache, no_cache, seed)
+    loaded, opened, chosen, wanted = asked(name, source, prompts, takes, first_seed, threads)
+    settings = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
+    with counted_bar("", quiet) as show:
+        made = make_takes(maker_of(loaded), wanted, work / "generated", settings, show)
+        real = real_takes(opened, chosen, work / f"real-{digest(source)}", show)
+    trained = read_takes(training)[0] if training else None
+    report = _scored(loaded.name, Material(made, real, trained), _pairs(embedder, weights), options, threads, quiet)
+    _deliver(_with_settings(report, {"source": source, "first_seed": first_seed, **settings}), out, markdown, as_json)
+
+
+def _pairs(names: list[str] | None, weights: list[str] | None) -> dict[str, Path | None]:
+    """Embedders by name, with their weights. Raises: UsageError for weights that no embedder asks for."""
+    from arctone.metrics.embedders.opening import NAMES, OFFLINE
+
+    given: dict[str, Path] = {}
+    for word in weights or []:
+        name, sign, path = word.partition("=")
+        if not sign or not path or name not in NAMES:
+            raise UsageError(f"weights must be NAME=PATH with a name among {', '.join(NAMES)}, got '{word}'.")
+        given[name] = Path(path)
+    chosen = list(dict.fromkeys([*(names or (() if given else OFFLINE)), *given]))
+    return {name: given.get(name) for name in chosen}
+
+
+def _options(
+    metrics: list[str] | None, training: Path | None, cache: Path | None, no_cache: bool, seed: int
+) -> ScoringOptions:
+    from arctone.evaluation.measures import MEASURES
+    from arctone.evaluation.scoring import ScoringOptions
+    from arctone.metrics.embedders.cache import user_folder
+
+    folder = None if no_cache else cache or user_folder()
+    names = [part for word in metrics or [] for part in word.split(",")]
+    own = [name for name in MEASURES if name != "memorisation" or training is not None]
+    return ScoringOptions(tuple(names or own), folder, seed)
+
+
+def _scored(
+    judged: str,
+    material: Material,
+    embedders: dict[str, Path | None],
+    options: ScoringOptions,
+    threads: int | None,
+    quiet: bool,
+) -> Report:
+    from arctone.data.encoders import use_threads
+    from arctone.evaluation.scoring import score
+    from arctone.metrics.embedders.opening import open_embedder
+
+    if threads is not None:
+        use_threads(threads)
+    opened = [open_embedder(name, path) for name, path in embedders.items()]
+    with counted_bar("", quiet) as show:
+        return score(judged, material, opened, options, show)
+
+
+def _with_settings(report: Report, settings: dict[str, Any]) -> Report:
+    import msgspec
+
+    return msgspec.structs.replace(report, settings={**report.settings, **settings})
+
+
+def _refuse_targets(out: Path | None, markdown: Path | None, force: bool) -> None:
+    from arctone.atomic import refuse_target
+
+    for path in (out, markdown):
+        if path is not None:
+            refuse_target(path, force=force)
+
+
+def _deliver(report: Report, out: Path | None, markdown: Path | None, as_json: bool) -> None:
+    """Files first, then the table or the JSON on standard output."""
+    from arctone.atomic import write_atomically
+    from arctone.cli.eval_report import print_table
+    from arctone.evaluation.presenting import as_json as json_bytes
+    from arctone.evaluation.presenting import as_markdown
+
+    if out is not None:
+        write_atomically(out, json_bytes(report), force=True)
+    if markdown is not None:
+        write_atomically(markdown, as_markdown(report).encode(), force=True)
+    if as_json:
+        typer.echo(json_bytes(report).decode(), nl=False)
+    else:
+        print_table(report)
