@@ -109,9 +109,9 @@ def test_a_thief_is_named_with_its_loot(real: list[Take], tmp_path: Path) -> Non
     report = score("thief", Material(made, real, trained), [TinyEmbedder()], ScoringOptions(("memorisation",)))
     found = values(report)["memorised_share"]
     assert found.value == pytest.approx(3 / 8)
-    assert [(suspect.generated, suspect.training) for suspect in sorted(report.suspects, key=lambda s: s.generated)] == [
-        (f"made-{n}.wav", f"t{n}.wav") for n in range(3)
-    ]
+    assert [
+        (suspect.generated, suspect.training) for suspect in sorted(report.suspects, key=lambda s: s.generated)
+    ] == [(f"made-{n}.wav", f"t{n}.wav") for n in range(3)]
     assert all(suspect.waveform > 0.9 and suspect.spectrum > 0.5 for suspect in report.suspects)
 
 

@@ -14,9 +14,6 @@ from arctone.models.conditions import Conditions
 from arctone.training.guided import guided_velocity
 from arctone.training.loop import generator
 
-MODES = torch.tensor([[1.5, 0.5], [-1.5, -0.5]])
-MODE_STD = 0.3
-
 
 def column(t: Tensor) -> Tensor:
     """[B, 1, 1], never quite 0, where these velocities are 0 / 0."""
@@ -65,41 +62,24 @@ class ScoreOf(GaussianFlow):
         return self._student[0].mean.detach(), self._student[0].scale.detach().abs()
 
 
-class MixtureFlow(nn.Module):
-    """Flow of two normal modes in the plane, in closed form: the perfect teacher.
+class Corrected(nn.Module):
+    """A flow with a correction that is linear in x and free in t; untrained, it is the flow itself.
 
-    C = 2, and every frame is a point of its own.
+    The flow of a normal law is linear in x, so this network can be its perfect student.
     """
 
-    def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        t, points = column(t), x.mT
-        variance = (1 - t) ** 2 * MODE_STD**2 + t**2
-        offsets = points[:, :, None] - (1 - t)[..., None] * MODES
-        shares = (-offsets.square().sum(-1) / (2 * variance)).softmax(-1)
-        means = MODES + ((1 - t) * MODE_STD**2 / variance)[..., None] * offsets
-        x_0 = (shares[..., None] * means).sum(2)
-        return ((points - x_0) / t).mT
-
-
-class Corrected(nn.Module):
-    """A flow and a small network that corrects it; untrained, it is the flow itself."""
-
-    def __init__(self, width: int = 96) -> None:
+    def __init__(self, mean: float, std: float, width: int = 48) -> None:
         super().__init__()
-        self.flow = MixtureFlow()
-        self.correction = nn.Sequential(
-            nn.Linear(2 + 9, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2)
-        )
-        last = self.correction[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        self.flow = GaussianFlow(mean, std).requires_grad_(False)
+        self.correction = nn.Sequential(nn.Linear(9, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.leave = nn.Linear(width, 2)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
 
     def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         waves = t[:, None] * torch.pi * 2.0 ** torch.arange(4)
-        level = torch.cat([t[:, None], waves.sin(), waves.cos()], 1)
-        known = torch.cat([x.mT, level[:, None].expand(-1, x.shape[-1], -1)], 2)
-        return self.flow(x, t, conditions) + self.correction(known).mT
+        slope, shift = self.leave(self.correction(torch.cat([t[:, None], waves.sin(), waves.cos()], 1))).unbind(1)
+        return self.flow(x, t, conditions) + slope[:, None, None] * x + shift[:, None, None]
 
 
 def no_conditions(items: int, frames: int) -> Conditions:
@@ -114,45 +94,25 @@ def no_conditions(items: int, frames: int) -> Conditions:
 
 
 class PlainBatches:
-    """Batches of real latents that `real(items, source)` draws, [B, C, T]."""
+    """Batches of normal latents [B, C, T], without text."""
 
-    def __init__(self, items: int, shape: tuple[int, int]) -> None:
-        self.items, self.shape = items, shape
-
-    def real(self, items: int, source: torch.Generator) -> Tensor:
-        return torch.randn(items, *self.shape, generator=source)
+    def __init__(self, items: int, shape: tuple[int, int], mean: float = 0.0, std: float = 1.0) -> None:
+        self.items, self.shape, self.mean, self.std = items, shape, mean, std
 
     def batch(self, step: int, rank: int, world_size: int) -> dict[str, Tensor]:
         conditions = no_conditions(self.items, self.shape[1])._asdict()
         del conditions["inpaint"]
-        whole = conditions | {"latents": self.real(self.items, generator(5, step)), "item": torch.arange(self.items)}
+        latents = self.mean + self.std * torch.randn(self.items, *self.shape, generator=generator(5, step))
+        whole = conditions | {"latents": latents, "item": torch.arange(self.items)}
         return whole | {"num_items": torch.tensor(self.items)}
 
 
-class MixtureBatches(PlainBatches):
-    """Batches from the mixture."""
-
-    def __init__(self, items: int, frames: int) -> None:
-        super().__init__(items, (2, frames))
-
-    def real(self, items: int, source: torch.Generator) -> Tensor:
-        place = torch.randint(len(MODES), (items, self.shape[1]), generator=source)
-        return (MODES[place] + MODE_STD * torch.randn(*place.shape, 2, generator=source)).mT
-
-
 @torch.no_grad()
-def sampled(velocity: nn.Module, sampler: str, steps: int, points: int = 2000) -> Tensor:
-    """What a velocity network makes in the plane, [points, 2]."""
+def made_law(velocity: nn.Module, sampler: str, steps: int) -> tuple[float, float]:
+    """Mean and standard deviation of what a velocity network makes of noise."""
     source = generator(77)
-    noise = [torch.randn(1, 2, points, generator=source) for _ in range(steps + 1)]
+    noise = [torch.randn(1, 1, 20_000, generator=source) for _ in range(steps + 1)]
     times = sampler_times(sampler, steps)
-    velocity_fn = guided_velocity(velocity, no_conditions(1, points), 1.0)
-    made = SAMPLERS[sampler](velocity_fn, noise[0], times, lambda index: noise[index])
-    return [*made][-1].x[0].mT
-
-
-def energy_distance(left: Tensor, right: Tensor) -> float:
-    """Twice the mean distance between two sets less those within each; 0 for equal laws (Szekely and Rizzo, 2013)."""
-    across = torch.cdist(left, right).mean()
-    within = [torch.cdist(points, points).sum() / (len(points) * (len(points) - 1)) for points in (left, right)]
-    return float(2 * across - within[0] - within[1])
+    velocity_fn = guided_velocity(velocity, no_conditions(1, 20_000), 1.0)
+    made = [*SAMPLERS[sampler](velocity_fn, noise[0], times, lambda index: noise[index])][-1].x
+    return float(made.mean()), float(made.std())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,14 +27,11 @@ from arctone.training.simulation import simulated_input
 from tests.training.distill_toys import (
     Corrected,
     GaussianFlow,
-    MixtureBatches,
-    MixtureFlow,
     OneStepStudent,
     PlainBatches,
     ScoreOf,
-    energy_distance,
+    made_law,
     no_conditions,
-    sampled,
 )
 from tests.training.test_loop import DIT, RandomBatches
 
@@ -329,6 +327,53 @@ def test_consistency_visits_full_noise_the_samplers_levels_and_all_between() -> 
     assert on_grid.float().mean().item() == pytest.approx(0.5, abs=0.01)
     others = t[~on_grid]
     assert others.histc(4, 0, 1).min() > 0.2 * len(others)
+
+
+MEAN, STD = 1.5, 0.5
+TOY_LOOP = dataclasses.replace(
+    LOOP,
+    total_steps=1500,
+    rate=1e-3,
+    warmup_steps=10,
+    weight_decay=0.0,
+    ema_decay=0.9,
+    log_every=1000,
+    checkpoint_every=1000,
+    roles={"fake_score": OptimiserConfig(rate=1e-2, weight_decay=0.0, betas=(0.5, 0.9))},
+)
+
+
+def _toy_dmd(student: Corrected) -> DmdTask:
+    config = DmdConfig(steps=4, fake_updates=2, gan_weight=0.0)
+    teacher, fake = GaussianFlow(MEAN, STD), FakeScore(GaussianFlow(MEAN, STD))
+    return DmdTask(student, fake, teacher, PlainBatches(16, (1, 64), MEAN, STD), config, cfg_scale=1.0)
+
+
+def _toy_consistency(student: Corrected) -> ConsistencyTask:
+    batches = PlainBatches(16, (1, 64), MEAN, STD)
+    return ConsistencyTask(student, GaussianFlow(MEAN, STD), batches, ConsistencyConfig(intervals=32), cfg_scale=1.0)
+
+
+def _distance(velocity: nn.Module, steps: int) -> float:
+    """Wasserstein distance of the normal law that ping-pong makes in so many steps from the data's."""
+    mean, std = made_law(velocity, "ping_pong", steps)
+    return math.hypot(mean - MEAN, std - STD)
+
+
+@pytest.mark.parametrize("make", [_toy_dmd, _toy_consistency])
+def test_the_student_is_closer_to_the_data_than_the_flow_at_as_many_steps(
+    make: Callable[[Corrected], DmdTask | ConsistencyTask], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    student = Corrected(MEAN, STD)
+    flow = {steps: _distance(student, steps) for steps in (1, 4)}
+    # In one step the flow makes its mean alone.
+    assert flow[1] == pytest.approx(STD, abs=0.01)
+    trainer = Trainer(make(student), TOY_LOOP, tmp_path)
+    trainer.run()
+    student.load_state_dict(trainer.ema.state)
+    assert _distance(student, 1) < 0.4 * flow[1]
+    assert _distance(student, 4) < 0.85 * flow[4]
 
 
 @pytest.mark.parametrize(
