@@ -37,6 +37,9 @@ class Commands(LazyGroup):
         "eval": Entry("arctone.cli.eval", "Score sounds, of any system, against real sounds and captions."),
         "data": Entry("arctone.cli.data", "Training data: check it, render it to files, encode it into latents."),
         "train": Entry("arctone.cli.train", "Train models: first the autoencoder, then the flow on its latents."),
+        "reproduce": Entry(
+            "arctone.cli.reproduce", "The paper in miniature: train, compare and report, in a given time."
+        ),
     }
 
 
