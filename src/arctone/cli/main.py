@@ -36,9 +36,11 @@ class Commands(LazyGroup):
         "bench": Entry("arctone.cli.bench", "Measure how fast this machine makes sound."),
         "eval": Entry("arctone.cli.eval", "Score sounds, of any system, against real sounds and captions."),
         "data": Entry("arctone.cli.data", "Training data: check it, render it to files, encode it into latents."),
-        "train": Entry("arctone.cli.train", "Train models: first the autoencoder, then the flow on its latents."),
+        "train": Entry(
+            "arctone.cli.train", "Train models: the autoencoder, then the flow on its latents, then fewer steps."
+        ),
         "reproduce": Entry(
-            "arctone.cli.reproduce", "The paper in miniature: train, compare and report, in a given time."
+            "arctone.cli.reproduce", "Train a flow, ARC, its rivals and its ablations, measure all, write a report."
         ),
     }
 
