@@ -131,7 +131,7 @@ def test_budgets() -> None:
     assert (parse_budget("60m").recipe, parse_budget("6h").recipe) == ("spark-minutes", "spark")
     assert parse_budget("5m").num_clips == 100
     assert parse_budget("6h").num_clips == 5400
-    assert parse_budget("60m").num_prompts(9, 2) == 16
+    assert parse_budget("60m").num_prompts(9, 2) == 6
     assert 0.9 < sum(SHARES.values()) < 1
     assert {row.stage for row in ROWS} <= SHARES.keys()
     for text in ("", "60", "m", "-5m", "0m", "30s", "1e3m"):

@@ -19,7 +19,7 @@ SHARES = {
     "measures": 0.12,
 }
 # Rendering and encoding a clip, and making and judging a sound, on two CPU cores.
-_SECONDS_PER_CLIP, _SECONDS_PER_SOUND = 0.6, 1.5
+_SECONDS_PER_CLIP, _SECONDS_PER_SOUND = 0.6, 4.0
 _UNITS = {"m": 1.0, "h": 60.0}
 
 
