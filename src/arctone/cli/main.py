@@ -40,6 +40,9 @@ class Commands(LazyGroup):
         "train": Entry(
             "arctone.cli.train", "Train models: the autoencoder, then the flow on its latents, then fewer steps."
         ),
+        "reproduce": Entry(
+            "arctone.cli.reproduce", "Train a flow, ARC, its rivals and its ablations, measure all, write a report."
+        ),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -68,6 +68,30 @@ def arc(options: TrainingOptions, latents: LatentsOption) -> None:
     _use_threads(options.threads)
     trainer = stages.arc(plan, latents, options.out, options.init_folder())
     _run(trainer, lambda: stages.finish_arc(trainer, options.out))
+
+
+@app.command()
+@with_training_options
+def distill(
+    options: TrainingOptions,
+    latents: LatentsOption,
+    kind: Annotated[
+        Literal["dmd", "consistency"],
+        typer.Option(help="dmd: distribution matching with a judge (DMD2, Presto); consistency: one network, cheapest"),
+    ] = "dmd",
+) -> None:
+    """Distil a flow model and its guidance into a few steps: what ARC is compared with.
+
+    The flow model is the one of --init, which also gives the sizes; losses and rates come from the recipe.
+
+    Example: arctone train distill --latents runs/mine/latents --init runs/mine --recipe spark-minutes --out runs/dmd
+    """
+    from arctone.training import stages
+
+    plan = options.plan(f"{kind}_loop")
+    _use_threads(options.threads)
+    trainer = stages.distill(plan, latents, options.out, options.init_folder(), kind)
+    _run(trainer, lambda: stages.finish_distill(trainer, options.out))
 
 
 def _use_threads(threads: int | None) -> None:

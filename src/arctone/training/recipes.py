@@ -8,6 +8,7 @@ from arctone.config_model import DiTConfig, ModelConfig, SamplingConfig, Spectra
 from arctone.errors import UsageError
 from arctone.training.arc_config import ArcConfig
 from arctone.training.autoencoder import AutoencoderConfig
+from arctone.training.distill_config import ConsistencyConfig, DmdConfig
 from arctone.training.flow import FlowConfig
 from arctone.training.loop import LoopConfig
 from arctone.training.optimisers import OptimiserConfig
@@ -26,9 +27,14 @@ class Recipe:
     flow_loop: LoopConfig
     arc: ArcConfig
     arc_loop: LoopConfig
+    dmd: DmdConfig
+    dmd_loop: LoopConfig
+    consistency: ConsistencyConfig
+    consistency_loop: LoopConfig
     # Latent frames in a batch, padding included: short clips come in larger batches.
     flow_batch_frames: int = 4096
     arc_batch_frames: int = 4096
+    distill_batch_frames: int = 4096
 
 
 def spark() -> Recipe:
@@ -55,6 +61,21 @@ def spark() -> Recipe:
             roles={"discriminator": OptimiserConfig(rate=1e-4), "critic": OptimiserConfig(rate=1e-3)},
         ),
         arc_batch_frames=2048,
+        dmd=DmdConfig(),
+        dmd_loop=LoopConfig(
+            total_steps=12_000,
+            rate=2e-5,
+            warmup_steps=100,
+            rate_floor=1.0,
+            precision="bf16-mixed",
+            ema_decay=0.995,
+            roles={"fake_score": OptimiserConfig(rate=1e-4)},
+        ),
+        consistency=ConsistencyConfig(),
+        consistency_loop=LoopConfig(
+            total_steps=8_000, rate=1e-4, warmup_steps=100, precision="bf16-mixed", ema_decay=0.999
+        ),
+        distill_batch_frames=2048,
     )
 
 
@@ -96,6 +117,19 @@ def spark_minutes() -> Recipe:
             roles={"discriminator": OptimiserConfig(rate=2e-4), "critic": OptimiserConfig(rate=2e-3)},
         ),
         arc_batch_frames=1024,
+        dmd=DmdConfig(fake_updates=3),
+        dmd_loop=LoopConfig(
+            total_steps=400,
+            rate=5e-5,
+            warmup_steps=20,
+            rate_floor=1.0,
+            precision="32-true",
+            ema_decay=0.95,
+            roles={"fake_score": OptimiserConfig(rate=2e-4)},
+        ),
+        consistency=ConsistencyConfig(),
+        consistency_loop=LoopConfig(total_steps=400, rate=3e-4, warmup_steps=20, precision="32-true", ema_decay=0.98),
+        distill_batch_frames=1024,
     )
 
 

@@ -17,12 +17,16 @@ from arctone.data.latents import LatentDataset
 from arctone.data.opening import open_source
 from arctone.errors import UsageError
 from arctone.models.alignment import AlignmentCritic
-from arctone.models.discriminator import Discriminator, trunk_state
+from arctone.models.discriminator import BLOCK_SHARE, HEADS, Discriminator, trunk_state
 from arctone.models.dit import DiT
+from arctone.models.fake_score import FakeScore
 from arctone.models.spectral import SpectralAutoencoder
 from arctone.training.arc import ArcTask
 from arctone.training.autoencoder import AutoencoderTask, FeaturePool, measure_statistics, new_autoencoder
+from arctone.training.consistency import ConsistencyTask
 from arctone.training.demos import flow_listener
+from arctone.training.distill_config import KINDS
+from arctone.training.dmd import DmdTask
 from arctone.training.flow import FlowTask
 from arctone.training.latent_batches import LatentBatches
 from arctone.training.loop import Trainer
@@ -126,6 +130,65 @@ def _arc_task(
 
 def finish_arc(trainer: Trainer, out: Path) -> None:
     """Write the averaged generator, and how a post-trained model is sampled."""
+    save_part(out, DIT, trainer.ema.state, few_step(load_config(out)))
+
+
+def distill(recipe: Recipe, latents: Path, out: Path, init: Path | None, kind: str) -> Trainer:
+    """Trainer of the distillation of a flow model, by distribution matching ("dmd") or "consistency".
+
+    Args: init: the flow model's folder; its config gives the sizes, and its other parts are copied to `out`.
+    Raises: UsageError if the kind is unknown, init is missing or `out` itself; ModelError if a part does not fit.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"kind: {kind!r} is unknown, choose from {', '.join(KINDS)}")
+    config = _model_to_post_train(init, out)
+    assert init is not None
+    loop = recipe.dmd_loop if kind == "dmd" else recipe.consistency_loop
+    dataset = LatentDataset(latents, split="train", autoencoder_hash=part_hash(out, AUTOENCODER))
+    batches = LatentBatches(dataset, recipe.distill_batch_frames, loop.seed)
+    teacher = DiT(config.dit)
+    fill(teacher, load_state(init, DIT), str(init))
+    make = _dmd_task if kind == "dmd" else _consistency_task
+    task = make(recipe, config, teacher, batches)
+    if loop.demo_every:
+        task.listener = flow_listener(few_step(config), out)
+    return Trainer(task, loop, out / f"training-{kind}")
+
+
+def _dmd_task(recipe: Recipe, config: ModelConfig, teacher: DiT, batches: LatentBatches) -> DmdTask:
+    """Student and fake score begin as the teacher, the judge's head as random weights."""
+    settings, seed, depth = recipe.dmd, recipe.dmd_loop.seed, config.dit.depth
+    num_blocks = max(1, round(BLOCK_SHARE * depth)) if settings.num_blocks is None else settings.num_blocks
+    if num_blocks > depth:
+        raise UsageError(f"num_blocks: {num_blocks} is not possible, the flow model has {depth} blocks")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = HEADS[settings.head](config.dit.width) if settings.gan_weight > 0 else None
+    return DmdTask(
+        copy.deepcopy(teacher),
+        FakeScore(copy.deepcopy(teacher), head, num_blocks),
+        teacher,
+        batches,
+        settings,
+        cfg_scale=config.sampling.cfg_scale if settings.cfg_scale is None else settings.cfg_scale,
+        seed=seed,
+    )
+
+
+def _consistency_task(recipe: Recipe, config: ModelConfig, teacher: DiT, batches: LatentBatches) -> ConsistencyTask:
+    settings = recipe.consistency
+    return ConsistencyTask(
+        copy.deepcopy(teacher),
+        teacher,
+        batches,
+        settings,
+        cfg_scale=config.sampling.cfg_scale if settings.cfg_scale is None else settings.cfg_scale,
+        seed=recipe.consistency_loop.seed,
+    )
+
+
+def finish_distill(trainer: Trainer, out: Path) -> None:
+    """Write the averaged student, and how a post-trained model is sampled."""
     save_part(out, DIT, trainer.ema.state, few_step(load_config(out)))
 
 

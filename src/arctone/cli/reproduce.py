@@ -1,0 +1,51 @@
+"""`arctone reproduce`: the paper's comparison in miniature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command()
+def reproduce(
+    budget: Annotated[str, typer.Option(help="Time for all of it, such as 5m, 60m or 6h")] = "60m",
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder; a reproduction that was interrupted continues there")
+    ] = Path("outputs/reproduction"),
+    source: Annotated[
+        str, typer.Option(help="Where clips come from: corpus:, a folder, a manifest, shards")
+    ] = "corpus:",
+    model: Annotated[str, typer.Option(help="Model whose autoencoder and text encoder are used, by name or folder")] = (
+        "spark"
+    ),
+    embedder: Annotated[
+        list[str] | None, typer.Option("--embedder", "-e", help="aisfx, musicnn or ears; repeatable, else all")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given")] = None,
+) -> None:
+    """Train a flow, ARC, its rivals and its ablations, measure all, write a report.
+
+    Interrupt it whenever you like: called again it continues with the stage it was at.
+
+    Example: arctone reproduce --budget 60m --out outputs/reproduction
+    """
+    from arctone.data.encoders import use_threads
+    from arctone.metrics.embedders.opening import OFFLINE, open_embedder
+    from arctone.model_folder import find_model
+    from arctone.reproduce.budget import parse_budget
+    from arctone.reproduce.report import write_report
+    from arctone.reproduce.run import Reproduction, Settings
+    from arctone.training.recipes import recipe
+
+    length = parse_budget(budget)
+    given = find_model(model)
+    embedders = [open_embedder(name) for name in embedder or OFFLINE]
+    if threads is not None:
+        use_threads(threads)
+    settings = Settings(length, out, source, given, recipe(length.recipe), embedders)
+    Reproduction(settings, lambda stage: typer.echo(stage, err=True)).run()
+    typer.echo(write_report(out))

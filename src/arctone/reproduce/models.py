@@ -1,0 +1,99 @@
+"""The models of a reproduction: how each is trained, and how it is opened for listening.
+
+All share one folder of parts that are not trained here: autoencoder, text encoder and tokenizer of a given model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import msgspec
+from safetensors.torch import save_file
+
+from arctone.atomic import write_atomically
+from arctone.checkpoints.folder import AUTOENCODER, load_autoencoder, load_config, load_dit, load_state, save_part
+from arctone.checkpoints.text import OWN, find_text_folder, load_text_encoder
+from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
+from arctone.config_model import ModelConfig
+from arctone.engine import Engine, Model
+from arctone.engines.torch import TorchParts
+from arctone.model_folder import file_hash
+from arctone.tokenizer import FILE_NAME, Tokenizer
+from arctone.training import stages
+from arctone.training.loop import Trainer
+from arctone.training.recipes import Recipe
+
+TRAINED = ("flow", "arc", "dmd", "consistency", "arc-without-contrastive", "arc-least-squares")
+FLOW = "flow"
+
+
+def prepare(given: Path, folder: Path, recipe: Recipe) -> Recipe:
+    """Write the parts that are not trained into a new flow model's folder; returns the recipe of that model.
+
+    Args: given: a model folder with an autoencoder; its sizes of latents and text replace the recipe's.
+    Raises: ModelError if it lacks a part.
+    """
+    config = load_config(given)
+    fixed = {name: getattr(config.dit, name) for name in ("latent_channels", "text_width", "max_frames", "max_seconds")}
+    model = msgspec.structs.replace(
+        config,
+        name="reproduction",
+        dit=msgspec.structs.replace(recipe.model.dit, **fixed),
+        sampling=msgspec.structs.replace(
+            config.sampling, sampler="euler", cfg_scale=recipe.model.sampling.cfg_scale, post_trained=False
+        ),
+    )
+    if not (folder / f"{AUTOENCODER}.safetensors").exists():
+        save_part(folder, AUTOENCODER, load_state(given, AUTOENCODER), model)
+    _copy_text(given, folder)
+    return dataclasses.replace(recipe, model=model)
+
+
+def _copy_text(given: Path, folder: Path) -> None:
+    source = given
+    if not (folder / OWN).exists():
+        if (given / MAP).is_file() and not (given / OWN).is_file():
+            save_file(part_state(load_from_graphs(given), "text"), folder / OWN)
+        else:
+            source = find_text_folder(given)
+            encoder = load_text_encoder(source, load_config(given).text)
+            save_file(encoder.state_dict(), folder / OWN)
+    if not (folder / FILE_NAME).exists():
+        write_atomically(folder / FILE_NAME, (source / FILE_NAME).read_bytes())
+
+
+def trainer(stage: str, recipe: Recipe, root: Path, latents: Path, minutes: float) -> Trainer:
+    """Trainer of one of TRAINED, limited to some minutes; its folder is root / stage."""
+    out, init = root / stage, root / FLOW
+    if stage == FLOW:
+        return stages.flow(_limited(recipe, "flow_loop", minutes), latents, out)
+    if stage in ("dmd", "consistency"):
+        return stages.distill(_limited(recipe, f"{stage}_loop", minutes), latents, out, init, stage)
+    changes = {"arc-without-contrastive": {"contrastive_weight": 0.0}, "arc-least-squares": {"loss": "least_squares"}}
+    changed = dataclasses.replace(recipe, arc=dataclasses.replace(recipe.arc, **changes.get(stage, {})))  # type: ignore[arg-type]
+    return stages.arc(_limited(changed, "arc_loop", minutes), latents, out, init)
+
+
+def finish(stage: str, recipe: Recipe, trained: Trainer, root: Path) -> None:
+    """Write a trained model into root / stage."""
+    if stage == FLOW:
+        stages.finish_flow(recipe, trained, root / stage)
+    else:
+        stages.finish_distill(trained, root / stage)
+
+
+def open_model(stage: str, root: Path) -> Model:
+    """A trained model on torch, as arctone.load gives it. Raises: ModelError if a part is missing."""
+    folder = root / stage
+    config: ModelConfig = load_config(folder)
+    text = load_text_encoder(find_text_folder(root / FLOW), config.text)
+    parts = TorchParts(config, text, load_dit(folder), load_autoencoder(folder))
+    tokenizer = Tokenizer(root / FLOW, config.text.max_tokens)
+    return Model(Engine(parts, config, tokenizer, file_hash(folder / "dit.safetensors")), folder)
+
+
+def _limited(recipe: Recipe, loop: str, minutes: float) -> Recipe:
+    limited = dataclasses.replace(getattr(recipe, loop), max_minutes=minutes)
+    changes: dict[str, object] = {loop: limited}
+    return dataclasses.replace(recipe, **changes)  # type: ignore[arg-type]

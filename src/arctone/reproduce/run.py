@@ -1,0 +1,181 @@
+"""The stages of a reproduction, one after another; a run that was interrupted goes on where it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from arctone.config import read_config, write_config
+from arctone.data.clip import ClipSource
+from arctone.data.encode import EncodeSettings, encode_corpus
+from arctone.data.encoders import open_autoencoder, open_text_encoder
+from arctone.data.opening import open_source
+from arctone.errors import UsageError
+from arctone.evaluation.making import Maker, make_takes, maker_of, real_takes
+from arctone.evaluation.measurement import Report
+from arctone.evaluation.model_prompts import wanted_of
+from arctone.evaluation.prompts import choose
+from arctone.evaluation.scoring import Material, ScoringOptions, score
+from arctone.metrics.embedders.protocol import Embedder
+from arctone.reproduce import models
+from arctone.reproduce.budget import Budget
+from arctone.reproduce.rows import ROWS, Row
+from arctone.training.recipes import Recipe
+
+STATE = "state.json"
+MEASURES = ("frechet", "kernel", "divergence", "adherence", "manifold", "diversity")
+NUM_TAKES = 2
+# Prompts whose sounds stand in the report.
+NUM_SHOWN = 3
+Tell = Callable[[str], None]
+
+
+class Heard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sound of the report. path: seen from the reproduction's folder."""
+
+    prompt: str
+    path: str
+
+
+class RowResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was found about a row of the table."""
+
+    title: str
+    report: Report
+    sounds: list[Heard]
+
+
+class State(msgspec.Struct, forbid_unknown_fields=True):
+    """What a folder was begun with, and the seconds of each stage that is done."""
+
+    minutes: float
+    source: str
+    model: str
+    done: dict[str, float] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """model: folder that gives autoencoder and text. source: of training and test clips. workers: of rendering."""
+
+    budget: Budget
+    out: Path
+    source: str
+    model: Path
+    recipe: Recipe
+    embedders: Sequence[Embedder]
+    rows: tuple[Row, ...] = ROWS
+    workers: int = 2
+
+
+class Reproduction:
+    """All stages of one folder. Raises: UsageError if the folder was begun with other settings."""
+
+    def __init__(self, settings: Settings, tell: Tell = lambda _: None) -> None:
+        self.settings, self.tell = settings, tell
+        self.root = settings.out / "models"
+        self.latents = settings.out / "latents"
+        self.state = self._opened()
+        self.recipe = models.prepare(settings.model, self.root / models.FLOW, settings.recipe)
+
+    def run(self) -> None:
+        """Do all that is not done yet."""
+        self._stage("data", self._encode)
+        needed = {row.stage for row in self.settings.rows} | {models.FLOW}
+        for stage in models.TRAINED:
+            if stage in needed:
+                self._stage(stage, lambda stage=stage: self._train(stage))  # type: ignore[misc]
+        self._stage("measures", self._measure)
+
+    def _opened(self) -> State:
+        settings, path = self.settings, self.settings.out / STATE
+        wanted = State(settings.budget.minutes, settings.source, str(settings.model))
+        if not path.exists():
+            settings.out.mkdir(parents=True, exist_ok=True)
+            write_config(path, wanted)
+            return wanted
+        found = read_config(path, State)
+        for name in ("minutes", "source", "model"):
+            if getattr(found, name) != getattr(wanted, name):
+                raise UsageError(
+                    f"out: {settings.out} was begun with {name} {getattr(found, name)}, not {getattr(wanted, name)}; "
+                    "choose another folder"
+                )
+        return found
+
+    def _stage(self, name: str, work: Callable[[], None]) -> None:
+        if name in self.state.done:
+            return
+        self.tell(name)
+        started = time.monotonic()
+        work()
+        self.state.done[name] = round(time.monotonic() - started, 1)
+        write_config(self.settings.out / STATE, self.state)
+
+    def _encode(self) -> None:
+        folder = self.root / models.FLOW
+        audio, text = open_autoencoder(folder), open_text_encoder(folder)
+        chosen = EncodeSettings(
+            hop_length=audio.hop_length, sample_rate=audio.sample_rate, num_workers=self.settings.workers
+        )
+        encode_corpus(
+            open_source(self.settings.source, size=self.settings.budget.num_clips, split="train"),
+            audio.encode,
+            text.encode,
+            self.latents,
+            autoencoder_hash=audio.hash,
+            text_encoder_hash=text.hash,
+            settings=chosen,
+        )
+
+    def _train(self, stage: str) -> None:
+        minutes = self.settings.budget.share(stage)
+        trainer = models.trainer(stage, self.recipe, self.root, self.latents, minutes)
+        trainer.run()
+        models.finish(stage, self.recipe, trainer, self.root)
+
+    def _measure(self) -> None:
+        source = open_source(self.settings.source, size=self.settings.budget.num_clips)
+        number = self.settings.budget.num_prompts(len(self.settings.rows), NUM_TAKES)
+        clips = choose(source, number, self.recipe.model.dit.max_seconds)
+        real = real_takes(source, clips, self.settings.out / "sounds" / "real")
+        for place, row in enumerate(self.settings.rows):
+            self._measure_row(place, row, source, clips, Material([], real))
+
+    def _measure_row(self, place: int, row: Row, source: ClipSource, clips: list[int], material: Material) -> None:
+        """Make and judge a row's sounds; its numbers stand in rows/PLACE.json."""
+        path = self.settings.out / "rows" / f"{place:02d}.json"
+        if path.exists():
+            return
+        self.tell(f"measures: {row.title}")
+        maker, times = _timed(maker_of(models.open_model(row.stage, self.root)), row.stage)
+        made = make_takes(maker, wanted_of(source, clips, NUM_TAKES, 0), self.settings.out / "sounds", row.settings)
+        found: Report = score(
+            row.title,
+            dataclasses.replace(material, generated=made),
+            self.settings.embedders,
+            ScoringOptions(MEASURES, self.settings.out / "embeddings"),
+        )
+        shown = made[: NUM_SHOWN * NUM_TAKES : NUM_TAKES]
+        sounds = [Heard(take.prompt, str(take.path.relative_to(self.settings.out))) for take in shown]
+        more = {"seconds_per_sound": sum(times) / len(times) if times else None}
+        path.parent.mkdir(exist_ok=True)
+        report = msgspec.structs.replace(found, settings={**found.settings, **more})
+        write_config(path, RowResult(row.title, report, sounds))
+
+
+def _timed(maker: Maker, name: str) -> tuple[Maker, list[float]]:
+    """The maker under another name, and the list to which it adds the seconds of each sound that it makes."""
+    times: list[float] = []
+
+    def generate(*arguments: object, **fields: object) -> object:
+        started = time.perf_counter()
+        result = maker.generate(*arguments, **fields)
+        times.append(time.perf_counter() - started)
+        return result
+
+    return dataclasses.replace(maker, name=name, generate=generate), times  # type: ignore[arg-type]
