@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ SOURCES = (
 
 # Programs that tests start are those of this tree, installed or not.
 os.environ["PYTHONPATH"] = str(ROOT / "src")
+# A shell's background jobs ignore interrupts, and so would the programs whose interruption is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
