@@ -40,7 +40,11 @@ class Recipe:
 def spark() -> Recipe:
     """The bundled model."""
     return Recipe(
-        model=ModelConfig(name="spark", dit=DiTConfig(width=256, depth=8, heads=4, mlp_width=704)),
+        model=ModelConfig(
+            name="spark",
+            dit=DiTConfig(width=256, depth=8, heads=4, mlp_width=704),
+            sampling=SamplingConfig(steps=20),
+        ),
         corpus_size=19_000,
         autoencoder_clips=4_500,
         autoencoder=AutoencoderConfig(),
