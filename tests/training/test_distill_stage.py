@@ -58,7 +58,7 @@ def test_a_flow_model_becomes_a_few_step_model(flow: Path, tmp_path: Path, kind:
     out = tmp_path / "fast"
     trainer = stages.distill(_recipe(), flow / "latents", out, flow, kind)
     trainer.run()
-    stages.finish_distill(trainer, out)
+    stages.finish_few_step(trainer, out)
     sampling = load_config(out).sampling
     assert sampling == SamplingConfig("ping_pong", 8, 1.0, CONFIG.sampling.duration_seconds, 1.0, True)
     made, begun = load_dit(out).state_dict(), load_dit(flow).state_dict()
@@ -100,7 +100,7 @@ def test_what_cannot_be_is_refused(flow: Path, tmp_path: Path, change: dict[str,
 
 def test_a_distilled_model_is_not_distilled_again(flow: Path, tmp_path: Path) -> None:
     trainer = stages.distill(_recipe(1), flow / "latents", tmp_path / "fast", flow, "consistency")
-    stages.finish_distill(trainer, tmp_path / "fast")
+    stages.finish_few_step(trainer, tmp_path / "fast")
     with pytest.raises(UsageError, match="holds a post-trained model"):
         stages.distill(_recipe(1), flow / "latents", tmp_path / "again", tmp_path / "fast", "dmd")
 

@@ -128,7 +128,7 @@ def post_trained(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         trunk = trainer.parts["discriminator"].module.state_dict()
         assert f"trunk.{name}" not in trunk or torch.equal(value, trunk[f"trunk.{name}"]), name
     trainer.run()
-    stages.finish_arc(trainer, out)
+    stages.finish_few_step(trainer, out)
     return out
 
 

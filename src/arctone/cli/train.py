@@ -67,7 +67,7 @@ def arc(options: TrainingOptions, latents: LatentsOption) -> None:
     plan = options.plan("arc_loop")
     _use_threads(options.threads)
     trainer = stages.arc(plan, latents, options.out, options.init_folder())
-    _run(trainer, lambda: stages.finish_arc(trainer, options.out))
+    _run(trainer, lambda: stages.finish_few_step(trainer, options.out))
 
 
 @app.command()
@@ -91,7 +91,7 @@ def distill(
     plan = options.plan(f"{kind}_loop")
     _use_threads(options.threads)
     trainer = stages.distill(plan, latents, options.out, options.init_folder(), kind)
-    _run(trainer, lambda: stages.finish_distill(trainer, options.out))
+    _run(trainer, lambda: stages.finish_few_step(trainer, options.out))
 
 
 def _use_threads(threads: int | None) -> None:

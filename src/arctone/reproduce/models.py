@@ -80,7 +80,7 @@ def finish(stage: str, recipe: Recipe, trained: Trainer, root: Path) -> None:
     if stage == FLOW:
         stages.finish_flow(recipe, trained, root / stage)
     else:
-        stages.finish_distill(trained, root / stage)
+        stages.finish_few_step(trained, root / stage)
 
 
 def open_model(stage: str, root: Path) -> Model:

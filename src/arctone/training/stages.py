@@ -128,8 +128,8 @@ def _arc_task(
     )
 
 
-def finish_arc(trainer: Trainer, out: Path) -> None:
-    """Write the averaged generator, and how a post-trained model is sampled."""
+def finish_few_step(trainer: Trainer, out: Path) -> None:
+    """Write the averaged generator or student, and how a post-trained model is sampled."""
     save_part(out, DIT, trainer.ema.state, few_step(load_config(out)))
 
 
@@ -185,11 +185,6 @@ def _consistency_task(recipe: Recipe, config: ModelConfig, teacher: DiT, batches
         cfg_scale=config.sampling.cfg_scale if settings.cfg_scale is None else settings.cfg_scale,
         seed=recipe.consistency_loop.seed,
     )
-
-
-def finish_distill(trainer: Trainer, out: Path) -> None:
-    """Write the averaged student, and how a post-trained model is sampled."""
-    save_part(out, DIT, trainer.ema.state, few_step(load_config(out)))
 
 
 def few_step(config: ModelConfig) -> ModelConfig:
