@@ -284,7 +284,7 @@ class _Losses(nn.Module):
 
 
 class _Whole:
-    """A batch as Fabric shall not see it: at mixed precision it would round noise levels, lengths and latents to 16 bit."""
+    """A batch as Fabric shall not see it: at mixed precision it would round levels, lengths and latents to 16 bit."""
 
     def __init__(self, content: Any) -> None:
         self.content = content
