@@ -17,7 +17,7 @@ class SpectralConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
     decoder_fine_blocks: int = 4
     # Noise added to the unit-RMS latents in training; the flow model's own errors are of this order.
     latent_noise: float = 0.1
-    phase_iterations: int = 2
+    phase_iterations: int = 1
 
 
 class DiTConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
