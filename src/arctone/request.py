@@ -13,7 +13,8 @@ from arctone.audio.loops import MAX_BARS, bars_seconds
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.flow.noise import MAX_SEED, draw_seed
-from arctone.request_fields import RequestField, check, field, fields_of, shown
+from arctone.request_fields import RequestField as RequestField
+from arctone.request_fields import check, field, fields_of, shown
 from arctone.tempo_words import stated_bpm
 
 Stage = Literal["text", "encoding", "sampling", "decoding"]

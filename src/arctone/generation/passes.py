@@ -113,6 +113,8 @@ class Pass:
 
     def run(self) -> Generator[Progress, None, Samples]:
         """Make the sound; returns [channels, num_samples]."""
+        if not self._plan:
+            return self._beginning()
         drafts = []
         yield self._counter.at("sampling")
         for window in self._plan:
@@ -165,7 +167,8 @@ class Pass:
         config = self._work.config
         if part.stop - part.start == len(self._unknown):
             return self._job.num_samples / config.sample_rate
-        return min((part.stop - part.start) * config.hop_length / config.sample_rate, config.dit.max_seconds)
+        seconds = float((part.stop - part.start) * config.hop_length / config.sample_rate)
+        return min(seconds, config.dit.max_seconds)
 
     def _noise(self, step: int, part: slice) -> Floats:
         """Noise of a stretch: that of the whole sound, so that windows agree where they overlap."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from arctone.audio.levels import is_silent
+from arctone.audio.levels import is_constant
 from arctone.audio.resample import conform, to_mono
 from arctone.audio.waveform import Samples, Waveform
 from arctone.config_model import ModelConfig
@@ -22,8 +22,7 @@ def check_source(source: Waveform) -> None:
     if source.duration_seconds > MAX_DURATION_SECONDS:
         seconds = source.duration_seconds
         raise UsageError(f"the source is {seconds:.1f} seconds long, but at most {MAX_DURATION_SECONDS:g} are edited.")
-    moving = source.with_samples(source.samples - source.samples.mean(axis=1, keepdims=True))
-    if is_silent(moving):
+    if is_constant(source):
         raise UsageError("the source is silent: there is no sound above -70 dBFS in it.")
 
 
