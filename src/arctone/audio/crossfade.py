@@ -8,7 +8,7 @@ import numpy as np
 
 from arctone.audio.waveform import Samples
 
-FADE_SECONDS = 0.03
+FADE_SECONDS = 0.06
 _QUIET = 10 ** (-60 / 20)
 _MAX_GAIN_DB = 6.0
 

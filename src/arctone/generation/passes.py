@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from arctone.audio.waveform import Samples
 from arctone.config_model import ModelConfig
 from arctone.engines.parts import Floats
 from arctone.errors import Cancelled, ModelError
-from arctone.flow.masked import holding, noisy_start
+from arctone.flow.masked import bridged, holding, noisy_start, resampled
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS, Step
 from arctone.flow.schedules import sampler_times
@@ -27,6 +28,10 @@ from arctone.request import GenerationRequest, Progress, Stage
 
 Cancel = Callable[[], bool]
 
+# Where the model is not told what is known (RePaint): how often each step is taken, and the noise level at which a gap
+# starts, from the mean of its neighbours. Measured on spark: without either, gaps come out 9 dB too soft on average.
+REPAINT_ROUNDS = 3
+REPAINT_START = 0.9
 # Noise of the passes of one item is told apart by the step's number; a pass has far fewer steps.
 _STEPS_PER_PASS = 100_000
 
@@ -158,9 +163,17 @@ class Pass:
         seconds = self._seconds(part)
         inpaint = self._inpaint_channels(base, known)
         velocity = holding(lambda x, t: self._work.guide.velocity(x, t, seconds, inpaint), base, known)
-        sampler = SAMPLERS[str(self._work.request.sampler)]
-        start = noisy_start(base, self._noise(0, part), self._times[0])
-        return sampler(velocity, start, self._times, lambda step: self._noise(step, part))
+        name = str(self._work.request.sampler)
+        times, rounds = self._times, 1
+        if inpaint is None and known.any():
+            rounds = 1 if name == "ping_pong" else REPAINT_ROUNDS  # ping_pong puts all noise back as it is
+            if self._job.noise_level == 1:
+                base, times = bridged(base, known), self._work.times_from(REPAINT_START)
+        start = noisy_start(base, self._noise(0, part), times[0])
+        noise = functools.partial(self._noise, part=part)
+        if rounds == 1:
+            return SAMPLERS[name](velocity, start, times, noise)
+        return resampled(SAMPLERS[name], velocity, start, times, noise, rounds)
 
     def _seconds(self, part: slice) -> float:
         """What the model is told of the length: that of the sound if it is one window, else that of the window."""
