@@ -79,8 +79,8 @@ def encode_audio(
     Whole-number samples are rounded to the nearest step without dither and stop at full scale instead of wrapping.
 
     Args: format: "wav", "flac", "ogg", "opus" (always at 48 kHz) or "mp3". subtype: "pcm16" (default), "pcm24" or
-    "float32" (WAV only); lossy formats take none. metadata: a JSON-ready record for the comment tag; if its request is for
-    a loop, a WAV file also gets the chunks that samplers and sequencers read.
+    "float32" (WAV only); lossy formats take none. metadata: a JSON-ready record for the comment tag; if its request
+    is for a loop, a WAV file also gets the chunks that samplers and sequencers read.
     Raises: UsageError if the format cannot hold this waveform.
     """
     file_format, chosen = _choose(format, subtype)

@@ -190,8 +190,13 @@ class Pass:
 
     def _inpaint_channels(self, base: Floats, known: Mask) -> Floats | None:
         """Mask and known latents, [1 + C, T], for a model that is told of them."""
-        if not self._work.config.dit.inpaint_channels:
+        channels, wanted = self._work.config.dit.inpaint_channels, len(base) + 1
+        if not channels:
             return None
+        if channels != wanted:
+            raise ModelError(
+                f"dit.inpaint_channels is {channels}, but it must be 0 or {wanted}: a mask and the latents."
+            )
         return np.concatenate([known[None].astype(np.float32), base * known])
 
     def _beginning(self) -> Samples:
