@@ -65,8 +65,9 @@ class TorchParts:
         given = text or self._no_text()
         numbers = (np.float32(seconds), np.float32(bpm if text else 0.0))
         conditions = (given.tokens, given.mask, given.pooled, *numbers, frame_mask)
-        known = None if inpaint is None else self._batch(inpaint)
-        batch = Conditions(*(self._batch(value) for value in conditions), inpaint=known)
+        batch = Conditions(*(self._batch(value) for value in conditions))
+        if inpaint is not None:
+            batch = batch._replace(inpaint=self._batch(inpaint))
         return _numpy(self._dit(self._batch(x), self._batch(np.float32(t)), batch))
 
     @torch.inference_mode()

@@ -56,11 +56,18 @@ def resampled(
     for index in range(num_steps):
         t, t_next = times[index], times[index + 1]
         for turn in range(rounds if t_next > 0 else 1):
-            count = index + num_steps * turn  # every use of noise has a number of its own
-            x = x if turn == 0 else noised_again(x, t_next, t, noise_fn(num_steps * rounds + count))
-            step = next(iter(sampler(velocity_fn, x, times[index:], lambda _, count=count: noise_fn(count + 1))))
+            number = index + num_steps * turn + 1  # every use of noise has one of its own
+            x = x if turn == 0 else noised_again(x, t_next, t, noise_fn(num_steps * rounds + number))
+            step = _first_step(sampler, velocity_fn, x, times[index:], noise_fn, number)
             x = step.x
         yield Step(index + 1, num_steps, x, step.x_0)
+
+
+def _first_step(
+    sampler: Sampler, velocity_fn: VelocityFn, x: Array, times: Sequence[float], noise_fn: NoiseFn, number: int
+) -> Step:
+    """The first of a sampler's steps alone; it gets the noise of that number."""
+    return next(iter(sampler(velocity_fn, x, times, lambda _: noise_fn(number))))
 
 
 def noised_again(x: Array, t: float, t_higher: float, noise: Array) -> Array:

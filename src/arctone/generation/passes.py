@@ -132,7 +132,7 @@ class Pass:
             with Stopwatch(self._work.timings, "decoding"):
                 decoded = self._work.parts.decode(latents, self._decode_seed(window))
                 sound = joined(sound, decoded, window, before, self._job, self._work.config)
-            before = window.kept_stop
+            before = window
             yield self._counter.at("decoding", 1)
         return sound
 
