@@ -17,7 +17,7 @@ from arctone.flow.masked import bridged, holding, noisy_start, resampled
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS, Step
 from arctone.flow.schedules import sampler_times
-from arctone.generation.encoding import encoded, encoded_as_if_going_on
+from arctone.generation.encoding import CONTEXT_FRAMES, encoded, mirrored
 from arctone.generation.guide import Guide
 from arctone.generation.job import Job
 from arctone.generation.joining import joined
@@ -91,10 +91,12 @@ def encoded_for(job: Job, parts: SharedParts, config: ModelConfig) -> Floats:
     """Latents of what a job has of its sound, [C, T]; zeros where there is none."""
     num_frames = job.num_frames(config)
     latents = np.zeros((config.dit.latent_channels, num_frames), np.float32)
-    if job.sound is not None:
-        encode = encoded_as_if_going_on if job.heard < job.num_samples else encoded
-        found = encode(parts, job.sound[:, : job.heard], config.hop_length, config.dit.max_frames)[:, :num_frames]
-        latents[:, : found.shape[1]] = found
+    if job.sound is None:
+        return latents
+    heard = min(job.num_samples, job.heard + CONTEXT_FRAMES * config.hop_length)
+    sound = job.sound if job.noise_level < 1 else mirrored(job.sound, job.spans)
+    found = encoded(parts, sound[:, :heard], config.hop_length, config.dit.max_frames)[:, :num_frames]
+    latents[:, : found.shape[1]] = found
     return latents
 
 
