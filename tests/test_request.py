@@ -55,6 +55,13 @@ GOOD: list[tuple[str, Any]] = [
     ("bpm", 20),
     ("bpm", 400.0),
     ("normalize", "off"),
+    ("normalize", None),
+    ("duration_seconds", 300),
+    ("init_noise_level", 0),
+    ("init_noise_level", 1.0),
+    ("inpaint", ("0:1", "1:2.5")),
+    ("loop", True),
+    ("bars", 64),
     ("duration_seconds", None),
     ("seed", None),
     ("bpm", None),
@@ -76,9 +83,9 @@ BAD: list[tuple[str, Any, str]] = [
     ("prompt", b"rain", "prompt must be text of at most 2000 characters, got b'rain'."),
     ("prompt", "\ud800", "prompt must be valid Unicode, but it holds broken characters: '\\ud800'."),
     ("negative_prompt", "x" * 2001, "negative_prompt must be text of at most 2000 characters, got 2001."),
-    ("duration_seconds", 0, "duration_seconds must be a number above 0 seconds, got 0."),
-    ("duration_seconds", -1, "duration_seconds must be a number above 0 seconds, got -1."),
-    ("duration_seconds", 10**400, "duration_seconds must be a number above 0 seconds, got 1000"),
+    ("duration_seconds", 0, "duration_seconds must be a number above 0 and at most 300 seconds, got 0."),
+    ("duration_seconds", -1, "duration_seconds must be a number above 0 and at most 300 seconds, got -1."),
+    ("duration_seconds", 10**400, "duration_seconds must be a number above 0 and at most 300 seconds, got 1000"),
     ("variations", 0, "variations must be a whole number from 1 to 64, got 0."),
     ("variations", 65, "variations must be a whole number from 1 to 64, got 65."),
     ("variations", None, "variations must be a whole number from 1 to 64, got None."),
@@ -99,8 +106,16 @@ BAD: list[tuple[str, Any, str]] = [
         "euller",
         "sampler must be one of euler, heun, dpmpp_2m, ping_pong, got 'euller' (did you mean 'euler'?).",
     ),
+    ("init_noise_level", -0.01, "init_noise_level must be a number from 0 to 1, got -0.01."),
+    ("init_noise_level", 1.01, "init_noise_level must be a number from 0 to 1, got 1.01."),
+    ("bars", 0, "bars must be a whole number from 1 to 64, got 0."),
+    ("bars", 65, "bars must be a whole number from 1 to 64, got 65."),
+    ("loop", "yes", "loop must be true or false, got 'yes'."),
+    ("extend", 1, "extend must be true or false, got 1."),
+    ("inpaint", "1:2", "inpaint must be regions A:B in seconds with A < B, got '1:2'."),
+    ("inpaint", (1, 2), "inpaint must be regions A:B in seconds with A < B, got (1, 2)."),
+    ("inpaint", ("2:1",), "inpaint region A:B must have 0 <= A < B, got '2:1'."),
     ("normalize", "loud", "normalize must be one of peak, loudness, off, got 'loud'"),
-    ("normalize", None, "normalize must be one of peak, loudness, off, got None."),
 ]
 
 
@@ -131,7 +146,11 @@ def test_resolving_fills_from_the_model_and_keeps_what_was_asked() -> None:
     assert (resolved.duration_seconds, resolved.steps, resolved.cfg_scale, resolved.sampler) == (8.0, 3, 4.0, "euler")
     assert resolved.threads == usable_threads() >= 1
     assert resolved.seed is not None
-    assert [field.name for field in FIELDS if getattr(resolved, field.name) is None] == ["bpm"]
+    assert [field.name for field in FIELDS if getattr(resolved, field.name) is None] == [
+        "bpm",
+        "init_noise_level",
+        "bars",
+    ]
 
 
 def test_resolving_twice_changes_nothing_more() -> None:
@@ -170,7 +189,7 @@ def test_fields_tell_faces_what_they_need() -> None:
     assert by_name["duration_seconds"].short == "d"
     assert "cfg" in by_name["cfg_scale"].aliases
     assert by_name["normalize"].choices == ("peak", "loudness", "off")
-    assert by_name["normalize"].default == "peak"
+    assert by_name["normalize"].default is None
     assert "heun" in by_name["sampler"].choices
     names = [name for field in FIELDS for name in (field.name, *field.aliases)]
     assert len(names) == len(set(names))
@@ -189,6 +208,34 @@ def test_json_schema_carries_the_limits() -> None:
 def test_plain_values_and_the_names_people_know() -> None:
     made = from_dict({"prompt": "rain", "seconds": 4, "cfg": 2, "batch_size": 3, "tempo": 90})
     assert made == request(duration_seconds=4, cfg_scale=2, variations=3, bpm=90)
+
+
+@pytest.mark.parametrize("regions", [["1:2", "4:5"], ("1:2", "4:5"), "1:2,4:5", "1:2, 4:5"])
+def test_regions_come_as_lists_and_as_text(regions: Any) -> None:
+    assert from_dict({"prompt": "rain", "inpaint_range": regions}).inpaint == ("1:2", "4:5")
+
+
+SECONDS = st.none() | st.floats(0.001, 400)
+
+
+@given(SECONDS, SECONDS, st.booleans(), st.booleans(), st.none() | st.floats(0, 1), st.none() | st.integers(1, 64))
+def test_an_edit_is_resolved_once_and_for_all_or_refused(
+    source: float | None, seconds: float | None, extend: bool, loop: bool, level: float | None, bars: int | None
+) -> None:
+    asked = request(
+        duration_seconds=seconds, extend=extend, loop=loop, init_noise_level=level, bars=bars, bpm=120, seed=1
+    )
+    try:
+        resolved = resolve(asked, DEFAULTS, source)
+    except UsageError:
+        return
+    assert resolve(resolved, DEFAULTS, source) == resolved
+    assert from_metadata(json.loads(json.dumps(to_metadata(resolved, model_name="m", model_hash="h")))) == resolved
+    assert (resolved.init_noise_level is None) == (source is None)
+    if source is not None and level is None:
+        assert resolved.init_noise_level == (1.0 if extend else 0.7)
+    if bars is not None:
+        assert resolved.duration_seconds == 2 * bars
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from arctone.cli.progress import finished
+from arctone.cli.source_options import SourceFile
 from arctone.request import GenerationRequest, GenerationResult
+
+if TYPE_CHECKING:
+    from arctone.engine import Model
 
 # As in arctone.engine, which is not imported before there is something to make.
 EngineName = Literal["auto", "native", "torch"]
 ENGINE_HELP = "auto, native (needs no torch) or torch."
 
 
-def made(request: GenerationRequest, model: str, engine: EngineName, *, quiet: bool) -> GenerationResult:
-    """The sounds of a request. Raises: ModelError for an unknown or damaged model, and what the engine raises."""
+def loaded(model: str, engine: EngineName, threads: int | None) -> Model:
+    """The model. Raises: ModelError for an unknown or damaged one."""
     import arctone
 
-    loaded = arctone.load(model, engine=engine, threads=request.threads)
-    return finished(loaded.engine.stream(request), request.variations, quiet=quiet)
+    return arctone.load(model, engine=engine, threads=threads)
+
+
+def made(
+    request: GenerationRequest, model: str, engine: EngineName, *, quiet: bool, source: SourceFile | None = None
+) -> GenerationResult:
+    """The sounds of a request, which may edit a source.
+
+    Raises: ModelError for an unknown or damaged model, and what the engine raises.
+    """
+    waveform, name = source or (None, "")
+    opened = loaded(model, engine, request.threads)
+    return finished(opened.engine.stream(request, None, waveform, name), request.variations, quiet=quiet)
