@@ -26,7 +26,13 @@ class Take:
     index: int
     seed: int
     num_samples: int
-    duration_seconds: float
+    num_channels: int
+    sample_rate: int
+
+    @property
+    def duration_seconds(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / self.sample_rate
 
 
 @dataclass(eq=False)
@@ -83,6 +89,14 @@ class Job:
         self.state, self.error, self.finished_at = state, error, time.monotonic()
         self.progress, self.source = None, None
         self.tell()
+
+    def hold(self, result: GenerationResult) -> None:
+        """Take over a result; of a job that is kept, the sound itself lies in the store and not here."""
+        self.takes = tuple(
+            Take(index, seed, sound.num_samples, sound.num_channels, sound.sample_rate)
+            for index, (seed, sound) in enumerate(zip(result.seeds, result.waveforms, strict=True))
+        )
+        self.result = msgspec.structs.replace(result, waveforms=()) if self.is_kept else result
 
     def tell(self) -> None:
         """Wake everyone who watches."""
