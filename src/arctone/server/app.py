@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from arctone.engine import Engine, Model
-from arctone.errors import UsageError
+from arctone.errors import ArctoneError, UsageError
 from arctone.server.failures import ApiError, answer, answer_http
 from arctone.server.limits import Limits
 from arctone.server.routes import about, jobs, records, sounds
@@ -67,7 +67,7 @@ def create_app(
     app = Starlette(
         routes=_routes(),
         middleware=_middleware(service, token, allowed_hosts, cors_origins),
-        exception_handlers={HTTPException: answer_http, ApiError: answer, UsageError: answer, Exception: answer},
+        exception_handlers={HTTPException: answer_http, ApiError: answer, ArctoneError: answer},
         lifespan=lifespan,
     )
     app.state.service = service

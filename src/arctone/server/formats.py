@@ -72,7 +72,7 @@ def output_names() -> list[str]:
 
 
 def encoded(waveform: Waveform, wanted: OutputFormat, record: dict[str, Any]) -> bytes:
-    """The bytes that are sent. Called off the event loop. Raw samples are 16-bit little-endian, channels interleaved."""
+    """The bytes that are sent. Called off the event loop. Raw samples: 16-bit little-endian, interleaved."""
     if wanted.sample_rate is not None and wanted.sample_rate != waveform.sample_rate:
         waveform = resample(waveform, wanted.sample_rate)
     if wanted.codec != "pcm":

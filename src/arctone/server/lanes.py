@@ -79,7 +79,7 @@ class Lane:
             self._stop_if_asked(job)
             await self._finish(job, event)
             job.end("done")
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             await self._fail(one, problem)
         self._ended(job)
         return False
@@ -98,7 +98,7 @@ class Lane:
         if job.cancel_reason is not None:
             raise job.cancel_reason
 
-    async def _fail(self, one: _Active, problem: Exception) -> None:
+    async def _fail(self, one: _Active, problem: BaseException) -> None:
         job, one.events = one.job, None
         if job.cancel_reason is not None:
             job.end("cancelled" if job.cancel_reason.type == "cancelled" else "failed", job.cancel_reason)

@@ -27,8 +27,7 @@ class Server(uvicorn.Server):
         self._draining: asyncio.Task[None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal begins the drain, the second ends everything."""
-        self._captured_signals.append(sig)
+        """The first signal begins the drain, the second ends everything; both are an orderly end of the process."""
         if self._draining is None:
             self._service.is_draining = True
             self._loop.call_soon_threadsafe(self._begin_to_drain)
@@ -121,4 +120,8 @@ def run(app: Starlette, listener: socket.socket, log_config: dict[str, Any] | No
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=5,
     )
-    Server(config, service).run(sockets=[listener])
+    try:
+        Server(config, service).run(sockets=[listener])
+    finally:
+        # A second signal leaves no time for the orderly end.
+        service.store.close()

@@ -46,7 +46,6 @@ class Service:
         self.store = Store(limits, folder)
         self._outputs = None if output_folder is None else OutputFolder(output_folder)
         self.metrics = Metrics(self)
-        self.is_ready = False
         self.is_draining = False
         self._lanes = [
             Lane(engines, self.queue, limits.max_batch, limits.job_timeout_seconds, self._finish, self._ended)
@@ -56,15 +55,19 @@ class Service:
         self._keys = Keys()
         self._tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether every lane works."""
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
     async def start(self) -> None:
         """Begin to work."""
         self._tasks = [asyncio.create_task(lane.work()) for lane in self._lanes]
         self._tasks.append(asyncio.create_task(self._keep_tidy()))
-        self.is_ready = True
 
     async def stop(self) -> None:
         """Cancel what is left, wait for the steps under way, remove the takes."""
-        self.is_ready = False
+        self.is_draining = True
         for job in self.unfinished():
             self.cancel(job, shutting_down())
         await self._until(lambda: not self.queue.running, 30.0)
@@ -103,7 +106,8 @@ class Service:
         Args: mark: fingerprint of the order.
         """
         known = None if key is None else self._keys.find(key, mark)
-        if known is not None:
+        # What failed, or is not kept any more, is carried out again.
+        if known is not None and known.state not in ("failed", "cancelled") and self.store.has(known):
             return known, False
         if key is not None:
             self._keys.add(key, mark, job)

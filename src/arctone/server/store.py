@@ -57,6 +57,10 @@ class Store:
             raise ApiError(404, "not_found", "there is no such job, or it is not kept any more.")
         return job
 
+    def has(self, job: Job) -> bool:
+        """Whether a job is still known."""
+        return job.id in self._jobs
+
     def jobs(self) -> tuple[Job, ...]:
         """All jobs, oldest first."""
         return tuple(self._jobs.values())
