@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from arctone.errors import ArctoneError, Cancelled, InputFileError, MemoryLimitError, UsageError
 from arctone.request import FIELDS
 
-_NAMES = {field.name for field in FIELDS} | {"model", "audio", "request"}
+_NAMES = {field.name for field in FIELDS} | {"model", "audio"}
 
 
 class ApiError(Exception):
@@ -92,6 +92,9 @@ def request_id(request: Request) -> str:
 
 
 def _parameter(sentence: str) -> str | None:
-    """The field that one of our sentences is about: its first word, or the first known name in it."""
+    """The field that one of our sentences is about: one that is not known, or the first known name in it."""
+    unknown = re.match(r"'(\w+)' is not a field", sentence)
+    if unknown:
+        return unknown[1]
     words = re.findall(r"\w+", sentence)
     return next((word for word in words if word in _NAMES), None)
