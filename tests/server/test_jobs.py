@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from starlette.testclient import TestClient
+
+from arctone.audio.files import encode_audio
+from arctone.engine import Model
 from server.conftest import (
     QUICK,
     Client,
@@ -22,10 +26,6 @@ from server.conftest import (
     take_of,
     upload,
 )
-from starlette.testclient import TestClient
-
-from arctone.audio.files import encode_audio
-from arctone.engine import Model
 
 
 def events(client: TestClient, job: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

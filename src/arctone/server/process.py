@@ -6,7 +6,6 @@ import asyncio
 import errno
 import socket
 from types import FrameType
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -103,25 +102,30 @@ def bound_socket(host: str, port: int) -> socket.socket:
         raise UsageError(f"host {host}, port {port} cannot be used: {reason}.") from None
 
 
-def run(app: Starlette, listener: socket.socket, log_config: dict[str, Any] | None = None) -> None:
+def run(app: Starlette, listener: socket.socket) -> None:
     """Serve until a stop signal, then drain."""
+    try:
+        server_of(app).run(sockets=[listener])
+    finally:
+        # A second signal leaves no time for the orderly end.
+        app.state.service.store.close()
+
+
+def server_of(app: Starlette) -> Server:
+    """The server around an application that `create_app` made."""
     service: Service = app.state.service
-    limits = service.limits
-    protocol = type("BoundedProtocol", (Protocol,), {"header_timeout_seconds": limits.header_timeout_seconds})
+    seconds = service.limits.header_timeout_seconds
+    protocol = type("BoundedProtocol", (Protocol,), {"header_timeout_seconds": seconds})
     config = uvicorn.Config(
         app,
         http=protocol,
         ws="none",
         lifespan="on",
-        log_config=log_config,
+        log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=5,
     )
-    try:
-        Server(config, service).run(sockets=[listener])
-    finally:
-        # A second signal leaves no time for the orderly end.
-        service.store.close()
+    return Server(config, service)
