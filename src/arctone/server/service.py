@@ -24,6 +24,8 @@ from arctone.server.store import Store
 _TIDY_SECONDS = 5.0
 # After a drain, how long finished jobs wait for their takes to be fetched.
 _LINGER_SECONDS = 5.0
+# No single step of a model that suits this machine takes longer.
+_STEP_SECONDS = 30.0
 # Each may hold a body on disk and a decoder in memory; more wait.
 _UPLOADS_AT_ONCE = 4
 
@@ -66,11 +68,8 @@ class Service:
         self._tasks.append(asyncio.create_task(self._keep_tidy()))
 
     async def stop(self) -> None:
-        """Cancel what is left, wait for the steps under way, remove the takes."""
-        self.is_draining = True
-        for job in self.unfinished():
-            self.cancel(job, shutting_down())
-        await self._until(lambda: not self.queue.running, 30.0)
+        """Give up what is left, remove the takes."""
+        await self._give_up()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -138,12 +137,25 @@ class Service:
         return as_json(job, self.queue.position(job), eta)
 
     async def drain(self) -> None:
-        """Take nothing new; return when all that was accepted is finished and fetched, or drain_seconds have passed."""
+        """Take nothing new; return when all that was accepted is finished and fetched.
+
+        What is not finished after drain_seconds is given up, and takes wait some seconds more for whoever wants them.
+        """
         self.is_draining = True
         began = time.monotonic()
         await self._until(lambda: not self.unfinished(), self.limits.drain_seconds)
+        await self._give_up()
         left = self.limits.drain_seconds - (time.monotonic() - began)
         await self._until(self._all_fetched, min(_LINGER_SECONDS, left))
+
+    async def _give_up(self) -> None:
+        """End what waits, and what runs after the step under way."""
+        self.is_draining = True
+        for job in self.unfinished():
+            self.cancel(job, shutting_down())
+        await self._until(lambda: not self.queue.running, _STEP_SECONDS)
+        # Whoever listens is told so before the connections are closed.
+        await asyncio.sleep(0.05)
 
     def _all_fetched(self) -> bool:
         return all(job.was_fetched for job in self.store.jobs() if job.state == "done")
