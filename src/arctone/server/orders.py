@@ -10,7 +10,7 @@ import msgspec
 from arctone.audio.waveform import Waveform
 from arctone.engine import Engine
 from arctone.errors import UsageError
-from arctone.request import FIELDS, GenerationRequest, from_dict, resolve
+from arctone.request import FIELDS, Defaults, GenerationRequest, from_dict, resolve
 from arctone.request_fields import RequestField
 from arctone.server.failures import ApiError
 from arctone.server.jobs import Job
@@ -44,6 +44,17 @@ def offered_fields(limits: Limits) -> tuple[RequestField, ...]:
     )
 
 
+def offered_defaults(engine: Engine, limits: Limits) -> Defaults:
+    """A model's own defaults, as far as this server goes along; they are published, so nothing changes in silence."""
+    own = engine.defaults
+    return msgspec.structs.replace(
+        own,
+        steps=min(own.steps, limits.max_steps),
+        duration_seconds=min(own.duration_seconds, limits.max_duration_seconds),
+        max_duration_seconds=min(own.max_duration_seconds, limits.max_duration_seconds),
+    )
+
+
 def capabilities() -> list[str]:
     """What can be asked for."""
     names = {field.name for field in FIELDS}
@@ -65,7 +76,7 @@ def ordered(
     request = from_dict(wanted)
     _check_limits(request, limits)
     seconds = None if source is None else source.duration_seconds
-    resolved = resolve(request, engines[model].defaults, seconds)
+    resolved = resolve(request, offered_defaults(engines[model], limits), seconds)
     _check_limits(resolved, limits)
     _check_total(resolved, limits)
     # The engine fills in its own number of threads.
