@@ -117,7 +117,7 @@ def _job_paths() -> JSON:
             "get": _operation(
                 "listenToJob",
                 "Server-sent events: the job's state or `progress` as the event, the job as data; ends with the job.",
-                {"200": _answer("Events.", {"text/event-stream": {"schema": {"type": "string"}}}), **_refused(404)},
+                {"200": _answer("Events.", {"text/event-stream": {"schema": _ref("Event")}}), **_refused(404)},
             ),
         },
         "/v1/jobs/{id}/takes/{index}": {"parameters": [_ID, _INDEX], "get": _take()},

@@ -29,6 +29,7 @@ def components(fields: tuple[RequestField, ...], models: list[str]) -> JSON:
         "SoundGeneration": _sound_generation(unedited, model),
         "AudioGeneration": _audio_generation(unedited, model),
         "Job": _job({"model": _TEXT, **resolved}),
+        "Event": _EVENT,
         "Record": _object({"record": {"type": "object", "properties": resolved, "required": ["prompt"]}}, ["record"]),
         "Models": _object({"models": {"type": "array", "items": _MODEL}}, ["models"]),
         "Error": _object({"error": _ERROR}, ["error"]),
@@ -162,6 +163,16 @@ def _or_null(schema: JSON) -> JSON:
 
 _ERROR: JSON = _object(
     {"type": _TEXT, "message": _TEXT, "parameter": {"type": ["string", "null"]}, "request_id": _TEXT}
+)
+_EVENT: JSON = _object(
+    {
+        "event": {"type": "string", "enum": [*get_args(State), "progress"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Job"},
+        },
+    }
 )
 _MODEL: JSON = {
     **_object(
