@@ -201,17 +201,23 @@ def from_dict(values: Mapping[str, Any]) -> GenerationRequest:
     Raises: UsageError in one sentence for an unknown name (with the nearest known one), a field named twice, a
     missing prompt or a value out of range.
     """
+    named = named_fields(values)
+    if "prompt" not in named:
+        raise UsageError("prompt is required but missing.")
+    request = GenerationRequest(**named)
+    validate(request)
+    return request
+
+
+def named_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values under the names of their fields. Raises: UsageError for an unknown name or a field named twice."""
     named: dict[str, Any] = {}
     for key, value in values.items():
         name = _known_name(key)
         if name in named:
             raise UsageError(f"{name} is given twice, the second time as {key}.")
         named[name] = _as_regions(value) if name == "inpaint" else value
-    if "prompt" not in named:
-        raise UsageError("prompt is required but missing.")
-    request = GenerationRequest(**named)
-    validate(request)
-    return request
+    return named
 
 
 def validate(request: GenerationRequest) -> None:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from arctone.cli.progress import finished
 from arctone.cli.source_options import SourceFile
 from arctone.request import GenerationRequest, GenerationResult
 
+if TYPE_CHECKING:
+    from arctone.engine import Model
+
 # As in arctone.engine, which is not imported before there is something to make.
 EngineName = Literal["auto", "native", "torch"]
 ENGINE_HELP = "auto, native (needs no torch) or torch."
+
+
+def loaded(model: str, engine: EngineName, threads: int | None) -> Model:
+    """The model. Raises: ModelError for an unknown or damaged one."""
+    import arctone
+
+    return arctone.load(model, engine=engine, threads=threads)
 
 
 def made(
@@ -20,8 +30,6 @@ def made(
 
     Raises: ModelError for an unknown or damaged model, and what the engine raises.
     """
-    import arctone
-
-    loaded = arctone.load(model, engine=engine, threads=request.threads)
     waveform, name = source or (None, "")
-    return finished(loaded.engine.stream(request, None, waveform, name), request.variations, quiet=quiet)
+    opened = loaded(model, engine, request.threads)
+    return finished(opened.engine.stream(request, None, waveform, name), request.variations, quiet=quiet)

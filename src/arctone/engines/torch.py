@@ -52,13 +52,22 @@ class TorchParts:
 
     @torch.inference_mode()
     def velocity(
-        self, x: Floats, t: float, text: TextEmbedding | None, seconds: float, bpm: float, frame_mask: Mask
+        self,
+        x: Floats,
+        t: float,
+        text: TextEmbedding | None,
+        seconds: float,
+        bpm: float,
+        frame_mask: Mask,
+        inpaint: Floats | None = None,
     ) -> Floats:
         """See Parts."""
         given = text or self._no_text()
         numbers = (np.float32(seconds), np.float32(bpm if text else 0.0))
         conditions = (given.tokens, given.mask, given.pooled, *numbers, frame_mask)
         batch = Conditions(*(self._batch(value) for value in conditions))
+        if inpaint is not None:
+            batch = batch._replace(inpaint=self._batch(inpaint))
         return _numpy(self._dit(self._batch(x), self._batch(np.float32(t)), batch))
 
     @torch.inference_mode()

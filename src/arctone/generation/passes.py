@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
@@ -12,11 +13,11 @@ from arctone.audio.waveform import Samples
 from arctone.config_model import ModelConfig
 from arctone.engines.parts import Floats
 from arctone.errors import Cancelled, ModelError
-from arctone.flow.masked import holding, noisy_start
+from arctone.flow.masked import bridged, holding, noisy_start, resampled
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS, Step
 from arctone.flow.schedules import sampler_times
-from arctone.generation.encoding import encoded, encoded_as_if_going_on
+from arctone.generation.encoding import CONTEXT_FRAMES, encoded, mirrored
 from arctone.generation.guide import Guide
 from arctone.generation.job import Job
 from arctone.generation.joining import joined
@@ -27,6 +28,10 @@ from arctone.request import GenerationRequest, Progress, Stage
 
 Cancel = Callable[[], bool]
 
+# Where the model is not told what is known (RePaint): how often each step is taken, and the noise level at which a gap
+# starts, from the mean of its neighbours. Measured on spark: without either, gaps come out 9 dB too soft on average.
+REPAINT_ROUNDS = 3
+REPAINT_START = 0.9
 # Noise of the passes of one item is told apart by the step's number; a pass has far fewer steps.
 _STEPS_PER_PASS = 100_000
 
@@ -86,10 +91,12 @@ def encoded_for(job: Job, parts: SharedParts, config: ModelConfig) -> Floats:
     """Latents of what a job has of its sound, [C, T]; zeros where there is none."""
     num_frames = job.num_frames(config)
     latents = np.zeros((config.dit.latent_channels, num_frames), np.float32)
-    if job.sound is not None:
-        encode = encoded_as_if_going_on if job.heard < job.num_samples else encoded
-        found = encode(parts, job.sound[:, : job.heard], config.hop_length, config.dit.max_frames)[:, :num_frames]
-        latents[:, : found.shape[1]] = found
+    if job.sound is None:
+        return latents
+    heard = min(job.num_samples, job.heard + CONTEXT_FRAMES * config.hop_length)
+    sound = job.sound if job.noise_level < 1 else mirrored(job.sound, job.spans)
+    found = encoded(parts, sound[:, :heard], config.hop_length, config.dit.max_frames)[:, :num_frames]
+    latents[:, : found.shape[1]] = found
     return latents
 
 
@@ -127,7 +134,7 @@ class Pass:
             with Stopwatch(self._work.timings, "decoding"):
                 decoded = self._work.parts.decode(latents, self._decode_seed(window))
                 sound = joined(sound, decoded, window, before, self._job, self._work.config)
-            before = window.kept_stop
+            before = window
             yield self._counter.at("decoding", 1)
         return sound
 
@@ -158,9 +165,17 @@ class Pass:
         seconds = self._seconds(part)
         inpaint = self._inpaint_channels(base, known)
         velocity = holding(lambda x, t: self._work.guide.velocity(x, t, seconds, inpaint), base, known)
-        sampler = SAMPLERS[str(self._work.request.sampler)]
-        start = noisy_start(base, self._noise(0, part), self._times[0])
-        return sampler(velocity, start, self._times, lambda step: self._noise(step, part))
+        name = str(self._work.request.sampler)
+        times, rounds = self._times, 1
+        if inpaint is None and known.any():
+            rounds = 1 if name == "ping_pong" else REPAINT_ROUNDS  # ping_pong puts all noise back as it is
+            if self._job.noise_level == 1:
+                base, times = bridged(base, known), self._work.times_from(REPAINT_START)
+        start = noisy_start(base, self._noise(0, part), times[0])
+        noise = functools.partial(self._noise, part=part)
+        if rounds == 1:
+            return SAMPLERS[name](velocity, start, times, noise)
+        return resampled(SAMPLERS[name], velocity, start, times, noise, rounds)
 
     def _seconds(self, part: slice) -> float:
         """What the model is told of the length: that of the sound if it is one window, else that of the window."""
@@ -177,8 +192,13 @@ class Pass:
 
     def _inpaint_channels(self, base: Floats, known: Mask) -> Floats | None:
         """Mask and known latents, [1 + C, T], for a model that is told of them."""
-        if not self._work.config.dit.inpaint_channels:
+        channels, wanted = self._work.config.dit.inpaint_channels, len(base) + 1
+        if not channels:
             return None
+        if channels != wanted:
+            raise ModelError(
+                f"dit.inpaint_channels is {channels}, but it must be 0 or {wanted}: a mask and the latents."
+            )
         return np.concatenate([known[None].astype(np.float32), base * known])
 
     def _beginning(self) -> Samples:
