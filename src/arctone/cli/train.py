@@ -47,9 +47,10 @@ def flow(options: TrainingOptions, latents: LatentsOption) -> None:
     """
     from arctone.training import stages
 
-    plan = options.plan("flow_loop")
+    init = options.init_folder()
+    plan = stages.beginning_with(options.plan("flow_loop"), init, options.out)
     _use_threads(options.threads)
-    trainer = stages.flow(plan, latents, options.out, options.init_folder())
+    trainer = stages.flow(plan, latents, options.out, init)
     _run(trainer, lambda: stages.finish_flow(plan, trainer, options.out))
 
 
