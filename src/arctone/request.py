@@ -129,6 +129,14 @@ class Progress(Struct, frozen=True):
     num_steps: int
 
 
+class AdapterUse(Struct, frozen=True):
+    """An adapter that was laid over the model. digest: SHA-256 of its weights file. strength: 0 = no effect."""
+
+    name: str
+    digest: str
+    strength: float
+
+
 class GenerationResult(Struct, frozen=True, kw_only=True):
     """The sounds and how they were made; the request is resolved, so that only a free tempo is still None."""
 
@@ -141,13 +149,15 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
     engine: str
     timings_ms: dict[str, float]
     warnings: tuple[str, ...] = ()
+    adapters: tuple[AdapterUse, ...] = ()
 
     def to_metadata(self, item: int) -> dict[str, Any]:
         """The JSON-ready record of one sound, enough to make it again alone: its own seed and one variation."""
         request = msgspec.structs.replace(self.request, seed=self.seeds[item], variations=1)
-        return to_metadata(
+        record = to_metadata(
             request, model_name=self.model_name, model_hash=self.model_hash, version=self.version, engine=self.engine
         )
+        return record | ({"adapters": msgspec.to_builtins(self.adapters)} if self.adapters else {})
 
 
 def to_metadata(

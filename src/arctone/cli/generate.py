@@ -11,6 +11,7 @@ import typer
 
 from arctone.audio.files import encode_audio, write_audio
 from arctone.cli import player
+from arctone.cli.lora_option import LoraOption, adapters_of
 from arctone.cli.making import ENGINE_HELP, EngineName, made
 from arctone.cli.report import print_json, print_result, result_record
 from arctone.cli.request_options import request_from, with_request_options
@@ -57,6 +58,7 @@ def generate(
     ] = None,
     model: Annotated[str, typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model.")] = "spark",
     engine: Annotated[EngineName, typer.Option("--engine", metavar="NAME", help=ENGINE_HELP)] = "auto",
+    lora: LoraOption = None,
     play: Annotated[bool, typer.Option("--play", help="Play the sounds when they are done.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
@@ -70,7 +72,7 @@ def generate(
     request = _with_seed(request_from(_text(prompt), options))
     paths = targets(output, request, format, force=force)
     play_command = player.find_player() if play else None
-    result = made(request, model, engine, quiet=quiet or json)
+    result = made(request, model, engine, quiet=quiet or json, adapters=adapters_of(lora))
     if to_stdout:
         sys.stdout.buffer.write(encode_audio(result.waveforms[0], format or "wav", metadata=result.to_metadata(0)))
         sys.stdout.buffer.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from arctone.cli.progress import finished
@@ -12,9 +14,16 @@ EngineName = Literal["auto", "native", "torch"]
 ENGINE_HELP = "auto, native (needs no torch) or torch."
 
 
-def made(request: GenerationRequest, model: str, engine: EngineName, *, quiet: bool) -> GenerationResult:
+def made(
+    request: GenerationRequest,
+    model: str,
+    engine: EngineName,
+    *,
+    quiet: bool,
+    adapters: Sequence[tuple[Path, float]] = (),
+) -> GenerationResult:
     """The sounds of a request. Raises: ModelError for an unknown or damaged model, and what the engine raises."""
     import arctone
 
-    loaded = arctone.load(model, engine=engine, threads=request.threads)
+    loaded = arctone.load(model, engine=engine, threads=request.threads, adapters=adapters)
     return finished(loaded.engine.stream(request), request.variations, quiet=quiet)

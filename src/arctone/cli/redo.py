@@ -13,6 +13,7 @@ from arctone import __version__
 from arctone.atomic import write_atomically
 from arctone.audio.files import FORMATS, encode_audio
 from arctone.audio.metadata import read_metadata
+from arctone.cli.lora_option import LoraOption, adapters_of
 from arctone.cli.making import EngineName, made
 from arctone.cli.report import print_json, print_result, result_record
 from arctone.cli.targets import beside, targets
@@ -45,6 +46,7 @@ def redo(
         str | None,
         typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model. Default: the take's."),
     ] = None,
+    lora: LoraOption = None,
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
 ) -> None:
@@ -52,7 +54,9 @@ def redo(
     record = _record(take)
     request = _request(take, record)
     (path,) = targets(output or str(beside(take, "redo")), request, None, force=force)
-    result = made(request, model or _model(take, record), _engine(record), quiet=quiet or json)
+    adapters = adapters_of(lora)
+    _refuse_missing_adapters(take, record, len(adapters))
+    result = made(request, model or _model(take, record), _engine(record), quiet=quiet or json, adapters=adapters)
     data = encode_audio(result.waveforms[0], path.suffix.lstrip(".").lower(), metadata=result.to_metadata(0))
     write_atomically(path, data, force=force)
     notes = _differences(record, result, _is_same(take, path, data))
@@ -87,6 +91,14 @@ def _model(take: Path, record: Mapping[str, Any]) -> str:
     if name not in known_models():
         raise ModelError(f"{take} was made by the model '{name}', which is not bundled; give its folder with --model.")
     return name
+
+
+def _refuse_missing_adapters(take: Path, record: Mapping[str, Any], given: int) -> None:
+    """A record names adapters, but not where they lie."""
+    used = record.get("adapters")
+    if isinstance(used, list) and used and given == 0:
+        named = ", ".join(f"{one.get('name')}:{one.get('strength')}" for one in used if isinstance(one, dict))
+        raise ModelError(f"{take} was made with the adapters {named}; give their folders with --lora.")
 
 
 def _engine(record: Mapping[str, Any]) -> EngineName:

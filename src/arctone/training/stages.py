@@ -87,7 +87,7 @@ def beginning_with(recipe: Recipe, init: Path | None, out: Path) -> Recipe:
     """The recipe of a flow that begins with a model: its sizes are that model's, and so are its other parts, which are
     put into `out` where they are not there yet.
 
-    Raises: UsageError if the model is post-trained, which the flow objective would undo; ModelError if a part is missing.
+    Raises: UsageError if the model is post-trained: the flow objective would undo it. ModelError if a part is missing.
     """
     if init is None:
         return recipe
