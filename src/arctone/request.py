@@ -157,7 +157,7 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
         record = to_metadata(
             request, model_name=self.model_name, model_hash=self.model_hash, version=self.version, engine=self.engine
         )
-        return record | ({"adapters": msgspec.to_builtins(self.adapters)} if self.adapters else {})
+        return record | ({"adapters": [msgspec.to_builtins(one) for one in self.adapters]} if self.adapters else {})
 
 
 def to_metadata(

@@ -33,7 +33,8 @@ MAX_PROMPTS = len(prompts.GENERAL_PROMPTS)
 _FEW_WORKERS_BELOW = 64
 
 Tell = Callable[[str], None]
-Train = Callable[[Trainer, Callable[[], None]], None]
+Finish = Callable[[], None]
+Train = Callable[[Trainer, Finish], None]
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
