@@ -106,8 +106,12 @@ def open_sounds(settings: Settings, tell: Tell) -> OwnSounds:
 
 
 def begin(settings: Settings) -> None:
-    """Open the folder that is written. Raises: UsageError if it was begun with other settings."""
+    """Open the folder that is written.
+
+    Raises: UsageError if it was begun with other settings, or for targets the model does not have.
+    """
     plan, path = settings.plan, settings.out / STATE
+    fine_tune.refuse_unknown_targets(plan, settings.model)
     wanted = State(
         source=settings.source,
         weights=part_hash(settings.model, fine_tune.trained_part(settings.model)),
@@ -192,7 +196,7 @@ def tuned(settings: Settings) -> Model:
     """The model after tuning, on torch."""
     if settings.plan.is_full:
         return arctone.load(settings.out, engine="torch")
-    return arctone.load(settings.model, engine="torch", adapters=[(settings.out, 1.0)])
+    return arctone.load(settings.model, engine="torch", adapters=[(settings.out, None)])
 
 
 def open_embedders(names: Sequence[str], tell: Tell) -> list[Embedder]:

@@ -2,7 +2,7 @@
 
 Both follow the flow objective. A post-trained model (ARC or distilled) must not be trained on it: the objective's
 answer at high noise is the mean of all sounds, and few steps would blur again. So what is trained is the flow model it
-was made from, and the change of its weights is added to the post-trained ones.
+was made from, and half of the change of its weights is added to the post-trained ones (see `suited_strength`).
 Sources: Hu et al. 2021, "LoRA"; Luo et al. 2023, "LCM-LoRA" (changes of weights for a style and for few steps add up).
 """
 
@@ -16,13 +16,13 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from arctone.checkpoints.adapter import Origin, save_adapter
+from arctone.checkpoints.adapter import Origin, save_adapter, suited_strength
 from arctone.checkpoints.copying import copy_autoencoder, copy_text
 from arctone.checkpoints.folder import AUTOENCODER, DIT, FLOW, fill, load_config, load_state, part_hash, save_part
 from arctone.data.latents import LatentDataset
 from arctone.errors import UsageError
 from arctone.models.dit import DiT
-from arctone.models.lora import Adapted, LoraConfig, low_rank_pairs
+from arctone.models.lora import Adapted, LoraConfig, low_rank_pairs, target_layers
 from arctone.training.flow import Batches, FlowConfig, FlowTask
 from arctone.training.latent_batches import LatentBatches
 from arctone.training.loop import LoopConfig, Trainer, generator
@@ -93,6 +93,12 @@ def trained_part(model: Path) -> str:
     return FLOW
 
 
+def refuse_unknown_targets(plan: FineTuning, model: Path) -> None:
+    """Raise UsageError unless all target modules of a plan are linear layers of the model's transformer."""
+    with torch.device("meta"):
+        target_layers(DiT(load_config(model).dit), plan.lora.target_modules)
+
+
 def trainer(plan: FineTuning, model: Path, latents: Path, out: Path) -> Trainer:
     """Trainer of a model's adapter or of all its weights; its checkpoint lies in `out`.
 
@@ -127,5 +133,6 @@ def _finish_full(state: dict[str, Tensor], model: Path, out: Path) -> None:
         before, fast = load_state(model, FLOW), load_state(model, DIT)
         save_part(out, FLOW, state, config)
         config = msgspec.structs.replace(config, flow_hash=part_hash(out, FLOW))
-        state = {name: value + (state[name].cpu() - before[name]) for name, value in fast.items()}
+        strength = suited_strength(config)
+        state = {name: value + strength * (state[name].cpu() - before[name]) for name, value in fast.items()}
     save_part(out, DIT, state, config)
