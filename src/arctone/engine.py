@@ -337,7 +337,7 @@ def load(
     engine: EngineName = "auto",
     threads: int | None = None,
     weights_cache: str | Path | None = None,
-    adapters: Sequence[tuple[str | Path, float | None]] = (),
+    adapters: Sequence[tuple[str | Path, float]] = (),
 ) -> Model:
     """Open a model; its parts load when they are first used.
 
@@ -346,8 +346,8 @@ def load(
         engine: "native" (no torch needed), "torch", or "auto": native where the folder has graphs.
         threads: CPU threads, unless a request says otherwise; None = all that the process may use.
         weights_cache: folder for the native engine's packed weights (faster starts, less memory); None = none is kept.
-        adapters: folders that `arctone train lora` wrote, each with its strength; what they change adds up. None is
-            the strength that suits the model: 1, or 0.5 for a post-trained one. They need the torch engine.
+        adapters: folders that `arctone train lora` wrote, each with its strength (1 = as trained); what they change
+            adds up. They need the torch engine.
     Raises: ModelError if the model is unknown, incomplete or altered; UsageError for another engine name.
     """
     folder = find_model(name_or_folder)
@@ -367,14 +367,14 @@ def _load_adapted(
     tokenizer: Tokenizer,
     engine: str,
     threads: int | None,
-    adapters: Sequence[tuple[str | Path, float | None]],
+    adapters: Sequence[tuple[str | Path, float]],
 ) -> Model:
     if engine == "native":
         raise UsageError(
             "lora: the native engine runs no adapters; use the torch engine, or merge them into a model "
             "(arctone lora merge) and export that."
         )
-    given = [(Path(path).expanduser(), strength) for path, strength in adapters]
+    given = [(Path(path).expanduser(), float(strength)) for path, strength in adapters]
     parts = _torch_parts(folder, config, given)
     whole = [folder_hash(folder), *(f"{one.digest}:{one.strength:g}" for one in parts.adapters)]
     model_hash = hashlib.sha256("\n".join(whole).encode()).hexdigest()
@@ -394,7 +394,7 @@ def _parts(folder: Path, config: ModelConfig, engine: str, threads: int, weights
     return _torch_parts(folder, config)
 
 
-def _torch_parts(folder: Path, config: ModelConfig, adapters: Sequence[tuple[Path, float | None]] = ()) -> TorchParts:
+def _torch_parts(folder: Path, config: ModelConfig, adapters: Sequence[tuple[Path, float]] = ()) -> TorchParts:
     try:
         from arctone.engines.torch import load_parts
     except ImportError:

@@ -1,8 +1,11 @@
 """A model of few steps is tuned by the change of the flow that it was made from, on a toy with a known answer.
 
-The data are normal. One step of the flow gives their mean, without any spread; the few-step model gives mean and
-spread. Tuned to data with another mean, it must still give their spread. At eight steps the flow's change
-counts twice, which is why half of it is right there.
+The data are normal. One step of the flow gives their mean, without any spread; the few-step model, a perfect
+consistency model, gives mean and spread. Tuned to data with another mean, it must still give their spread.
+
+At a small level t the flow's estimate of x_0 depends on the data's mean by t^2 / s^2 (s: their spread), the estimate
+of a consistency model by half of that. So at many low levels, which eight steps have, the flow's change counts twice,
+and half of it is right.
 """
 
 from __future__ import annotations
@@ -10,13 +13,10 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-import msgspec
 import pytest
 import torch
 from torch import Tensor, nn
 
-from arctone.checkpoints.adapter import suited_strength
-from arctone.config_model import ModelConfig, SamplingConfig
 from arctone.models.lora import LoraConfig, low_rank_pairs
 from arctone.training.fine_tune import LoraTask
 from arctone.training.loop import LoopConfig, Trainer
@@ -83,9 +83,7 @@ def test_the_change_of_the_flow_keeps_the_spread_and_the_flow_objective_destroys
     assert made_law(few_step, "ping_pong", 1) == pytest.approx((OLD, STD), abs=0.03)
     change = _change(flow, tmp_path / "flow")
     assert made_law(_changed(few_step, change, 1.0), "ping_pong", 1) == pytest.approx((NEW, STD), abs=0.2)
-    few = msgspec.structs.replace(ModelConfig("toy"), sampling=SamplingConfig(post_trained=True))
-    tuned = _changed(few_step, change, suited_strength(few))
-    assert made_law(tuned, "ping_pong", 8) == pytest.approx((NEW, STD), abs=0.1)
+    assert made_law(_changed(few_step, change, 0.5), "ping_pong", 8) == pytest.approx((NEW, STD), abs=0.1)
     assert made_law(_changed(few_step, change, 1.0), "ping_pong", 8)[0] == pytest.approx(OLD + 2 * (NEW - OLD), abs=0.4)
     directly = _changed(few_step, _change(few_step, tmp_path / "directly"), 1.0)
     mean, std = made_law(directly, "ping_pong", 1)

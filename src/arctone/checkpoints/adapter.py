@@ -21,18 +21,12 @@ from torch import Tensor
 from arctone.atomic import write_atomically
 from arctone.checkpoints.folder import DIT, load_config, part_hash
 from arctone.config import read_config, write_config
-from arctone.config_model import ModelConfig
 from arctone.errors import ModelError, UsageError
 from arctone.models.lora import LoraConfig
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 _OWN = "arctone"
-
-# An adapter is trained on a flow. Its x_0 estimate at a level t depends on the data's mean by t^2 / s^2 for small t (s:
-# the data's spread), the estimate of a model of few steps, which follows a trajectory to its end, by half of that. So
-# the sampler's many low levels would take the change twice.
-_FLOW_STRENGTH, _FEW_STEP_STRENGTH = 1.0, 0.5
 
 Pairs = dict[str, tuple[Tensor, Tensor]]
 
@@ -146,11 +140,6 @@ def applied(
             delta = (adapter.scale * strength) * (up.double() @ down.double())
             changed[name] = (weight.double() + delta.to(weight.device)).to(weight.dtype)
     return changed
-
-
-def suited_strength(config: ModelConfig) -> float:
-    """The strength at which an adapter of the flow objective has its effect on a model: 1, or 0.5 for few steps."""
-    return _FEW_STEP_STRENGTH if config.sampling.post_trained else _FLOW_STRENGTH
 
 
 def refuse_other_base(adapter: Adapter, folder: Path) -> None:

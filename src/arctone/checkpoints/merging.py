@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from arctone.checkpoints.adapter import applied, load_adapter, refuse_other_base, suited_strength
+from arctone.checkpoints.adapter import applied, load_adapter, refuse_other_base
 from arctone.checkpoints.copying import copy_autoencoder, copy_text
 from arctone.checkpoints.folder import DIT, load_config, load_state, save_part
 from arctone.errors import UsageError
@@ -17,11 +17,10 @@ from arctone.errors import UsageError
 _PAPERS = ("LICENSE", "NOTICE", "licence")
 
 
-def merge(model: Path, adapters: Sequence[tuple[Path, float | None]], out: Path) -> None:
+def merge(model: Path, adapters: Sequence[tuple[Path, float]], out: Path) -> None:
     """Write a model's folder with adapters merged into its transformer, each at its strength.
 
-    Args: adapters: a strength of None is the one that suits the model. out: appears whole or not at all. It can be
-    generated from with the torch engine, and exported.
+    Args: out: appears whole or not at all. It can be generated from with the torch engine, and exported.
     Raises: UsageError if `out` exists or no adapter is given; ModelError if an adapter belongs to other weights.
     """
     if out.exists():
@@ -29,8 +28,7 @@ def merge(model: Path, adapters: Sequence[tuple[Path, float | None]], out: Path)
     if not adapters:
         raise UsageError("lora: at least one adapter is needed to merge")
     config = load_config(model)
-    suited = suited_strength(config)
-    laid = [(load_adapter(folder), suited if strength is None else strength) for folder, strength in adapters]
+    laid = [(load_adapter(folder), strength) for folder, strength in adapters]
     for adapter, _ in laid:
         refuse_other_base(adapter, model)
     names = "+".join([config.name, *dict.fromkeys(adapter.name for adapter, _ in laid)])

@@ -16,10 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Adapters of arctone train lora: me
 def merge(
     lora: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PATH[:STRENGTH]...",
-            help="Adapter folders, each with its strength: what suits the model if not given",
-        ),
+        typer.Argument(metavar="PATH[:STRENGTH]...", help="Adapter folders, each with its strength: 1 if not given"),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The new model's folder")],
     model: Annotated[str, typer.Option("--model", "-m", help="Name or folder of the model they belong to")] = "spark",

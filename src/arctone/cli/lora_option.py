@@ -16,27 +16,22 @@ LoraOption = Annotated[
     typer.Option(
         "--lora",
         metavar="PATH[:STRENGTH]",
-        help="Adapter folder of arctone train lora, and how strong, 0 = not at all. Default: 1, for a post-trained "
-        "model 0.5. Repeatable. Needs torch.",
+        help="Adapter folder of arctone train lora, and how strong: 1 as trained (if not given), 0 not at all. "
+        "Repeatable. Needs torch.",
     ),
 ]
 
 
-def adapters_of(options: Sequence[str] | None) -> list[tuple[Path, float | None]]:
-    """Folders and strengths, None where none is given.
-
-    Raises: UsageError for an empty path or a strength that is no finite number.
-    """
+def adapters_of(options: Sequence[str] | None) -> list[tuple[Path, float]]:
+    """Folders and strengths. Raises: UsageError for an empty path or a strength that is no finite number."""
     return [_adapter(option) for option in options or ()]
 
 
-def _adapter(option: str) -> tuple[Path, float | None]:
+def _adapter(option: str) -> tuple[Path, float]:
     path, colon, text = option.rpartition(":")
     # A folder may have a colon in its name, and a Windows path has one after the drive.
     if not colon or Path(option).expanduser().is_dir() or "/" in text or "\\" in text:
-        path, text = option, ""
-    if path and not text and not option.endswith(":"):
-        return Path(path).expanduser(), None
+        path, text = option, "1"
     try:
         strength = float(text)
     except ValueError:

@@ -20,7 +20,7 @@ def made(
     engine: EngineName,
     *,
     quiet: bool,
-    adapters: Sequence[tuple[Path, float | None]] = (),
+    adapters: Sequence[tuple[Path, float]] = (),
 ) -> GenerationResult:
     """The sounds of a request. Raises: ModelError for an unknown or damaged model, and what the engine raises."""
     import arctone

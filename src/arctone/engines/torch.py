@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from arctone.audio.spectral import features, synthesise
-from arctone.checkpoints.adapter import applied, load_adapter, refuse_other_base, suited_strength
+from arctone.checkpoints.adapter import applied, load_adapter, refuse_other_base
 from arctone.checkpoints.folder import fill
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
 from arctone.config_model import ModelConfig
@@ -105,17 +105,15 @@ def load_parts(
     folder: Path,
     config: ModelConfig,
     device: str | torch.device = "cpu",
-    adapters: Sequence[tuple[Path, float | None]] = (),
+    adapters: Sequence[tuple[Path, float]] = (),
 ) -> TorchParts:
     """A model folder's parts on torch: from its graphs and weights map, or from its safetensors.
 
-    Args: adapters: folders of adapters with their strengths (None: what suits the model), laid over the transformer's
-    weights.
+    Args: adapters: folders of adapters with their strengths, laid over the transformer's weights.
     Raises: ModelError if the folder holds neither, or something that does not fit the config, or an adapter was trained
     on other weights.
     """
-    suited = suited_strength(config)
-    laid = [(load_adapter(path), suited if strength is None else strength) for path, strength in adapters]
+    laid = [(load_adapter(path), strength) for path, strength in adapters]
     for adapter, _ in laid:
         refuse_other_base(adapter, folder)
     text = TextEncoder(

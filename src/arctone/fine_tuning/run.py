@@ -196,7 +196,7 @@ def tuned(settings: Settings) -> Model:
     """The model after tuning, on torch."""
     if settings.plan.is_full:
         return arctone.load(settings.out, engine="torch")
-    return arctone.load(settings.model, engine="torch", adapters=[(settings.out, None)])
+    return arctone.load(settings.model, engine="torch", adapters=[(settings.out, 1.0)])
 
 
 def open_embedders(names: Sequence[str], tell: Tell) -> list[Embedder]:

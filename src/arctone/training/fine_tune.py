@@ -2,7 +2,7 @@
 
 Both follow the flow objective. A post-trained model (ARC or distilled) must not be trained on it: the objective's
 answer at high noise is the mean of all sounds, and few steps would blur again. So what is trained is the flow model it
-was made from, and half of the change of its weights is added to the post-trained ones (see `suited_strength`).
+was made from, and the change of its weights is added to the post-trained ones.
 Sources: Hu et al. 2021, "LoRA"; Luo et al. 2023, "LCM-LoRA" (changes of weights for a style and for few steps add up).
 """
 
@@ -16,7 +16,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from arctone.checkpoints.adapter import Origin, save_adapter, suited_strength
+from arctone.checkpoints.adapter import Origin, save_adapter
 from arctone.checkpoints.copying import copy_autoencoder, copy_text
 from arctone.checkpoints.folder import AUTOENCODER, DIT, FLOW, fill, load_config, load_state, part_hash, save_part
 from arctone.data.latents import LatentDataset
@@ -133,6 +133,5 @@ def _finish_full(state: dict[str, Tensor], model: Path, out: Path) -> None:
         before, fast = load_state(model, FLOW), load_state(model, DIT)
         save_part(out, FLOW, state, config)
         config = msgspec.structs.replace(config, flow_hash=part_hash(out, FLOW))
-        strength = suited_strength(config)
-        state = {name: value + strength * (state[name].cpu() - before[name]) for name, value in fast.items()}
+        state = {name: value + (state[name].cpu() - before[name]) for name, value in fast.items()}
     save_part(out, DIT, state, config)
