@@ -20,6 +20,8 @@ from arctone.fine_tuning.run import Settings, Tuned
 PAGE, NUMBERS = "report.html", "report.json"
 # Sounds of each kind that can be heard on the page.
 NUM_HEARD = 6
+# With fewer pairs an interval says too little for a sentence.
+_MIN_TO_TELL = 5
 _LABELS = {
     "own_floor": "your sounds to each other",
     "own_before": "made before, to your sounds",
@@ -74,6 +76,8 @@ def _view(one: Comparison) -> dict[str, Any]:
 def sentence(one: Comparison) -> str:
     """What a comparison says, in words that hold for its intervals."""
     change = one.own_change
+    if change.count < _MIN_TO_TELL:
+        return f"{change.count} sounds are too few to tell anything; --report-prompts makes more."
     own = "came nearer to your sounds" if change.high < 0 else "moved away from your sounds" if change.low > 0 else ""
     told = f"Sounds for your captions {own}" if own else "Whether sounds for your captions came nearer cannot be told"
     kept = one.rest_moved.value <= one.rest_other_seed.value
@@ -96,7 +100,7 @@ def _heard(
     """Prompt, then label and path of each sound as seen from the page."""
     rows = []
     for number, (first, second) in enumerate(zip(before, after, strict=True)):
-        sounds = [("before", first), ("after", second)] + ([("yours", real[number])] if number < len(real) else [])
+        sounds = [("before", first), ("after", second)] + ([("yours", real[number % len(real)])] if real else [])
         rows.append((first.prompt, [(label, _relative(take.path, out)) for label, take in sounds]))
     return rows[:NUM_HEARD]
 

@@ -174,9 +174,10 @@ def compare(settings: Settings, sounds: OwnSounds, embedders: Sequence[Embedder]
     folder = settings.out / REPORT
     real = real_takes(sounds, chosen, folder / "own", progress)
     longest = before.config.dit.max_seconds
-    infos = [sounds.info(index) for index in chosen[: settings.num_prompts]]
+    # Fewer captions than prompts are asked several times, with other seeds.
+    infos = [sounds.info(chosen[number % len(chosen)]) for number in range(settings.num_prompts)]
     own = comparing.wanted(
-        [info.id for info in infos],
+        [f"{info.id}-{number}" for number, info in enumerate(infos)],
         [info.caption for info in infos],
         [round(min(info.duration_seconds, longest), 3) for info in infos],
     )
