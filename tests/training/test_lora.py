@@ -56,6 +56,7 @@ def test_a_layer_with_an_adapter_is_the_layer_with_the_merged_weight() -> None:
     assert torch.linalg.matrix_rank(pair.up.weight @ pair.down.weight) == 2
 
 
+@torch.no_grad()
 def test_an_untrained_adapter_changes_nothing_and_a_trained_one_is_not_left_behind() -> None:
     base, given = _base(), _input()
     alone = base(*given)
