@@ -69,3 +69,5 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sample_rate: int = 44_100
     channels: int = 2
     hop_length: int = 2048
+    # Of a post-trained model: SHA-256 of the flow model's weights it was made from, whose adapters fit it too.
+    flow_hash: str = ""

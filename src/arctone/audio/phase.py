@@ -93,6 +93,7 @@ def refine(spectrum: NDArray[np.complex64], magnitude: Floats, iterations: int, 
         projected = stft(samples)
         ahead = projected + momentum * (projected - previous) if index else projected
         previous = projected
-        gain: Floats = magnitude / np.maximum(np.abs(ahead), np.float32(1e-9))
+        size: Floats = np.abs(ahead)
+        gain = np.divide(magnitude, np.maximum(size, 1e-9), dtype=np.float32)
         samples = istft(np.multiply(ahead, gain, dtype=np.complex64))
     return samples
