@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import adherence, arc_tables, autoencoder_table, generation_table, latency, results, train_ears
+from benchmarks import adherence, arc_tables, autoencoder_table, editing, generation_table, latency, results, train_ears
 from benchmarks.results import JSON, ROOT
 
 _BLOCK = re.compile(r"(<!-- generated:(?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -25,6 +25,8 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "adherence": ("adherence", adherence.block),
     "adherence-families": ("adherence", adherence.family_block),
     "adherence-summary": ("adherence", adherence.summary_block),
+    "editing-levels": ("editing", editing.levels_block),
+    "editing-seams": ("editing", editing.seams_block),
     "arc-toy": ("arc_toy", arc_tables.toy_block),
     "arc-update": ("arc_update", arc_tables.update_block),
     "generation": ("generation_table", generation_table.block),
