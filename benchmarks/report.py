@@ -13,7 +13,18 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import adherence, arc_tables, autoencoder_table, editing, generation_table, latency, results, train_ears
+from benchmarks import (
+    adherence,
+    arc_tables,
+    autoencoder_table,
+    editing,
+    generation_table,
+    latency,
+    lora_few_steps,
+    lora_timbre,
+    results,
+    train_ears,
+)
 from benchmarks.results import JSON, ROOT
 
 _BLOCK = re.compile(r"(<!-- generated:(?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -31,6 +42,8 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "arc-update": ("arc_update", arc_tables.update_block),
     "generation": ("generation_table", generation_table.block),
     "ears": ("train_ears", train_ears.block),
+    "lora-few-steps": ("lora_few_steps", lora_few_steps.block),
+    "lora-timbre": ("lora_timbre", lora_timbre.block),
     "latency": ("latency", latency.block),
     "latency-summary": ("latency", latency.summary_block),
 }

@@ -133,6 +133,14 @@ class Progress(Struct, frozen=True):
     num_steps: int
 
 
+class AdapterUse(Struct, frozen=True):
+    """An adapter that was laid over the model. digest: SHA-256 of its weights file. strength: 0 = no effect."""
+
+    name: str
+    digest: str
+    strength: float
+
+
 class GenerationResult(Struct, frozen=True, kw_only=True):
     """The sounds and how they were made; the request is resolved, so that only a free tempo is still None."""
 
@@ -146,6 +154,7 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
     timings_ms: dict[str, float]
     warnings: tuple[str, ...] = ()
     source: SourceRecord | None = None
+    adapters: tuple[AdapterUse, ...] = ()
 
     def to_metadata(self, item: int) -> dict[str, Any]:
         """The JSON-ready record of one sound, enough to make it again alone: its own seed and one variation."""
@@ -153,7 +162,11 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
         record = to_metadata(
             request, model_name=self.model_name, model_hash=self.model_hash, version=self.version, engine=self.engine
         )
-        return record if self.source is None else {**record, "source": msgspec.to_builtins(self.source)}
+        if self.source is not None:
+            record["source"] = msgspec.to_builtins(self.source)
+        if self.adapters:
+            record["adapters"] = [msgspec.to_builtins(adapter) for adapter in self.adapters]
+        return record
 
 
 def to_metadata(
