@@ -168,6 +168,13 @@ def test_durations_beyond_the_model_are_refused_not_clamped() -> None:
         resolve(request(duration_seconds=11.9), DEFAULTS)
 
 
+def test_all_variations_together_are_limited() -> None:
+    wide = msgspec.structs.replace(DEFAULTS, max_duration_seconds=300)
+    assert resolve(request(duration_seconds=20, variations=60), wide).variations == 60
+    with pytest.raises(UsageError, match=r"variations must leave the whole request at 1200 seconds .* got 61 of 20"):
+        resolve(request(duration_seconds=20, variations=61), wide)
+
+
 def test_resolving_checks_first() -> None:
     with pytest.raises(UsageError, match="steps must be"):
         resolve(request(steps=0), DEFAULTS)

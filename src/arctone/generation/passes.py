@@ -209,5 +209,8 @@ class Pass:
         return np.zeros((config.channels, job.num_samples), np.float32)
 
     def _decode_seed(self, window: Window) -> int:
-        """Each window draws its own random part, lest a texture repeat."""
-        return self._seed + (window.start << 64) + (self._job.number << 96)
+        """Each window draws its own random part, lest a texture repeat; the very first has the item's seed itself."""
+        if window.start == self._job.number == 0:
+            return self._seed
+        mixed = np.random.SeedSequence([self._seed, window.start, self._job.number]).generate_state(1, np.uint64)
+        return int(mixed[0] >> np.uint64(1))
