@@ -13,7 +13,16 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import adherence, arc_tables, autoencoder_table, generation_table, latency, results, train_ears
+from benchmarks import (
+    adherence,
+    arc_tables,
+    autoencoder_table,
+    generation_table,
+    latency,
+    results,
+    serve_load,
+    train_ears,
+)
 from benchmarks.results import JSON, ROOT
 
 _BLOCK = re.compile(r"(<!-- generated:(?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -30,6 +39,7 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "generation": ("generation_table", generation_table.block),
     "ears": ("train_ears", train_ears.block),
     "latency": ("latency", latency.block),
+    "serve-load": ("serve_load", serve_load.block),
     "latency-summary": ("latency", latency.summary_block),
 }
 
