@@ -34,6 +34,7 @@ WAYS: dict[str, list[str]] = {
     "one by one, all threads": ["--concurrency", "1", "--batch", "1"],
     "batches of 4, all threads": ["--concurrency", "1", "--batch", "4"],
     "two lanes of one thread": ["--concurrency", "2", "--threads", "1", "--batch", "1"],
+    "two replicas of one thread": ["--replicas", "2", "--threads", "1", "--batch", "1"],
     "two lanes, batches of 4": ["--concurrency", "2", "--threads", "1", "--batch", "4"],
 }
 LOADED = "two lanes of one thread"
