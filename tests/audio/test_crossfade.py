@@ -1,9 +1,11 @@
 """Cross-fades: constant power whatever the correlation, and nothing touched outside."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from arctone.audio.crossfade import correlation, crossfaded, fade_gains, level_difference_db, replaced
+from arctone.audio.crossfade import correlation, crossfaded, fade_gains, level_difference_db, put
 
 RNG = np.random.default_rng(0)
 NOISE, OTHER = RNG.standard_normal((2, 2, 400_000)).astype(np.float32)
@@ -15,6 +17,12 @@ def test_the_power_stays_constant(share: float) -> None:
     assert correlation(NOISE, alike) == pytest.approx(share, abs=0.01)
     power = np.square(crossfaded(NOISE, alike)).mean(axis=0).reshape(10, -1).mean(axis=1)
     assert power == pytest.approx(np.ones(10), abs=0.03)
+
+
+def replaced(sound: np.ndarray, *arguments: Any, **fades: int) -> np.ndarray:
+    out = sound.copy()
+    put(out, *arguments, **fades)
+    return out
 
 
 def test_unrelated_sounds_get_sine_and_cosine() -> None:

@@ -43,8 +43,8 @@ def crossfaded(going: Samples, coming: Samples) -> Samples:
     return going * down + coming * up
 
 
-def replaced(sound: Samples, new: Samples, start: int, fade_in: int = 0, fade_out: int = 0) -> Samples:
-    """A sound with the part from `start` on replaced by a new one; the fades lie inside that part.
+def put(sound: Samples, new: Samples, start: int, fade_in: int = 0, fade_out: int = 0) -> None:
+    """Replace the part of a sound from `start` on, in place; the fades lie inside that part.
 
     Everything before `start` and after `start + len(new)` stays bit-equal.
 
@@ -54,15 +54,11 @@ def replaced(sound: Samples, new: Samples, start: int, fade_in: int = 0, fade_ou
     length = new.shape[1]
     if fade_in + fade_out > length:
         fade_in, fade_out = min(fade_in, length // 2), min(fade_out, length - length // 2)
-    out = sound.copy()
     old = sound[:, start : start + length]
-    part = new.copy()
-    if fade_in:
-        part[:, :fade_in] = crossfaded(old[:, :fade_in], new[:, :fade_in])
-    if fade_out:
-        part[:, length - fade_out :] = crossfaded(new[:, length - fade_out :], old[:, length - fade_out :])
-    out[:, start : start + length] = part
-    return out
+    head, tail = slice(0, fade_in), slice(length - fade_out, length)
+    faded_in, faded_out = crossfaded(old[:, head], new[:, head]), crossfaded(new[:, tail], old[:, tail])
+    old[:] = new
+    old[:, head], old[:, tail] = faded_in, faded_out
 
 
 def level_difference_db(sound: Samples, reference: Samples) -> float | None:

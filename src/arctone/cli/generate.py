@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -12,6 +14,7 @@ import typer
 from arctone.audio.files import encode_audio, write_audio
 from arctone.cli import player
 from arctone.cli.batch import Report, batch_folder, make, read_lines
+from arctone.cli.lora_option import LoraOption, adapters_of
 from arctone.cli.making import ENGINE_HELP, EngineName, loaded, made
 from arctone.cli.report import print_json, print_result, result_record
 from arctone.cli.request_options import option_values, request_from, with_request_options
@@ -20,6 +23,9 @@ from arctone.cli.targets import STDOUT, targets
 from arctone.errors import UsageError
 from arctone.flow.noise import draw_seed
 from arctone.request import MAX_PROMPT_LENGTH, GenerationRequest, GenerationResult
+
+if TYPE_CHECKING:
+    from arctone.engine import Model
 
 EXAMPLES = """\b
 Examples:
@@ -84,6 +90,7 @@ def generate(
             "file's name) and source (a sound to edit). -o is the folder. What is there already is passed over.",
         ),
     ] = None,
+    lora: LoraOption = None,
     play: Annotated[bool, typer.Option("--play", help="Play the sounds when they are done.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
@@ -92,7 +99,8 @@ def generate(
     if batch is not None:
         if prompt or play or init_audio or inpaint_audio or continue_audio:
             raise UsageError("--batch takes prompts and sources from its lines, and plays nothing; leave the rest out.")
-        raise typer.Exit(_batch(batch, options, output, format, model, engine, force=force, json=json, quiet=quiet))
+        opened = functools.partial(loaded, model, engine, None, adapters_of(lora))
+        raise typer.Exit(_batch(batch, options, output, format, opened, force=force, json=json, quiet=quiet))
     if prompt is None:
         raise UsageError("prompt is missing: say what the sound should be, or give --batch FILE.")
     to_stdout = output == STDOUT
@@ -105,7 +113,7 @@ def generate(
     paths = targets(output, request, format, force=force)
     source = read_source(edited) if edited else None
     play_command = player.find_player() if play else None
-    result = made(request, model, engine, quiet=quiet or json, source=source)
+    result = made(request, model, engine, quiet=quiet or json, source=source, adapters=adapters_of(lora))
     if to_stdout:
         sys.stdout.buffer.write(encode_audio(result.waveforms[0], format or "wav", metadata=result.to_metadata(0)))
         sys.stdout.buffer.flush()
@@ -121,8 +129,7 @@ def _batch(
     options: dict[str, Any],
     output: str | None,
     format: str | None,
-    model: str,
-    engine: EngineName,
+    opened: Callable[[], Model],
     *,
     force: bool,
     json: bool,
@@ -132,7 +139,7 @@ def _batch(
     report = Report()
     folder, ending = batch_folder(output, format)
     lines = read_lines(path, option_values(options), folder, ending, report)
-    make(lines, loaded(model, engine, None), report, force=force, quiet=quiet or json)
+    make(lines, opened(), report, force=force, quiet=quiet or json)
     if json:
         print_json(report.to_json())
     for sentence in report.sentences():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from arctone.cli.progress import finished
@@ -16,20 +18,26 @@ EngineName = Literal["auto", "native", "torch"]
 ENGINE_HELP = "auto, native (needs no torch) or torch."
 
 
-def loaded(model: str, engine: EngineName, threads: int | None) -> Model:
+def loaded(model: str, engine: EngineName, threads: int | None, adapters: Sequence[tuple[Path, float]] = ()) -> Model:
     """The model. Raises: ModelError for an unknown or damaged one."""
     import arctone
 
-    return arctone.load(model, engine=engine, threads=threads)
+    return arctone.load(model, engine=engine, threads=threads, adapters=adapters)
 
 
 def made(
-    request: GenerationRequest, model: str, engine: EngineName, *, quiet: bool, source: SourceFile | None = None
+    request: GenerationRequest,
+    model: str,
+    engine: EngineName,
+    *,
+    quiet: bool,
+    source: SourceFile | None = None,
+    adapters: Sequence[tuple[Path, float]] = (),
 ) -> GenerationResult:
     """The sounds of a request, which may edit a source.
 
     Raises: ModelError for an unknown or damaged model, and what the engine raises.
     """
     waveform, name = source or (None, "")
-    opened = loaded(model, engine, request.threads)
+    opened = loaded(model, engine, request.threads, adapters)
     return finished(opened.engine.stream(request, None, waveform, name), request.variations, quiet=quiet)

@@ -13,6 +13,7 @@ from arctone import __version__
 from arctone.atomic import write_atomically
 from arctone.audio.files import FORMATS, encode_audio
 from arctone.audio.metadata import read_metadata
+from arctone.cli.lora_option import LoraOption, adapters_of
 from arctone.cli.making import EngineName, made
 from arctone.cli.report import print_json, print_result, result_record
 from arctone.cli.source_options import SourceFile, read_source
@@ -52,6 +53,7 @@ def redo(
         Path | None,
         typer.Option("--source", metavar="FILE", help="The sound that the take was edited from, if it was."),
     ] = None,
+    lora: LoraOption = None,
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
 ) -> None:
@@ -60,7 +62,10 @@ def redo(
     request = _request(take, record)
     edited = _source(take, record, source)
     (path,) = targets(output or str(beside(take, "redo")), request, None, force=force)
-    result = made(request, model or _model(take, record), _engine(record), quiet=quiet or json, source=edited)
+    adapters = adapters_of(lora)
+    _refuse_missing_adapters(take, record, len(adapters))
+    name, engine = model or _model(take, record), _engine(record)
+    result = made(request, name, engine, quiet=quiet or json, source=edited, adapters=adapters)
     data = encode_audio(result.waveforms[0], path.suffix.lstrip(".").lower(), metadata=result.to_metadata(0))
     write_atomically(path, data, force=force)
     notes = _differences(record, result, _is_same(take, path, data))
@@ -114,6 +119,14 @@ def _model(take: Path, record: Mapping[str, Any]) -> str:
     if name not in known_models():
         raise ModelError(f"{take} was made by the model '{name}', which is not bundled; give its folder with --model.")
     return name
+
+
+def _refuse_missing_adapters(take: Path, record: Mapping[str, Any], given: int) -> None:
+    """A record names adapters, but not where they lie."""
+    used = record.get("adapters")
+    if isinstance(used, list) and used and given == 0:
+        named = ", ".join(f"{one.get('name')}:{one.get('strength')}" for one in used if isinstance(one, dict))
+        raise ModelError(f"{take} was made with the adapters {named}; give their folders with --lora.")
 
 
 def _engine(record: Mapping[str, Any]) -> EngineName:

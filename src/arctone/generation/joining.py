@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from arctone.audio.crossfade import WINDOW_FADE_SECONDS, level_difference_db, replaced
+from arctone.audio.crossfade import WINDOW_FADE_SECONDS, level_difference_db, put
 from arctone.audio.waveform import Samples
 from arctone.config_model import ModelConfig
 from arctone.generation.job import Job, Span
@@ -31,14 +31,14 @@ class Place(NamedTuple):
     steady_right: bool
 
 
-def joined(
+def join(
     sound: Samples, decoded: Samples, window: Window, before: Window | None, job: Job, config: ModelConfig
-) -> Samples:
-    """The sound with what a window made.
+) -> None:
+    """Put what a window made into the sound.
 
     What a window makes beyond its kept_stop is put in too: the next window takes over from it in a long fade.
 
-    Args: sound: [channels, N] so far. decoded: [channels, M], the whole window's sound, known frames too.
+    Args: sound: [channels, N] so far, changed in place. decoded: [channels, M], all of the window, known frames too.
         before: the window before; None for the first.
     """
     hop = config.hop_length
@@ -52,8 +52,7 @@ def joined(
             place = _place(span, low, high, drafted, job, config)
             gains = _gains(sound, decoded, begin, place, config)
             part = decoded[:, place.first - begin : place.end - begin] * gains
-            sound = replaced(sound, part, place.first, place.fade_in, place.fade_out)
-    return sound
+            put(sound, part, place.first, place.fade_in, place.fade_out)
 
 
 def _place(span: Span, low: int, high: int, drafted: int, job: Job, config: ModelConfig) -> Place:

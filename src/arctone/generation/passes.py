@@ -20,7 +20,7 @@ from arctone.flow.schedules import sampler_times
 from arctone.generation.encoding import CONTEXT_FRAMES, encoded, mirrored
 from arctone.generation.guide import Guide
 from arctone.generation.job import Job
-from arctone.generation.joining import joined
+from arctone.generation.joining import join
 from arctone.generation.shared import SharedParts
 from arctone.generation.stopwatch import Stopwatch
 from arctone.generation.windows import Mask, Window, windows
@@ -32,8 +32,8 @@ Cancel = Callable[[], bool]
 # starts, from the mean of its neighbours. Measured on spark: without either, gaps come out 9 dB too soft on average.
 REPAINT_ROUNDS = 3
 REPAINT_START = 0.9
-# Noise of the passes of one item is told apart by the step's number; a pass has far fewer steps.
-_STEPS_PER_PASS = 100_000
+# Noise of the windows and passes of one item is told apart by the step's number; neither has so many steps.
+_STEPS_PER_WINDOW, _STEPS_PER_PASS = 10_000, 10**12
 
 
 @dataclass
@@ -133,7 +133,7 @@ class Pass:
             self._work.stop_if_cancelled()
             with Stopwatch(self._work.timings, "decoding"):
                 decoded = self._work.parts.decode(latents, self._decode_seed(window))
-                sound = joined(sound, decoded, window, before, self._job, self._work.config)
+                join(sound, decoded, window, before, self._job, self._work.config)
             before = window
             yield self._counter.at("decoding", 1)
         return sound
@@ -186,9 +186,10 @@ class Pass:
         return min(seconds, config.dit.max_seconds)
 
     def _noise(self, step: int, part: slice) -> Floats:
-        """Noise of a stretch: that of the whole sound, so that windows agree where they overlap."""
-        shape = (self._latents.shape[0], part.stop)
-        return item_noise(self._seed, step + _STEPS_PER_PASS * self._job.number, shape)[:, part.start :]
+        """Noise of a window at a step; the first window of the first pass has that of a sound of one window."""
+        shape = (self._latents.shape[0], part.stop - part.start)
+        number = step + _STEPS_PER_WINDOW * part.start + _STEPS_PER_PASS * self._job.number
+        return item_noise(self._seed, number, shape)
 
     def _inpaint_channels(self, base: Floats, known: Mask) -> Floats | None:
         """Mask and known latents, [1 + C, T], for a model that is told of them."""
@@ -204,9 +205,12 @@ class Pass:
     def _beginning(self) -> Samples:
         job, config = self._job, self._work.config
         if job.sound is not None:
-            return job.sound
+            return job.sound.copy()
         return np.zeros((config.channels, job.num_samples), np.float32)
 
     def _decode_seed(self, window: Window) -> int:
-        """Each window draws its own random part, lest a texture repeat."""
-        return self._seed + (window.start << 64) + (self._job.number << 96)
+        """Each window draws its own random part, lest a texture repeat; the very first has the item's seed itself."""
+        if window.start == self._job.number == 0:
+            return self._seed
+        mixed = np.random.SeedSequence([self._seed, window.start, self._job.number]).generate_state(1, np.uint64)
+        return int(mixed[0] >> np.uint64(1))
