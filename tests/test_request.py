@@ -55,6 +55,7 @@ GOOD: list[tuple[str, Any]] = [
     ("bpm", 20),
     ("bpm", 400.0),
     ("normalize", "off"),
+    ("normalize", None),
     ("duration_seconds", None),
     ("seed", None),
     ("bpm", None),
@@ -76,9 +77,9 @@ BAD: list[tuple[str, Any, str]] = [
     ("prompt", b"rain", "prompt must be text of at most 2000 characters, got b'rain'."),
     ("prompt", "\ud800", "prompt must be valid Unicode, but it holds broken characters: '\\ud800'."),
     ("negative_prompt", "x" * 2001, "negative_prompt must be text of at most 2000 characters, got 2001."),
-    ("duration_seconds", 0, "duration_seconds must be a number above 0 seconds, got 0."),
-    ("duration_seconds", -1, "duration_seconds must be a number above 0 seconds, got -1."),
-    ("duration_seconds", 10**400, "duration_seconds must be a number above 0 seconds, got 1000"),
+    ("duration_seconds", 0, "duration_seconds must be a number above 0 and at most 300 seconds, got 0."),
+    ("duration_seconds", -1, "duration_seconds must be a number above 0 and at most 300 seconds, got -1."),
+    ("duration_seconds", 10**400, "duration_seconds must be a number above 0 and at most 300 seconds, got 1000"),
     ("variations", 0, "variations must be a whole number from 1 to 64, got 0."),
     ("variations", 65, "variations must be a whole number from 1 to 64, got 65."),
     ("variations", None, "variations must be a whole number from 1 to 64, got None."),
@@ -100,7 +101,6 @@ BAD: list[tuple[str, Any, str]] = [
         "sampler must be one of euler, heun, dpmpp_2m, ping_pong, got 'euller' (did you mean 'euler'?).",
     ),
     ("normalize", "loud", "normalize must be one of peak, loudness, off, got 'loud'"),
-    ("normalize", None, "normalize must be one of peak, loudness, off, got None."),
 ]
 
 
@@ -131,7 +131,11 @@ def test_resolving_fills_from_the_model_and_keeps_what_was_asked() -> None:
     assert (resolved.duration_seconds, resolved.steps, resolved.cfg_scale, resolved.sampler) == (8.0, 3, 4.0, "euler")
     assert resolved.threads == usable_threads() >= 1
     assert resolved.seed is not None
-    assert [field.name for field in FIELDS if getattr(resolved, field.name) is None] == ["bpm"]
+    assert [field.name for field in FIELDS if getattr(resolved, field.name) is None] == [
+        "bpm",
+        "init_noise_level",
+        "bars",
+    ]
 
 
 def test_resolving_twice_changes_nothing_more() -> None:
@@ -170,7 +174,7 @@ def test_fields_tell_faces_what_they_need() -> None:
     assert by_name["duration_seconds"].short == "d"
     assert "cfg" in by_name["cfg_scale"].aliases
     assert by_name["normalize"].choices == ("peak", "loudness", "off")
-    assert by_name["normalize"].default == "peak"
+    assert by_name["normalize"].default is None
     assert "heun" in by_name["sampler"].choices
     names = [name for field in FIELDS for name in (field.name, *field.aliases)]
     assert len(names) == len(set(names))

@@ -1,62 +1,76 @@
 """What is asked for and what comes back: the only home of the defaults and limits that users meet."""
 
 import difflib
-import math
 import os
-import types
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 import msgspec
-import numpy as np
 from msgspec import Meta, Struct
 
 from arctone import __version__
+from arctone.audio.loops import MAX_BARS, bars_seconds
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.flow.noise import MAX_SEED, draw_seed
-from arctone.flow.samplers import SAMPLERS
+from arctone.request_fields import RequestField as RequestField
+from arctone.request_fields import check, field, fields_of, shown
 from arctone.tempo_words import stated_bpm
 
-Stage = Literal["text", "sampling", "decoding"]
+Stage = Literal["text", "encoding", "sampling", "decoding"]
 Normalize = Literal["peak", "loudness", "off"]
 
 MAX_PROMPT_LENGTH = 2000
+MAX_DURATION_SECONDS = 300.0
+INIT_NOISE_LEVEL = 0.7
+# Two lengths that differ less are the same to the sample at every rate of interest.
+_SAME_SECONDS = 1e-6
 METADATA_SCHEMA = 1
 
 
-def _field(help: str, *, unit: str = "", aliases: tuple[str, ...] = (), short: str = "", **limits: Any) -> Meta:
-    """Limits as msgspec and JSON schema know them, and what a face needs besides: unit, short flag, other names."""
-    extra = {"unit": unit, "aliases": aliases, "short": short}
-    return Meta(description=help, extra=extra, extra_json_schema={"x-unit": unit} if unit else None, **limits)
-
-
-_PROMPT = _field("What the sound should be, in plain words.", min_length=1, max_length=MAX_PROMPT_LENGTH)
-_NEGATIVE_PROMPT = _field(
-    "What the sound should not be; works when cfg_scale is above 1.", max_length=MAX_PROMPT_LENGTH
+_PROMPT = field("What the sound should be, in plain words.", min_length=1, max_length=MAX_PROMPT_LENGTH)
+_NEGATIVE_PROMPT = field("What the sound should not be; works when cfg_scale is above 1.", max_length=MAX_PROMPT_LENGTH)
+_DURATION = field(
+    "Length of the sound; beyond the model's own length it is made in overlapping windows.",
+    gt=0,
+    le=MAX_DURATION_SECONDS,
+    unit="seconds",
+    short="d",
+    aliases=("duration", "seconds", "seconds_total"),
 )
-_DURATION = _field(
-    "Length of the sound.", gt=0, unit="seconds", short="d", aliases=("duration", "seconds", "seconds_total")
-)
-_VARIATIONS = _field(
+_VARIATIONS = field(
     "How many different sounds; sound i has seed + i.", ge=1, le=64, short="n", aliases=("batch_size", "num_variations")
 )
-_SEED = _field("Number that fixes the sound; drawn and reported if not given.", ge=0, le=MAX_SEED, short="s")
-_STEPS = _field("Sampling steps; more is slower and often finer.", ge=1, le=200, aliases=("num_steps",))
-_CFG_SCALE = _field(
+_SEED = field("Number that fixes the sound; drawn and reported if not given.", ge=0, le=MAX_SEED, short="s")
+_STEPS = field("Sampling steps; more is slower and often finer.", ge=1, le=200, aliases=("num_steps",))
+_CFG_SCALE = field(
     "How strongly the prompt is followed; 1 is without guidance.", ge=0, le=20, aliases=("cfg", "guidance_scale")
 )
-_SAMPLER = _field("How the way from noise to sound is stepped.")
-_THREADS = _field("CPU threads; all that the process may use if not given.", ge=1, le=1024)
+_SAMPLER = field("How the way from noise to sound is stepped.")
+_THREADS = field("CPU threads; all that the process may use if not given.", ge=1, le=1024)
 MIN_BPM, MAX_BPM = 20, 400
-_BPM = _field(
+_BPM = field(
     'Tempo; if not given, what the prompt states ("120 BPM"), else free.',
     ge=MIN_BPM,
     le=MAX_BPM,
     unit="beats per minute",
     aliases=("tempo",),
 )
-_NORMALIZE = _field("Level of the result: peak at -1 dBFS, loudness at -14 LUFS, or off to leave it as it is.")
+_NORMALIZE = field(
+    "Level of the result: peak at -1 dBFS, loudness at -14 LUFS, or off to leave it as it is. Default: peak, but off "
+    "where parts of a source are kept (inpaint, extend, init_noise_level 0)."
+)
+_INIT_NOISE_LEVEL = field(
+    f"How much of the source audio may change: 0 returns it, 1 forgets it; {INIT_NOISE_LEVEL} if not given.",
+    ge=0,
+    le=1,
+)
+_INPAINT = field(
+    "Parts of the source audio that are made anew, A:B in seconds; all else stays as it is.", aliases=("inpaint_range",)
+)
+_EXTEND = field("The source audio comes first, and new sound continues it up to duration_seconds in all.")
+_LOOP = field("The sound repeats without a seam.")
+_BARS = field("Length in bars of four beats at the tempo, exact to the sample.", ge=1, le=MAX_BARS)
 
 
 class GenerationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,39 +89,27 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sampler: Annotated[str, _SAMPLER] | None = None
     threads: Annotated[int, _THREADS] | None = None
     bpm: Annotated[float, _BPM] | None = None
-    normalize: Annotated[Normalize, _NORMALIZE] = "peak"
-
-
-class RequestField(Struct, frozen=True, kw_only=True):
-    """One field of GenerationRequest as faces need it, to build options, forms and schemas from."""
-
-    name: str
-    kind: type
-    default: Any
-    help: str
-    minimum: float | None = None
-    exclusive_minimum: float | None = None
-    maximum: float | None = None
-    max_length: int | None = None
-    choices: tuple[str, ...] = ()
-    unit: str = ""
-    short: str = ""
-    aliases: tuple[str, ...] = ()
-    optional: bool = False
-    required: bool = False
+    normalize: Annotated[Normalize, _NORMALIZE] | None = None
+    init_noise_level: Annotated[float, _INIT_NOISE_LEVEL] | None = None
+    inpaint: Annotated[tuple[str, ...], _INPAINT] = ()
+    extend: Annotated[bool, _EXTEND] = False
+    loop: Annotated[bool, _LOOP] = False
+    bars: Annotated[int, _BARS] | None = None
 
     @property
-    def allowed(self) -> str:
-        """What is allowed, in words that complete "must be ..."."""
-        unit = f" {self.unit}" if self.unit else ""
-        if self.choices:
-            return "one of " + ", ".join(self.choices)
-        if self.kind is str:
-            return f"text of at most {self.max_length} characters" if self.max_length else "text"
-        number = "a whole number" if self.kind is int else "a number"
-        if self.exclusive_minimum is not None:
-            return f"{number} above {self.exclusive_minimum:g}{unit}"
-        return f"{number} from {self.minimum:g} to {_plain(self.maximum)}{unit}"
+    def keeps_source(self) -> bool:
+        """Whether parts of a source come back as they are."""
+        return bool(self.inpaint) or self.extend or self.init_noise_level == 0
+
+
+class SourceRecord(Struct, frozen=True, kw_only=True):
+    """What is remembered of a source: SHA-256 of its samples and rate, the name of its file, its length."""
+
+    sha256: str
+    name: str
+    sample_rate: int
+    num_channels: int
+    num_samples: int
 
 
 class Defaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,13 +143,15 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
     engine: str
     timings_ms: dict[str, float]
     warnings: tuple[str, ...] = ()
+    source: SourceRecord | None = None
 
     def to_metadata(self, item: int) -> dict[str, Any]:
         """The JSON-ready record of one sound, enough to make it again alone: its own seed and one variation."""
         request = msgspec.structs.replace(self.request, seed=self.seeds[item], variations=1)
-        return to_metadata(
+        record = to_metadata(
             request, model_name=self.model_name, model_hash=self.model_hash, version=self.version, engine=self.engine
         )
+        return record if self.source is None else {**record, "source": msgspec.to_builtins(self.source)}
 
 
 def to_metadata(
@@ -164,6 +168,19 @@ def to_metadata(
     }
 
 
+def source_from_metadata(record: Mapping[str, Any]) -> SourceRecord | None:
+    """The source that a record names; None if the sound was made from text alone.
+
+    Raises: UsageError if what the record says of it cannot be used.
+    """
+    if record.get("source") is None:
+        return None
+    try:
+        return msgspec.convert(record["source"], SourceRecord)
+    except msgspec.ValidationError as problem:
+        raise UsageError(f"the record's source cannot be used: {str(problem)[:1].lower()}{str(problem)[1:]}.") from None
+
+
 def from_metadata(record: Mapping[str, Any]) -> GenerationRequest:
     """The request in a record that to_metadata made, checked.
 
@@ -174,7 +191,7 @@ def from_metadata(record: Mapping[str, Any]) -> GenerationRequest:
         raise UsageError(f"the record's schema is {schema!r}, but this version reads {METADATA_SCHEMA}.")
     values = record.get("request")
     if not isinstance(values, Mapping):
-        raise UsageError(f"the record's request must be an object, got {_shown(values)}.")
+        raise UsageError(f"the record's request must be an object, got {shown(values)}.")
     return from_dict(values)
 
 
@@ -189,7 +206,7 @@ def from_dict(values: Mapping[str, Any]) -> GenerationRequest:
         name = _known_name(key)
         if name in named:
             raise UsageError(f"{name} is given twice, the second time as {key}.")
-        named[name] = value
+        named[name] = _as_regions(value) if name == "inpaint" else value
     if "prompt" not in named:
         raise UsageError("prompt is required but missing.")
     request = GenerationRequest(**named)
@@ -197,40 +214,42 @@ def from_dict(values: Mapping[str, Any]) -> GenerationRequest:
     return request
 
 
-def request_fields() -> tuple[RequestField, ...]:
-    """Every field of GenerationRequest with its type, default, limits, unit, help and other names."""
-    hints = get_type_hints(GenerationRequest, include_extras=True)
-    return tuple(_described(info, hints[info.name]) for info in msgspec.structs.fields(GenerationRequest))
-
-
 def validate(request: GenerationRequest) -> None:
     """Check every field against its limits.
 
     Raises: UsageError in one sentence that names the field, its value and what is allowed.
     """
-    for field in FIELDS:
-        _check(field, getattr(request, field.name))
+    for described in FIELDS:
+        check(described, getattr(request, described.name))
     if not request.prompt.strip():
         raise UsageError("prompt must say what the sound should be, but it is empty.")
     if request.seed is not None and request.seed + request.variations - 1 > MAX_SEED:
         raise UsageError(f"seed must leave room for {request.variations} variations below 2**63, got {request.seed}.")
+    _check_combinations(request)
 
 
-def resolve(request: GenerationRequest, defaults: Defaults) -> GenerationRequest:
-    """The same request, checked, with every open field filled in; only bpm may stay None (free tempo).
+def resolve(request: GenerationRequest, defaults: Defaults, source_seconds: float | None = None) -> GenerationRequest:
+    """The same request, checked, with every open field filled in. None stay only: bpm (free tempo), bars, and
+    init_noise_level where there is no source.
 
-    Nothing is clamped: a duration beyond the model's limit is refused. A missing seed is drawn.
+    Nothing is clamped: a duration beyond the limit is refused. A missing seed is drawn.
+
+    Args: source_seconds: length of the source audio, if there is one; then it is also the default length of the result.
     Raises: UsageError in one sentence.
     """
     validate(request)
+    _check_source(request, source_seconds)
+    bpm = _first(request.bpm, stated_bpm(request.prompt, MIN_BPM, MAX_BPM))
     filled = {
-        "duration_seconds": _first(request.duration_seconds, defaults.duration_seconds),
+        "duration_seconds": _duration(request, bpm, defaults, source_seconds),
         "steps": _first(request.steps, defaults.steps),
         "cfg_scale": _first(request.cfg_scale, defaults.cfg_scale),
         "sampler": _first(request.sampler, defaults.sampler),
         "seed": _first(request.seed, draw_seed()),
         "threads": _first(request.threads, usable_threads()),
-        "bpm": _first(request.bpm, stated_bpm(request.prompt, MIN_BPM, MAX_BPM)),
+        "bpm": bpm,
+        "init_noise_level": _noise_level(request, source_seconds),
+        "normalize": _first(request.normalize, "off" if request.keeps_source else "peak"),
     }
     resolved = msgspec.structs.replace(request, **filled)
     _check_against_model(resolved, defaults)
@@ -250,7 +269,7 @@ def _known_name(key: str) -> str:
         return names[key]
     near = difflib.get_close_matches(str(key), names, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(field.name for field in FIELDS)}."
-    raise UsageError(f"{_shown(key)} is not a field of a request; {hint}")
+    raise UsageError(f"{shown(key)} is not a field of a request; {hint}")
 
 
 def _check_against_model(request: GenerationRequest, defaults: Defaults) -> None:
@@ -259,6 +278,69 @@ def _check_against_model(request: GenerationRequest, defaults: Defaults) -> None
         raise UsageError(
             f"duration_seconds is {seconds}, but this model makes at most {defaults.max_duration_seconds} seconds."
         )
+
+
+def _check_combinations(request: GenerationRequest) -> None:
+    if request.inpaint and request.extend:
+        raise UsageError("inpaint and extend cannot be combined: extend the result of the one by the other.")
+    if request.loop and (request.inpaint or request.extend):
+        asked = "inpaint" if request.inpaint else "extend"
+        raise UsageError(f"loop cannot be combined with {asked}, because a loop changes the sound around its seam.")
+    if request.extend and request.init_noise_level not in (None, 1):
+        raise UsageError(f"init_noise_level must be 1 or not given with extend, got {request.init_noise_level:g}.")
+
+
+def _check_source(request: GenerationRequest, source_seconds: float | None) -> None:
+    """Whether what is asked for and the source fit each other."""
+    if source_seconds is None:
+        for name in ("inpaint", "extend", "init_noise_level"):
+            if getattr(request, name) not in ((), False, None):
+                raise UsageError(f"{name} needs a source, the sound that is to be edited, but none is given.")
+    elif source_seconds > MAX_DURATION_SECONDS:
+        raise UsageError(
+            f"the source is {source_seconds:.1f} seconds long, but at most {MAX_DURATION_SECONDS:g} seconds are edited."
+        )
+
+
+def _duration(request: GenerationRequest, bpm: float | None, defaults: Defaults, source_seconds: float | None) -> float:
+    if request.bars is not None:
+        return _seconds_of_bars(request, request.bars, bpm)
+    if source_seconds is None:
+        return float(_first(request.duration_seconds, defaults.duration_seconds))
+    if not request.extend:
+        return float(_first(request.duration_seconds, source_seconds))
+    longer = min(source_seconds + defaults.duration_seconds, defaults.max_duration_seconds)
+    seconds = float(_first(request.duration_seconds, longer))
+    if seconds <= source_seconds:
+        raise UsageError(
+            f"duration_seconds must be more than the source's {source_seconds:g} seconds with extend, got {seconds:g}."
+        )
+    return seconds
+
+
+def _seconds_of_bars(request: GenerationRequest, bars: int, bpm: float | None) -> float:
+    if bpm is None:
+        raise UsageError('bars needs a tempo: give bpm, or state it in the prompt ("120 BPM").')
+    seconds = bars_seconds(bars, bpm)
+    given = request.duration_seconds
+    if given is not None and abs(given - seconds) > _SAME_SECONDS:
+        raise UsageError(
+            f"duration_seconds is {given:g}, but {bars} bars at {bpm:g} BPM last {seconds:g} seconds; give only one."
+        )
+    return seconds
+
+
+def _noise_level(request: GenerationRequest, source_seconds: float | None) -> float | None:
+    if source_seconds is None:
+        return None
+    return float(_first(request.init_noise_level, 1.0 if request.inpaint or request.extend else INIT_NOISE_LEVEL))
+
+
+def _as_regions(value: Any) -> Any:
+    """Regions as JSON and forms bring them: a list of texts, or one text with commas."""
+    if isinstance(value, str):
+        return tuple(text.strip() for text in value.split(",") if text.strip())
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _with_plain_numbers(request: GenerationRequest) -> GenerationRequest:
@@ -271,95 +353,4 @@ def _first(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
-def _check(field: RequestField, value: Any) -> None:
-    if value is None and field.optional:
-        return
-    if field.kind is str:
-        _check_text(field, value)
-    elif not _is_number(field.kind, value) or not _in_range(field, value):
-        raise UsageError(f"{field.name} must be {field.allowed}, got {_shown(value)}.")
-
-
-def _check_text(field: RequestField, value: Any) -> None:
-    if not isinstance(value, str):
-        raise UsageError(f"{field.name} must be {field.allowed}, got {_shown(value)}.")
-    if field.max_length is not None and len(value) > field.max_length:
-        raise UsageError(f"{field.name} must be {field.allowed}, got {len(value)}.")
-    if not _is_unicode(value):
-        raise UsageError(f"{field.name} must be valid Unicode, but it holds broken characters: {_shown(value)}.")
-    if field.choices and value not in field.choices:
-        near = difflib.get_close_matches(value, field.choices, n=1)
-        hint = f" (did you mean '{near[0]}'?)" if near else ""
-        raise UsageError(f"{field.name} must be {field.allowed}, got {_shown(value)}{hint}.")
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _is_number(kind: type, value: Any) -> bool:
-    if isinstance(value, bool | np.bool_):
-        return False
-    if kind is int:
-        return isinstance(value, int | np.integer)
-    return isinstance(value, int | float | np.integer | np.floating) and _is_finite(value)
-
-
-def _is_finite(value: Any) -> bool:
-    try:
-        return math.isfinite(float(value))
-    except OverflowError:
-        return False
-
-
-def _in_range(field: RequestField, value: Any) -> bool:
-    if field.exclusive_minimum is not None and value <= field.exclusive_minimum:
-        return False
-    if field.minimum is not None and value < field.minimum:
-        return False
-    return field.maximum is None or value <= field.maximum
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # Python refuses to spell out whole numbers of thousands of digits
-        text = "a number of thousands of digits"
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _plain(value: float | None) -> str:
-    return "2**63 - 1" if value == MAX_SEED else f"{value:g}"
-
-
-def _described(info: msgspec.structs.FieldInfo, hint: Any) -> RequestField:
-    optional, annotated = _without_none(hint)
-    kind, meta = get_args(annotated)[:2]
-    choices = tuple(SAMPLERS) if info.name == "sampler" else get_args(kind) if get_origin(kind) is Literal else ()
-    return RequestField(
-        name=info.name,
-        kind=str if choices else kind,
-        default=None if info.required else info.default,
-        help=meta.description,
-        minimum=meta.ge,
-        exclusive_minimum=meta.gt,
-        maximum=meta.le,
-        max_length=meta.max_length,
-        choices=choices,
-        optional=optional,
-        required=info.required,
-        **meta.extra,
-    )
-
-
-def _without_none(hint: Any) -> tuple[bool, Any]:
-    if get_origin(hint) in (Union, types.UnionType):
-        return True, next(member for member in get_args(hint) if member is not type(None))
-    return False, hint
-
-
-FIELDS = request_fields()
+FIELDS: tuple[RequestField, ...] = fields_of(GenerationRequest)

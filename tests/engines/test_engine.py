@@ -99,7 +99,7 @@ def test_the_result_tells_how_it_was_made(model: Model) -> None:
     assert set(result.timings_ms) == {"text", "sampling", "decoding", "total"}
     assert all(value > 0 for value in result.timings_ms.values())
     left_open = {name for name in result.request.__struct_fields__ if getattr(result.request, name) is None}
-    assert left_open == {"bpm"}
+    assert left_open == {"bpm", "bars", "init_noise_level"}
 
 
 def test_threads_come_from_the_request_else_from_the_load(model: Model) -> None:
@@ -145,8 +145,10 @@ def test_guidance_on_a_post_trained_model_is_warned_of(model: Model) -> None:
 
 
 def test_a_duration_beyond_the_limit_is_refused(model: Model) -> None:
-    with pytest.raises(UsageError, match=r"duration_seconds is 3\.0, but this model makes at most 2\.97"):
-        model.generate("rain", duration_seconds=3.0)
+    with pytest.raises(
+        UsageError, match=r"duration_seconds must be a number above 0 and at most 300 seconds, got 300\.1"
+    ):
+        model.generate("rain", duration_seconds=300.1)
 
 
 def test_too_little_memory_is_one_sentence(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

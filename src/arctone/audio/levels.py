@@ -37,6 +37,12 @@ def is_silent(waveform: Waveform) -> bool:
     return peak_db(waveform) < SILENCE_DB
 
 
+def is_constant(waveform: Waveform) -> bool:
+    """Whether nothing moves in a sound: apart from a constant offset it is silent."""
+    moving = waveform.samples - waveform.samples.mean(axis=1, keepdims=True)
+    return is_silent(waveform.with_samples(moving))
+
+
 def num_over(waveform: Waveform) -> int:
     """Number of samples beyond full scale, which a file of whole numbers would clip."""
     return int(np.count_nonzero(np.abs(waveform.samples) > 1.0))

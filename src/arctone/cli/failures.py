@@ -19,9 +19,14 @@ EXTRAS = {
     "ai_edge_quantizer": "export",
     "lightning_fabric": "train",
     "litert_torch": "export",
+    "multipart": "serve",
+    "prometheus_client": "serve",
+    "python_multipart": "serve",
     "safetensors": "train",
+    "starlette": "serve",
     "tensorboard": "train",
     "torch": "train",
+    "uvicorn": "serve",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -14,6 +14,7 @@ from arctone.cli import player
 from arctone.cli.making import ENGINE_HELP, EngineName, made
 from arctone.cli.report import print_json, print_result, result_record
 from arctone.cli.request_options import request_from, with_request_options
+from arctone.cli.source_options import CONTINUE, INIT, INPAINT, Given, read_source, source_path
 from arctone.cli.targets import STDOUT, targets
 from arctone.errors import UsageError
 from arctone.flow.noise import draw_seed
@@ -24,6 +25,10 @@ Examples:
   arctone generate "rain on a tin roof" -d 8
   arctone generate "funky drum loop, 120 BPM" -d 8 --bpm 120 -n 4 -o "loop-{n}.wav"
   arctone generate "a dark pad in C minor" -s 7 --steps 50 --cfg-scale 6 -o pad.flac
+  arctone generate "a church organ" --init-audio hum.wav --init-noise-level 0.8
+  arctone generate "a dog barking" --inpaint-audio street.flac --inpaint 2:3.5 -o edited.flac
+  arctone generate "rain on a tin roof" --continue rain.wav -d 20
+  arctone generate "techno loop" --loop --bpm 128 --bars 4
   echo "a dog barking" | arctone generate - -o - > dog.wav
   arctone generate "crackling fire" --json
 
@@ -36,7 +41,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command(epilog=EXAMPLES, no_args_is_help=True)
 @with_request_options
 def generate(
-    options: dict[str, str],
+    options: dict[str, Any],
     prompt: Annotated[
         str, typer.Argument(help="What the sound should be, in plain words; - reads it from standard input.")
     ],
@@ -57,6 +62,17 @@ def generate(
     ] = None,
     model: Annotated[str, typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model.")] = "spark",
     engine: Annotated[EngineName, typer.Option("--engine", metavar="NAME", help=ENGINE_HELP)] = "auto",
+    init_audio: Annotated[
+        Path | None,
+        typer.Option(INIT, metavar="FILE", help="Sound that the result is made from; see --init-noise-level."),
+    ] = None,
+    inpaint_audio: Annotated[
+        Path | None,
+        typer.Option(INPAINT, metavar="FILE", help="Sound of which the parts named by --inpaint are made anew."),
+    ] = None,
+    continue_audio: Annotated[
+        Path | None, typer.Option(CONTINUE, metavar="FILE", help="Sound that is continued up to --duration in all.")
+    ] = None,
     play: Annotated[bool, typer.Option("--play", help="Play the sounds when they are done.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
@@ -67,10 +83,12 @@ def generate(
         raise UsageError(
             f"--{'json' if json else 'play'} cannot be combined with -o -: standard output carries the sound."
         )
+    edited = source_path(Given(init_audio, inpaint_audio, continue_audio), options)
     request = _with_seed(request_from(_text(prompt), options))
     paths = targets(output, request, format, force=force)
+    source = read_source(edited) if edited else None
     play_command = player.find_player() if play else None
-    result = made(request, model, engine, quiet=quiet or json)
+    result = made(request, model, engine, quiet=quiet or json, source=source)
     if to_stdout:
         sys.stdout.buffer.write(encode_audio(result.waveforms[0], format or "wav", metadata=result.to_metadata(0)))
         sys.stdout.buffer.flush()

@@ -31,6 +31,7 @@ class Commands(LazyGroup):
         "generate": Entry("arctone.cli.generate", "Make sound from text."),
         "redo": Entry("arctone.cli.redo", "Make a take again from what its file says about itself."),
         "info": Entry("arctone.cli.info", "Show what a sound file or a model says about itself."),
+        "serve": Entry("arctone.cli.serve", "Serve sound over HTTP: a page for people, an API for programs."),
         "models": Entry("arctone.cli.models", "List the models at hand."),
         "doctor": Entry("arctone.cli.doctor", "Check that everything works on this machine."),
         "bench": Entry("arctone.cli.bench", "Measure how fast this machine makes sound."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from arctone.cli.progress import finished
+from arctone.cli.source_options import SourceFile
 from arctone.request import GenerationRequest, GenerationResult
 
 # As in arctone.engine, which is not imported before there is something to make.
@@ -12,9 +13,15 @@ EngineName = Literal["auto", "native", "torch"]
 ENGINE_HELP = "auto, native (needs no torch) or torch."
 
 
-def made(request: GenerationRequest, model: str, engine: EngineName, *, quiet: bool) -> GenerationResult:
-    """The sounds of a request. Raises: ModelError for an unknown or damaged model, and what the engine raises."""
+def made(
+    request: GenerationRequest, model: str, engine: EngineName, *, quiet: bool, source: SourceFile | None = None
+) -> GenerationResult:
+    """The sounds of a request, which may edit a source.
+
+    Raises: ModelError for an unknown or damaged model, and what the engine raises.
+    """
     import arctone
 
     loaded = arctone.load(model, engine=engine, threads=request.threads)
-    return finished(loaded.engine.stream(request), request.variations, quiet=quiet)
+    waveform, name = source or (None, "")
+    return finished(loaded.engine.stream(request, None, waveform, name), request.variations, quiet=quiet)

@@ -8,7 +8,12 @@ from typing import Any
 
 from arctone.request import GenerationResult, Progress
 
-_WORDS = {"text": "reading the prompt", "sampling": "sampling", "decoding": "decoding"}
+_WORDS = {
+    "text": "reading the prompt",
+    "encoding": "reading the source",
+    "sampling": "sampling",
+    "decoding": "decoding",
+}
 
 
 def finished(events: Iterable[Progress | GenerationResult], variations: int, *, quiet: bool) -> GenerationResult:

@@ -8,9 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from arctone.request import FIELDS, GenerationRequest, RequestField, validate
+from arctone.request import FIELDS, GenerationRequest, validate
+from arctone.request_fields import RequestField
 
-_METAVARS = {int: "NUMBER", float: "NUMBER", str: "TEXT"}
+_METAVARS = {int: "NUMBER", float: "NUMBER", str: "TEXT", tuple: "A:B"}
+# Set by the option that brings the source (--continue), and so without one of its own.
+_WITHOUT_OPTION = ("extend",)
 
 
 def with_request_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -20,7 +23,7 @@ def with_request_options(command: Callable[..., None]) -> Callable[..., None]:
 
     def called(**arguments: Any) -> None:
         written = {field.name: arguments.pop(field.name) for field in _optional_fields()}
-        command(options={name: value for name, value in written.items() if value is not None}, **arguments)
+        command(options={name: value for name, value in written.items() if value not in (None, [])}, **arguments)
 
     own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "options"]
     parameters = [*own, *(_parameter(field) for field in _optional_fields())]
@@ -32,10 +35,10 @@ def with_request_options(command: Callable[..., None]) -> Callable[..., None]:
     return called
 
 
-def request_from(prompt: str, options: dict[str, str]) -> GenerationRequest:
+def request_from(prompt: str, options: dict[str, Any]) -> GenerationRequest:
     """The checked request of what was written. Raises: UsageError in one sentence."""
     kinds = {field.name: field.kind for field in FIELDS}
-    values = {name: _number(text, kinds[name]) for name, text in options.items()}
+    values = {name: _value(written, kinds[name]) for name, written in options.items()}
     request = GenerationRequest(prompt=prompt, **values)
     validate(request)
     return request
@@ -50,22 +53,33 @@ def option_names(field: RequestField) -> list[str]:
 
 
 def _optional_fields() -> list[RequestField]:
-    return [field for field in FIELDS if not field.required]
+    return [field for field in FIELDS if not field.required and field.name not in _WITHOUT_OPTION]
 
 
 def _parameter(field: RequestField) -> inspect.Parameter:
+    if field.kind is bool:
+        flag = typer.Option(*option_names(field), help=_help(field), show_default=False)
+        return inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[bool | None, flag]
+        )
     option = typer.Option(*option_names(field), help=_help(field), metavar=_metavar(field), show_default=False)
+    if field.kind is tuple:
+        return inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[list[str] | None, option]
+        )
     # Text, because the request's own check gives the better sentence for "abc" and "nan".
     annotation = Annotated[str | None, option]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def _help(field: RequestField) -> str:
-    if field.default in (None, ""):
+    if field.default in (None, "", False, ()):
         default = "Default: the model's own." if field.name in _MODEL_DEFAULTS else ""
     else:
         default = f"Default: {field.default}."
-    limits = "" if field.kind is str else f"{field.allowed[0].upper()}{field.allowed[1:]}."
+    limits = "May be given several times." if field.kind is tuple else ""
+    if field.kind in (int, float):
+        limits = f"{field.allowed[0].upper()}{field.allowed[1:]}."
     return " ".join(part for part in (field.help, limits, default) if part)
 
 
@@ -73,14 +87,20 @@ def _metavar(field: RequestField) -> str:
     return "|".join(field.choices) if field.choices else _METAVARS[field.kind]
 
 
-def _number(text: str, kind: type) -> Any:
-    """The number in a text, or the text itself, which the request's check then refuses by name."""
+def _value(written: Any, kind: type) -> Any:
+    """What was written as the type of its field; a text that is no number is left to the request's check, which refuses
+    it by name.
+    """
+    if kind is bool:
+        return bool(written)
+    if kind is tuple:
+        return tuple(written)
     if kind is str:
-        return text
+        return written
     try:
-        return kind(text)
+        return kind(written)
     except ValueError:
-        return text
+        return written
 
 
 _MODEL_DEFAULTS = ("duration_seconds", "steps", "cfg_scale", "sampler")

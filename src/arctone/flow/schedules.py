@@ -55,9 +55,15 @@ def shifted(timesteps: Sequence[float], shift: float) -> tuple[float, ...]:
     return tuple(shift * t / (1 - t + shift * t) for t in timesteps)
 
 
-def sampler_times(sampler: str, num_steps: int, shift: float = 1.0) -> tuple[float, ...]:
-    """The grid that belongs to a sampler: log-SNR for ping_pong, linear and shifted for those of the flow itself."""
-    return log_snr(num_steps) if sampler == "ping_pong" else shifted(linear(num_steps), shift)
+def sampler_times(sampler: str, num_steps: int, shift: float = 1.0, *, start_level: float = 1.0) -> tuple[float, ...]:
+    """The grid that belongs to a sampler: log-SNR for ping_pong, linear and shifted for those of the flow itself.
+
+    Args: start_level: noise level of the start, which is the first time whatever the shift.
+    """
+    if sampler == "ping_pong":
+        return log_snr(num_steps, start_level=start_level)
+    unshifted = start_level / (shift - (shift - 1) * start_level)
+    return (start_level, *shifted(linear(num_steps, start_level=unshifted), shift)[1:])
 
 
 def _check(num_steps: int, start_level: float) -> None:

@@ -1,0 +1,74 @@
+"""From one sound to another without a step and without a dip: cross-fades of constant power."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from arctone.audio.waveform import Samples
+
+FADE_SECONDS = 0.03
+_QUIET = 10 ** (-60 / 20)
+_MAX_GAIN_DB = 6.0
+
+
+def fade_gains(num_samples: int, correlation: float = 0.0) -> tuple[Samples, Samples]:
+    """Gains of the sound that goes and of the one that comes, [num_samples] each.
+
+    Uncorrelated sounds get cosine and sine, whose squares add up to 1. Sounds alike would grow louder in the middle by
+    that, so both gains shrink by what the correlation adds: the power of the sum stays constant.
+
+    Args: correlation: of the two sounds within the fade, 0 (unrelated) to 1 (the same).
+    Source: Fink, Holters and Zoelzer 2016, "Signal-matched power-complementary cross-fading and dry-wet mixing".
+    """
+    angle = np.pi / 2 * np.arange(1, num_samples + 1) / (num_samples + 1)
+    shrink = np.sqrt(1 + correlation * np.sin(2 * angle))
+    return (np.cos(angle) / shrink).astype(np.float32), (np.sin(angle) / shrink).astype(np.float32)
+
+
+def correlation(first: Samples, second: Samples) -> float:
+    """Correlation coefficient of two sounds, [channels, N] each, without regard to DC; negative counts as 0."""
+    power = float(np.sum(np.square(first, dtype=np.float64)) * np.sum(np.square(second, dtype=np.float64)))
+    if power <= 0:
+        return 0.0
+    return min(1.0, max(0.0, float(np.sum(first * second, dtype=np.float64)) / math.sqrt(power)))
+
+
+def crossfaded(going: Samples, coming: Samples) -> Samples:
+    """A cross-fade over the whole length of two sounds, [channels, N] each."""
+    down, up = fade_gains(going.shape[1], correlation(going, coming))
+    return going * down + coming * up
+
+
+def replaced(sound: Samples, new: Samples, start: int, fade_in: int = 0, fade_out: int = 0) -> Samples:
+    """A sound with the part from `start` on replaced by a new one; the fades lie inside that part.
+
+    Everything before `start` and after `start + len(new)` stays bit-equal.
+
+    Args: sound: [channels, N]. new: [channels, M], M <= N - start. start, fade_in, fade_out: samples; where the fades
+    would overlap, each takes half.
+    """
+    length = new.shape[1]
+    if fade_in + fade_out > length:
+        fade_in, fade_out = min(fade_in, length // 2), min(fade_out, length - length // 2)
+    out = sound.copy()
+    old = sound[:, start : start + length]
+    part = new.copy()
+    if fade_in:
+        part[:, :fade_in] = crossfaded(old[:, :fade_in], new[:, :fade_in])
+    if fade_out:
+        part[:, length - fade_out :] = crossfaded(new[:, length - fade_out :], old[:, length - fade_out :])
+    out[:, start : start + length] = part
+    return out
+
+
+def matching_gain_db(sound: Samples, reference: Samples) -> float | None:
+    """Gain that brings a sound to the level (RMS) of a reference, within 6 dB; None where one is almost silent."""
+    levels = [
+        float(np.sqrt(np.mean(np.square(part, dtype=np.float64)))) if part.size else 0.0 for part in (sound, reference)
+    ]
+    if min(levels) < _QUIET:
+        return None
+    gain = 20 * math.log10(levels[1] / levels[0])
+    return min(_MAX_GAIN_DB, max(-_MAX_GAIN_DB, gain))

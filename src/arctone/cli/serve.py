@@ -1,0 +1,123 @@
+"""`arctone serve`: the page and the API, from the command line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arctone.cli.making import ENGINE_HELP, EngineName
+
+if TYPE_CHECKING:
+    from arctone.engine import Model
+
+EXAMPLES = """\b
+Examples:
+  arctone serve
+  arctone serve --port 9000 --model spark --model runs/mine
+  arctone serve --concurrency 2 --threads 1 --queue 64
+  arctone serve --host 0.0.0.0 --token-file token.txt --allowed-host studio.lan
+
+\b
+Only this machine reaches the server unless --host says otherwise, and then clients need a token.
+The first Ctrl-C or SIGTERM lets accepted requests finish, the second ends at once."""
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command(epilog=EXAMPLES)
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; anything but loopback needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free one.")] = 8000,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model; repeatable. Default: spark."),
+    ] = None,
+    engine: Annotated[EngineName, typer.Option("--engine", metavar="NAME", help=ENGINE_HELP)] = "auto",
+    token: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What clients must show; others may see it in the process list.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File that holds the token; else ARCTONE_TOKEN is read.")
+    ] = None,
+    allowed_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Name this server is called by; repeatable.")
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="Origin whose pages may use this server; repeatable.")
+    ] = None,
+    queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; one more is refused.")] = 32,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests worked on at the same time.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, max=64, help="Compatible requests that advance together.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="CPU threads of each; default: all, shared evenly.")
+    ] = None,
+    output_folder: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Also write every take there as a WAV file, for good.")
+    ] = None,
+    max_seconds: Annotated[float, typer.Option(min=0.1, help="Longest sound, in seconds.")] = 300.0,
+    job_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds from a request to its sound.")] = 300.0,
+    drain: Annotated[float, typer.Option(min=0.1, help="Seconds that a stop lets requests go on.")] = 30.0,
+    keep_seconds: Annotated[float, typer.Option(min=1, help="How long takes can be fetched.")] = 3600.0,
+    keep_jobs: Annotated[int, typer.Option(min=1, help="How many finished jobs are kept.")] = 200,
+    keep_bytes: Annotated[int, typer.Option(min=1, help="How many bytes of takes are kept.")] = 512 * 2**20,
+    log_requests: Annotated[bool, typer.Option("--log-requests", help="One line on stderr for each request.")] = False,
+) -> None:
+    """Serve sound: a page for people, an API for programs."""
+    from arctone.server.exposure import checked_origin, token_for
+    from arctone.server.limits import Limits
+    from arctone.server.process import bound_socket
+
+    limits = Limits(
+        max_queue=queue,
+        max_batch=batch,
+        max_duration_seconds=max_seconds,
+        job_timeout_seconds=job_timeout,
+        drain_seconds=drain,
+        retention_seconds=keep_seconds,
+        retention_jobs=keep_jobs,
+        retention_bytes=keep_bytes,
+    ).checked()
+    secret = token_for(host, token, token_file)
+    origins = [checked_origin(origin) for origin in cors_origin or []]
+    with bound_socket(host, port) as listener:
+        from arctone.server.app import create_app
+        from arctone.server.process import run
+
+        lanes = _lanes(model or ["spark"], engine, concurrency, threads)
+        server = create_app(
+            lanes[0],
+            limits,
+            more_lanes=lanes[1:],
+            token=secret,
+            allowed_hosts=[host, *(allowed_host or [])],
+            cors_origins=origins,
+            output_folder=output_folder,
+        )
+        _log_to_stderr(requests=log_requests)
+        print(f"http://{_in_url(host)}:{listener.getsockname()[1]}/", flush=True)
+        run(server, listener)
+
+
+def _lanes(models: list[str], engine: EngineName, concurrency: int, threads: int | None) -> list[list[Model]]:
+    import arctone
+    from arctone.request import usable_threads
+
+    each = threads or max(1, usable_threads() // concurrency)
+    return [[arctone.load(model, engine=engine, threads=each) for model in models] for _ in range(concurrency)]
+
+
+def _log_to_stderr(*, requests: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name, level in (("arctone.server", logging.INFO if requests else logging.WARNING), ("uvicorn", logging.ERROR)):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(level)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

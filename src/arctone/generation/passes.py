@@ -1,0 +1,192 @@
+"""One pass over a sound: window by window sampled, then decoded and joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from arctone.audio.loops import BEATS_PER_BAR
+from arctone.audio.waveform import Samples
+from arctone.config_model import ModelConfig
+from arctone.engines.parts import Floats
+from arctone.errors import Cancelled, ModelError
+from arctone.flow.masked import holding, noisy_start
+from arctone.flow.noise import item_noise
+from arctone.flow.samplers import SAMPLERS, Step
+from arctone.flow.schedules import sampler_times
+from arctone.generation.encoding import encoded, encoded_as_if_going_on
+from arctone.generation.guide import Guide
+from arctone.generation.job import Job
+from arctone.generation.joining import joined
+from arctone.generation.shared import SharedParts
+from arctone.generation.stopwatch import Stopwatch
+from arctone.generation.windows import Mask, Window, windows
+from arctone.request import GenerationRequest, Progress, Stage
+
+Cancel = Callable[[], bool]
+
+# Noise of the passes of one item is told apart by the step's number; a pass has far fewer steps.
+_STEPS_PER_PASS = 100_000
+
+
+@dataclass
+class Work:
+    """What all passes of a request share."""
+
+    parts: SharedParts
+    config: ModelConfig
+    request: GenerationRequest
+    guide: Guide
+    timings: dict[str, float]
+    cancel: Cancel
+
+    def stop_if_cancelled(self) -> None:
+        """Raise Cancelled if the caller no longer wants the sound."""
+        if self.cancel():
+            raise Cancelled("the generation was cancelled; nothing was kept.")
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Times of a pass that begins at full noise."""
+        return self.times_from(1.0)
+
+    def times_from(self, level: float) -> tuple[float, ...]:
+        """Times of a pass that begins at a noise level."""
+        sampling = self.config.sampling
+        name, steps = str(self.request.sampler), int(self.request.steps or 1)
+        return sampler_times(name, steps, sampling.shift, start_level=level)
+
+
+@dataclass
+class Counter:
+    """How far one item is, over all its passes."""
+
+    item: int
+    totals: dict[Stage, int]
+    done: dict[Stage, int] = field(default_factory=dict)
+
+    def at(self, stage: Stage, more: int = 0) -> Progress:
+        """The progress after so many more steps of a stage."""
+        self.done[stage] = self.done.get(stage, 0) + more
+        return Progress(stage, self.item, self.done[stage], self.totals[stage])
+
+
+def planned(job: Job, config: ModelConfig, bpm: float | None) -> list[Window]:
+    """The windows of a job; none if its spans start at noise level 0, where nothing changes."""
+    if job.noise_level == 0:
+        return []
+    seconds_per_frame = config.hop_length / config.sample_rate
+    bar_frames = BEATS_PER_BAR * 60 / bpm / seconds_per_frame if bpm else None
+    return windows(job.unknown(config), config.dit.max_frames, bar_frames)
+
+
+def encoded_for(job: Job, parts: SharedParts, config: ModelConfig) -> Floats:
+    """Latents of what a job has of its sound, [C, T]; zeros where there is none."""
+    num_frames = job.num_frames(config)
+    latents = np.zeros((config.dit.latent_channels, num_frames), np.float32)
+    if job.sound is not None:
+        encode = encoded_as_if_going_on if job.heard < job.num_samples else encoded
+        found = encode(parts, job.sound[:, : job.heard], config.hop_length, config.dit.max_frames)[:, :num_frames]
+        latents[:, : found.shape[1]] = found
+    return latents
+
+
+def needs_latents(job: Job, plan: list[Window]) -> bool:
+    """Whether a job's sound must be encoded: not for text alone, nor where nothing of it is heard."""
+    everything = job.spans == ((0, job.num_samples),)
+    return job.sound is not None and bool(plan) and not (everything and job.noise_level == 1)
+
+
+class Pass:
+    """One job for one item.
+
+    Args: base: [C, T] latents of what the job has of its sound. seed: of the item.
+    """
+
+    def __init__(self, work: Work, job: Job, plan: list[Window], base: Floats, seed: int, counter: Counter) -> None:
+        self._work, self._job, self._plan, self._seed, self._counter = work, job, plan, seed, counter
+        self._latents = base.copy()
+        self._unknown = job.unknown(work.config)
+        self._times = work.times_from(job.noise_level) if plan else ()
+
+    def run(self) -> Generator[Progress, None, Samples]:
+        """Make the sound; returns [channels, num_samples]."""
+        if not self._plan:
+            return self._beginning()
+        drafts = []
+        yield self._counter.at("sampling")
+        for window in self._plan:
+            drafts.append((yield from self._sampled(window)))
+        yield self._counter.at("decoding")
+        sound = self._beginning()
+        before = None
+        for window, latents in zip(self._plan, drafts, strict=True):
+            self._work.stop_if_cancelled()
+            with Stopwatch(self._work.timings, "decoding"):
+                decoded = self._work.parts.decode(latents, self._decode_seed(window))
+                sound = joined(sound, decoded, window, before, self._job, self._work.config)
+            before = window.kept_stop
+            yield self._counter.at("decoding", 1)
+        return sound
+
+    def _sampled(self, window: Window) -> Generator[Progress, None, Floats]:
+        """Latents of a window; those that are kept become known to the windows after it."""
+        part = slice(window.start, window.stop)
+        base, known = self._latents[:, part], ~self._unknown[part]
+        latents = base
+        steps = self._steps(base, known, part)
+        while True:
+            self._work.stop_if_cancelled()
+            with Stopwatch(self._work.timings, "sampling"):
+                step = next(steps, None)
+            if step is None:
+                break
+            latents = step.x
+            yield self._counter.at("sampling", 1)
+        if not np.isfinite(latents).all():
+            name = self._work.config.name
+            raise ModelError(f"the model {name} gave values that are not finite; the sound was not made.")
+        latents = np.where(known, base, latents).astype(np.float32)
+        kept = window.kept_stop - window.start
+        self._latents[:, window.start : window.kept_stop] = latents[:, :kept]
+        self._unknown[window.start : window.kept_stop] = False
+        return latents
+
+    def _steps(self, base: Floats, known: Mask, part: slice) -> Iterator[Step]:
+        seconds = self._seconds(part)
+        inpaint = self._inpaint_channels(base, known)
+        velocity = holding(lambda x, t: self._work.guide.velocity(x, t, seconds, inpaint), base, known)
+        sampler = SAMPLERS[str(self._work.request.sampler)]
+        start = noisy_start(base, self._noise(0, part), self._times[0])
+        return sampler(velocity, start, self._times, lambda step: self._noise(step, part))
+
+    def _seconds(self, part: slice) -> float:
+        """What the model is told of the length: that of the sound if it is one window, else that of the window."""
+        config = self._work.config
+        if part.stop - part.start == len(self._unknown):
+            return self._job.num_samples / config.sample_rate
+        seconds = float((part.stop - part.start) * config.hop_length / config.sample_rate)
+        return min(seconds, config.dit.max_seconds)
+
+    def _noise(self, step: int, part: slice) -> Floats:
+        """Noise of a stretch: that of the whole sound, so that windows agree where they overlap."""
+        shape = (self._latents.shape[0], part.stop)
+        return item_noise(self._seed, step + _STEPS_PER_PASS * self._job.number, shape)[:, part.start :]
+
+    def _inpaint_channels(self, base: Floats, known: Mask) -> Floats | None:
+        """Mask and known latents, [1 + C, T], for a model that is told of them."""
+        if not self._work.config.dit.inpaint_channels:
+            return None
+        return np.concatenate([known[None].astype(np.float32), base * known])
+
+    def _beginning(self) -> Samples:
+        job, config = self._job, self._work.config
+        if job.sound is not None:
+            return job.sound
+        return np.zeros((config.channels, job.num_samples), np.float32)
+
+    def _decode_seed(self, window: Window) -> int:
+        """Each window draws its own random part, lest a texture repeat."""
+        return self._seed + (window.start << 64) + (self._job.number << 96)

@@ -1,0 +1,56 @@
+"""Parts of an engine that several requests use at once, taking turns call by call."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from arctone.engines.parts import Floats, Ints, Mask, Parts, TextEmbedding
+
+
+class SharedParts:
+    """Parts behind a lock.
+
+    Args: parts: not safe for calls from two threads. lock: of all that use them.
+    """
+
+    def __init__(self, parts: Parts, lock: threading.Lock) -> None:
+        self.name = parts.name
+        self._parts = parts
+        self._lock = lock
+
+    def encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding:
+        """See Parts."""
+        with self._lock:
+            return self._parts.encode_text(ids, mask)
+
+    def velocity(
+        self,
+        x: Floats,
+        t: float,
+        text: TextEmbedding | None,
+        seconds: float,
+        bpm: float,
+        frame_mask: Mask,
+        inpaint: Floats | None = None,
+    ) -> Floats:
+        """See Parts."""
+        # Models without inpaint channels are not told of any.
+        more: tuple[Any, ...] = () if inpaint is None else (inpaint,)
+        with self._lock:
+            return self._parts.velocity(x, t, text, seconds, bpm, frame_mask, *more)
+
+    def decode(self, latents: Floats, seed: int = 0) -> Floats:
+        """See Parts."""
+        with self._lock:
+            return self._parts.decode(latents, seed)
+
+    def encode(self, samples: Floats) -> Floats:
+        """See Parts."""
+        with self._lock:
+            return self._parts.encode(samples)
+
+    def set_threads(self, threads: int) -> None:
+        """See Parts."""
+        with self._lock:
+            self._parts.set_threads(threads)
