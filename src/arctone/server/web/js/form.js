@@ -1,6 +1,6 @@
 // The settings: controls made from the fields that the model publishes, so that what a model lacks is not there.
 
-import { button, el, icon } from "./dom.js";
+import { button, el } from "./dom.js";
 
 /** Fields with a place of their own on the page; all others stand in "More settings". */
 const PLACED = {
@@ -94,8 +94,8 @@ export class Form {
     if (field.name === "variations") return this.choiceOfNumbers(field);
     if (field.name === "seed") return this.seed(field);
     if (field.choices?.length) return el("select", {}, this.open(field), field.choices.map((word) => el("option", { value: word }, word)));
-    if (field.kind === "bool") return el("input", { type: "checkbox" });
-    if (["int", "float"].includes(field.kind)) return this.number(field);
+    if (field.kind === "boolean") return el("input", { type: "checkbox" });
+    if (["integer", "number"].includes(field.kind)) return this.number(field);
     return el("input", { type: "text", maxLength: field.max_length ?? -1, placeholder: field.help.split(";")[0] });
   }
 
@@ -111,15 +111,15 @@ export class Form {
   number(field) {
     const standard = this.model.defaults?.[field.name];
     return el("input", {
-      type: "number", inputMode: "decimal", step: field.kind === "int" ? "1" : "any", min: field.minimum, max: field.maximum,
+      type: "number", inputMode: "decimal", step: field.kind === "integer" ? "1" : "any", min: field.minimum, max: field.maximum,
       placeholder: standard === undefined ? (field.name === "bpm" ? "free" : "") : String(standard),
     });
   }
 
   slider(field) {
-    const most = this.model.max_duration_seconds;
+    const most = Math.min(this.model.window_seconds ?? 30, this.model.max_duration_seconds);
     const number = el("input", {
-      type: "number", "data-value": true, step: "any", min: 0.1, max: field.maximum ?? most, inputMode: "decimal",
+      type: "number", "data-value": true, step: "any", min: 0.1, max: this.model.max_duration_seconds, inputMode: "decimal",
       placeholder: String(this.model.defaults?.duration_seconds ?? ""),
     });
     const range = el("input", { type: "range", min: 0.5, max: most, step: 0.01, tabIndex: -1, "aria-hidden": "true" });
@@ -182,8 +182,8 @@ export class Form {
     if (input.type === "checkbox") return input.checked || undefined;
     const text = input.value.trim();
     if (!text) return undefined;
-    if (field.kind === "int") return wholeNumber(text);
-    if (field.kind === "float") return Number(text);
+    if (field.kind === "integer") return wholeNumber(text);
+    if (field.kind === "number") return Number(text);
     return text;
   }
 
@@ -240,5 +240,3 @@ export const limitsOf = (model) => [
   `${(model.sample_rate / 1000).toFixed(1)} kHz ${model.channels === 2 ? "stereo" : "mono"}`,
   model.defaults ? `${model.defaults.steps} steps` : null,
 ].filter(Boolean).join(" · ");
-
-export const gear = icon;

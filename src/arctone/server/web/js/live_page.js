@@ -71,7 +71,7 @@ export class LivePage {
   /** What the live mode is to make now. */
   settings() {
     const bpm = this.tempo.value && !this.tempoField.hidden ? Number(this.tempo.value) : null;
-    const longest = this.model.window_seconds ?? this.model.max_duration_seconds;
+    const longest = this.model.window_seconds ?? this.model.defaults.duration_seconds;
     const times = partTimes(Math.min(PART_SECONDS, longest), longest, bpm);
     const request = { prompt: this.prompt.value.trim(), duration_seconds: Number(times.seconds.toFixed(4)) };
     if (bpm) request.bpm = bpm;

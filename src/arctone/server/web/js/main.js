@@ -391,7 +391,7 @@ async function start() {
   const { model: name, request } = draft();
   pick(models.some((one) => one.name === name) ? name : (models.find((one) => one.is_default) ?? models[0]).name);
   if (request) form.write(request);
-  inspector.formats = (await api.limits()).formats ?? ["wav"];
+  inspector.formats = (await api.limits()).file_formats ?? ["wav"];
   inspector.show(grid.get());
   document.body.dataset.ready = "";
   if (matchMedia("(min-width: 700px)").matches) at("field-prompt").focus();
