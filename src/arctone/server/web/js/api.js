@@ -63,7 +63,7 @@ export async function order(request, audio = null, signal = undefined) {
     return (await send("v1/jobs", { method: "POST", headers, body: json, signal })).json();
   }
   const body = new FormData();
-  body.append("request", new Blob([json], { type: "application/json" }));
+  body.append("request", json);
   body.append("audio", audio, audio.name ?? "audio.wav");
   return (await send("v1/jobs", { method: "POST", body, signal })).json();
 }

@@ -66,7 +66,7 @@ export async function sourceOf(batch) {
 
 /** A file name that says what is in it. */
 export function fileName(batch, take, format = "wav") {
-  const words = batch.request.prompt.toLowerCase().normalize("NFKD").replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
+  const words = batch.request.prompt.toLowerCase().normalize("NFKD").replace(/\p{M}+/gu, "").replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
   return `${words.slice(0, 48) || "sound"}-${take.seed}.${format}`;
 }
 

@@ -81,7 +81,8 @@ function settings(batch, take) {
   const { result } = batch;
   return [
     ["Seed", take.seed],
-    ["Length", `${clock(take.seconds)} (${take.samples} samples)`],
+    ["Length", clock(take.seconds)],
+    ["Samples", take.samples],
     ...shown.filter(([name]) => name !== "Duration"),
     batch.source ? ["Start sound", batch.source.name] : null,
     ["Model", `${result.model_name} ${String(result.model_hash ?? "").slice(0, 8)}`],

@@ -16,7 +16,7 @@ export function partTimes(wanted, longest, bpm) {
   const beat = 60 / bpm;
   const beats = Math.floor(Math.min(wanted, longest) / beat);
   const whole = beats >= 4 ? beats - (beats % 4) : Math.max(1, beats);
-  return { seconds: Math.min(longest, whole * beat), fade: Math.min(2 * beat, Math.max(beat, 0.5), (whole * beat) / 3) };
+  return { seconds: Math.min(longest, whole * beat), fade: Math.min(2 * beat <= 2 ? 2 * beat : beat, (whole * beat) / 3) };
 }
 
 /** Emits "change". make(signal, settings, theme): a Promise of {blob, job}; theme: the part that others vary, or null. */

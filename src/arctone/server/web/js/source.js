@@ -131,7 +131,7 @@ export class Source {
       const number = (side) => el("input", {
         type: "number", min: 0, max: round(this.sound.seconds), step: 0.01, value: round(part[side]),
         "aria-label": `Part ${n + 1} ${side === "start" ? "from" : "to"}, seconds`,
-        onchange: ({ target }) => this.#movePart(part, side, Number(target.value)),
+        onchange: ({ target }) => this.#movePart(part, side, Number(target.value), target.closest("li")),
       });
       return el("li", {}, number("start"), "to", number("end"), "s",
         button(`Remove part ${n + 1}`, () => this.#removePart(part), { glyph: "close", quiet: true, kind: "plain" }));
@@ -143,13 +143,18 @@ export class Source {
     const third = this.sound.seconds / 3;
     this.parts.push({ start: third, end: 2 * third });
     this.#partsChanged();
-    this.controls.querySelector("li:last-child input")?.focus();
+    this.controls.querySelector("li:last-child input").select();
   }
 
-  #movePart(part, side, seconds) {
+  /** Move a side of a part; the list stays as it is, so that the keyboard stays where it is too. */
+  #movePart(part, side, seconds, row) {
     part[side] = Math.max(0, Math.min(this.sound.seconds, seconds));
     if (part.start > part.end) [part.start, part.end] = [part.end, part.start];
-    this.#partsChanged();
+    const [start, end] = row.querySelectorAll("input");
+    start.value = round(part.start);
+    end.value = round(part.end);
+    this.#drawRanges();
+    this.onChange();
   }
 
   #removePart(part) {
@@ -180,7 +185,7 @@ export class Source {
     });
     // Ranges that this page adds are in `parts` before they are drawn; others come from a drag over the waveform.
     picture.regions.on("region-created", (region) => {
-      setTimeout(() => this.#dragged(region), 0);
+      setTimeout(() => this.parts.some((part) => part.region === region) || this.#dragged(region), 0);
     });
     picture.regions.on("region-updated", (region) => this.#dragged(region));
   }
