@@ -54,7 +54,7 @@ class Page:
             "arguments[0].closest('details')?.setAttribute('open', ''); arguments[0].focus(); arguments[0].select()",
             element,
         )
-        element.send_keys("\ue017" if not words else words)
+        element.send_keys(words or "\ue017")
 
     def generate(self, prompt: str, takes: int = 1, seconds: str = "0.5", seed: str = "7") -> None:
         """Fill the form, press Enter in the prompt, and wait for the takes."""

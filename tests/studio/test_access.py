@@ -100,7 +100,8 @@ def test_screen_readers_are_told_what_happens(page: Page):
     page.generate("wind", seconds="0.25")
     page.wait("document.getElementById('status').textContent.startsWith('One take made')")
     nameless = page.script("""[...document.querySelectorAll('button, input, select, textarea')]
-      .filter((e) => e.checkVisibility() && !e.getAttribute('aria-label') && !e.labels?.length && !e.textContent.trim() && !e.hasAttribute('aria-hidden'))
+      .filter((e) => e.checkVisibility() && !e.getAttribute('aria-label') && !e.labels?.length && !e.textContent.trim()
+      && !e.hasAttribute('aria-hidden'))
       .map((e) => e.outerHTML)""")
     assert nameless == []
 

@@ -59,8 +59,9 @@ async function complete(batch, view, stop) {
   const job = await api.follow(batch.jobId, (state) => view.progress(batch, state), stop.signal);
   if (job.state === "done") {
     finished(batch, job);
-    const sounds = await Promise.all(batch.takes.map((take) => api.audio(batch.jobId, take.index, "wav", stop.signal)));
-    for (const [n, take] of batch.takes.entries()) await store.keepSound(take.id, sounds[n]);
+    for (const take of batch.takes) {
+      await store.keepSound(take.id, await api.audio(batch.jobId, take.index, "wav", stop.signal));
+    }
     const { total } = job.result.timings_ms ?? {};
     say(`${batch.takes.length === 1 ? "One take" : `${batch.takes.length} takes`} made${total ? ` in ${(total / 1000).toFixed(1)} s` : ""}.`);
   } else {
