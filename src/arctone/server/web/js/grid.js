@@ -152,7 +152,6 @@ export class Grid {
       el("div", { class: "bar" }, play,
         el("span", { class: "name" }, `${take.index + 1}`),
         el("span", { class: "seed", title: "Seed" }, String(take.seed)),
-        el("span", { class: "length" }, clock(take.seconds)),
         slot("A"), slot("B"),
         button(`Star ${name.toLowerCase()}`, () => actions.star(take.id), { glyph: "star", quiet: true, kind: "star", "aria-pressed": String(take.starred) })),
     );

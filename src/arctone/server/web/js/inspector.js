@@ -87,7 +87,7 @@ function settings(batch, take) {
     batch.source ? ["Start sound", batch.source.name] : null,
     ["Model", `${result.model_name} ${String(result.model_hash ?? "").slice(0, 8)}`],
     ["Version", `arctone ${result.version}`],
-    ["Made", new Date(batch.made).toLocaleString()],
+    ["Made", new Date(batch.made).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })],
     result.timings_ms?.total ? ["Took", `${(result.timings_ms.total / 1000).toFixed(2)} s`] : null,
   ].filter(Boolean);
 }

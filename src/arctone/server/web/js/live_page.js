@@ -1,6 +1,6 @@
 // The live mode's controls: what is steered, what is laid out, and how much is ready.
 
-import { button, clock, el } from "./dom.js";
+import { button, clock, colour, el } from "./dom.js";
 import { partTimes } from "./live.js";
 
 const PART_SECONDS = 12;
@@ -56,7 +56,7 @@ export class LivePage {
     const has = (name) => model.fields.find((field) => field.name === name);
     const scale = has("cfg_scale");
     const shown = this.varies || (scale && !model.post_trained);
-    this.strengthLabel.textContent = this.varies ? "Change" : "Prompt strength";
+    this.strengthLabel.textContent = this.varies ? "Change from part to part" : "Prompt strength";
     this.strengthLabel.closest(".field").hidden = !shown;
     Object.assign(this.strength, this.varies ? { min: 0.1, max: 1 } : { min: 1, max: 10 });
     this.strength.value = this.varies ? 0.8 : model.defaults.cfg_scale;
@@ -119,11 +119,33 @@ export class LivePage {
     }
     const { now, parts } = this.live;
     const blocks = parts.map((part) => {
-      const block = el("div", { class: "part" }, el("span", {}, `${part.settings.words} · ${clock(part.end - part.start)}`));
-      block.style.left = `${Math.max(0, (100 * (part.start - now)) / span)}%`;
-      block.style.width = `${(100 * (part.end - Math.max(now, part.start))) / span}%`;
-      return block;
+      part.block ??= this.#block(part, span);
+      part.block.style.left = `${(100 * (part.start - now)) / span}%`;
+      part.block.style.width = `${(100 * (part.end - part.start)) / span}%`;
+      return part.block;
     });
-    this.lane.replaceChildren(...blocks);
+    if (blocks.length !== this.lane.childElementCount || blocks.some((block) => block.parentElement !== this.lane)) {
+      this.lane.replaceChildren(...blocks);
+    }
+  }
+
+  /** A part on the lane: its words over its waveform. */
+  #block(part, span) {
+    const width = Math.max(1, Math.round((this.lane.clientWidth * (part.end - part.start)) / span));
+    const picture = el("canvas", { width, height: 96 });
+    drawPeaks(picture, part.buffer.getChannelData(0), colour("wave"));
+    return el("div", { class: "part" }, picture, el("span", {}, `${part.settings.words} · ${clock(part.end - part.start)}`));
+  }
+}
+
+function drawPeaks(picture, samples, ink) {
+  const pen = picture.getContext("2d");
+  const { width, height } = picture;
+  const step = samples.length / width;
+  pen.fillStyle = ink;
+  for (let x = 0; x < width; x += 1) {
+    let peak = 0;
+    for (let n = Math.floor(x * step); n < (x + 1) * step; n += 8) peak = Math.max(peak, Math.abs(samples[n]));
+    pen.fillRect(x, (height / 2) * (1 - peak), 1, Math.max(1, height * peak));
   }
 }
