@@ -158,8 +158,7 @@ def train_flow(budget: Budget, seed: int = 0) -> Velocity:
     """The averaged flow model."""
     torch.manual_seed(seed)
     task = FlowTask(Velocity(), Mixture(budget.items), FlowConfig(time_mean=0.0, time_std=1.2), seed)
-    loop = _loop(budget.flow_steps, rate=2e-3, rate_floor=0.02)
-    return _averaged(Trainer(task, loop, Path(tempfile.mkdtemp())))
+    return _averaged(Trainer(task, loop(budget.flow_steps, rate=2e-3, rate_floor=0.02), Path(tempfile.mkdtemp())))
 
 
 def post_train(flow: Velocity, way: Way, budget: Budget, seed: int = 0) -> Velocity:
@@ -168,8 +167,8 @@ def post_train(flow: Velocity, way: Way, budget: Budget, seed: int = 0) -> Veloc
     start = copy.deepcopy(flow) if way.begins_with_flow else Velocity()
     judge = Judge(copy.deepcopy(start.body) if way.begins_with_flow else Body())
     task = ArcTask(start, judge, Mixture(budget.items), way.config, max_seconds=1.0, seed=seed)
-    loop = _loop(budget.steps, rate=3e-4, rate_floor=1.0, roles={"discriminator": OptimiserConfig(rate=1e-3)})
-    return _averaged(Trainer(task, loop, Path(tempfile.mkdtemp())))
+    settings = loop(budget.steps, rate=3e-4, rate_floor=1.0, roles={"discriminator": OptimiserConfig(rate=1e-3)})
+    return _averaged(Trainer(task, settings, Path(tempfile.mkdtemp())))
 
 
 @torch.no_grad()
@@ -257,7 +256,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(results.write("arc_toy", vars(options), {"rows": rows_of(runs)}))
 
 
-def _loop(steps: int, **changes: Any) -> LoopConfig:
+def loop(steps: int, **changes: Any) -> LoopConfig:
+    """How the networks of the plane are trained."""
     quiet = {"precision": "32-true", "log_every": steps, "checkpoint_every": steps + 1, "warmup_steps": 20}
     return LoopConfig(total_steps=steps, weight_decay=0.0, ema_decay=0.99, **quiet, **changes)
 

@@ -13,7 +13,19 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import adherence, arc_tables, autoencoder_table, generation_table, latency, results, train_ears
+from benchmarks import (
+    adherence,
+    arc_tables,
+    autoencoder_table,
+    editing,
+    generation_table,
+    latency,
+    lora_few_steps,
+    lora_timbre,
+    results,
+    serve_load,
+    train_ears,
+)
 from benchmarks.results import JSON, ROOT
 
 _BLOCK = re.compile(r"(<!-- generated:(?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -25,11 +37,16 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "adherence": ("adherence", adherence.block),
     "adherence-families": ("adherence", adherence.family_block),
     "adherence-summary": ("adherence", adherence.summary_block),
+    "editing-levels": ("editing", editing.levels_block),
+    "editing-seams": ("editing", editing.seams_block),
     "arc-toy": ("arc_toy", arc_tables.toy_block),
     "arc-update": ("arc_update", arc_tables.update_block),
     "generation": ("generation_table", generation_table.block),
     "ears": ("train_ears", train_ears.block),
+    "lora-few-steps": ("lora_few_steps", lora_few_steps.block),
+    "lora-timbre": ("lora_timbre", lora_timbre.block),
     "latency": ("latency", latency.block),
+    "serve-load": ("serve_load", serve_load.block),
     "latency-summary": ("latency", latency.summary_block),
 }
 

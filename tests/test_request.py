@@ -56,6 +56,12 @@ GOOD: list[tuple[str, Any]] = [
     ("bpm", 400.0),
     ("normalize", "off"),
     ("normalize", None),
+    ("duration_seconds", 300),
+    ("init_noise_level", 0),
+    ("init_noise_level", 1.0),
+    ("inpaint", ("0:1", "1:2.5")),
+    ("loop", True),
+    ("bars", 64),
     ("duration_seconds", None),
     ("seed", None),
     ("bpm", None),
@@ -100,6 +106,15 @@ BAD: list[tuple[str, Any, str]] = [
         "euller",
         "sampler must be one of euler, heun, dpmpp_2m, ping_pong, got 'euller' (did you mean 'euler'?).",
     ),
+    ("init_noise_level", -0.01, "init_noise_level must be a number from 0 to 1, got -0.01."),
+    ("init_noise_level", 1.01, "init_noise_level must be a number from 0 to 1, got 1.01."),
+    ("bars", 0, "bars must be a whole number from 1 to 64, got 0."),
+    ("bars", 65, "bars must be a whole number from 1 to 64, got 65."),
+    ("loop", "yes", "loop must be true or false, got 'yes'."),
+    ("extend", 1, "extend must be true or false, got 1."),
+    ("inpaint", "1:2", "inpaint must be regions A:B in seconds with A < B, got '1:2'."),
+    ("inpaint", (1, 2), "inpaint must be regions A:B in seconds with A < B, got (1, 2)."),
+    ("inpaint", ("2:1",), "inpaint region A:B must have 0 <= A < B, got '2:1'."),
     ("normalize", "loud", "normalize must be one of peak, loudness, off, got 'loud'"),
 ]
 
@@ -153,6 +168,13 @@ def test_durations_beyond_the_model_are_refused_not_clamped() -> None:
         resolve(request(duration_seconds=11.9), DEFAULTS)
 
 
+def test_all_variations_together_are_limited() -> None:
+    wide = msgspec.structs.replace(DEFAULTS, max_duration_seconds=300)
+    assert resolve(request(duration_seconds=20, variations=60), wide).variations == 60
+    with pytest.raises(UsageError, match=r"variations must leave the whole request at 1200 seconds .* got 61 of 20"):
+        resolve(request(duration_seconds=20, variations=61), wide)
+
+
 def test_resolving_checks_first() -> None:
     with pytest.raises(UsageError, match="steps must be"):
         resolve(request(steps=0), DEFAULTS)
@@ -193,6 +215,34 @@ def test_json_schema_carries_the_limits() -> None:
 def test_plain_values_and_the_names_people_know() -> None:
     made = from_dict({"prompt": "rain", "seconds": 4, "cfg": 2, "batch_size": 3, "tempo": 90})
     assert made == request(duration_seconds=4, cfg_scale=2, variations=3, bpm=90)
+
+
+@pytest.mark.parametrize("regions", [["1:2", "4:5"], ("1:2", "4:5"), "1:2,4:5", "1:2, 4:5"])
+def test_regions_come_as_lists_and_as_text(regions: Any) -> None:
+    assert from_dict({"prompt": "rain", "inpaint_range": regions}).inpaint == ("1:2", "4:5")
+
+
+SECONDS = st.none() | st.floats(0.001, 400)
+
+
+@given(SECONDS, SECONDS, st.booleans(), st.booleans(), st.none() | st.floats(0, 1), st.none() | st.integers(1, 64))
+def test_an_edit_is_resolved_once_and_for_all_or_refused(
+    source: float | None, seconds: float | None, extend: bool, loop: bool, level: float | None, bars: int | None
+) -> None:
+    asked = request(
+        duration_seconds=seconds, extend=extend, loop=loop, init_noise_level=level, bars=bars, bpm=120, seed=1
+    )
+    try:
+        resolved = resolve(asked, DEFAULTS, source)
+    except UsageError:
+        return
+    assert resolve(resolved, DEFAULTS, source) == resolved
+    assert from_metadata(json.loads(json.dumps(to_metadata(resolved, model_name="m", model_hash="h")))) == resolved
+    assert (resolved.init_noise_level is None) == (source is None)
+    if source is not None and level is None:
+        assert resolved.init_noise_level == (1.0 if extend else 0.7)
+    if bars is not None:
+        assert resolved.duration_seconds == 2 * bars
 
 
 @pytest.mark.parametrize(

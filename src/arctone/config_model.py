@@ -17,7 +17,7 @@ class SpectralConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
     decoder_fine_blocks: int = 4
     # Noise added to the unit-RMS latents in training; the flow model's own errors are of this order.
     latent_noise: float = 0.1
-    phase_iterations: int = 2
+    phase_iterations: int = 1
 
 
 class DiTConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,3 +69,5 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sample_rate: int = 44_100
     channels: int = 2
     hop_length: int = 2048
+    # Of a post-trained model: SHA-256 of the flow model's weights it was made from, whose adapters fit it too.
+    flow_hash: str = ""

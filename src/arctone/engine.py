@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -19,6 +20,7 @@ from arctone.generation.source import Source, opened
 from arctone.model_folder import check_hashes, find_model, folder_hash, read_model_config
 from arctone.request import (
     MAX_DURATION_SECONDS,
+    AdapterUse,
     Defaults,
     GenerationRequest,
     GenerationResult,
@@ -29,6 +31,9 @@ from arctone.request import (
 )
 from arctone.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from arctone.engines.torch import TorchParts
+
 EngineName = Literal["auto", "native", "torch"]
 OnProgress = Callable[[Progress], None]
 _ENGINES = ("auto", "native", "torch")
@@ -38,7 +43,8 @@ class Engine:
     """Generation on any parts.
 
     Args: parts: what computes. config: the model's. tokenizer: of the same model. model_hash: for the record.
-        threads: CPU threads of requests that do not say; None = all that the process may use.
+        threads: CPU threads of requests that do not say; None = all that the process may use. adapters: that the parts
+        were opened with, for the record.
     Calls from several threads take turns, step by step.
     """
 
@@ -49,8 +55,10 @@ class Engine:
         tokenizer: Tokenizer,
         model_hash: str = "",
         threads: int | None = None,
+        adapters: tuple[AdapterUse, ...] = (),
     ) -> None:
         self.config = config
+        self.adapters = adapters
         self.model_hash = model_hash
         self._parts = parts
         self._tokenizer = tokenizer
@@ -126,7 +134,9 @@ class Engine:
 
     def _events(self, run: Run) -> Iterator[Progress | GenerationResult]:
         try:
-            yield from run.events()
+            for event in run.events():
+                is_last = isinstance(event, GenerationResult)
+                yield msgspec.structs.replace(event, adapters=self.adapters) if is_last else event
         except MemoryError:
             seconds = run.request.duration_seconds
             raise MemoryLimitError(
@@ -198,6 +208,7 @@ def load(
     engine: EngineName = "auto",
     threads: int | None = None,
     weights_cache: str | Path | None = None,
+    adapters: Sequence[tuple[str | Path, float]] = (),
 ) -> Model:
     """Open a model; its parts load when they are first used.
 
@@ -206,6 +217,8 @@ def load(
         engine: "native" (no torch needed), "torch", or "auto": native where the folder has graphs.
         threads: CPU threads, unless a request says otherwise; None = all that the process may use.
         weights_cache: folder for the native engine's packed weights (faster starts, less memory); None = none is kept.
+        adapters: folders that `arctone train lora` wrote, each with its strength (1 = as trained); what they change
+            adds up. They need the torch engine.
     Raises: ModelError if the model is unknown, incomplete or altered; UsageError for another engine name.
     """
     folder = find_model(name_or_folder)
@@ -213,8 +226,30 @@ def load(
     check_hashes(folder)
     tokenizer = Tokenizer(folder, config.text.max_tokens)
     cache = None if weights_cache is None else Path(weights_cache)
+    if adapters:
+        return _load_adapted(folder, config, tokenizer, engine, threads, adapters)
     parts = _parts(folder, config, engine, threads or usable_threads(), cache)
     return Model(Engine(parts, config, tokenizer, folder_hash(folder), threads), folder)
+
+
+def _load_adapted(
+    folder: Path,
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    engine: str,
+    threads: int | None,
+    adapters: Sequence[tuple[str | Path, float]],
+) -> Model:
+    if engine == "native":
+        raise UsageError(
+            "lora: the native engine runs no adapters; use the torch engine, or merge them into a model "
+            "(arctone lora merge) and export that."
+        )
+    given = [(Path(path).expanduser(), float(strength)) for path, strength in adapters]
+    parts = _torch_parts(folder, config, given)
+    whole = [folder_hash(folder), *(f"{one.digest}:{one.strength:g}" for one in parts.adapters)]
+    model_hash = hashlib.sha256("\n".join(whole).encode()).hexdigest()
+    return Model(Engine(parts, config, tokenizer, model_hash, threads, parts.adapters), folder)
 
 
 def _parts(folder: Path, config: ModelConfig, engine: str, threads: int, weights_cache: Path | None) -> Parts:
@@ -230,11 +265,11 @@ def _parts(folder: Path, config: ModelConfig, engine: str, threads: int, weights
     return _torch_parts(folder, config)
 
 
-def _torch_parts(folder: Path, config: ModelConfig) -> Parts:
+def _torch_parts(folder: Path, config: ModelConfig, adapters: Sequence[tuple[Path, float]] = ()) -> TorchParts:
     try:
         from arctone.engines.torch import load_parts
     except ImportError:
         raise ModelError(
             "the torch engine needs torch, which is not installed: pip install 'arctone[train]'."
         ) from None
-    return load_parts(folder, config)
+    return load_parts(folder, config, adapters=adapters)

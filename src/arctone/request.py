@@ -22,6 +22,8 @@ Normalize = Literal["peak", "loudness", "off"]
 
 MAX_PROMPT_LENGTH = 2000
 MAX_DURATION_SECONDS = 300.0
+# Of all variations of a request together: they are kept in memory until the last is made.
+MAX_TOTAL_SECONDS = 1200.0
 INIT_NOISE_LEVEL = 0.7
 # Two lengths that differ less are the same to the sample at every rate of interest.
 _SAME_SECONDS = 1e-6
@@ -131,6 +133,14 @@ class Progress(Struct, frozen=True):
     num_steps: int
 
 
+class AdapterUse(Struct, frozen=True):
+    """An adapter that was laid over the model. digest: SHA-256 of its weights file. strength: 0 = no effect."""
+
+    name: str
+    digest: str
+    strength: float
+
+
 class GenerationResult(Struct, frozen=True, kw_only=True):
     """The sounds and how they were made; the request is resolved, so that only a free tempo is still None."""
 
@@ -144,6 +154,7 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
     timings_ms: dict[str, float]
     warnings: tuple[str, ...] = ()
     source: SourceRecord | None = None
+    adapters: tuple[AdapterUse, ...] = ()
 
     def to_metadata(self, item: int) -> dict[str, Any]:
         """The JSON-ready record of one sound, enough to make it again alone: its own seed and one variation."""
@@ -151,7 +162,11 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
         record = to_metadata(
             request, model_name=self.model_name, model_hash=self.model_hash, version=self.version, engine=self.engine
         )
-        return record if self.source is None else {**record, "source": msgspec.to_builtins(self.source)}
+        if self.source is not None:
+            record["source"] = msgspec.to_builtins(self.source)
+        if self.adapters:
+            record["adapters"] = [msgspec.to_builtins(adapter) for adapter in self.adapters]
+        return record
 
 
 def to_metadata(
@@ -201,17 +216,23 @@ def from_dict(values: Mapping[str, Any]) -> GenerationRequest:
     Raises: UsageError in one sentence for an unknown name (with the nearest known one), a field named twice, a
     missing prompt or a value out of range.
     """
+    named = named_fields(values)
+    if "prompt" not in named:
+        raise UsageError("prompt is required but missing.")
+    request = GenerationRequest(**named)
+    validate(request)
+    return request
+
+
+def named_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values under the names of their fields. Raises: UsageError for an unknown name or a field named twice."""
     named: dict[str, Any] = {}
     for key, value in values.items():
         name = _known_name(key)
         if name in named:
             raise UsageError(f"{name} is given twice, the second time as {key}.")
         named[name] = _as_regions(value) if name == "inpaint" else value
-    if "prompt" not in named:
-        raise UsageError("prompt is required but missing.")
-    request = GenerationRequest(**named)
-    validate(request)
-    return request
+    return named
 
 
 def validate(request: GenerationRequest) -> None:
@@ -277,6 +298,11 @@ def _check_against_model(request: GenerationRequest, defaults: Defaults) -> None
     if seconds is not None and seconds > defaults.max_duration_seconds:
         raise UsageError(
             f"duration_seconds is {seconds}, but this model makes at most {defaults.max_duration_seconds} seconds."
+        )
+    if seconds is not None and seconds * request.variations > MAX_TOTAL_SECONDS:
+        raise UsageError(
+            f"variations must leave the whole request at {MAX_TOTAL_SECONDS:g} seconds of sound or less, "
+            f"got {request.variations} of {seconds:g} seconds."
         )
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arctone.errors import UsageError
-from arctone.flow.schedules import linear, log_snr, shifted
+from arctone.flow.schedules import linear, log_snr, sampler_times, shifted
 
 LEVELS = st.floats(min_value=1e-9, max_value=1.0)
 STEPS = st.integers(min_value=1, max_value=200)
@@ -83,3 +83,16 @@ def test_wrong_ramp_and_shift() -> None:
     for shift in (0, -1, float("nan"), float("inf")):
         with pytest.raises(UsageError, match="shift must be a number above 0"):
             shifted((1.0, 0.0), shift)
+
+
+@given(STEPS, LEVELS, st.sampled_from(["euler", "heun", "dpmpp_2m", "ping_pong"]), st.floats(0.2, 5.0))
+def test_the_grid_of_a_sampler_falls_from_the_level_itself(
+    num_steps: int, level: float, sampler: str, shift: float
+) -> None:
+    assert falls(sampler_times(sampler, num_steps, shift, start_level=level), num_steps, level)
+
+
+def test_a_shift_bends_the_way_from_a_level_as_it_bends_the_whole_way() -> None:
+    whole = sampler_times("euler", 10, 3.0)
+    part = sampler_times("euler", 6, 3.0, start_level=whole[4])
+    assert part == pytest.approx(whole[4:])

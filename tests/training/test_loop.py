@@ -110,6 +110,22 @@ def test_time_budget_ends_the_run(tmp_path: Path) -> None:
     assert trainer.step == 0
 
 
+def test_mixed_precision_leaves_the_batch_as_it_is(tmp_path: Path) -> None:
+    """Weights and products may be of 16 bit; a length of 0.7 s rounded to 16 bit would be another length."""
+    seen: dict[str, Tensor] = {}
+
+    class Watching(FlowTask):
+        def losses(self, module: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+            seen.update(batch)
+            assert torch.is_autocast_enabled("cpu")
+            return super().losses(module, batch, step)
+
+    config = dataclasses.replace(LOOP, total_steps=1, precision="bf16-mixed")
+    Trainer(Watching(DiT(DIT), RandomBatches()), config, tmp_path).run()
+    assert torch.equal(seen["seconds"], torch.full((4,), 0.7))
+    assert torch.equal(seen["latents"], RandomBatches().batch(0, 0, 1)["latents"])
+
+
 def test_padding_has_no_influence() -> None:
     """Frames behind the end of a clip change neither its loss nor its velocity."""
     task = _task()

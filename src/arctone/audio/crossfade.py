@@ -8,9 +8,11 @@ import numpy as np
 
 from arctone.audio.waveform import Samples
 
-FADE_SECONDS = 0.03
+# Lengths of fades: at the edges of a part that is made anew; at the end of a sound that is continued; between windows.
+FADE_SECONDS = 0.06
+EXTEND_FADE_SECONDS = 0.25
+WINDOW_FADE_SECONDS = 0.5
 _QUIET = 10 ** (-60 / 20)
-_MAX_GAIN_DB = 6.0
 
 
 def fade_gains(num_samples: int, correlation: float = 0.0) -> tuple[Samples, Samples]:
@@ -41,8 +43,8 @@ def crossfaded(going: Samples, coming: Samples) -> Samples:
     return going * down + coming * up
 
 
-def replaced(sound: Samples, new: Samples, start: int, fade_in: int = 0, fade_out: int = 0) -> Samples:
-    """A sound with the part from `start` on replaced by a new one; the fades lie inside that part.
+def put(sound: Samples, new: Samples, start: int, fade_in: int = 0, fade_out: int = 0) -> None:
+    """Replace the part of a sound from `start` on, in place; the fades lie inside that part.
 
     Everything before `start` and after `start + len(new)` stays bit-equal.
 
@@ -52,23 +54,18 @@ def replaced(sound: Samples, new: Samples, start: int, fade_in: int = 0, fade_ou
     length = new.shape[1]
     if fade_in + fade_out > length:
         fade_in, fade_out = min(fade_in, length // 2), min(fade_out, length - length // 2)
-    out = sound.copy()
     old = sound[:, start : start + length]
-    part = new.copy()
-    if fade_in:
-        part[:, :fade_in] = crossfaded(old[:, :fade_in], new[:, :fade_in])
-    if fade_out:
-        part[:, length - fade_out :] = crossfaded(new[:, length - fade_out :], old[:, length - fade_out :])
-    out[:, start : start + length] = part
-    return out
+    head, tail = slice(0, fade_in), slice(length - fade_out, length)
+    faded_in, faded_out = crossfaded(old[:, head], new[:, head]), crossfaded(new[:, tail], old[:, tail])
+    old[:] = new
+    old[:, head], old[:, tail] = faded_in, faded_out
 
 
-def matching_gain_db(sound: Samples, reference: Samples) -> float | None:
-    """Gain that brings a sound to the level (RMS) of a reference, within 6 dB; None where one is almost silent."""
-    levels = [
-        float(np.sqrt(np.mean(np.square(part, dtype=np.float64)))) if part.size else 0.0 for part in (sound, reference)
-    ]
-    if min(levels) < _QUIET:
-        return None
-    gain = 20 * math.log10(levels[1] / levels[0])
-    return min(_MAX_GAIN_DB, max(-_MAX_GAIN_DB, gain))
+def level_difference_db(sound: Samples, reference: Samples) -> float | None:
+    """By how much a reference is louder (RMS) than a sound; None where one of them is almost silent or empty."""
+    levels = [_rms(part) for part in (sound, reference)]
+    return 20 * math.log10(levels[1] / levels[0]) if min(levels) > _QUIET else None
+
+
+def _rms(samples: Samples) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0

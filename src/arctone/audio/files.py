@@ -12,6 +12,7 @@ import soundfile
 from arctone.atomic import refuse_target, write_atomically
 from arctone.audio import metadata as tags
 from arctone.audio import ogg, riff
+from arctone.audio.loops import num_beats
 from arctone.audio.resample import resample
 from arctone.audio.sndfile import reason
 from arctone.audio.waveform import Waveform
@@ -78,7 +79,8 @@ def encode_audio(
     Whole-number samples are rounded to the nearest step without dither and stop at full scale instead of wrapping.
 
     Args: format: "wav", "flac", "ogg", "opus" (always at 48 kHz) or "mp3". subtype: "pcm16" (default), "pcm24" or
-    "float32" (WAV only); lossy formats take none. metadata: a JSON-ready record for the comment tag.
+    "float32" (WAV only); lossy formats take none. metadata: a JSON-ready record for the comment tag; if its request
+    is for a loop, a WAV file also gets the chunks that samplers and sequencers read.
     Raises: UsageError if the format cannot hold this waveform.
     """
     file_format, chosen = _choose(format, subtype)
@@ -92,7 +94,19 @@ def encode_audio(
         shape = f"{waveform.num_channels} channels at {waveform.sample_rate} Hz"
         raise UsageError(f"{format} cannot hold {shape}: {reason(problem)}.") from None
     data = buffer.getvalue()
-    return riff.without_time(data) if format == "wav" else ogg.with_serial(data, 1) if data[:4] == b"OggS" else data
+    if format == "wav":
+        return _with_loop(riff.without_time(data), waveform, metadata or {})
+    return ogg.with_serial(data, 1) if data[:4] == b"OggS" else data
+
+
+def _with_loop(data: bytes, waveform: Waveform, record: dict[str, Any]) -> bytes:
+    """A WAV file whose record says that it is a loop is marked as one for samplers and sequencers."""
+    request = record.get("request", {})
+    if not isinstance(request, dict) or not request.get("loop"):
+        return data
+    bpm = request.get("bpm")
+    beats = num_beats(waveform.duration_seconds, bpm) if bpm else 0
+    return riff.with_loop(data, waveform.num_samples, waveform.sample_rate, bpm, beats)
 
 
 def write_audio(

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from arctone.audio.stft import HOP, N_FFT, NUM_BINS, istft, stft
 
 Floats = NDArray[np.float32]
-_BINS = np.arange(NUM_BINS)
 # A frame that starts at its first sample turns the phase of bin k by -pi k against one that is centred.
-_CENTRE = np.where(_BINS % 2, -1.0, 1.0).astype(np.float32)
+_CENTRE = np.where(np.arange(NUM_BINS) % 2, -1.0, 1.0).astype(np.float32)
 
 
 def follow(log_magnitude: Floats) -> tuple[NDArray[np.int32], Floats]:
@@ -20,18 +19,41 @@ def follow(log_magnitude: Floats) -> tuple[NDArray[np.int32], Floats]:
     partial coherent. Source: Beauregard, Harish and Wyse, "Single Pass Spectrogram Inversion", 2015.
     Args: log_magnitude: [M, 1025], natural logarithm. Returns: indices, and radians from -pi to pi.
     """
-    inner = log_magnitude[:, 1:-1]
-    before, after = log_magnitude[:, :-2], log_magnitude[:, 2:]
-    is_peak = np.zeros(log_magnitude.shape, dtype=bool)
-    is_peak[:, 1:-1] = (inner > before) & (inner >= after)
-    curvature = np.minimum(before - 2 * inner + after, -1e-6)
-    offset = np.zeros_like(log_magnitude)
-    offset[:, 1:-1] = np.clip(0.5 * (before - after) / curvature, -0.5, 0.5)
+    rows, bins = _peaks(log_magnitude)
+    before, here, after = (log_magnitude[rows, bins + shift] for shift in (-1, 0, 1))
+    curvature = np.minimum(before - 2 * here + after, -1e-6)
+    offset = np.clip(0.5 * (before - after) / curvature, -0.5, 0.5)
+    counts = np.diff(_ends(rows, bins), prepend=0)
+    shape = (-1, NUM_BINS)
+    nearest = np.repeat(bins.astype(np.int32), counts).reshape(shape)
+    return nearest, np.repeat(_advance(bins, offset), counts).reshape(shape)
+
+
+def _peaks(log_magnitude: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and bins of the peaks, in order; in a row without any, the middle bin stands for one."""
+    rising = log_magnitude[:, 1:] > log_magnitude[:, :-1]
+    is_peak = rising[:, :-1] & ~rising[:, 1:]
+    flat = ~is_peak.any(axis=1)
+    is_peak[flat, NUM_BINS // 2 - 1] = True
+    rows, inner = np.divmod(np.flatnonzero(is_peak), NUM_BINS - 2)
+    return rows, inner + 1
+
+
+def _ends(rows: NDArray[np.intp], bins: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Where the bins nearest to each peak end, counted through all rows; a bin in the middle belongs to the lower."""
+    places = rows * NUM_BINS + bins
+    ends = (rows + 1) * NUM_BINS
+    same_row = rows[1:] == rows[:-1]
+    ends[:-1][same_row] = ((places[1:] + places[:-1]) // 2 + 1)[same_row]
+    return ends
+
+
+def _advance(bins: NDArray[np.intp], offset: Floats) -> Floats:
+    """How far peaks between bins turn in a hop, in radians."""
     # In turns, whole ones taken out: the sum over many frames must stay small, or float32 loses the phase.
-    turns = (_BINS % (N_FFT // HOP) + offset) * np.float32(HOP / N_FFT)
+    turns = (bins % (N_FFT // HOP) + offset) * np.float32(HOP / N_FFT)
     turns -= np.round(turns)
-    nearest = _nearest(is_peak)
-    return nearest, np.take_along_axis((2 * np.pi * turns).astype(np.float32), nearest, axis=1)
+    return (2 * np.pi * turns).astype(np.float32)
 
 
 def integrate(peaks: NDArray[np.int32], advance: Floats, start: Floats) -> Floats:
@@ -47,16 +69,6 @@ def integrate(peaks: NDArray[np.int32], advance: Floats, start: Floats) -> Float
         current += advance[index]
         phase[index] = current
     return phase
-
-
-def _nearest(is_peak: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Index of the nearest marked bin in each row, [M, 1025]; bins of a row without marks keep themselves."""
-    index = np.where(is_peak, _BINS, -NUM_BINS * 4).astype(np.int32)
-    below = np.maximum.accumulate(index, axis=1)
-    index = np.where(is_peak, _BINS, NUM_BINS * 4).astype(np.int32)
-    above = np.minimum.accumulate(index[:, ::-1], axis=1)[:, ::-1]
-    nearest = np.where(_BINS - below <= above - _BINS, below, above)
-    return np.where((nearest < 0) | (nearest >= NUM_BINS), _BINS.astype(np.int32), nearest).astype(np.int32)
 
 
 def polar(magnitude: Floats, angle: Floats) -> NDArray[np.complex64]:
@@ -81,8 +93,7 @@ def refine(spectrum: NDArray[np.complex64], magnitude: Floats, iterations: int, 
         projected = stft(samples)
         ahead = projected + momentum * (projected - previous) if index else projected
         previous = projected
-        # Not np.abs, which guards against overflow at five times the cost.
-        size = np.sqrt(np.square(ahead.real) + np.square(ahead.imag))
-        ahead *= magnitude / np.maximum(size, 1e-9)
-        samples = istft(ahead)
+        size: Floats = np.abs(ahead)
+        gain = np.divide(magnitude, np.maximum(size, 1e-9), dtype=np.float32)
+        samples = istft(np.multiply(ahead, gain, dtype=np.complex64))
     return samples

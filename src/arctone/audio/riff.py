@@ -1,4 +1,4 @@
-"""The chunks of a WAV file: what libsndfile cannot tell (cut files, long comments) or writes with a clock."""
+"""The chunks of a WAV file: what libsndfile cannot tell (cut files, long comments), writes with a clock, or lacks."""
 
 import io
 import os
@@ -55,6 +55,31 @@ def without_time(data: bytes) -> bytes:
         if name == b"PEAK":
             patched[offset + 4 : offset + 8] = bytes(4)
     return bytes(patched)
+
+
+def with_loop(data: bytes, num_samples: int, sample_rate: int, bpm: float | None, num_beats: int) -> bytes:
+    """The same file, marked as a loop from its first sample to its last.
+
+    A `smpl` chunk holds the loop points, as samplers read them; with a tempo, an `acid` chunk holds tempo, beats and
+    4/4, as sequencers read them.
+
+    Args: data: a WAV file. num_samples: in each channel. bpm: beats per minute; None = no tempo. num_beats: in all.
+    """
+    period_ns = round(1e9 / sample_rate)
+    middle_c, forward, for_ever = 60, 0, 0
+    head = struct.pack("<9I", 0, 0, period_ns, middle_c, 0, 0, 0, 1, 0)
+    parts = [_chunk(b"smpl", head + struct.pack("<6I", 0, forward, 0, num_samples - 1, 0, for_ever))]
+    if bpm:
+        can_stretch, unused = 4, 0x8000
+        parts.append(
+            _chunk(b"acid", struct.pack("<IHHfIHHf", can_stretch, middle_c, unused, 0.0, num_beats, 4, 4, bpm))
+        )
+    whole = data + b"\0" * (len(data) % 2) + b"".join(parts)
+    return whole[:4] + struct.pack("<I", len(whole) - 8) + whole[8:]
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack("<I", len(content)) + content
 
 
 def _strings(content: bytes) -> Iterator[tuple[str, str]]:

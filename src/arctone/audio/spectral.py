@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arctone.audio import phase
-from arctone.audio.stft import HOP, N_FFT, NUM_BINS, stft
+from arctone.audio.stft import HOP, N_FFT, NUM_BINS, framed, spectrum, stft
 
 Floats = NDArray[np.float32]
 
@@ -80,8 +80,7 @@ def features(samples: Floats) -> Floats:
 
     Args: samples: [2, N], N a multiple of 512. Returns: [1121, N / 512]: scaled level, difference, coherence.
     """
-    spectrum = stft(samples)
-    left, right = spectrum
+    left, right = stft(samples)
     power_left, power_right = np.abs(left) ** 2, np.abs(right) ** 2
     level = 0.5 * np.log(0.5 * (power_left + power_right) + FLOOR**2)
     starts = band_edges()[:-1]
@@ -98,7 +97,7 @@ def features(samples: Floats) -> Floats:
 CHUNK_FRAMES = 128
 
 
-def synthesise(parameters: Floats, generator: np.random.Generator, iterations: int = 2, threads: int = 1) -> Floats:
+def synthesise(parameters: Floats, generator: np.random.Generator, iterations: int = 1, threads: int = 1) -> Floats:
     """Stereo audio from spectral parameters.
 
     Args: parameters: [1169, M]: scaled level, difference, coherence (-1 to 1), logarithm of the scaled scatter.
@@ -106,19 +105,21 @@ def synthesise(parameters: Floats, generator: np.random.Generator, iterations: i
         threads: CPU threads; the result does not depend on them.
     Returns: [2, 512 M] float32.
     """
-    rows = np.ascontiguousarray(parameters.T, dtype=np.float32)
-    deviation = noise_deviation(generator, len(rows))
+    num_frames = parameters.shape[1]
+    noise = _noise(generator, num_frames)
     start = generator.uniform(-np.pi, np.pi, NUM_BINS).astype(np.float32)
     signs = _signs(generator)
-    level, difference, coherence, scatter = np.split(rows, np.cumsum([NUM_BINS, NUM_BANDS, NUM_BANDS]), axis=1)
-    coherence = _smoothed(np.clip(coherence, -1, 1))
+    stereo = slice(NUM_BINS + NUM_BANDS, NUM_BINS + 2 * NUM_BANDS)
+    coherence = _smoothed(np.clip(parameters[stereo].T, -1, 1))
 
     def shaped(first: int) -> _Shaped:
-        part = slice(first, first + CHUNK_FRAMES)
-        return _shape(level[part], difference[part], coherence[part], scatter[part], deviation[part])
+        end = min(first + CHUNK_FRAMES, num_frames)
+        rows = np.ascontiguousarray(parameters[:, first:end].T, dtype=np.float32)
+        level, difference, _, scatter = np.split(rows, np.cumsum([NUM_BINS, NUM_BANDS, NUM_BANDS]), axis=1)
+        return _shape(level, difference, coherence[first:end], scatter, _deviation(noise[first:end]))
 
     with ThreadPoolExecutor(threads) as pool:
-        columns = zip(*pool.map(shaped, range(0, len(rows), CHUNK_FRAMES)), strict=True)
+        columns = zip(*pool.map(shaped, range(0, num_frames, CHUNK_FRAMES)), strict=True)
         left, right, half_spread, peaks, advance = map(np.concatenate, columns)
         common = phase.integrate(peaks, advance, start)
         half_spread *= signs
@@ -181,11 +182,20 @@ def noise_deviation(generator: np.random.Generator, num_frames: int) -> Floats:
 
     Taken from a transform of white noise, so that neighbouring frames and bins, which share samples, deviate together.
     """
-    noise = generator.standard_normal((1, num_frames * HOP), dtype=np.float32)
-    spectrum = stft(noise)[0]
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    return _deviation(_noise(generator, num_frames))
+
+
+def _noise(generator: np.random.Generator, num_frames: int) -> Floats:
+    """Overlapping frames of white noise, [num_frames, N_FFT], without a copy."""
+    frames: Floats = framed(generator.standard_normal((1, num_frames * HOP), dtype=np.float32))[0]
+    return frames
+
+
+def _deviation(frames: Floats) -> Floats:
+    """See `noise_deviation`; of frames [M, N_FFT]."""
+    power: Floats = np.square(np.abs(spectrum(frames)))
     # Power is exponentially distributed, so its median is ln 2 times its mean, the sum of the squared window.
-    deviation: Floats = 0.5 * np.log(power / np.float32(np.log(2.0) * 0.375 * N_FFT) + 1e-4)
+    deviation: Floats = np.float32(0.5) * np.log(power / np.float32(np.log(2.0) * 0.375 * N_FFT) + np.float32(1e-4))
     return deviation
 
 

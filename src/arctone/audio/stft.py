@@ -34,13 +34,25 @@ def stft(samples: Floats) -> Complexes:
     Args: samples: [C, N], N a multiple of 512. Returns: [C, N / 512, 1025] complex.
     Raises: ValueError if N is not a multiple of the hop.
     """
+    return spectrum(framed(samples))
+
+
+def framed(samples: Floats) -> Floats:
+    """Overlapping frames of a waveform [C, N], a view of [C, N / 512, 2048].
+
+    Raises: ValueError if N is not a multiple of the hop.
+    """
     length = samples.shape[1]
     if length % HOP:
         raise ValueError(f"samples: {length} is not a multiple of the hop {HOP}")
     padded = np.pad(samples, ((0, 0), (PADDING, PADDING)))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT, axis=1)[:, ::HOP]
-    spectrum: Complexes = np.fft.rfft(frames * _WINDOW, axis=-1).astype(np.complex64, copy=False)
-    return spectrum
+    frames: Floats = np.lib.stride_tricks.sliding_window_view(padded, N_FFT, axis=1)[:, ::HOP]
+    return frames
+
+
+def spectrum(frames: Floats) -> Complexes:
+    """Windowed spectrum of frames [..., 2048]: [..., 1025] complex."""
+    return np.fft.rfft(frames * _WINDOW, axis=-1).astype(np.complex64, copy=False)
 
 
 def istft(spectrum: Complexes) -> Floats:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
@@ -19,6 +19,8 @@ from arctone.models.dit import DiT
 from arctone.models.spectral import SpectralAutoencoder
 
 AUTOENCODER, DIT = "autoencoder", "dit"
+# Of a post-trained model: the transformer it was made from. Adapters are trained on it.
+FLOW = "flow"
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -47,8 +49,15 @@ def load_dit(folder: Path) -> DiT:
 
 
 def part_hash(folder: Path, part: str) -> str:
-    """SHA-256 of a part's weights file."""
+    """SHA-256 of a part's weights file; of a shipped folder, of the file that its graphs would be written to."""
+    if has_part_in_graphs(folder, part):
+        return hashlib.sha256(save(load_state(folder, part))).hexdigest()
     return hashlib.sha256(_file(folder, part).read_bytes()).hexdigest()
+
+
+def has_part_in_graphs(folder: Path, part: str) -> bool:
+    """Whether a part must be read from the graphs of a shipped folder."""
+    return not (folder / f"{part}.safetensors").is_file() and (folder / MAP).is_file()
 
 
 def _file(folder: Path, part: str) -> Path:
@@ -60,7 +69,7 @@ def _file(folder: Path, part: str) -> Path:
 
 def load_state(folder: Path, part: str) -> dict[str, Tensor]:
     """A part's weights, from its safetensors file or, in a shipped folder, from the graphs. Raises: ModelError."""
-    if not (folder / f"{part}.safetensors").is_file() and (folder / MAP).is_file():
+    if has_part_in_graphs(folder, part):
         return part_state(load_from_graphs(folder), part)
     path = _file(folder, part)
     try:

@@ -17,6 +17,7 @@ UNEXPECTED, MEMORY, INTERRUPTED = 1, 5, 130
 # Which optional set of packages brings a module that may be missing.
 EXTRAS = {
     "ai_edge_quantizer": "export",
+    "jinja2": "report",
     "lightning_fabric": "train",
     "litert_torch": "export",
     "multipart": "serve",

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
 from arctone.audio.files import encode_audio, write_audio
 from arctone.cli import player
-from arctone.cli.making import ENGINE_HELP, EngineName, made
+from arctone.cli.batch import Report, batch_folder, make, read_lines
+from arctone.cli.lora_option import LoraOption, adapters_of
+from arctone.cli.making import ENGINE_HELP, EngineName, loaded, made
 from arctone.cli.report import print_json, print_result, result_record
-from arctone.cli.request_options import request_from, with_request_options
+from arctone.cli.request_options import option_values, request_from, with_request_options
 from arctone.cli.source_options import CONTINUE, INIT, INPAINT, Given, read_source, source_path
 from arctone.cli.targets import STDOUT, targets
 from arctone.errors import UsageError
 from arctone.flow.noise import draw_seed
 from arctone.request import MAX_PROMPT_LENGTH, GenerationRequest, GenerationResult
+
+if TYPE_CHECKING:
+    from arctone.engine import Model
 
 EXAMPLES = """\b
 Examples:
@@ -29,6 +36,7 @@ Examples:
   arctone generate "a dog barking" --inpaint-audio street.flac --inpaint 2:3.5 -o edited.flac
   arctone generate "rain on a tin roof" --continue rain.wav -d 20
   arctone generate "techno loop" --loop --bpm 128 --bars 4
+  arctone generate --batch prompts.jsonl -o sounds/ -d 4
   echo "a dog barking" | arctone generate - -o - > dog.wav
   arctone generate "crackling fire" --json
 
@@ -43,8 +51,8 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 def generate(
     options: dict[str, Any],
     prompt: Annotated[
-        str, typer.Argument(help="What the sound should be, in plain words; - reads it from standard input.")
-    ],
+        str | None, typer.Argument(help="What the sound should be, in plain words; - reads it from standard input.")
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -73,11 +81,28 @@ def generate(
     continue_audio: Annotated[
         Path | None, typer.Option(CONTINUE, metavar="FILE", help="Sound that is continued up to --duration in all.")
     ] = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option(
+            "--batch",
+            metavar="FILE",
+            help="Make every line of a JSONL file instead: objects with the fields of a request, and if wanted id (the "
+            "file's name) and source (a sound to edit). -o is the folder. What is there already is passed over.",
+        ),
+    ] = None,
+    lora: LoraOption = None,
     play: Annotated[bool, typer.Option("--play", help="Play the sounds when they are done.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
 ) -> None:
     """Make sound from text."""
+    if batch is not None:
+        if prompt or play or init_audio or inpaint_audio or continue_audio:
+            raise UsageError("--batch takes prompts and sources from its lines, and plays nothing; leave the rest out.")
+        opened = functools.partial(loaded, model, engine, None, adapters_of(lora))
+        raise typer.Exit(_batch(batch, options, output, format, opened, force=force, json=json, quiet=quiet))
+    if prompt is None:
+        raise UsageError("prompt is missing: say what the sound should be, or give --batch FILE.")
     to_stdout = output == STDOUT
     if to_stdout and (json or play):
         raise UsageError(
@@ -88,7 +113,7 @@ def generate(
     paths = targets(output, request, format, force=force)
     source = read_source(edited) if edited else None
     play_command = player.find_player() if play else None
-    result = made(request, model, engine, quiet=quiet or json, source=source)
+    result = made(request, model, engine, quiet=quiet or json, source=source, adapters=adapters_of(lora))
     if to_stdout:
         sys.stdout.buffer.write(encode_audio(result.waveforms[0], format or "wav", metadata=result.to_metadata(0)))
         sys.stdout.buffer.flush()
@@ -97,6 +122,29 @@ def generate(
     _tell(result, paths, json=json, quiet=quiet)
     for path in paths if play_command else ():
         player.play(play_command or [], path)
+
+
+def _batch(
+    path: Path,
+    options: dict[str, Any],
+    output: str | None,
+    format: str | None,
+    opened: Callable[[], Model],
+    *,
+    force: bool,
+    json: bool,
+    quiet: bool,
+) -> int:
+    """Make the lines of a file; returns the exit code."""
+    report = Report()
+    folder, ending = batch_folder(output, format)
+    lines = read_lines(path, option_values(options), folder, ending, report)
+    make(lines, opened(), report, force=force, quiet=quiet or json)
+    if json:
+        print_json(report.to_json())
+    for sentence in report.sentences():
+        print(sentence, file=sys.stderr)
+    return report.exit_code
 
 
 def save(result: GenerationResult, paths: list[Path], format: str | None, *, force: bool) -> None:

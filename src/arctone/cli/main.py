@@ -31,7 +31,7 @@ class Commands(LazyGroup):
         "generate": Entry("arctone.cli.generate", "Make sound from text."),
         "redo": Entry("arctone.cli.redo", "Make a take again from what its file says about itself."),
         "info": Entry("arctone.cli.info", "Show what a sound file or a model says about itself."),
-        "serve": Entry("arctone.cli.serve", "Serve sound over HTTP: a page for people, an API for programs."),
+        "serve": Entry("arctone.cli.serve", "Serve sound: a page for people, an API for programs."),
         "models": Entry("arctone.cli.models", "List the models at hand."),
         "doctor": Entry("arctone.cli.doctor", "Check that everything works on this machine."),
         "bench": Entry("arctone.cli.bench", "Measure how fast this machine makes sound."),
@@ -41,6 +41,7 @@ class Commands(LazyGroup):
         "train": Entry(
             "arctone.cli.train", "Train models: the autoencoder, then the flow on its latents, then fewer steps."
         ),
+        "lora": Entry("arctone.cli.lora", "Adapters of arctone train lora: merge them into a model, look at one."),
         "reproduce": Entry(
             "arctone.cli.reproduce", "Train a flow, ARC, its rivals and its ablations, measure all, write a report."
         ),

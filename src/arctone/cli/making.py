@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from arctone.cli.progress import finished
 from arctone.cli.source_options import SourceFile
 from arctone.request import GenerationRequest, GenerationResult
+
+if TYPE_CHECKING:
+    from arctone.engine import Model
 
 # As in arctone.engine, which is not imported before there is something to make.
 EngineName = Literal["auto", "native", "torch"]
 ENGINE_HELP = "auto, native (needs no torch) or torch."
 
 
+def loaded(model: str, engine: EngineName, threads: int | None, adapters: Sequence[tuple[Path, float]] = ()) -> Model:
+    """The model. Raises: ModelError for an unknown or damaged one."""
+    import arctone
+
+    return arctone.load(model, engine=engine, threads=threads, adapters=adapters)
+
+
 def made(
-    request: GenerationRequest, model: str, engine: EngineName, *, quiet: bool, source: SourceFile | None = None
+    request: GenerationRequest,
+    model: str,
+    engine: EngineName,
+    *,
+    quiet: bool,
+    source: SourceFile | None = None,
+    adapters: Sequence[tuple[Path, float]] = (),
 ) -> GenerationResult:
     """The sounds of a request, which may edit a source.
 
     Raises: ModelError for an unknown or damaged model, and what the engine raises.
     """
-    import arctone
-
-    loaded = arctone.load(model, engine=engine, threads=request.threads)
     waveform, name = source or (None, "")
-    return finished(loaded.engine.stream(request, None, waveform, name), request.variations, quiet=quiet)
+    opened = loaded(model, engine, request.threads, adapters)
+    return finished(opened.engine.stream(request, None, waveform, name), request.variations, quiet=quiet)

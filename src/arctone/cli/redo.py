@@ -13,17 +13,21 @@ from arctone import __version__
 from arctone.atomic import write_atomically
 from arctone.audio.files import FORMATS, encode_audio
 from arctone.audio.metadata import read_metadata
+from arctone.cli.lora_option import LoraOption, adapters_of
 from arctone.cli.making import EngineName, made
 from arctone.cli.report import print_json, print_result, result_record
+from arctone.cli.source_options import SourceFile, read_source
 from arctone.cli.targets import beside, targets
 from arctone.errors import InputFileError, ModelError, UsageError
+from arctone.generation.source import source_record
 from arctone.model_folder import known_models
-from arctone.request import GenerationRequest, GenerationResult, from_metadata
+from arctone.request import GenerationRequest, GenerationResult, from_metadata, source_from_metadata
 
 EXAMPLES = """\b
 Examples:
   arctone redo take.wav
   arctone redo take.wav -o again.flac
+  arctone redo edited.wav --source hum.wav
   arctone redo take.wav --json
 
 \b
@@ -45,14 +49,23 @@ def redo(
         str | None,
         typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model. Default: the take's."),
     ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--source", metavar="FILE", help="The sound that the take was edited from, if it was."),
+    ] = None,
+    lora: LoraOption = None,
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
 ) -> None:
     """Make a take again from what its file says about itself."""
     record = _record(take)
     request = _request(take, record)
+    edited = _source(take, record, source)
     (path,) = targets(output or str(beside(take, "redo")), request, None, force=force)
-    result = made(request, model or _model(take, record), _engine(record), quiet=quiet or json)
+    adapters = adapters_of(lora)
+    _refuse_missing_adapters(take, record, len(adapters))
+    name, engine = model or _model(take, record), _engine(record)
+    result = made(request, name, engine, quiet=quiet or json, source=edited, adapters=adapters)
     data = encode_audio(result.waveforms[0], path.suffix.lstrip(".").lower(), metadata=result.to_metadata(0))
     write_atomically(path, data, force=force)
     notes = _differences(record, result, _is_same(take, path, data))
@@ -82,11 +95,38 @@ def _request(take: Path, record: Mapping[str, Any]) -> GenerationRequest:
         raise InputFileError(f"{take} carries a record that cannot be used: {problem}") from None
 
 
+def _source(take: Path, record: Mapping[str, Any], path: Path | None) -> SourceFile | None:
+    """The sound that the take was edited from, which must be the same as then."""
+    try:
+        wanted = source_from_metadata(record)
+    except UsageError as problem:
+        raise InputFileError(f"{take} carries a record that cannot be used: {problem}") from None
+    if wanted is None:
+        if path is not None:
+            raise UsageError(f"--source is {path}, but {take} was made from text alone.")
+        return None
+    name = f", '{wanted.name}'" if wanted.name else ""
+    if path is None:
+        raise UsageError(f"{take} was edited from another sound{name}; give it with --source FILE.")
+    found = read_source(path)
+    if source_record(found.waveform, found.name).sha256 != wanted.sha256:
+        raise InputFileError(f"{path} is not the sound that {take} was edited from{name}: its samples differ.")
+    return found._replace(name=wanted.name)
+
+
 def _model(take: Path, record: Mapping[str, Any]) -> str:
     name = str(record.get("model"))
     if name not in known_models():
         raise ModelError(f"{take} was made by the model '{name}', which is not bundled; give its folder with --model.")
     return name
+
+
+def _refuse_missing_adapters(take: Path, record: Mapping[str, Any], given: int) -> None:
+    """A record names adapters, but not where they lie."""
+    used = record.get("adapters")
+    if isinstance(used, list) and used and given == 0:
+        named = ", ".join(f"{one.get('name')}:{one.get('strength')}" for one in used if isinstance(one, dict))
+        raise ModelError(f"{take} was made with the adapters {named}; give their folders with --lora.")
 
 
 def _engine(record: Mapping[str, Any]) -> EngineName:

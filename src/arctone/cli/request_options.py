@@ -37,11 +37,15 @@ def with_request_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def request_from(prompt: str, options: dict[str, Any]) -> GenerationRequest:
     """The checked request of what was written. Raises: UsageError in one sentence."""
-    kinds = {field.name: field.kind for field in FIELDS}
-    values = {name: _value(written, kinds[name]) for name, written in options.items()}
-    request = GenerationRequest(prompt=prompt, **values)
+    request = GenerationRequest(prompt=prompt, **option_values(options))
     validate(request)
     return request
+
+
+def option_values(options: dict[str, Any]) -> dict[str, Any]:
+    """What was written, as the types of the fields; not checked yet."""
+    kinds = {field.name: field.kind for field in FIELDS}
+    return {name: _value(written, kinds[name]) for name, written in options.items()}
 
 
 def option_names(field: RequestField) -> list[str]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from arctone.cli.train_lora import lora
 from arctone.cli.training_options import TrainingOptions, with_training_options
-
-if TYPE_CHECKING:
-    from arctone.training.loop import Trainer
+from arctone.cli.training_run import run_to_end, use_threads
 
 app = typer.Typer(
     no_args_is_help=True, help="Train models: the autoencoder, then the flow on its latents, then fewer steps."
@@ -33,9 +31,9 @@ def autoencoder(
     from arctone.training import stages
 
     plan = options.plan("autoencoder_loop")
-    _use_threads(options.threads)
+    use_threads(options.threads)
     trainer = stages.autoencoder(plan, data, options.out, options.init_folder())
-    _run(trainer, lambda: stages.finish_autoencoder(plan, trainer, options.out))
+    run_to_end(trainer, lambda: stages.finish_autoencoder(plan, trainer, options.out))
 
 
 @app.command()
@@ -47,10 +45,11 @@ def flow(options: TrainingOptions, latents: LatentsOption) -> None:
     """
     from arctone.training import stages
 
-    plan = options.plan("flow_loop")
-    _use_threads(options.threads)
-    trainer = stages.flow(plan, latents, options.out, options.init_folder())
-    _run(trainer, lambda: stages.finish_flow(plan, trainer, options.out))
+    init = options.init_folder()
+    plan = stages.beginning_with(options.plan("flow_loop"), init, options.out)
+    use_threads(options.threads)
+    trainer = stages.flow(plan, latents, options.out, init)
+    run_to_end(trainer, lambda: stages.finish_flow(plan, trainer, options.out))
 
 
 @app.command()
@@ -65,9 +64,9 @@ def arc(options: TrainingOptions, latents: LatentsOption) -> None:
     from arctone.training import stages
 
     plan = options.plan("arc_loop")
-    _use_threads(options.threads)
+    use_threads(options.threads)
     trainer = stages.arc(plan, latents, options.out, options.init_folder())
-    _run(trainer, lambda: stages.finish_few_step(trainer, options.out))
+    run_to_end(trainer, lambda: stages.finish_few_step(trainer, options.out))
 
 
 @app.command()
@@ -89,48 +88,9 @@ def distill(
     from arctone.training import stages
 
     plan = options.plan(f"{kind}_loop")
-    _use_threads(options.threads)
+    use_threads(options.threads)
     trainer = stages.distill(plan, latents, options.out, options.init_folder(), kind)
-    _run(trainer, lambda: stages.finish_few_step(trainer, options.out))
+    run_to_end(trainer, lambda: stages.finish_few_step(trainer, options.out))
 
 
-def _use_threads(threads: int | None) -> None:
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-
-
-def _run(trainer: Trainer, finish: Callable[[], None]) -> None:
-    """Train with a progress bar, then write the model; an interruption keeps the checkpoint and the model so far."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=trainer.config.total_steps, completed=trainer.step)
-
-        def show(step: int, means: dict[str, float]) -> None:
-            losses = (f"{name} {means[name]:.3f}" for name in means if name.endswith("total"))
-            progress.update(task, completed=step, description=", ".join(losses).replace("total", "loss"))
-
-        try:
-            trainer.run(show)
-        finally:
-            finish()
-    typer.echo(
-        f"{trainer.step} of {trainer.config.total_steps} steps done, weights in {trainer.folder.parent}", err=True
-    )
+app.command()(lora)

@@ -42,7 +42,14 @@ class NativeParts:
         return TextEmbedding(out["tokens"][0], mask, out["pooled"][0])
 
     def velocity(
-        self, x: Floats, t: float, text: TextEmbedding | None, seconds: float, bpm: float, frame_mask: Mask
+        self,
+        x: Floats,
+        t: float,
+        text: TextEmbedding | None,
+        seconds: float,
+        bpm: float,
+        frame_mask: Mask,
+        inpaint: Floats | None = None,
     ) -> Floats:
         """See Parts."""
         graph = self._graph(DIT)
@@ -59,6 +66,8 @@ class NativeParts:
             "bpm": np.array([bpm if text else 0.0], np.float32),
             "frame_mask": _filled(frame_mask.astype(np.float32)[None], window),
         }
+        if inpaint is not None:
+            inputs["inpaint"] = _filled(inpaint, window)[None]
         return graph.run(f"T{window}", inputs)["velocity"][0, :, :num_frames]
 
     def decode(self, latents: Floats, seed: int = 0) -> Floats:

@@ -33,11 +33,19 @@ class Parts(Protocol):
         """Tokens of one prompt, ids [L] with mask [L] (True = real), to its embedding."""
 
     def velocity(
-        self, x: Floats, t: float, text: TextEmbedding | None, seconds: float, bpm: float, frame_mask: Mask
+        self,
+        x: Floats,
+        t: float,
+        text: TextEmbedding | None,
+        seconds: float,
+        bpm: float,
+        frame_mask: Mask,
+        inpaint: Floats | None = None,
     ) -> Floats:
         """Velocity [C, T] at latents x [C, T] and time t (1 = noise); zero where frame_mask [T] is False.
 
-        Args: text: None = unconditional. seconds: length of the sound. bpm: 0 = not given.
+        Args: text: None = unconditional. seconds: length of the sound. bpm: 0 = not given. inpaint: [1 + C, T], for
+        models with inpaint channels and for them alone: 1 where latents are known, and these (0 elsewhere).
         """
 
     def decode(self, latents: Floats, seed: int = 0) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from arctone.audio.spectral import features, synthesise
+from arctone.checkpoints.adapter import applied, load_adapter, refuse_other_base
 from arctone.checkpoints.folder import fill
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
 from arctone.config_model import ModelConfig
@@ -20,12 +22,14 @@ from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
 from arctone.models.spectral import SpectralAutoencoder
 from arctone.models.text import TextEncoder
+from arctone.request import AdapterUse
 
 
 class TorchParts:
     """Parts of a model on torch.
 
-    Args: modules in evaluation mode. device: "cpu", "cuda", "mps" or a torch device.
+    Args: modules in evaluation mode. device: "cpu", "cuda", "mps" or a torch device. adapters: what the transformer's
+    weights hold of them, for the record.
     """
 
     name = "torch"
@@ -37,8 +41,10 @@ class TorchParts:
         dit: DiT,
         autoencoder: SpectralAutoencoder,
         device: str | torch.device = "cpu",
+        adapters: tuple[AdapterUse, ...] = (),
     ) -> None:
         self._config = config
+        self.adapters = adapters
         self._device = torch.device(device)
         self._text = text.to(self._device).eval()
         self._dit = dit.to(self._device).eval()
@@ -52,13 +58,22 @@ class TorchParts:
 
     @torch.inference_mode()
     def velocity(
-        self, x: Floats, t: float, text: TextEmbedding | None, seconds: float, bpm: float, frame_mask: Mask
+        self,
+        x: Floats,
+        t: float,
+        text: TextEmbedding | None,
+        seconds: float,
+        bpm: float,
+        frame_mask: Mask,
+        inpaint: Floats | None = None,
     ) -> Floats:
         """See Parts."""
         given = text or self._no_text()
         numbers = (np.float32(seconds), np.float32(bpm if text else 0.0))
         conditions = (given.tokens, given.mask, given.pooled, *numbers, frame_mask)
         batch = Conditions(*(self._batch(value) for value in conditions))
+        if inpaint is not None:
+            batch = batch._replace(inpaint=self._batch(inpaint))
         return _numpy(self._dit(self._batch(x), self._batch(np.float32(t)), batch))
 
     @torch.inference_mode()
@@ -95,11 +110,21 @@ def _numpy(batch: Tensor) -> Floats:
     return out
 
 
-def load_parts(folder: Path, config: ModelConfig, device: str | torch.device = "cpu") -> TorchParts:
+def load_parts(
+    folder: Path,
+    config: ModelConfig,
+    device: str | torch.device = "cpu",
+    adapters: Sequence[tuple[Path, float]] = (),
+) -> TorchParts:
     """A model folder's parts on torch: from its graphs and weights map, or from its safetensors.
 
-    Raises: ModelError if the folder holds neither, or something that does not fit the config.
+    Args: adapters: folders of adapters with their strengths, laid over the transformer's weights.
+    Raises: ModelError if the folder holds neither, or something that does not fit the config, or an adapter was trained
+    on other weights.
     """
+    laid = [(load_adapter(path), strength) for path, strength in adapters]
+    for adapter, _ in laid:
+        refuse_other_base(adapter, folder)
     text = TextEncoder(
         config.text.vocabulary,
         config.text.max_tokens,
@@ -113,9 +138,12 @@ def load_parts(folder: Path, config: ModelConfig, device: str | torch.device = "
     modules: dict[str, nn.Module] = {"text": text, "dit": dit, "autoencoder": autoencoder}
     for part, module in modules.items():
         state = part_state(graphs, part) if graphs else _state(folder / f"{part}.safetensors")
+        if part == "dit":
+            state = applied(state, laid, origin=str(folder))
         fill(module, state, str(folder))
         module.eval().requires_grad_(False)
-    return TorchParts(config, text, dit, autoencoder, device)
+    used = tuple(AdapterUse(adapter.name, adapter.digest, strength) for adapter, strength in laid)
+    return TorchParts(config, text, dit, autoencoder, device, used)
 
 
 def _state(path: Path) -> dict[str, Tensor]:

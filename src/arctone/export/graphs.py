@@ -123,7 +123,7 @@ def dit_inputs(config: ModelConfig, window: int) -> dict[str, Tensor]:
     """Random but ordinary inputs of the transformer graph at one length."""
     generator = torch.Generator().manual_seed(window)
     length, width = config.text.max_tokens, config.text.width
-    return {
+    inputs = {
         "x": torch.randn(1, config.dit.latent_channels, window, generator=generator),
         "t": torch.full((1,), 0.6),
         "text_tokens": torch.randn(1, length, width, generator=generator),
@@ -133,6 +133,9 @@ def dit_inputs(config: ModelConfig, window: int) -> dict[str, Tensor]:
         "bpm": torch.full((1,), 120.0),
         "frame_mask": torch.ones(1, window),
     }
+    if config.dit.inpaint_channels:
+        inputs["inpaint"] = torch.randn(1, config.dit.inpaint_channels, window, generator=generator)
+    return inputs
 
 
 def decoder_signatures(decoder: SpectralDecoder, config: ModelConfig, windows: tuple[int, ...]) -> list[Signature]:

@@ -2,18 +2,24 @@
 
 The model's estimate of x_0 is replaced by the known latents wherever they are known. Every sampler then keeps those
 frames on the straight path between the known latents and its own noise: RePaint's re-noising, whatever the sampler.
-Source: Lugmayr et al. 2022, "RePaint: inpainting using denoising diffusion probabilistic models", section 4.1.
+C latent channels, T latent frames.
+Source: Lugmayr et al. 2022, "RePaint: inpainting using denoising diffusion probabilistic models".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from arctone.flow.path import add_noise
+from arctone.flow.samplers import Sampler, Step
 
 Array = Any
 VelocityFn = Callable[[Array, float], Array]
+NoiseFn = Callable[[int], Array]
+
+# Frames on each side whose mean a gap is bridged with: one second at 21.5 frames per second.
+BRIDGE_FRAMES = 21
 
 
 def noisy_start(base: Array, noise: Array, level: float) -> Array:
@@ -33,3 +39,64 @@ def holding(velocity_fn: VelocityFn, base: Array, known: Array) -> VelocityFn:
         return np.where(known, (x - base) / t, velocity_fn(x, t)).astype(x.dtype, copy=False)
 
     return held
+
+
+def resampled(
+    sampler: Sampler, velocity_fn: VelocityFn, x: Array, timesteps: Sequence[float], noise_fn: NoiseFn, rounds: int
+) -> Iterator[Step]:
+    """A sampler that takes each step several times, with noise put back in between, so that what is made has several
+    chances to agree with what is known. Multistep samplers forget their history, and so are of first order here.
+
+    Args: sampler and the four after it: see flow.samplers. rounds: times each step is taken; the last, which ends at
+    t = 0, is taken once. Yields: one Step for each interval.
+    Source: RePaint, section 4.2, with jumps of one step.
+    """
+    times = [float(t) for t in timesteps]
+    num_steps = len(times) - 1
+    for index in range(num_steps):
+        t, t_next = times[index], times[index + 1]
+        for turn in range(rounds if t_next > 0 else 1):
+            number = index + num_steps * turn + 1  # every use of noise has one of its own
+            x = x if turn == 0 else noised_again(x, t_next, t, noise_fn(num_steps * rounds + number))
+            step = _first_step(sampler, velocity_fn, x, times[index:], noise_fn, number)
+            x = step.x
+        yield Step(index + 1, num_steps, x, step.x_0)
+
+
+def _first_step(
+    sampler: Sampler, velocity_fn: VelocityFn, x: Array, times: Sequence[float], noise_fn: NoiseFn, number: int
+) -> Step:
+    """The first of a sampler's steps alone; it gets the noise of that number."""
+    return next(iter(sampler(velocity_fn, x, times, lambda _: noise_fn(number))))
+
+
+def noised_again(x: Array, t: float, t_higher: float, noise: Array) -> Array:
+    """A point at time t brought back to a higher time, distributed as if it had been noised to there at once.
+
+    x at t_higher is (1 - t_higher) x_0 + t_higher noise; the part of the noise that x has already is kept.
+    """
+    keep = (1 - t_higher) / (1 - t)
+    return keep * x + float(np.sqrt(max(t_higher**2 - (keep * t) ** 2, 0.0))) * noise
+
+
+def bridged(latents: Array, known: Array) -> Array:
+    """Latents whose unknown frames run straight from the mean of what is known before them to the mean of what is known
+    after them, or stay at the one that there is; frames without any known neighbour stay as they are.
+
+    Args: latents: [C, T]. known: [T], True = known. Returns: [C, T].
+    """
+    out = latents.copy()
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], known, [True]]).astype(int)))
+    for first, end in edges.reshape(-1, 2):
+        sides = [_mean_of(latents, known, max(0, first - BRIDGE_FRAMES), first)]
+        sides.append(_mean_of(latents, known, end, end + BRIDGE_FRAMES))
+        means = [mean for mean in sides if mean is not None]
+        if means:
+            way = (np.arange(end - first) + 0.5) / (end - first)
+            out[:, first:end] = means[0][:, None] * (1 - way) + means[-1][:, None] * way
+    return out
+
+
+def _mean_of(latents: Array, known: Array, first: int, end: int) -> Array | None:
+    part = latents[:, first:end][:, known[first:end]]
+    return part.mean(axis=1) if part.shape[1] else None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from arctone.audio.crossfade import fade_gains
 from arctone.audio.waveform import Samples
 from arctone.engines.parts import Floats
 from arctone.generation.shared import SharedParts
@@ -32,9 +35,31 @@ def encoded(parts: SharedParts, samples: Samples, hop_length: int, max_frames: i
     return np.concatenate(pieces, axis=1)
 
 
-def encoded_as_if_going_on(parts: SharedParts, samples: Samples, hop_length: int, max_frames: int) -> Floats:
-    """Latents of a sound that shall be continued: its end is mirrored, lest the last ones speak of silence to come."""
-    wanted = -(-samples.shape[1] // hop_length)
-    more = CONTEXT_FRAMES * hop_length - samples.shape[1] % hop_length
-    mirrored = np.pad(samples, ((0, 0), (0, more)), mode="reflect")
-    return encoded(parts, mirrored, hop_length, max_frames)[:, :wanted]
+def mirrored(samples: Samples, spans: Sequence[tuple[int, int]]) -> Samples:
+    """A sound whose gaps are filled with the mirror images of what lies beside them.
+
+    Encoders look beyond a frame: whatever stands in a gap colours the latents beside it. Silence there would tell the
+    model of an end, and what is to be replaced would tell it of itself.
+
+    Args: samples: [channels, N]. spans: the gaps, [first, end) in samples, in order. Returns: [channels, N].
+    """
+    out = samples.copy()
+    ends, starts = [0, *(end for _, end in spans)], [*(first for first, _ in spans[1:]), samples.shape[1]]
+    for (first, end), last_end, next_first in zip(spans, ends, starts, strict=False):
+        length = end - first
+        left = _mirror(samples[:, max(last_end, first - length) : first][:, ::-1], length)
+        right = _mirror(samples[:, end : min(next_first, end + length)][:, ::-1], length, from_end=True)
+        if left is not None and right is not None:
+            down, up = fade_gains(length)
+            out[:, first:end] = left * down + right * up
+        else:
+            out[:, first:end] = left if left is not None else 0.0 if right is None else right
+    return out
+
+
+def _mirror(image: Samples, length: int, *, from_end: bool = False) -> Samples | None:
+    """An image made longer by going to and fro; None if there is nothing to show."""
+    if image.shape[1] == 0:
+        return None
+    missing = (length - image.shape[1], 0) if from_end else (0, length - image.shape[1])
+    return np.pad(image, ((0, 0), missing), mode="symmetric")

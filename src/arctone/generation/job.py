@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arctone.audio.crossfade import FADE_SECONDS
+from arctone.audio.crossfade import EXTEND_FADE_SECONDS, FADE_SECONDS
 from arctone.audio.loops import rotation
 from arctone.audio.regions import check_within, parse_regions
 from arctone.audio.waveform import Samples
@@ -30,7 +30,8 @@ class Job:
     num_samples: length of the sound. spans: what is made, [first, end) in samples, in order, apart from each other.
     sound: [channels, num_samples], what stays outside the spans and what they start from below noise level 1; None for
     text alone. heard: samples of `sound` that are real; after them comes what is to be continued. noise_level: at
-    which the spans start. number: of the pass, which keeps its noise apart.
+    which the spans start. fade: samples of the cross-fades inside the spans, at their edges. is_steady: what is made
+    goes on at the level of what is kept beside it. number: of the pass, which keeps its noise apart.
     """
 
     num_samples: int
@@ -38,6 +39,8 @@ class Job:
     sound: Samples | None = None
     heard: int = 0
     noise_level: float = 1.0
+    fade: int = 0
+    is_steady: bool = False
     number: int = 0
 
     def num_frames(self, config: ModelConfig) -> int:
@@ -64,11 +67,11 @@ def first_job(request: GenerationRequest, config: ModelConfig, source: Source | 
     sound = with_length(samples, num_samples)
     if request.extend:
         heard = samples.shape[1]
-        fade = min(round(FADE_SECONDS * config.sample_rate), heard)
-        return Job(num_samples, ((heard - fade, num_samples),), sound, heard)
+        fade = min(round(EXTEND_FADE_SECONDS * config.sample_rate), heard)
+        return Job(num_samples, ((heard - fade, num_samples),), sound, heard, fade=fade, is_steady=True)
     level = float(1.0 if request.init_noise_level is None else request.init_noise_level)
     spans = _regions(request, config, num_samples) if request.inpaint else ((0, num_samples),)
-    return Job(num_samples, spans, sound, num_samples, level)
+    return Job(num_samples, spans, sound, num_samples, level, round(FADE_SECONDS * config.sample_rate))
 
 
 def seam_job(turned: Samples, seam: int, config: ModelConfig) -> Job:
@@ -77,8 +80,9 @@ def seam_job(turned: Samples, seam: int, config: ModelConfig) -> Job:
     Args: turned: [channels, N], the loop turned so that the seam lies inside. seam: the sample it lies before.
     """
     num_samples = turned.shape[1]
+    fade = round(FADE_SECONDS * config.sample_rate)
     reach = min(round(SEAM_SECONDS * config.sample_rate), num_samples // 4, seam, num_samples - seam)
-    return Job(num_samples, ((seam - reach, seam + reach),), turned, num_samples, number=1)
+    return Job(num_samples, ((seam - reach, seam + reach),), turned, num_samples, fade=fade, is_steady=True, number=1)
 
 
 def seam_of(num_samples: int, config: ModelConfig, bpm: float | None) -> int:

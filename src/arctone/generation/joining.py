@@ -2,68 +2,104 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from arctone.audio.crossfade import FADE_SECONDS, matching_gain_db, replaced
+from arctone.audio.crossfade import WINDOW_FADE_SECONDS, level_difference_db, put
 from arctone.audio.waveform import Samples
 from arctone.config_model import ModelConfig
 from arctone.generation.job import Job, Span
 from arctone.generation.windows import Window
 
-# Between two windows, both of which hold the same sound there.
-WINDOW_FADE_SECONDS = 0.1
-# How much of the kept sound beside a seam its level is compared with.
-LEVEL_SECONDS = 1.0
+# How much sound on each side of a seam its level is taken from.
+LEVEL_SECONDS = 2.0
+# A model gives back what it was shown at a level of its own, and goes on at one of its own: this much is corrected.
+MAX_RETURN_DB, MAX_GOING_ON_DB = 24.0, 12.0
 
 
-def joined(
-    sound: Samples, decoded: Samples, window: Window, kept_before: int | None, job: Job, config: ModelConfig
-) -> Samples:
-    """The sound with what a window made.
+class Place(NamedTuple):
+    """Where a part goes, in samples of the whole sound: [first, end), its fades, and whether the level must go on
+    steadily from what is kept before it (left) and to what is kept after it (right).
+    """
 
-    Args: sound: [channels, N] so far. decoded: [channels, M], the whole window's sound, known frames too.
-        kept_before: the kept_stop of the window before; None for the first.
+    first: int
+    end: int
+    fade_in: int
+    fade_out: int
+    steady_left: bool
+    steady_right: bool
+
+
+def join(
+    sound: Samples, decoded: Samples, window: Window, before: Window | None, job: Job, config: ModelConfig
+) -> None:
+    """Put what a window made into the sound.
+
+    What a window makes beyond its kept_stop is put in too: the next window takes over from it in a long fade.
+
+    Args: sound: [channels, N] so far, changed in place. decoded: [channels, M], all of the window, known frames too.
+        before: the window before; None for the first.
     """
     hop = config.hop_length
     begin = window.start * hop
-    fade = round(WINDOW_FADE_SECONDS * config.sample_rate)
-    low = begin if kept_before is None else max(begin, kept_before * hop - fade)
-    is_last = window.kept_stop >= job.num_frames(config)
-    high = min(job.num_samples if is_last else window.kept_stop * hop, begin + decoded.shape[1])
+    low = begin if before is None else before.kept_stop * hop
+    drafted = 0 if before is None else (before.stop - before.kept_stop) * hop
+    is_last = window.stop >= job.num_frames(config)
+    high = min(job.num_samples if is_last else window.stop * hop, begin + decoded.shape[1])
     for span in job.spans:
-        first, end = max(span[0], low), min(span[1], high)
-        if first < end:
-            fades = (
-                fade if first > span[0] else _edge(first, config),
-                _edge(job.num_samples - end, config) if end == span[1] else 0,
-            )
-            part = _levelled(sound, decoded, begin, (first, end), span, config)
-            sound = replaced(sound, part, first, *fades)
-    return sound
+        if max(span[0], low) < min(span[1], high):
+            place = _place(span, low, high, drafted, job, config)
+            gains = _gains(sound, decoded, begin, place, config)
+            part = decoded[:, place.first - begin : place.end - begin] * gains
+            put(sound, part, place.first, place.fade_in, place.fade_out)
 
 
-def _edge(room: int, config: ModelConfig) -> int:
-    """Length of the fade at the edge of a span: none where the sound itself ends."""
-    return round(FADE_SECONDS * config.sample_rate) if room > 0 else 0
+def _place(span: Span, low: int, high: int, drafted: int, job: Job, config: ModelConfig) -> Place:
+    """The part of a span that a window fills, which may reach from low to high."""
+    first, end = max(span[0], low), min(span[1], high)
+    goes_on = first > span[0]
+    at_edge = job.fade if first > 0 else 0
+    fade_in = min(drafted, round(WINDOW_FADE_SECONDS * config.sample_rate)) if goes_on else at_edge
+    has_right = end == span[1] and end < job.num_samples
+    return Place(
+        first, end, fade_in, job.fade if has_right else 0, goes_on or job.is_steady, has_right and job.is_steady
+    )
 
 
-def _levelled(sound: Samples, decoded: Samples, begin: int, part: Span, span: Span, config: ModelConfig) -> Samples:
-    """The decoded part at the level of what is kept before it and, where its span ends there, after it."""
-    first, end = part
+def _gains(sound: Samples, decoded: Samples, begin: int, place: Place, config: ModelConfig) -> Samples:
+    """Gain of each sample of the part, [end - first]: from that of its left edge straight to that of its right edge, in
+    decibels; where only one edge adjoins something kept, that one's.
+    """
+    first, end = place.first, place.end
     reach = round(LEVEL_SECONDS * config.sample_rate)
-    before = (max(begin, first - reach), first)
-    after = (end, min(begin + decoded.shape[1], sound.shape[1], end + reach)) if end == span[1] else (end, end)
-    found = [_gain_db(sound, decoded, begin, where) for where in (before, after)]
-    known = [gain for gain in found if gain is not None]
-    out = decoded[:, first - begin : end - begin]
-    if not known:
-        return out
-    ramp = np.linspace(known[0], known[-1], end - first, dtype=np.float64)
-    return out * (10 ** (ramp / 20)).astype(np.float32)
+    last = min(begin + decoded.shape[1], sound.shape[1])
+    before, after = (max(begin, first - reach), first), (end, min(last, end + reach) if place.fade_out else end)
+    inner = (min(first + place.fade_in, end), max(end - place.fade_out, first))
+    made_left = (inner[0], min(inner[1], inner[0] + reach))
+    made_right = (max(inner[0], inner[1] - reach), inner[1])
+    left = _edge_gain_db(sound, decoded, begin, before, made_left if place.steady_left else None)
+    right = _edge_gain_db(sound, decoded, begin, after, made_right if place.steady_right else None)
+    sides = [side for side in (left, right) if side is not None]
+    if not sides:
+        return np.ones(end - first, np.float32)
+    gain_db = np.linspace(sides[0], sides[-1], end - first)
+    return (10 ** (gain_db / 20)).astype(np.float32)
 
 
-def _gain_db(sound: Samples, decoded: Samples, begin: int, where: Span) -> float | None:
-    first, end = where
-    if end <= first:
+def _edge_gain_db(sound: Samples, decoded: Samples, begin: int, kept: Span, made: Span | None) -> float | None:
+    """Gain at an edge; None where nothing is kept beside it, or only silence.
+
+    It gives the kept sound its own level back, or, where `made` is given, makes that as loud as the kept sound.
+    """
+    beside = sound[:, kept[0] : kept[1]]
+    back = level_difference_db(decoded[:, kept[0] - begin : kept[1] - begin], beside)
+    if back is None:
         return None
-    return matching_gain_db(decoded[:, first - begin : end - begin], sound[:, first:end])
+    back = _limited(back, MAX_RETURN_DB)
+    going_on = None if made is None else level_difference_db(decoded[:, made[0] - begin : made[1] - begin], beside)
+    return back if going_on is None else back + _limited(going_on - back, MAX_GOING_ON_DB)
+
+
+def _limited(gain_db: float, most_db: float) -> float:
+    return min(most_db, max(-most_db, gain_db))

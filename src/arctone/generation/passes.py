@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
@@ -12,14 +13,14 @@ from arctone.audio.waveform import Samples
 from arctone.config_model import ModelConfig
 from arctone.engines.parts import Floats
 from arctone.errors import Cancelled, ModelError
-from arctone.flow.masked import holding, noisy_start
+from arctone.flow.masked import bridged, holding, noisy_start, resampled
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS, Step
 from arctone.flow.schedules import sampler_times
-from arctone.generation.encoding import encoded, encoded_as_if_going_on
+from arctone.generation.encoding import CONTEXT_FRAMES, encoded, mirrored
 from arctone.generation.guide import Guide
 from arctone.generation.job import Job
-from arctone.generation.joining import joined
+from arctone.generation.joining import join
 from arctone.generation.shared import SharedParts
 from arctone.generation.stopwatch import Stopwatch
 from arctone.generation.windows import Mask, Window, windows
@@ -27,8 +28,12 @@ from arctone.request import GenerationRequest, Progress, Stage
 
 Cancel = Callable[[], bool]
 
-# Noise of the passes of one item is told apart by the step's number; a pass has far fewer steps.
-_STEPS_PER_PASS = 100_000
+# Where the model is not told what is known (RePaint): how often each step is taken, and the noise level at which a gap
+# starts, from the mean of its neighbours. Measured on spark: without either, gaps come out 9 dB too soft on average.
+REPAINT_ROUNDS = 3
+REPAINT_START = 0.9
+# Noise of the windows and passes of one item is told apart by the step's number; neither has so many steps.
+_STEPS_PER_WINDOW, _STEPS_PER_PASS = 10_000, 10**12
 
 
 @dataclass
@@ -86,10 +91,12 @@ def encoded_for(job: Job, parts: SharedParts, config: ModelConfig) -> Floats:
     """Latents of what a job has of its sound, [C, T]; zeros where there is none."""
     num_frames = job.num_frames(config)
     latents = np.zeros((config.dit.latent_channels, num_frames), np.float32)
-    if job.sound is not None:
-        encode = encoded_as_if_going_on if job.heard < job.num_samples else encoded
-        found = encode(parts, job.sound[:, : job.heard], config.hop_length, config.dit.max_frames)[:, :num_frames]
-        latents[:, : found.shape[1]] = found
+    if job.sound is None:
+        return latents
+    heard = min(job.num_samples, job.heard + CONTEXT_FRAMES * config.hop_length)
+    sound = job.sound if job.noise_level < 1 else mirrored(job.sound, job.spans)
+    found = encoded(parts, sound[:, :heard], config.hop_length, config.dit.max_frames)[:, :num_frames]
+    latents[:, : found.shape[1]] = found
     return latents
 
 
@@ -126,8 +133,8 @@ class Pass:
             self._work.stop_if_cancelled()
             with Stopwatch(self._work.timings, "decoding"):
                 decoded = self._work.parts.decode(latents, self._decode_seed(window))
-                sound = joined(sound, decoded, window, before, self._job, self._work.config)
-            before = window.kept_stop
+                join(sound, decoded, window, before, self._job, self._work.config)
+            before = window
             yield self._counter.at("decoding", 1)
         return sound
 
@@ -158,9 +165,17 @@ class Pass:
         seconds = self._seconds(part)
         inpaint = self._inpaint_channels(base, known)
         velocity = holding(lambda x, t: self._work.guide.velocity(x, t, seconds, inpaint), base, known)
-        sampler = SAMPLERS[str(self._work.request.sampler)]
-        start = noisy_start(base, self._noise(0, part), self._times[0])
-        return sampler(velocity, start, self._times, lambda step: self._noise(step, part))
+        name = str(self._work.request.sampler)
+        times, rounds = self._times, 1
+        if inpaint is None and known.any():
+            rounds = 1 if name == "ping_pong" else REPAINT_ROUNDS  # ping_pong puts all noise back as it is
+            if self._job.noise_level == 1:
+                base, times = bridged(base, known), self._work.times_from(REPAINT_START)
+        start = noisy_start(base, self._noise(0, part), times[0])
+        noise = functools.partial(self._noise, part=part)
+        if rounds == 1:
+            return SAMPLERS[name](velocity, start, times, noise)
+        return resampled(SAMPLERS[name], velocity, start, times, noise, rounds)
 
     def _seconds(self, part: slice) -> float:
         """What the model is told of the length: that of the sound if it is one window, else that of the window."""
@@ -171,22 +186,31 @@ class Pass:
         return min(seconds, config.dit.max_seconds)
 
     def _noise(self, step: int, part: slice) -> Floats:
-        """Noise of a stretch: that of the whole sound, so that windows agree where they overlap."""
-        shape = (self._latents.shape[0], part.stop)
-        return item_noise(self._seed, step + _STEPS_PER_PASS * self._job.number, shape)[:, part.start :]
+        """Noise of a window at a step; the first window of the first pass has that of a sound of one window."""
+        shape = (self._latents.shape[0], part.stop - part.start)
+        number = step + _STEPS_PER_WINDOW * part.start + _STEPS_PER_PASS * self._job.number
+        return item_noise(self._seed, number, shape)
 
     def _inpaint_channels(self, base: Floats, known: Mask) -> Floats | None:
         """Mask and known latents, [1 + C, T], for a model that is told of them."""
-        if not self._work.config.dit.inpaint_channels:
+        channels, wanted = self._work.config.dit.inpaint_channels, len(base) + 1
+        if not channels:
             return None
+        if channels != wanted:
+            raise ModelError(
+                f"dit.inpaint_channels is {channels}, but it must be 0 or {wanted}: a mask and the latents."
+            )
         return np.concatenate([known[None].astype(np.float32), base * known])
 
     def _beginning(self) -> Samples:
         job, config = self._job, self._work.config
         if job.sound is not None:
-            return job.sound
+            return job.sound.copy()
         return np.zeros((config.channels, job.num_samples), np.float32)
 
     def _decode_seed(self, window: Window) -> int:
-        """Each window draws its own random part, lest a texture repeat."""
-        return self._seed + (window.start << 64) + (self._job.number << 96)
+        """Each window draws its own random part, lest a texture repeat; the very first has the item's seed itself."""
+        if window.start == self._job.number == 0:
+            return self._seed
+        mixed = np.random.SeedSequence([self._seed, window.start, self._job.number]).generate_state(1, np.uint64)
+        return int(mixed[0] >> np.uint64(1))

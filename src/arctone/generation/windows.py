@@ -22,7 +22,7 @@ def windows(unknown: Mask, max_frames: int, bar_frames: float | None = None) -> 
     """Windows in the order of time that cover every unknown frame.
 
     A sound that fits is one window. Of a longer one, each window begins a quarter of its length before the first frame
-    that is still unknown, so that it hears what it continues, and what it makes in its last sixteenth is thrown away:
+    that is still unknown, so that it hears what it continues, and what it makes in its last eighth is only a draft:
     models let sounds die away at the end of what they make.
 
     Args: unknown: [T], True = to be made. max_frames: the longest the model makes. bar_frames: length of a bar in
@@ -44,7 +44,7 @@ def windows(unknown: Mask, max_frames: int, bar_frames: float | None = None) -> 
 
 
 def _window_at(first: int, num_frames: int, max_frames: int, bar_frames: float | None) -> Window:
-    context, margin = max_frames // 4, max_frames // 16
+    context, margin = max_frames // 4, max_frames // 8
     start = _on_bar_line(max(0, first - context), context, bar_frames)
     start = min(start, num_frames - max_frames) if bar_frames is None else start
     stop = min(start + max_frames, num_frames)

@@ -9,17 +9,15 @@ import dataclasses
 from pathlib import Path
 
 import msgspec
-from safetensors.torch import save_file
 
-from arctone.atomic import write_atomically
-from arctone.checkpoints.folder import AUTOENCODER, load_autoencoder, load_config, load_dit, load_state, save_part
-from arctone.checkpoints.text import OWN, find_text_folder, load_text_encoder
-from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
+from arctone.checkpoints.copying import copy_autoencoder, copy_text
+from arctone.checkpoints.folder import load_autoencoder, load_config, load_dit
+from arctone.checkpoints.text import find_text_folder, load_text_encoder
 from arctone.config_model import ModelConfig
 from arctone.engine import Engine, Model
 from arctone.engines.torch import TorchParts
 from arctone.model_folder import file_hash
-from arctone.tokenizer import FILE_NAME, Tokenizer
+from arctone.tokenizer import Tokenizer
 from arctone.training import stages
 from arctone.training.loop import Trainer
 from arctone.training.recipes import Recipe
@@ -44,23 +42,9 @@ def prepare(given: Path, folder: Path, recipe: Recipe) -> Recipe:
             config.sampling, sampler="euler", cfg_scale=recipe.model.sampling.cfg_scale, post_trained=False
         ),
     )
-    if not (folder / f"{AUTOENCODER}.safetensors").exists():
-        save_part(folder, AUTOENCODER, load_state(given, AUTOENCODER), model)
-    _copy_text(given, folder)
+    copy_autoencoder(given, folder, model)
+    copy_text(given, folder)
     return dataclasses.replace(recipe, model=model)
-
-
-def _copy_text(given: Path, folder: Path) -> None:
-    source = given
-    if not (folder / OWN).exists():
-        if (given / MAP).is_file() and not (given / OWN).is_file():
-            save_file(part_state(load_from_graphs(given), "text"), folder / OWN)
-        else:
-            source = find_text_folder(given)
-            encoder = load_text_encoder(source, load_config(given).text)
-            save_file(encoder.state_dict(), folder / OWN)
-    if not (folder / FILE_NAME).exists():
-        write_atomically(folder / FILE_NAME, (source / FILE_NAME).read_bytes())
 
 
 def trainer(stage: str, recipe: Recipe, root: Path, latents: Path, minutes: float) -> Trainer:

@@ -32,6 +32,15 @@ _RATES = {
 _BITRATES = ("mp3", "opus")
 
 
+def _pattern(codec: str) -> str:
+    bitrate = r"(_\d{2,3})?" if codec in _BITRATES else ""
+    return f"{codec}(_({'|'.join(map(str, _RATES[codec]))}){bitrate})?"
+
+
+# What names of output formats look like, for JSON schema.
+OUTPUT_PATTERN = f"^({'|'.join(_pattern(codec) for codec in MEDIA_TYPES)})$"
+
+
 class OutputFormat(NamedTuple):
     """A codec, its sample rate in Hz (None = the model's), and what cannot be met exactly."""
 
@@ -54,16 +63,15 @@ def file_format(name: str) -> str:
 
 def output_format(name: str, parameter: str = "output_format") -> OutputFormat:
     """What a name such as "mp3", "pcm_16000" or "mp3_44100_128" asks for. Raises: UsageError with the known ones."""
-    match = re.fullmatch(r"([a-z0-9]{3,4}?)(?:_(\d{4,5})(?:_(\d{2,3}))?)?", name)
-    codec, rate, bitrate = match.groups() if match else ("", None, None)
-    rate_fits = rate is None or int(rate) in _RATES.get(codec, ())
-    if codec not in MEDIA_TYPES or not rate_fits or (bitrate and codec not in _BITRATES):
+    if not re.fullmatch(OUTPUT_PATTERN, name):
         raise UsageError(
             f"{parameter} must be wav, flac, mp3, ogg, opus or pcm, with a sample rate (pcm_16000, mp3_44100_128) or "
             f"without, got {name[:40]!r}."
         )
+    codec, _, rest = name.partition("_")
+    rate, _, bitrate = rest.partition("_")
     warning = f"{codec} is written at a variable bitrate; {bitrate} kbit/s is not kept to." if bitrate else None
-    return OutputFormat(codec, None if rate is None else int(rate), warning)
+    return OutputFormat(codec, int(rate) if rate else None, warning)
 
 
 def output_names() -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from arctone import __version__
 from arctone.request_fields import RequestField
 from arctone.server import openapi_schemas as schemas
-from arctone.server.formats import FILE_FORMATS, MEDIA_TYPES, output_names
+from arctone.server.formats import FILE_FORMATS, MEDIA_TYPES, OUTPUT_PATTERN, output_names
 from arctone.server.limits import Limits
 from arctone.server.orders import offered_fields
 
@@ -74,7 +74,7 @@ def _job_paths() -> JSON:
             "schema": {
                 "type": "object",
                 "properties": {
-                    "request": {"type": "string", "description": "A JobRequest as JSON."},
+                    "request": _ref("EditRequest"),
                     "audio": {"type": "string", "format": "binary", "description": "The sound that is edited."},
                 },
                 "required": ["request"],
@@ -117,7 +117,7 @@ def _job_paths() -> JSON:
             "get": _operation(
                 "listenToJob",
                 "Server-sent events: the job's state or `progress` as the event, the job as data; ends with the job.",
-                {"200": _answer("Events.", {"text/event-stream": {"schema": {"type": "string"}}}), **_refused(404)},
+                {"200": _answer("Events.", {"text/event-stream": {"schema": _ref("Event")}}), **_refused(404)},
             ),
         },
         "/v1/jobs/{id}/takes/{index}": {"parameters": [_ID, _INDEX], "get": _take()},
@@ -141,12 +141,11 @@ def _take() -> JSON:
 
 
 def _sound_paths(fields: tuple[RequestField, ...], models: list[str]) -> JSON:
-    pattern = schemas.output_pattern()
     query = {
         "name": "output_format",
         "in": "query",
         "description": f"One of {', '.join(output_names())}; mp3 and opus also with a bitrate, mp3_44100_128.",
-        "schema": {"type": "string", "pattern": pattern, "default": "mp3"},
+        "schema": {"type": "string", "pattern": OUTPUT_PATTERN, "default": "mp3"},
     }
     return {
         "/v1/sound-generation": {"post": _sound("createSoundEffect", "SoundGeneration", [query])},

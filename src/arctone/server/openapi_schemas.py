@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from arctone.request import Stage
 from arctone.request_fields import RequestField
+from arctone.server.formats import OUTPUT_PATTERN
 from arctone.server.jobs import State
 
 JSON = dict[str, Any]
@@ -21,15 +22,31 @@ def components(fields: tuple[RequestField, ...], models: list[str]) -> JSON:
     values = {field.name: field_schema(field) for field in fields}
     model: JSON = {"type": "string", "enum": models, "description": f"Default: {models[0]}."}
     resolved = {name: _or_null(schema) for name, schema in values.items()}
+    unedited = {**values, **_without_source(values)}
     return {
-        "JobRequest": _object({"model": model, **values}, required=["prompt"]),
-        "SoundGeneration": _sound_generation(values, model),
-        "AudioGeneration": _audio_generation(values, model),
+        "JobRequest": _object({"model": model, **unedited}, required=["prompt"]),
+        "EditRequest": _object({"model": model, **values}, required=["prompt"]),
+        "SoundGeneration": _sound_generation(unedited, model),
+        "AudioGeneration": _audio_generation(unedited, model),
         "Job": _job({"model": _TEXT, **resolved}),
+        "Event": _EVENT,
         "Record": _object({"record": {"type": "object", "properties": resolved, "required": ["prompt"]}}, ["record"]),
         "Models": _object({"models": {"type": "array", "items": _MODEL}}, ["models"]),
         "Error": _object({"error": _ERROR}, ["error"]),
     }
+
+
+def _without_source(values: JSON) -> JSON:
+    """Fields that edit a sound, where there is none: they may only say that nothing is edited."""
+    nothing: dict[str, list[Any]] = {"init_noise_level": [None], "extend": [False]}
+    found: JSON = {
+        name: {"enum": enum, "description": f"Needs a sound: {values[name]['description']}"}
+        for name, enum in nothing.items()
+        if name in values
+    }
+    if "inpaint" in values:
+        found["inpaint"] = {**values["inpaint"], "maxItems": 0}
+    return found
 
 
 def field_schema(field: RequestField) -> JSON:
@@ -58,11 +75,6 @@ def field_schema(field: RequestField) -> JSON:
     return _or_null(schema) if field.optional else schema
 
 
-def output_pattern() -> str:
-    """What names of output formats look like; not every rate fits every codec."""
-    return r"^(wav|flac|mp3|ogg|opus|pcm)(_\d{4,5}(_\d{2,3})?)?$"
-
-
 def _sound_generation(values: JSON, model: JSON) -> JSON:
     own = {
         "text": values["prompt"],
@@ -85,7 +97,7 @@ def _audio_generation(values: JSON, model: JSON) -> JSON:
         "model": model,
         "prompt": values["prompt"],
         "input": {**values["prompt"], "description": "The same as prompt; one of the two is needed."},
-        "response_format": {"type": "string", "pattern": output_pattern(), "default": "wav"},
+        "response_format": {"type": "string", "pattern": OUTPUT_PATTERN, "default": "wav"},
     }
     return {
         **_object({**own, **rest}, []),
@@ -151,6 +163,16 @@ def _or_null(schema: JSON) -> JSON:
 
 _ERROR: JSON = _object(
     {"type": _TEXT, "message": _TEXT, "parameter": {"type": ["string", "null"]}, "request_id": _TEXT}
+)
+_EVENT: JSON = _object(
+    {
+        "event": {"type": "string", "enum": [*get_args(State), "progress"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Job"},
+        },
+    }
 )
 _MODEL: JSON = {
     **_object(

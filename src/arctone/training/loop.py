@@ -255,7 +255,7 @@ class _Part:
             # Processes exchange gradients once, with the last part.
             waits = number < len(parts) and self._fabric.world_size > 1
             with self._fabric.no_backward_sync(self._losses, enabled=waits):
-                losses = self._losses(part, step)
+                losses = self._losses(_Whole(part), step)
                 self._fabric.backward(losses["total"])
             values = {name: values.get(name, 0.0) + float(value.detach()) for name, value in losses.items()}
         norm = nn.utils.clip_grad_norm_(self._trained, self.config.gradient_clip)
@@ -279,8 +279,15 @@ class _Losses(nn.Module):
         self.inner = module
         self._task = [task]
 
-    def forward(self, batch: Any, step: int) -> dict[str, Tensor]:
-        return self._task[0].losses(self.inner, batch, step)
+    def forward(self, batch: _Whole, step: int) -> dict[str, Tensor]:
+        return self._task[0].losses(self.inner, batch.content, step)
+
+
+class _Whole:
+    """A batch as Fabric shall not see it: at mixed precision it would round levels, lengths and latents to 16 bit."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = content
 
 
 class _Means:

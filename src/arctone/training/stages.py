@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 
 import msgspec
 import torch
 from torch import Tensor
 
-from arctone.atomic import write_atomically
-from arctone.checkpoints.folder import AUTOENCODER, DIT, fill, load_config, load_state, part_hash, save_part
-from arctone.checkpoints.text import OWN
+from arctone.checkpoints.copying import copy_autoencoder, copy_text, has_text
+from arctone.checkpoints.folder import AUTOENCODER, DIT, FLOW, fill, load_config, load_state, part_hash, save_part
 from arctone.config_model import ModelConfig
 from arctone.data.latents import LatentDataset
 from arctone.data.opening import open_source
@@ -83,6 +83,24 @@ def flow(recipe: Recipe, latents: Path, out: Path, init: Path | None = None) -> 
     return Trainer(task, recipe.flow_loop, out / STATE_FOLDERS[DIT])
 
 
+def beginning_with(recipe: Recipe, init: Path | None, out: Path) -> Recipe:
+    """The recipe of a flow that begins with a model: its sizes are that model's, and so are its other parts, which are
+    put into `out` where they are not there yet.
+
+    Raises: UsageError if the model is post-trained: the flow objective would undo it. ModelError if a part is missing.
+    """
+    if init is None:
+        return recipe
+    config = load_config(init)
+    if config.sampling.post_trained:
+        raise UsageError(
+            f"init: {init} holds a post-trained model, which training as a flow would undo; begin with a flow model, "
+            "or use arctone train lora"
+        )
+    _bring(init, out)
+    return dataclasses.replace(recipe, model=config)
+
+
 def finish_flow(recipe: Recipe, trainer: Trainer, out: Path) -> None:
     """Write the averaged transformer."""
     save_part(out, DIT, trainer.ema.state, recipe.model)
@@ -130,7 +148,7 @@ def _arc_task(
 
 def finish_few_step(trainer: Trainer, out: Path) -> None:
     """Write the averaged generator or student, and how a post-trained model is sampled."""
-    save_part(out, DIT, trainer.ema.state, few_step(load_config(out)))
+    save_part(out, DIT, trainer.ema.state, few_step(load_config(out), part_hash(out, FLOW)))
 
 
 def distill(recipe: Recipe, latents: Path, out: Path, init: Path | None, kind: str) -> Trainer:
@@ -187,16 +205,21 @@ def _consistency_task(recipe: Recipe, config: ModelConfig, teacher: DiT, batches
     )
 
 
-def few_step(config: ModelConfig) -> ModelConfig:
-    """The config of a model that was post-trained: eight ping-pong steps on the log-SNR schedule, without guidance."""
+def few_step(config: ModelConfig, flow_hash: str = "") -> ModelConfig:
+    """The config of a model that was post-trained: eight ping-pong steps on the log-SNR schedule, without guidance.
+
+    Args: flow_hash: SHA-256 of the flow model's weights.
+    """
     sampling = msgspec.structs.replace(
         config.sampling, sampler="ping_pong", steps=8, cfg_scale=1.0, shift=1.0, post_trained=True
     )
-    return msgspec.structs.replace(config, sampling=sampling)
+    return msgspec.structs.replace(config, sampling=sampling, flow_hash=flow_hash)
 
 
 def _model_to_post_train(init: Path | None, out: Path) -> ModelConfig:
-    """The config of `init`, with everything but the transformer copied to `out` where it is not there yet."""
+    """The config of `init`, with everything put into `out` that post-training leaves as it is, and its transformer
+    under another name: adapters for the new model are trained on that.
+    """
     if init is None:
         raise UsageError("init: post-training needs a flow model to begin with; name one, or its folder")
     if out.exists() and out.samefile(init):
@@ -206,11 +229,17 @@ def _model_to_post_train(init: Path | None, out: Path) -> ModelConfig:
         raise UsageError(f"init: {init} holds a post-trained model, but only a flow model can be post-trained")
     if (out / "config.json").exists() and few_step(load_config(out)) != few_step(config):
         raise UsageError(f"out: {out} holds another model than init, {init}; choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", f"{AUTOENCODER}.safetensors", OWN):
-        if (init / name).is_file() and not (out / name).exists():
-            write_atomically(out / name, (init / name).read_bytes())
+    _bring(init, out)
+    if not (out / f"{FLOW}.safetensors").exists():
+        save_part(out, FLOW, load_state(init, DIT), load_config(out))
     return config
+
+
+def _bring(init: Path, out: Path) -> None:
+    """Put a model's autoencoder and, if it has them, its text encoder and tokenizer into another folder."""
+    copy_autoencoder(init, out)
+    if has_text(init):
+        copy_text(init, out)
 
 
 def _new_dit(recipe: Recipe) -> DiT:

@@ -16,6 +16,7 @@ _PLACES = {
     "aisfx": ("packaged", "AisfxEmbedder", False),
     "musicnn": ("packaged", "MusicnnEmbedder", False),
     "ears": ("packaged", "EarsEmbedder", False),
+    "mel": ("mel", "MelEmbedder", False),
     "openl3": ("openl3", "OpenL3Embedder", True),
     "passt": ("passt", "PasstEmbedder", True),
     "clap": ("clap", "ClapEmbedder", True),

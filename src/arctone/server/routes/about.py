@@ -8,12 +8,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from arctone.engine import Engine
 from arctone.request_fields import RequestField
 from arctone.server.formats import FILE_FORMATS, output_names
+from arctone.server.limits import Limits
+from arctone.server.makers import Maker
 from arctone.server.metrics import CONTENT_TYPE
 from arctone.server.openapi import document
-from arctone.server.orders import capabilities, offered_fields
+from arctone.server.orders import capabilities, offered_defaults, offered_fields
 from arctone.server.service import Service
 
 
@@ -22,7 +23,12 @@ async def models(request: Request) -> Response:
     service = service_of(request)
     fields = [field_json(field) for field in offered_fields(service.limits)]
     found = [
-        {**model_json(name, engine), "is_default": number == 0, "fields": fields, "capabilities": capabilities()}
+        {
+            **model_json(name, engine, service.limits),
+            "is_default": number == 0,
+            "fields": fields,
+            "capabilities": capabilities(),
+        }
         for number, (name, engine) in enumerate(service.engines.items())
     ]
     return JSONResponse({"models": found})
@@ -59,10 +65,10 @@ async def openapi(request: Request) -> Response:
     return JSONResponse(document(service.limits, list(service.engines), needs_token=request.app.state.needs_token))
 
 
-def model_json(name: str, engine: Engine) -> dict[str, Any]:
+def model_json(name: str, engine: Maker, limits: Limits) -> dict[str, Any]:
     """What clients may know of a model."""
     config = engine.config
-    defaults: dict[str, Any] = msgspec.to_builtins(engine.defaults)
+    defaults: dict[str, Any] = msgspec.to_builtins(offered_defaults(engine, limits))
     longest = defaults.pop("max_duration_seconds")
     return {
         "name": name,

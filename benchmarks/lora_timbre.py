@@ -1,0 +1,270 @@
+"""What an adapter does with twenty clips of a timbre that the model never heard.
+
+    python -m benchmarks.lora_timbre --minutes 8
+
+The timbre is a held-out preset of the corpus: one soundfont's version of an instrument whose other version the model
+knows. 20 clips of it are trained on, 20 others are the goal: their captions are asked before and after, with the same
+seeds. Three questions, each with intervals: did the sounds come nearer to the goal; did they come nearer to it than to
+the version that the model knows (else it only learned to play the instrument more often); and what became of everything
+else, asked with prompts of other held-out clips. Work that was stopped goes on in `--cache`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from rich.progress import Progress
+
+from arctone.audio.files import write_audio
+from arctone.data.clip import ClipInfo, ClipSource
+from arctone.data.encoders import use_threads
+from arctone.evaluation.embedded_sets import embed_takes
+from arctone.evaluation.making import maker_of, real_takes
+from arctone.evaluation.prompts import choose
+from arctone.evaluation.takes import Take
+from arctone.fine_tuning import comparing, run
+from arctone.fine_tuning.comparing import Made
+from arctone.metrics import kernel_distance, nearness
+from arctone.metrics.embedders.cache import EmbeddingCache
+from arctone.metrics.embedders.opening import open_embedder
+from arctone.metrics.embedders.protocol import Embedder
+from arctone.metrics.intervals import Interval, bootstrap
+from arctone.model_folder import find_model, folder_hash, read_model_config
+from arctone.training.fine_tune import FineTuning, fine_tuning
+from arctone.training.loop import progress_rows
+from benchmarks import results
+from benchmarks.results import JSON
+
+EMBEDDERS = ("ears", "aisfx")
+HELD_OUT = ("unseen_preset",)
+CATEGORIES = ("note", "phrase")
+MAX_SECONDS = 11.88
+# Scanning for clips of one preset ends here.
+MAX_SCANNED = 400_000
+ROWS = {
+    "own_floor": "goal clips to each other",
+    "own_before": "made before, to the goal",
+    "own_after": "made after, to the goal",
+    "own_change": "change",
+    "margin_before": "before: how much nearer to the goal than to the known version",
+    "margin_after": "after: how much nearer to the goal than to the known version",
+    "margin_change": "change",
+    "rest_moved": "other prompts: same seed, before to after",
+    "rest_other_seed": "other prompts: another seed, same model",
+    "rest_kernel_before": "other prompts: kernel distance to their real clips, before",
+    "rest_kernel_after": "other prompts: kernel distance to their real clips, after",
+    "rest_score_before": "other prompts: cosine with the caption, before (higher is better)",
+    "rest_score_after": "other prompts: cosine with the caption, after (higher is better)",
+    "rest_score_change": "change",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Timbre:
+    """Clips of a source. trained, goal: of the held-out preset; known: of the other one, which the model has heard."""
+
+    trained: list[int]
+    goal: list[int]
+    known: list[int]
+
+
+def find(source: ClipSource, instrument: str, count: int) -> Timbre:
+    """The first clips of an instrument alone, in the source's order. Raises: ValueError if there are too few."""
+    held_out: list[int] = []
+    known: list[int] = []
+    for index, info in _clips_of(source, instrument):
+        if info.held_out == HELD_OUT and len(held_out) < 2 * count:
+            held_out.append(index)
+        elif not info.held_out and len(known) < count:
+            known.append(index)
+        if len(held_out) == 2 * count and len(known) == count:
+            return Timbre(held_out[::2], held_out[1::2], known)
+    raise ValueError(f"instrument {instrument!r} has {len(held_out)} held-out clips, but {2 * count} are needed.")
+
+
+def _clips_of(source: ClipSource, instrument: str) -> Iterator[tuple[int, ClipInfo]]:
+    for index in range(min(len(source), MAX_SCANNED)):
+        info = source.info(index)
+        fits = info.attributes.get("instrument") == instrument and info.duration_seconds <= MAX_SECONDS
+        if fits and info.category in CATEGORIES:
+            yield index, info
+
+
+def train(source: ClipSource, timbre: Timbre, settings: run.Settings) -> JSON:
+    """Write the training clips, tune, and say how long it took; a finished run is not repeated."""
+    folder = Path(settings.source)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, index in enumerate(timbre.trained):
+        path = folder / f"clip-{number:02d}.flac"
+        facts = {"captions": source.info(index).captions, "bpm": source.info(index).bpm, "split": "train"}
+        path.with_suffix(".json").write_bytes(msgspec.json.encode(facts))
+        if not path.exists():
+            write_audio(path, source.waveform(index))
+    times = settings.out / "seconds.txt"
+    if not times.exists():
+        # Opened before the clock: what is timed is encoding and training.
+        sounds = run.open_sounds(settings, print)
+        run.begin(settings)
+        started = time.monotonic()
+        run.tune(settings, sounds, _trained)
+        times.write_text(str(time.monotonic() - started))
+    rows = [*progress_rows(settings.out / settings.plan.folder / "log.jsonl")]
+    return {"seconds": round(float(times.read_text()), 1), "steps": int(rows[-1]["step"]), "clips": len(timbre.trained)}
+
+
+def _trained(trainer: run.Trainer, finish: run.Finish) -> None:
+    with Progress() as bar:
+        task = bar.add_task("training", total=trainer.config.total_steps)
+        trainer.run(lambda step, _: bar.update(task, completed=step))
+    finish()
+
+
+def measure(made: Made, goal: Sequence[Take], known: Sequence[Take], rest: Sequence[Take], cache: Path) -> JSON:
+    """All numbers under all embedders. rest: real clips that belong to the other prompts."""
+    found: JSON = {}
+    for name in EMBEDDERS:
+        embedder = open_embedder(name)
+        (one,) = comparing.compare(made, goal, [embedder], cache, _silent)
+        cells = {key: value for key, value in msgspec.to_builtins(one).items() if isinstance(value, dict)}
+        found[name] = {"version": embedder.version, **cells, **_more(made, goal, known, rest, embedder, cache)}
+    return found
+
+
+def _more(
+    made: Made, goal: Sequence[Take], known: Sequence[Take], rest: Sequence[Take], embedder: Embedder, cache: Path
+) -> JSON:
+    def points(takes: Sequence[Take]) -> np.ndarray:
+        return embed_takes(takes, embedder, EmbeddingCache(cache), _silent, "")[0].pooled
+
+    aims = points(goal), points(known)
+    margins = [
+        nearness.set_distances(points(takes), aims[1]) - nearness.set_distances(points(takes), aims[0])
+        for takes in (made.own_before, made.own_after)
+    ]
+    real = points(rest)
+    kernels = [kernel_distance.evaluate(real, points(takes)) for takes in (made.rest_before, made.rest_after)]
+    return {
+        "margin_before": _cell(bootstrap(margins[0])),
+        "margin_after": _cell(bootstrap(margins[1])),
+        "margin_change": _cell(bootstrap(margins[1] - margins[0])),
+        "rest_kernel_before": _cell(kernels[0]["kernel_distance"]),
+        "rest_kernel_after": _cell(kernels[1]["kernel_distance"]),
+    }
+
+
+def block(result: JSON) -> str:
+    """The table as Markdown."""
+    embedders = result["embedders"]
+    body = [
+        [label, *(results.number(embedders[name].get(row), 3) for name in embedders)] for row, label in ROWS.items()
+    ]
+    training, settings = result["training"], result["settings"]
+    explanation = (
+        f"Trained on {training['clips']} clips for {training['steps']} steps in {training['seconds']:.0f} s on "
+        f"{settings['threads']} thread(s), encoding included; {settings['goal_clips']} other clips of the same timbre "
+        f"are the goal, {settings['known_clips']} clips of the version the model knows stand against it, and "
+        f"{settings['rest_prompts']} held-out prompts of anything else are the rest. Distances are cosine distances "
+        "unless called otherwise; in brackets 95 % intervals, of changes over pairs of the same prompt and seed."
+    )
+    return "\n\n".join([results.table(["", *embedders], body), explanation, results.footer(result)])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and store."""
+    options = _parser().parse_args(arguments)
+    from arctone.data.corpus import Corpus
+
+    use_threads(options.threads)
+    corpus = Corpus(seed=options.timbre_seed, size=MAX_SCANNED)
+    timbre = find(corpus, options.instrument, options.clips)
+    settings = run.Settings(
+        str(options.cache / "clips"), find_model(options.model), options.cache / "lora", plan_of(options)
+    )
+    training = train(corpus, timbre, settings)
+    before, after = run.untuned(settings), run.tuned(settings)
+    goal, known = (real_takes(corpus, found, options.cache / "real", _silent) for found in (timbre.goal, timbre.known))
+    infos = [corpus.info(index) for index in timbre.goal]
+    own = comparing.wanted(
+        [info.id for info in infos], [info.caption for info in infos], [round(i.duration_seconds, 3) for i in infos]
+    )
+    general = Corpus(seed=options.corpus_seed, size=options.corpus_size)
+    chosen = others(general, options.instrument, options.rest_prompts)
+    facts = [general.info(index) for index in chosen]
+    rest = comparing.wanted(
+        [info.id for info in facts], [info.caption for info in facts], [round(i.duration_seconds, 3) for i in facts]
+    )
+    with Progress(transient=True) as bar:
+        task = bar.add_task("sounds")
+        shown = lambda done, total, stage: bar.update(task, completed=done, total=total, description=stage)  # noqa: E731
+        made = comparing.make(maker_of(before), maker_of(after), own, rest, options.cache / "made", shown)
+    real = real_takes(general, chosen, options.cache / "rest", _silent)
+    found = measure(made, goal, known, real, options.cache / "embeddings")
+    print(results.write("lora_timbre", _settings(options, settings), {"training": training, "embedders": found},
+                        options.results))  # fmt: skip
+
+
+def others(source: ClipSource, instrument: str, count: int) -> list[int]:
+    """Held-out clips of anything but the instrument, the categories taking turns."""
+    chosen = choose(source, len(source), MAX_SECONDS)
+    return [index for index in chosen if source.info(index).attributes.get("instrument") != instrument][:count]
+
+
+def plan_of(options: argparse.Namespace) -> FineTuning:
+    """The command's own settings, with the steps and minutes of the options."""
+    plan = fine_tuning()
+    loop = dataclasses.replace(plan.loop, total_steps=options.steps, max_minutes=options.minutes)
+    return dataclasses.replace(plan, loop=loop)
+
+
+def _settings(options: argparse.Namespace, settings: run.Settings) -> JSON:
+    config = read_model_config(settings.model)
+    return {
+        "model": options.model,
+        "model_hash": folder_hash(settings.model),
+        "instrument": options.instrument,
+        "rank": settings.plan.lora.rank,
+        "rate": settings.plan.loop.rate,
+        "goal_clips": options.clips,
+        "known_clips": options.clips,
+        "rest_prompts": options.rest_prompts,
+        "sampler": f"{config.sampling.sampler}, {config.sampling.steps} steps, guidance {config.sampling.cfg_scale:g}",
+        "threads": options.threads,
+        "timbre_seed": options.timbre_seed,
+        "corpus_seed": options.corpus_seed,
+        "corpus_size": options.corpus_size,
+    }
+
+
+def _cell(found: Interval) -> JSON:
+    return {name: round(getattr(found, name), 6) for name in ("value", "low", "high")} | {"count": found.count}
+
+
+def _silent(done: int, total: int, stage: str) -> None:
+    """Progress that nobody looks at."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.lora_timbre", description=__doc__)
+    parser.add_argument("--model", default="spark")
+    parser.add_argument("--instrument", default="vibraphone", help="the one with most held-out clips in the corpus")
+    parser.add_argument("--clips", type=int, default=20, help="to train on, as the goal, and of the known version")
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--rest-prompts", type=int, default=24)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--timbre-seed", type=int, default=7, help="of the corpus that gives the clips of the timbre")
+    parser.add_argument("--corpus-seed", type=int, default=0, help="of the corpus that gives the other prompts")
+    parser.add_argument("--corpus-size", type=int, default=4_000)
+    parser.add_argument("--cache", type=Path, default=results.ROOT / "outputs" / "lora_timbre")
+    parser.add_argument("--results", type=Path, default=results.FOLDER)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

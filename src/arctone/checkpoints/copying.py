@@ -1,0 +1,58 @@
+"""Parts of one model folder put into another, from safetensors files or out of the graphs of a shipped folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from arctone.atomic import write_atomically
+from arctone.checkpoints.folder import AUTOENCODER, load_config, load_state, save_part
+from arctone.checkpoints.text import OWN, find_text_folder, load_text_encoder
+from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
+from arctone.config import write_config
+from arctone.config_model import ModelConfig
+from arctone.tokenizer import FILE_NAME
+
+
+def copy_autoencoder(given: Path, folder: Path, config: ModelConfig | None = None) -> None:
+    """Write a model's autoencoder into a folder that has none yet, with the model's config or the one that is given.
+
+    Raises: ModelError if the model has no autoencoder.
+    """
+    if not (folder / f"{AUTOENCODER}.safetensors").exists():
+        save_part(folder, AUTOENCODER, load_state(given, AUTOENCODER), config or load_config(given))
+    elif not (folder / "config.json").exists():
+        write_config(folder / "config.json", config or load_config(given))
+
+
+def copy_text(given: Path, folder: Path) -> None:
+    """Write a model's text encoder and tokenizer, or the installed all-MiniLM-L6-v2, where the folder has none yet.
+
+    Raises: ModelError if there is neither.
+    """
+    source = given
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / OWN).exists():
+        if has_graphs_alone(given):
+            state = part_state(load_from_graphs(given), "text")
+        else:
+            source = find_text_folder(given)
+            state = load_text_encoder(source, load_config(given).text).state_dict()
+        partial = folder / f"{OWN}.partial"
+        save_file(state, partial)
+        partial.replace(folder / OWN)
+    if not (folder / FILE_NAME).exists():
+        tokenizer = given / FILE_NAME
+        found = tokenizer if tokenizer.is_file() else find_text_folder(given) / FILE_NAME
+        write_atomically(folder / FILE_NAME, found.read_bytes())
+
+
+def has_graphs_alone(folder: Path) -> bool:
+    """Whether the text encoder must be read from the graphs of a shipped folder."""
+    return (folder / MAP).is_file() and not (folder / OWN).is_file()
+
+
+def has_text(folder: Path) -> bool:
+    """Whether a folder brings a text encoder with its tokenizer."""
+    return ((folder / MAP).is_file() or (folder / OWN).is_file()) and (folder / FILE_NAME).is_file()

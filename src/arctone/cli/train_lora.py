@@ -1,0 +1,115 @@
+"""`arctone train lora`: a model tuned to one's own sounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from arctone.cli.bar import counted_bar
+from arctone.cli.recipe_settings import changed
+from arctone.cli.training_options import PRECISIONS
+from arctone.cli.training_run import run_to_end, use_threads
+from arctone.errors import UsageError
+
+if TYPE_CHECKING:
+    from arctone.fine_tuning.run import Settings
+    from arctone.training.loop import Trainer
+
+
+def lora(
+    sounds: Annotated[
+        str, typer.Argument(help="A folder of sounds, with captions in .txt or .json files beside them, or a manifest")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder; a run that was interrupted continues there")] = Path(
+        "runs/lora"
+    ),
+    model: Annotated[str, typer.Option("--model", "-m", help="Name or folder of the model that is tuned")] = "spark",
+    caption: Annotated[str, typer.Option(help="Caption of sounds that have none; their file names if not given")] = "",
+    rank: Annotated[int, typer.Option(min=1, help="Rank of the adapter: how much it can learn")] = 16,
+    alpha: Annotated[
+        float | None, typer.Option(help="The adapter is scaled by alpha / rank; the rank if not given")
+    ] = None,
+    dropout: Annotated[float, typer.Option(help="Share of the adapter's inputs left out in training, below 1")] = 0.0,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Layer that gets an adapter, by the end of its name; repeatable, else all of the blocks"),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Train all weights instead, and write a whole model")] = False,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps in all")] = None,
+    max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop training after so many minutes")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the adapter, batches and noise")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given")] = None,
+    precision: Annotated[str | None, typer.Option(help=f"{', '.join(PRECISIONS)}")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a further setting, such as rate; may be repeated"),
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unusable files out instead of stopping")] = False,
+    report_prompts: Annotated[int, typer.Option(help="Prompts of each kind in the report, 0 to 12; 0 writes none")] = 6,
+    embedder: Annotated[
+        list[str] | None, typer.Option("--embedder", "-e", help="Who listens for the report; repeatable")
+    ] = None,
+) -> None:
+    """Tune a model to your own sounds: an adapter (LoRA), and a page with sounds before and after.
+
+    Afterwards: arctone generate "..." --lora FOLDER.
+
+    Example: arctone train lora my-sounds --model spark --out runs/mylora --max-minutes 15
+    """
+    from arctone.fine_tuning import run
+    from arctone.model_folder import find_model
+    from arctone.training.fine_tune import fine_tuning
+    from arctone.training.loop import LoopConfig
+
+    plan = fine_tuning(is_full=full)
+    chosen: dict[str, Any] = {"rank": rank, "alpha": float(rank) if alpha is None else alpha, "dropout": dropout}
+    chosen |= {"target_modules": tuple(target)} if target else {}
+    loop: LoopConfig = dataclasses.replace(plan.loop, **_loop_changes(steps, max_minutes, seed, precision))
+    plan = dataclasses.replace(plan, loop=loop, lora=dataclasses.replace(plan.lora, **chosen))
+    plan = changed(plan, ("lora", "flow", "loop"), settings or ())
+    given = run.Settings(sounds, find_model(model), out, plan, caption, skip_bad, report_prompts)
+    use_threads(threads)
+    _tune(given, embedder or [])
+
+
+def _loop_changes(steps: int | None, max_minutes: float | None, seed: int, precision: str | None) -> dict[str, Any]:
+    if precision is not None and precision not in PRECISIONS:
+        raise UsageError(f"precision: {precision!r} is unknown, choose from {', '.join(PRECISIONS)}")
+    changes: dict[str, Any] = {"max_minutes": max_minutes, "seed": seed}
+    changes |= {} if steps is None else {"total_steps": steps}
+    return changes | ({} if precision is None else {"precision": precision})
+
+
+def _tune(given: Settings, embedder: list[str]) -> None:
+    """All stages; what could go wrong after the training is tried before it."""
+    from arctone.fine_tuning import run
+
+    listeners = run.open_embedders(embedder, _tell) if given.num_prompts else []
+    if given.num_prompts:
+        importlib.import_module("jinja2")
+    opened = run.open_sounds(given, _tell)
+    before = run.untuned(given)
+    run.begin(given)
+    trained: list[int] = []
+
+    def train(trainer: Trainer, finish: Callable[[], None]) -> None:
+        run_to_end(trainer, finish)
+        trained.append(trainer.step)
+
+    run.tune(given, opened, train)
+    if given.num_prompts:
+        from arctone.fine_tuning.report import write_report
+
+        with counted_bar("report:", quiet=False) as show:
+            tuned = run.compare(given, opened, listeners, show)
+        typer.echo(write_report(given, tuned, before.name, trained[0]))
+    typer.echo(given.out)
+
+
+def _tell(sentence: str) -> None:
+    typer.echo(sentence, err=True)

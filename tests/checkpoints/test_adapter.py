@@ -1,0 +1,257 @@
+"""Adapters on disk: the layout of peft in both directions, strengths, merging, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tests.training.test_loop import RandomBatches
+from torch import Tensor
+
+import arctone
+import tiny_model
+from arctone.checkpoints.adapter import CONFIG, WEIGHTS, Origin, applied, load_adapter, save_adapter
+from arctone.checkpoints.folder import DIT, fill, load_config, load_dit, load_state, part_hash, save_part
+from arctone.checkpoints.merging import merge
+from arctone.errors import ArctoneError, ModelError, UsageError
+from arctone.models.conditions import Conditions
+from arctone.models.dit import DiT
+from arctone.models.lora import Adapted, LoraConfig, low_rank_pairs
+
+LORA = LoraConfig(rank=3, alpha=6.0)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model as a training checkpoint."""
+    return tiny_model.write_checkpoint(tmp_path_factory.mktemp("models") / "checkpoint")
+
+
+def _trained(model: Path, seed: int, config: LoraConfig = LORA) -> Adapted:
+    torch.manual_seed(seed)
+    adapted = Adapted(load_dit(model), config)
+    for name, value in adapted.named_parameters():
+        if name.endswith("up.weight"):
+            torch.nn.init.normal_(value, std=0.2)
+    return adapted.requires_grad_(False)
+
+
+def _saved(folder: Path, model: Path, adapted: Adapted, config: LoraConfig = LORA) -> Path:
+    origin = Origin("tiny", part_hash(model, DIT), steps=7)
+    save_adapter(folder, low_rank_pairs(adapted.state_dict()), config, origin)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapter(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained-looking adapter of the tiny model."""
+    return _saved(tmp_path_factory.mktemp("adapters") / "first", model, _trained(model, 1))
+
+
+@pytest.fixture(scope="module")
+def second(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another one."""
+    return _saved(tmp_path_factory.mktemp("adapters") / "second", model, _trained(model, 2))
+
+
+def _input(width: int = 32, channels: int = 8) -> tuple[Tensor, Tensor, Conditions]:
+    torch.manual_seed(9)
+    batch = RandomBatches().batch(0, 0, 1)
+    words = {"text_tokens": torch.randn(4, 5, width), "text_pooled": torch.randn(4, width)}
+    return torch.randn(4, channels, 16), torch.tensor([0.1, 0.4, 0.7, 1.0]), Conditions.of(batch | words)
+
+
+def _module(state: dict[str, Tensor]) -> DiT:
+    module = DiT(tiny_model.CONFIG.dit)
+    fill(module, state, "test")
+    return module.eval()
+
+
+@torch.no_grad()
+def test_merged_weights_are_the_adapter(model: Path, adapter: Path) -> None:
+    state = load_state(model, DIT)
+    merged = _module(applied(state, [(load_adapter(adapter), 1.0)], origin="tiny"))
+    beside = _trained(model, 1)
+    wanted, got = beside(*_input()), merged(*_input())
+    assert (wanted - _module(state)(*_input())).abs().max() > 0.05
+    assert torch.allclose(got, wanted, atol=1e-6 * float(wanted.abs().max()))
+
+
+def test_strengths_are_linear_and_add_up(model: Path, adapter: Path, second: Path) -> None:
+    state, first, other = load_state(model, DIT), load_adapter(adapter), load_adapter(second)
+    alone = {one.name: applied(state, [(one, 1.0)], origin="tiny") for one in (first, other)}
+    both = applied(state, [(first, 0.5), (other, -2.0)], origin="tiny")
+    swapped = applied(state, [(other, -2.0), (first, 0.5)], origin="tiny")
+    nothing = applied(state, [(first, 0.0), (other, 0.0)], origin="tiny")
+    for name, value in state.items():
+        moved = 0.5 * (alone["first"][name] - value) - 2 * (alone["second"][name] - value)
+        assert torch.allclose(both[name] - value, moved, atol=1e-6), name
+        assert torch.allclose(both[name], swapped[name], atol=1e-7), name
+        assert torch.equal(nothing[name], value), name
+    changed = {name for name in state if not torch.equal(both[name], state[name])}
+    assert changed == {f"{layer}.weight" for layer in first.pairs}
+
+
+def test_peft_reads_what_we_write(model: Path, adapter: Path) -> None:
+    peft = pytest.importorskip("peft")
+    base = load_dit(model)
+    theirs = peft.PeftModel.from_pretrained(base, str(adapter))
+    wanted = _trained(model, 1)(*_input())
+    with torch.no_grad():
+        got = theirs(*_input())
+    assert torch.allclose(got, wanted, atol=1e-6 * float(wanted.abs().max()))
+
+
+def test_we_read_what_peft_writes(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peft = pytest.importorskip("peft")
+    # Its README is made from a model's config, which it expects to be a mapping.
+    monkeypatch.setattr(peft.PeftModel, "create_or_update_model_card", lambda *_: None)
+    torch.manual_seed(4)
+    base = load_dit(model)
+    config = peft.LoraConfig(r=2, lora_alpha=5, target_modules=["to_q", "mlp.leave"], init_lora_weights=False)
+    theirs = peft.get_peft_model(base, config).eval()
+    theirs.save_pretrained(str(tmp_path))
+    with torch.no_grad():
+        wanted = theirs(*_input())
+    with pytest.raises(ModelError, match="does not say which weights the adapter was trained on"):
+        load_adapter(tmp_path)
+    _reheaded(tmp_path, part_hash(model, DIT))
+    state = applied(load_state(model, DIT), [(load_adapter(tmp_path), 1.0)], origin="tiny")
+    with torch.no_grad():
+        assert torch.allclose(_module(state)(*_input()), wanted, atol=1e-6 * float(wanted.abs().max()))
+
+
+def _reheaded(folder: Path, base_hash: str) -> None:
+    """Put our header into an adapter that others wrote."""
+    metadata = {"format": "pt", "arctone": json.dumps({"base_name": "tiny", "base_hash": base_hash})}
+    save_file(load_file(folder / WEIGHTS), folder / WEIGHTS, metadata)
+
+
+def test_another_base_is_refused_in_one_sentence(model: Path, adapter: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(model, other)
+    state = load_state(model, DIT)
+    state["leave.bias"] = state["leave.bias"] + 1
+    save_part(other, DIT, state, load_config(model))
+    with pytest.raises(
+        ModelError, match=r"^the adapter first was trained on other weights \(tiny, \w{12}\) than"
+    ) as is_:
+        arctone.load(other, engine="torch", adapters=[(adapter, 1.0)])
+    assert str(is_.value).count(".") <= 2
+    with pytest.raises(ModelError, match="was trained on other weights"):
+        merge(other, [(adapter, 1.0)], tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+def test_the_shipped_form_of_a_model_has_the_hash_of_its_written_form(tiny_model_folder: Path, tmp_path: Path) -> None:
+    save_part(tmp_path, DIT, load_state(tiny_model_folder, DIT), load_config(tiny_model_folder))
+    assert part_hash(tmp_path, DIT) == part_hash(tiny_model_folder, DIT)
+
+
+def test_an_adapter_is_heard_and_merged_sounds_the_same(model: Path, adapter: Path, tmp_path: Path) -> None:
+    fields = {"duration_seconds": 0.5, "seed": 3, "normalize": "off"}
+    merge(model, [(adapter, 0.7)], tmp_path / "merged")
+    plain, silent, tuned, merged = (
+        arctone.load(folder, engine="torch", adapters=adapters).generate("a tone", **fields)  # type: ignore[arg-type]
+        for folder, adapters in (
+            (model, []),
+            (model, [(adapter, 0.0)]),
+            (model, [(adapter, 0.7)]),
+            (tmp_path / "merged", []),
+        )
+    )
+    sounds = [result.waveforms[0].samples for result in (plain, silent, tuned, merged)]
+    assert np.array_equal(sounds[0], sounds[1])
+    assert np.abs(sounds[2] - sounds[0]).max() > 1e-4
+    assert np.array_equal(sounds[2], sounds[3])
+    assert tuned.to_metadata(0)["adapters"] == [
+        {"name": "first", "digest": load_adapter(adapter).digest, "strength": 0.7}
+    ]
+    assert "adapters" not in plain.to_metadata(0)
+    assert len({plain.model_hash, silent.model_hash, tuned.model_hash}) == 3
+
+
+def test_merging_needs_a_free_place_and_an_adapter(model: Path, adapter: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="already exists"):
+        merge(model, [(adapter, 1.0)], tmp_path)
+    with pytest.raises(UsageError, match="at least one adapter"):
+        merge(model, [], tmp_path / "merged")
+
+
+def test_the_native_engine_says_what_to_do(tiny_model_folder: Path, adapter: Path) -> None:
+    with pytest.raises(UsageError, match="merge them into a model"):
+        arctone.load(tiny_model_folder, engine="native", adapters=[(adapter, 1.0)])
+
+
+def _set(**changes: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        config = json.loads((folder / CONFIG).read_text())
+        (folder / CONFIG).write_text(json.dumps(config | changes))
+
+    return change
+
+
+def _cut(folder: Path) -> None:
+    data = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(data[: len(data) // 2])
+
+
+def _tensors(change: Callable[[dict[str, Tensor]], object]) -> Callable[[Path], None]:
+    def changed(folder: Path) -> None:
+        tensors = load_file(folder / WEIGHTS)
+        change(tensors)
+        save_file(tensors, folder / WEIGHTS)
+
+    return changed
+
+
+FIRST = "base_model.model.blocks.0.self_attention.to_q.lora_A.weight"
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda folder: (folder / WEIGHTS).unlink(), "holds no adapter"),
+        (lambda folder: (folder / CONFIG).unlink(), "holds no adapter"),
+        (lambda folder: (folder / CONFIG).write_text("{"), "is not valid JSON"),
+        (_cut, "is not a whole safetensors file"),
+        (lambda folder: (folder / WEIGHTS).write_bytes(b""), "is not a whole safetensors file"),
+        (_set(use_dora=True), "use_dora is True, which arctone cannot apply"),
+        (_set(peft_type="IA3"), "peft_type is 'IA3'"),
+        (_set(rank_pattern={"to_q": 8}), "rank_pattern is"),
+        (_set(r=0), "r is 0, but it must be 1 or more"),
+        (_set(r=5), r"are not of rank 5"),
+        (_tensors(lambda tensors: tensors.pop(FIRST)), "holds only one of the two matrices of"),
+        (_tensors(lambda tensors: tensors[FIRST].fill_(float("nan"))), "has values that are not finite"),
+        (
+            _tensors(lambda tensors: tensors.update({"other": torch.zeros(2)})),
+            "holds other, which is no part of a LoRA",
+        ),
+    ],
+)
+def test_bad_folders_get_one_sentence(
+    adapter: Path, tmp_path: Path, damage: Callable[[Path], None], sentence: str
+) -> None:
+    folder = tmp_path / "bad"
+    shutil.copytree(adapter, folder)
+    damage(folder)
+    with pytest.raises(ArctoneError, match=sentence) as problem:
+        load_adapter(folder)
+    assert problem.value.exit_code == 4
+    assert "\n" not in str(problem.value)
+
+
+def test_layers_that_the_model_lacks_and_strengths_without_a_meaning(model: Path, adapter: Path) -> None:
+    state = load_state(model, DIT)
+    one = load_adapter(adapter)
+    with pytest.raises(UsageError, match="strength of first is nan"):
+        applied(state, [(one, float("nan"))], origin="tiny")
+    state["blocks.0.mlp.enter.weight"] = torch.zeros(3, 3)
+    with pytest.raises(ModelError, match=r"changes blocks.0.mlp.enter \[128, 32\], which tiny has not"):
+        applied(state, [(one, 1.0)], origin="tiny")
