@@ -22,6 +22,7 @@ import numpy as np
 from rich.progress import Progress
 
 from arctone.audio.files import write_audio
+from arctone.checkpoints.adapter import load_adapter
 from arctone.data.clip import ClipInfo, ClipSource
 from arctone.data.encoders import use_threads
 from arctone.evaluation.embedded_sets import embed_takes
@@ -37,7 +38,6 @@ from arctone.metrics.embedders.protocol import Embedder
 from arctone.metrics.intervals import Interval, bootstrap
 from arctone.model_folder import find_model, folder_hash, read_model_config
 from arctone.training.fine_tune import FineTuning, fine_tuning
-from arctone.training.loop import progress_rows
 from benchmarks import results
 from benchmarks.results import JSON
 
@@ -114,8 +114,8 @@ def train(source: ClipSource, timbre: Timbre, settings: run.Settings) -> JSON:
         started = time.monotonic()
         run.tune(settings, sounds, _trained)
         times.write_text(str(time.monotonic() - started))
-    rows = [*progress_rows(settings.out / settings.plan.folder / "log.jsonl")]
-    return {"seconds": round(float(times.read_text()), 1), "steps": int(rows[-1]["step"]), "clips": len(timbre.trained)}
+    steps = load_adapter(settings.out).origin.steps
+    return {"seconds": round(float(times.read_text()), 1), "steps": steps, "clips": len(timbre.trained)}
 
 
 def _trained(trainer: run.Trainer, finish: run.Finish) -> None:
