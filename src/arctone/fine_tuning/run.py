@@ -169,8 +169,8 @@ def tune(settings: Settings, sounds: OwnSounds, train: Train) -> None:
 def compare(settings: Settings, sounds: OwnSounds, embedders: Sequence[Embedder], progress: Progress) -> Tuned:
     """Sounds before and after, and the numbers. Raises: what generating and embedding raise."""
     before, after = untuned(settings), tuned(settings)
-    apart = [i for i in sounds.of_split("valid", "test") if sounds.info(i).duration_seconds > 0]
-    chosen = (apart or sounds.of_split("train"))[:MAX_PROMPTS]
+    apart = _readable(sounds, sounds.of_split("valid", "test"))
+    chosen = apart or _readable(sounds, sounds.of_split("train"))
     folder = settings.out / REPORT
     real = real_takes(sounds, chosen, folder / "own", progress)
     longest = before.config.dit.max_seconds
@@ -186,6 +186,20 @@ def compare(settings: Settings, sounds: OwnSounds, embedders: Sequence[Embedder]
     made = comparing.make(maker_of(before), maker_of(after), own, rest, folder / "made", progress)
     found = comparing.compare(made, real, embedders, folder / "embeddings", progress)
     return Tuned(made, real, found, bool(apart))
+
+
+def _readable(sounds: OwnSounds, indices: Sequence[int]) -> list[int]:
+    """The first clips that can be decoded; others were left out of the training too, or it would have stopped."""
+    found: list[int] = []
+    for index in indices:
+        if len(found) == MAX_PROMPTS:
+            break
+        try:
+            sounds.waveform(index)
+        except InputFileError:
+            continue
+        found.append(index)
+    return found
 
 
 def untuned(settings: Settings) -> Model:
