@@ -184,7 +184,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     corpus = Corpus(seed=options.timbre_seed, size=MAX_SCANNED)
     timbre = find(corpus, options.instrument, options.clips)
     settings = run.Settings(
-        str(options.cache / "clips"), find_model(options.model), options.cache / "lora", plan_of(options)
+        str(options.cache / "clips"),
+        find_model(options.model),
+        options.cache / "lora",
+        plan_of(options),
+        keep_apart=False,
     )
     training = train(corpus, timbre, settings)
     before, after = run.untuned(settings), run.tuned(settings)

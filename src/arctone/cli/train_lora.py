@@ -55,6 +55,9 @@ def lora(
         typer.Option("--set", metavar="NAME=VALUE", help="Change a further setting, such as rate; may be repeated"),
     ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unusable files out instead of stopping")] = False,
+    keep_apart: Annotated[
+        bool, typer.Option(help="Keep a fifth of the files, at most 8, for the report; --no-keep-apart trains on all")
+    ] = True,
     report_prompts: Annotated[int, typer.Option(help="Prompts of each kind in the report, 0 to 12; 0 writes none")] = 6,
     embedder: Annotated[
         list[str] | None, typer.Option("--embedder", "-e", help="Who listens for the report; repeatable")
@@ -76,7 +79,7 @@ def lora(
     loop: LoopConfig = dataclasses.replace(plan.loop, **_loop_changes(steps, max_minutes, seed, precision))
     plan = dataclasses.replace(plan, loop=loop, lora=_adapter(plan.lora, adapter, full))
     plan = changed(plan, ("lora", "flow", "loop"), settings or ())
-    given = run.Settings(sounds, find_model(model), out, plan, caption, skip_bad, report_prompts)
+    given = run.Settings(sounds, find_model(model), out, plan, caption, skip_bad, report_prompts, keep_apart)
     use_threads(threads)
     _tune(given, embedder or [])
 

@@ -55,6 +55,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Settings:
     """source: folder, manifest or shards. model: folder of the model that is tuned. caption: of sounds without one; ""
     = their file name. skip_bad: leave unusable files out. num_prompts: of each kind in the report, 0 to 12; 0 = none.
+    keep_apart: some of the sounds for the report; False trains on all.
     Raises: UsageError for another number, or if `out` is the model.
     """
 
@@ -65,6 +66,7 @@ class Settings:
     caption: str = ""
     skip_bad: bool = False
     num_prompts: int = 6
+    keep_apart: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.num_prompts <= MAX_PROMPTS:
@@ -93,7 +95,7 @@ def open_sounds(settings: Settings, tell: Tell) -> OwnSounds:
         )
     for problem in problems:
         tell(f"left out: {problem}")
-    sounds = OwnSounds(source, settings.caption)
+    sounds = OwnSounds(source, settings.caption, keep_apart=settings.keep_apart)
     training = sounds.of_split("train")
     if not training:
         raise InputFileError(f"{settings.source} holds no sound to train on.")
