@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
 from arctone.config import read_config, write_config
-from arctone.config_model import ModelConfig
+from arctone.config_model import DiTConfig, ModelConfig, SpectralConfig, of_type
 from arctone.errors import ModelError
 from arctone.models.dit import DiT
 from arctone.models.spectral import SpectralAutoencoder
@@ -38,12 +38,12 @@ def load_config(folder: Path) -> ModelConfig:
 
 def load_autoencoder(folder: Path) -> SpectralAutoencoder:
     """Autoencoder in evaluation mode. Raises: ModelError."""
-    return _filled(SpectralAutoencoder(load_config(folder).autoencoder), folder, AUTOENCODER)
+    return _filled(SpectralAutoencoder(of_type(load_config(folder).autoencoder, SpectralConfig)), folder, AUTOENCODER)
 
 
 def load_dit(folder: Path) -> DiT:
     """Diffusion transformer in evaluation mode. Raises: ModelError."""
-    return _filled(DiT(load_config(folder).dit), folder, DIT)
+    return _filled(DiT(of_type(load_config(folder).dit, DiTConfig)), folder, DIT)
 
 
 def part_hash(folder: Path, part: str) -> str:

@@ -15,7 +15,7 @@ from arctone.atomic import write_atomically
 from arctone.checkpoints.folder import AUTOENCODER, load_autoencoder, load_config, load_dit, load_state, save_part
 from arctone.checkpoints.text import OWN, find_text_folder, load_text_encoder
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
-from arctone.config_model import ModelConfig
+from arctone.config_model import ModelConfig, TextConfig, of_type
 from arctone.engine import Engine, Model
 from arctone.engines.torch import TorchParts
 from arctone.model_folder import file_hash
@@ -57,7 +57,7 @@ def _copy_text(given: Path, folder: Path) -> None:
             save_file(part_state(load_from_graphs(given), "text"), folder / OWN)
         else:
             source = find_text_folder(given)
-            encoder = load_text_encoder(source, load_config(given).text)
+            encoder = load_text_encoder(source, of_type(load_config(given).text, TextConfig))
             save_file(encoder.state_dict(), folder / OWN)
     if not (folder / FILE_NAME).exists():
         write_atomically(folder / FILE_NAME, (source / FILE_NAME).read_bytes())
@@ -87,7 +87,7 @@ def open_model(stage: str, root: Path) -> Model:
     """A trained model on torch, as arctone.load gives it. Raises: ModelError if a part is missing."""
     folder = root / stage
     config: ModelConfig = load_config(folder)
-    text = load_text_encoder(find_text_folder(root / FLOW), config.text)
+    text = load_text_encoder(find_text_folder(root / FLOW), of_type(config.text, TextConfig))
     parts = TorchParts(config, text, load_dit(folder), load_autoencoder(folder))
     tokenizer = Tokenizer(root / FLOW, config.text.max_tokens)
     return Model(Engine(parts, config, tokenizer, file_hash(folder / "dit.safetensors")), folder)
