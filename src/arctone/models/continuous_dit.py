@@ -1,11 +1,12 @@
-"""The transformer published with Stable Audio Open: text and seconds in the cross-attention, the noise level as a token.
+"""The transformer published with Stable Audio Open: text and seconds in the context, the noise level as a token.
 
 B batch, C latent channels, T latent frames, L text tokens, D width, H heads, K head size.
 
 Three things that a port must keep: padded text stays among the keys (as zero vectors; nothing is masked), only half of
 each head is rotated, and without text the seconds vanish from the context but not from the global vector.
 
-Source: Evans et al. 2024, "Stable Audio Open" (arXiv 2407.14358); its small model: Novack et al. 2025 (arXiv 2505.08175).
+Source: Evans et al. 2024, "Stable Audio Open" (arXiv 2407.14358); the small one: Novack et al. 2025,
+arXiv 2505.08175.
 """
 
 from __future__ import annotations
@@ -239,8 +240,8 @@ class ContinuousDiT(nn.Module):
 def straight_velocity(network: VelocityNetwork, x: Tensor, t: Tensor) -> Tensor:
     """Velocity of the straight path from a network of variance-preserving diffusion.
 
-    Both paths mix the same data and noise; only the scale of the mixture and the name of its place differ. With the angle
-    a = atan2(t, 1 - t), the network's own x is x / |(1 - t, t)| and its own time a / (pi / 2); its velocity is
+    Both paths mix the same data and noise; only the scale of the mixture and the name of its place differ. With the
+    angle a = atan2(t, 1 - t), the network's own x is x / |(1 - t, t)| and its own time a / (pi / 2); its velocity is
     cos(a) noise - sin(a) data.
 
     Args: network: (x, t) of variance-preserving diffusion to its velocity. x: [B, C, T] on the straight path. t: [B].

@@ -1,13 +1,14 @@
 """The `oobleck` autoencoder: waveforms to latents and back by strided convolutions, weight norm already folded in.
 
-B batch, A audio channels, N audio samples, C latent channels, T latent frames, W width. Everything runs as two-dimensional
-convolutions over [B, W, 1, N] with the channels last in memory: the form that CPUs and GPUs have 16-bit kernels for.
+B batch, A audio channels, N audio samples, C latent channels, T latent frames, W width. Everything runs as
+two-dimensional convolutions over [B, W, 1, N] with the channels last in memory: the form that CPUs and GPUs have 16-bit
+kernels for.
 
 Long sounds are worked on in tiles. A tile carries as many frames more on either side as the convolutions can see (the
 reach), so what is kept of it equals the whole.
 
-Source: Evans et al. 2024, "Stable Audio Open" (arXiv 2407.14358); snake: Ziyin et al. 2020, with the amplitude of its own of
-BigVGAN (Lee et al. 2023).
+Source: Evans et al. 2024, "Stable Audio Open" (arXiv 2407.14358); snake: Ziyin et al. 2020,
+with an amplitude of its own as in BigVGAN (Lee et al. 2023).
 """
 
 from __future__ import annotations
@@ -195,7 +196,8 @@ class Oobleck(nn.Module):
 def tiled(part: Callable[[Tensor], Tensor], x: Tensor, tile: int, reach: int, ratio: tuple[int, int]) -> Tensor:
     """part(x), worked on in tiles of the last axis that overlap by the reach, so that the result is that of the whole.
 
-    Args: tile, reach: in steps of x. ratio: (m, n) if n steps of x become m of the result; tile and reach are multiples of n.
+    Args: tile, reach: in steps of x. ratio: (m, n) if n steps of x become m of the result; both are
+    multiples of n.
     """
     length, (up, down) = x.shape[-1], ratio
     if length <= tile + 2 * reach:
