@@ -97,7 +97,7 @@ BAD: list[tuple[str, Any, str]] = [
     (
         "sampler",
         "euller",
-        "sampler must be one of euler, heun, dpmpp_2m, ping_pong, got 'euller' (did you mean 'euler'?).",
+        "sampler must be one of euler, heun, dpmpp_2m, ping_pong, dpmpp_3m_sde, got 'euller' (did you mean 'euler'?).",
     ),
     ("normalize", "loud", "normalize must be one of peak, loudness, off, got 'loud'"),
     ("normalize", None, "normalize must be one of peak, loudness, off, got None."),

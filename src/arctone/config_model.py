@@ -26,6 +26,11 @@ class SpectralConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
     latent_noise: float = 0.1
     phase_iterations: int = 2
 
+    @property
+    def reach_frames(self) -> int:
+        """Latent frames on either side of a frame that its decoded sound depends on: unbounded, by the phases."""
+        return 2**31
+
 
 class OobleckConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="oobleck", tag_field="type"):
     """Convolutional autoencoder of waveforms, as published with Stable Audio Open.
@@ -46,6 +51,11 @@ class OobleckConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
     def hop_length(self) -> int:
         """Audio samples per latent frame."""
         return math.prod(self.strides)
+
+    @property
+    def reach_frames(self) -> int:
+        """Latent frames on either side of a frame that its decoded sound depends on."""
+        return decoder_reach(tuple(reversed(self.strides))) + 3
 
 
 class DiTConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dit", tag_field="type"):
@@ -187,6 +197,18 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         first = {"autoencoder": "spectral", "dit": "dit", "text": "bert"}
         typed = {name: {"type": kind, **raw[name]} for name, kind in first.items() if isinstance(raw.get(name), dict)}
         return {**raw, **typed}
+
+
+# What the three residual units of an oobleck block (7 taps, dilated by 1, 3 and 9) see to either side.
+UNITS_REACH = 3 * (1 + 3 + 9)
+
+
+def decoder_reach(strides: tuple[int, ...]) -> int:
+    """Input frames that oobleck's decoder blocks with those strides, and its last convolution, see beyond each side."""
+    reach = 3
+    for stride in reversed(strides):
+        reach = math.ceil((reach + UNITS_REACH) / stride) + 1
+    return reach
 
 
 def of_type(part: object, kind: type[T]) -> T:

@@ -96,7 +96,10 @@ class Engine:
         if request.threads is None:
             request = msgspec.structs.replace(request, threads=self._threads)
         resolved = resolve(request, self.defaults)
-        return self._events(_Run(self, resolved, cancel or (lambda: False)))
+        run = _Run(self, resolved, cancel or (lambda: False))
+        if request.bpm is not None and not self.config.dit.hears_tempo:
+            run.warn(f"bpm {request.bpm:g} has no effect: {self.config.name} knows tempo from the prompt alone.")
+        return self._events(run)
 
     def close(self) -> None:
         """Give memory back; the engine loads again when it is used again."""
@@ -126,8 +129,9 @@ class _Run:
         self._seconds = float(request.duration_seconds or 0.0)
         self._num_samples = max(1, round(self._seconds * engine.config.sample_rate))
         # The longest duration is stated in rounded seconds, so it may pass the last frame by a few samples.
-        frames = -(-self._num_samples // engine.config.hop_length)
-        self._num_frames = min(frames, engine.config.dit.max_frames)
+        self._sound_frames = -(-self._num_samples // engine.config.hop_length)
+        longest = engine.config.dit.max_frames
+        self._num_frames = longest if engine.config.dit.full_window else min(self._sound_frames, longest)
 
     def events(self) -> Iterator[Progress | GenerationResult]:
         started = time.perf_counter()
@@ -163,7 +167,7 @@ class _Run:
     def _embed_one(self, field: str, words: str) -> TextEmbedding:
         tokens = self._engine._tokenizer.encode(words)
         if tokens.was_cut:
-            self._warn(f"{field} is longer than the {len(tokens.ids)} tokens the model reads; the rest was not heard.")
+            self.warn(f"{field} is longer than the {len(tokens.ids)} tokens the model reads; the rest was not heard.")
         embedding: TextEmbedding = self._call("encode_text", tokens.ids, tokens.mask)
         return embedding
 
@@ -172,11 +176,13 @@ class _Run:
     ) -> Generator[Progress, None, Floats]:
         shape = (self._config.dit.latent_channels, self._num_frames)
         sampler_name, num_steps = str(self.request.sampler), int(self.request.steps or 1)
-        times = sampler_times(sampler_name, num_steps, self._config.sampling.shift)
+        sampling = self._config.sampling
+        times = sampler_times(sampler_name, num_steps, sampling.shift, sampling.schedule)
         sampler = SAMPLERS[sampler_name]
+        start = item_noise(seed, 0, shape) * np.float32(times[0])
         steps = sampler(
             lambda x, t: self._velocity(x, t, text, negative),
-            item_noise(seed, 0, shape),
+            start,
             times,
             lambda step: item_noise(seed, step, shape),
         )
@@ -210,12 +216,14 @@ class _Run:
         return velocity
 
     def _decode(self, latents: Floats, seed: int) -> Waveform:
-        samples = self._call("decode", latents, seed)[:, : self._num_samples]
+        # What comes after the sound is not decoded, apart from the frames that the sound's last ones hear.
+        needed = latents[:, : self._sound_frames + self._config.autoencoder.reach_frames]
+        samples = self._call("decode", needed, seed)[:, : self._num_samples]
         missing = self._num_samples - samples.shape[1]
         whole = Waveform(np.pad(samples, ((0, 0), (0, missing))), self._config.sample_rate)
         levelled = level(whole, self.request.normalize)
         if levelled.warning:
-            self._warn(levelled.warning)
+            self.warn(levelled.warning)
         return levelled.waveform
 
     def _result(self, waveforms: tuple[Waveform, ...], seeds: tuple[int, ...]) -> GenerationResult:
@@ -235,7 +243,8 @@ class _Run:
         with self._engine._lock:
             return getattr(self._engine._parts, part)(*arguments)
 
-    def _warn(self, warning: str) -> None:
+    def warn(self, warning: str) -> None:
+        """Add a warning to the result, once."""
         if warning not in self._warnings:
             self._warnings.append(warning)
 

@@ -74,8 +74,11 @@ def _filled(module: M, folder: Path, part: str) -> M:
     return module.eval().requires_grad_(False)
 
 
-def fill(module: nn.Module, state: dict[str, Tensor], origin: str) -> None:
-    """Load weights strictly. Raises: ModelError that names a missing, unknown, mis-shaped or non-finite tensor."""
+def fill(module: nn.Module, state: dict[str, Tensor], origin: str, *, assign: bool = False) -> None:
+    """Load weights strictly; with `assign` the module takes the tensors themselves, no copies.
+
+    Raises: ModelError that names a missing, unknown, mis-shaped or non-finite tensor.
+    """
     wanted = module.state_dict()
     for name in wanted.keys() | state.keys():
         if name not in state:
@@ -88,4 +91,4 @@ def fill(module: nn.Module, state: dict[str, Tensor], origin: str) -> None:
             )
         if not torch.isfinite(state[name].float()).all():
             raise ModelError(f"model: {origin}: {name} has values that are not finite")
-    module.load_state_dict(state)
+    module.load_state_dict(state, assign=assign)

@@ -21,11 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.config_model import OobleckConfig
+from arctone.config_model import UNITS_REACH, OobleckConfig, decoder_reach
 
 DILATIONS = (1, 3, 9)
-# What the three residual units of a block see to either side, in samples of their level.
-UNITS_REACH = sum(3 * dilation for dilation in DILATIONS)
 # The tail of the decoder runs in tiles of that many frames of its own input: small enough for the caches.
 TAIL_TILE = 256
 NUM_TAIL_BLOCKS = 3
@@ -212,19 +210,6 @@ def tiled(part: Callable[[Tensor], Tensor], x: Tensor, tile: int, reach: int, ra
         out[..., start * up // down : stop * up // down] = kept
     assert out is not None
     return out
-
-
-def decoder_reach(strides: tuple[int, ...]) -> int:
-    """Input frames that decoder blocks with those strides, and the last convolution, see beyond each side."""
-    reach = 3
-    for stride in reversed(strides):
-        reach = math.ceil((reach + UNITS_REACH) / stride) + 1
-    return reach
-
-
-def latent_reach(config: OobleckConfig) -> int:
-    """Latent frames that the whole decoder sees beyond each side of a frame."""
-    return decoder_reach(tuple(reversed(config.strides))) + 3
 
 
 def encoder_reach(config: OobleckConfig) -> int:

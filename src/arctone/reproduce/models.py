@@ -88,7 +88,7 @@ def open_model(stage: str, root: Path) -> Model:
     folder = root / stage
     config: ModelConfig = load_config(folder)
     text = load_text_encoder(find_text_folder(root / FLOW), of_type(config.text, TextConfig))
-    parts = TorchParts(config, text, load_dit(folder), load_autoencoder(folder))
+    parts = TorchParts.of(config, text, load_dit(folder), load_autoencoder(folder))
     tokenizer = Tokenizer(root / FLOW, config.text.max_tokens)
     return Model(Engine(parts, config, tokenizer, file_hash(folder / "dit.safetensors")), folder)
 
