@@ -10,6 +10,7 @@ import msgspec
 from arctone.errors import ModelError
 
 T = TypeVar("T")
+NumberName = Literal["seconds_start", "seconds_total"]
 
 
 class SpectralConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="spectral", tag_field="type"):
@@ -85,7 +86,7 @@ class DiTConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="di
 class NumberConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A number that conditions a transformer: its name and the range that it is brought to [0, 1] from."""
 
-    name: Literal["seconds_start", "seconds_total"]
+    name: NumberName
     minimum: float
     maximum: float
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from arctone.checkpoints.folder import fill
+from arctone.checkpoints.tensor_files import read_tensors
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
 from arctone.config_model import (
     ContinuousDiTConfig,
@@ -105,21 +104,6 @@ class _Mapped:
             fill(module, state, str(self._path), assign=True)
         self._is_checked = True
         return module.eval().requires_grad_(False)
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, mapped. Raises: ModelError in one sentence."""
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as problem:
-        pointer = _is_pointer(path)
-        reason = "only the pointer of a file in git-lfs; get the file itself" if pointer else str(problem).rstrip(".")
-        raise ModelError(f"{path} is not a whole safetensors file: {reason}.") from None
-
-
-def _is_pointer(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(40).startswith(b"version https://git-lfs.github.com/spec")
 
 
 def _half(state: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
