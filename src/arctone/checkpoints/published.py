@@ -75,8 +75,9 @@ def convert(
     """Make a model folder of a published checkpoint and a T5; it appears whole or not at all.
 
     Args: source: see `read`. out: the new folder. text: folder of the T5; None = `source`/text_encoder, which the
-    layout of diffusers has. name: the model's name; the source folder's if empty. precision: of the weights, and so of the
-    arithmetic: float32, bfloat16 or float16. Parts that lose too much stay in float32. force: replace a folder.
+    layout of diffusers has. name: the model's name; the source folder's if empty. precision: of the weights, and
+    so of the arithmetic: float32, bfloat16 or float16. Parts that lose too much stay in float32. force: replace
+    a folder.
     Returns: the new folder's config. Raises: ModelError; UsageError for an unknown precision or a target that exists.
     """
     if precision not in PRECISIONS:

@@ -81,15 +81,17 @@ def t5_state(folder: Path, config: T5Config) -> dict[str, Tensor]:
         published = read_checkpoint(path)
     else:
         raise ModelError(f"{folder} holds no T5: neither model.safetensors nor pytorch_model.bin is there.")
-    if "shared.weight" not in published and "encoder.embed_tokens.weight" in published:
-        published["shared.weight"] = published["encoder.embed_tokens.weight"]
+    second = published.get("encoder.embed_tokens.weight")
+    if second is not None and not second.equal(published.setdefault("shared.weight", second)):
+        raise ModelError(f"{path}: shared.weight and encoder.embed_tokens.weight differ, but they are one matrix.")
     used = {name: value for name, value in published.items() if not name.startswith(_UNUSED)}
-    places = _places(config)
-    account_part(used, places, str(path))
-    return {name: used[place.name] for name, place in places.items()}
+    wanted = places(config)
+    account_part(used, wanted, str(path))
+    return {name: used[place.name] for name, place in wanted.items()}
 
 
-def _places(config: T5Config) -> dict[str, Place]:
+def places(config: T5Config) -> dict[str, Place]:
+    """Where each of our tensors lies in the published file."""
     with torch.device("meta"):
         shapes = T5Encoder(config).state_dict()
     return {name: Place(_published(name, config), tuple(value.shape)) for name, value in shapes.items()}
