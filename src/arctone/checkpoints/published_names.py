@@ -213,4 +213,5 @@ def folded(length: Tensor, direction: Tensor) -> Tensor:
 
 def row_lengths(weight: Tensor) -> Tensor:
     """Euclidean length of each row, [rows, 1, 1]; summed in float64, so that the order of summing leaves no trace."""
-    return torch.linalg.vector_norm(weight.double(), dim=(1, 2), keepdim=True).to(weight.dtype)
+    lengths: Tensor = torch.linalg.vector_norm(weight.double(), dim=(1, 2), keepdim=True)
+    return lengths.to(weight.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,14 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 def _loaded(path: Path) -> Any:
     """Only tensors and plain containers are built; anything else that the pickle asks for is refused by torch."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except RuntimeError as problem:
-        if "mmap" not in str(problem):
-            raise
-        return torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's remarks on old files would follow a sentence that says all
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError as problem:
+            if "mmap" not in str(problem):
+                raise
+            return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _reason(path: Path, problem: Exception) -> str:

@@ -19,6 +19,7 @@ EXTRAS = {
     "ai_edge_quantizer": "export",
     "lightning_fabric": "train",
     "litert_torch": "export",
+    "huggingface_hub": "hub",
     "safetensors": "train",
     "tensorboard": "train",
     "torch": "train",

@@ -43,7 +43,10 @@ class Snake(nn.Module):
         rate = self.alpha.float().exp().to(x.dtype)[:, None, None]
         amount = (1.0 / (self.beta.float().exp() + 1e-9)).to(x.dtype)[:, None, None]
         wave = torch.sin(x * rate)
-        return torch.addcmul(x, wave.square_(), amount) if not x.requires_grad else x + amount * wave.square()
+        if torch.is_grad_enabled():
+            return x + amount * wave.square()
+        # In place, because fresh memory of this size costs as much as the arithmetic.
+        return torch.addcmul(x, wave.square_(), amount)
 
 
 class Convolution(nn.Module):
