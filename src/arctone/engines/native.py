@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from arctone.audio.spectral import features, synthesise
-from arctone.config_model import ModelConfig
+from arctone.config_model import ModelConfig, SpectralConfig, of_type
 from arctone.engines.graph import Graph, load_graph
 from arctone.engines.parts import Floats, Ints, Mask, TextEmbedding
 from arctone.errors import ModelError, UsageError
@@ -31,6 +31,7 @@ class NativeParts:
     def __init__(self, folder: Path, config: ModelConfig, threads: int, weights_cache: Path | None = None) -> None:
         self._folder = folder
         self._config = config
+        self._phase_iterations = of_type(config.autoencoder, SpectralConfig).phase_iterations
         self._threads = threads
         self._weights_cache = weights_cache
         self._graphs: dict[str, Graph] = {}
@@ -74,7 +75,7 @@ class NativeParts:
         """See Parts."""
         parameters = self._framewise(DECODER, "latents", latents, latents.shape[1])
         used = np.ascontiguousarray(parameters[:, : 4 * latents.shape[1]])
-        return synthesise(used, np.random.default_rng(seed), self._config.autoencoder.phase_iterations, self._threads)
+        return synthesise(used, np.random.default_rng(seed), self._phase_iterations, self._threads)
 
     def encode(self, samples: Floats) -> Floats:
         """See Parts."""

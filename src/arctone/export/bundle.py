@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from arctone.checkpoints.folder import fill, load_autoencoder, load_config, load_dit
 from arctone.checkpoints.weights_map import write_weights_map
 from arctone.config import write_config
-from arctone.config_model import ModelConfig, TextConfig
+from arctone.config_model import ModelConfig, TextConfig, of_type
 from arctone.engines.graph import load_graph
 from arctone.errors import ModelError, UsageError
 from arctone.export.graphs import (
@@ -82,7 +82,9 @@ def build(
         raise UsageError(f"{out} already exists; it is replaced only with force.")
     config = load_config(checkpoint)
     words = _text_folder(checkpoint, text_folder)
-    modules = Modules(load_text(words, config.text), load_dit(checkpoint), load_autoencoder(checkpoint))
+    modules = Modules(
+        load_text(words, of_type(config.text, TextConfig)), load_dit(checkpoint), load_autoencoder(checkpoint)
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as partial:
         folder = Path(partial) / out.name
