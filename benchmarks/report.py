@@ -23,6 +23,7 @@ from benchmarks import (
     lora_few_steps,
     lora_timbre,
     results,
+    serve_load,
     train_ears,
 )
 from benchmarks.results import JSON, ROOT
@@ -45,6 +46,7 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "lora-few-steps": ("lora_few_steps", lora_few_steps.block),
     "lora-timbre": ("lora_timbre", lora_timbre.block),
     "latency": ("latency", latency.block),
+    "serve-load": ("serve_load", serve_load.block),
     "latency-summary": ("latency", latency.summary_block),
 }
 

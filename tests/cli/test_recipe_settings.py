@@ -28,6 +28,15 @@ def test_values_are_converted_and_everything_else_stays() -> None:
     assert before == recipe("spark")
 
 
+def test_a_role_has_its_own_optimiser() -> None:
+    before = recipe("spark")
+    after = changed(before, PARTS, ["discriminator.rate=3e-4", "rate=1e-6", "discriminator.betas=0,0.9"])
+    roles = after.arc_loop.roles
+    assert (roles["discriminator"].rate, roles["discriminator"].betas, after.arc_loop.rate) == (3e-4, (0.0, 0.9), 1e-6)
+    assert roles["critic"] == before.arc_loop.roles["critic"]
+    assert before == recipe("spark")
+
+
 def test_settings_that_need_each_other_may_come_in_any_order() -> None:
     after = changed(recipe("spark"), PARTS, ["alignment_weight=1", "alignment_steps=100"])
     assert (after.arc.alignment_weight, after.arc.alignment_steps) == (1.0, 100)
@@ -38,6 +47,8 @@ def test_settings_that_need_each_other_may_come_in_any_order() -> None:
     [
         ("self_outptu=1", "set: 'self_outptu' is unknown, did you mean self_output?"),
         ("zzz=1", "set: 'zzz' is unknown, choose from alignment_steps"),
+        ("judge.rate=1", "set: 'judge.rate' names no network of its own, choose from discriminator, critic"),
+        ("critic.rte=1", "set: 'rte' is unknown, did you mean rate?"),
         ("self_output", "set: 'self_output' must have the form NAME=VALUE"),
         ("self_output=much", "set: self_output cannot be 'much': expected"),
         ("step_counts=1,x", "set: step_counts cannot be '1,x': expected"),

@@ -17,7 +17,7 @@ def changed(recipe: Any, parts: Sequence[str], settings: Sequence[str]) -> Any:
     """The recipe with settings of some of its parts changed.
 
     Args: recipe: a dataclass of dataclasses. parts: its fields that may be changed; the first that has a name counts.
-    settings: NAME=VALUE each; tuples are written 1,2,4.
+    settings: NAME=VALUE each; tuples are written 1,2,4, the optimiser of one network ROLE.NAME=VALUE.
     Raises: UsageError that names the setting, its value and what is allowed.
     """
     changes: dict[str, dict[str, Any]] = {}
@@ -25,12 +25,34 @@ def changed(recipe: Any, parts: Sequence[str], settings: Sequence[str]) -> Any:
         name, equals, text = setting.partition("=")
         if not equals:
             raise UsageError(f"set: {setting!r} must have the form NAME=VALUE")
+        if "." in name:
+            recipe = _with_role(recipe, parts, name, text)
+            continue
         part = _owner(recipe, parts, name)
         kind = typing.get_type_hints(type(getattr(recipe, part)))[name]
         changes.setdefault(part, {})[name] = _converted(name, text, kind)
     # All at once, because some settings are only possible together.
     replaced = {part: dataclasses.replace(getattr(recipe, part), **values) for part, values in changes.items()}
     return dataclasses.replace(recipe, **replaced)
+
+
+def _with_role(recipe: Any, parts: Sequence[str], name: str, text: str) -> Any:
+    """The recipe with a setting of the optimiser of one role changed."""
+    role, _, field = name.partition(".")
+    loops = {part: value for part in parts if getattr(value := getattr(recipe, part), "roles", None)}
+    known = {owned: part for part, loop in loops.items() for owned in loop.roles}
+    if role not in known:
+        allowed = f"choose from {', '.join(known)}" if known else "this stage has one network; leave the role out"
+        raise UsageError(f"set: {name!r} names no network of its own, {allowed}")
+    loop = loops[known[role]]
+    optimiser = changed(_Named(loop.roles[role]), ("optimiser",), [f"{field}={text}"]).optimiser
+    roles = {**loop.roles, role: optimiser}
+    return dataclasses.replace(recipe, **{known[role]: dataclasses.replace(loop, roles=roles)})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Named:
+    optimiser: Any
 
 
 def _owner(recipe: Any, parts: Sequence[str], name: str) -> str:

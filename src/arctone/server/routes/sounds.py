@@ -9,13 +9,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from arctone.engine import Engine
 from arctone.errors import UsageError
 from arctone.server.bodies import json_object
 from arctone.server.failures import ApiError, request_id
 from arctone.server.formats import OutputFormat, encoded, output_format
 from arctone.server.idempotency import fingerprint
 from arctone.server.jobs import Job
+from arctone.server.makers import Maker
 from arctone.server.orders import ordered
 from arctone.server.routes.about import service_of
 from arctone.server.take_names import take_name
@@ -51,7 +51,7 @@ async def audio_generations(request: Request) -> Response:
     return await _answer(request, values, wanted, [])
 
 
-def _from_elevenlabs(body: Mapping[str, Any], engines: Mapping[str, Engine]) -> tuple[dict[str, Any], list[str]]:
+def _from_elevenlabs(body: Mapping[str, Any], engines: Mapping[str, Maker]) -> tuple[dict[str, Any], list[str]]:
     """The same order in our own words, and what cannot be met."""
     values = dict(body)
     for theirs, ours in (("text", "prompt"), ("model_id", "model")):
