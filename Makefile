@@ -45,6 +45,7 @@ bench: $(BASE)/.installed $(DEV)/.installed  ## measure, and write the numbers i
 	$(DEV_PYTHON) -m benchmarks.latency --program $(BASE)/bin/arctone
 	$(DEV_PYTHON) -m benchmarks.autoencoder_table
 	$(DEV_PYTHON) -m benchmarks.adherence
+	$(DEV_PYTHON) -m benchmarks.editing
 	$(DEV_PYTHON) -m benchmarks.report
 
 clean:  ## remove environments, caches and outputs
