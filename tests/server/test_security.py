@@ -74,7 +74,10 @@ def test_the_token_is_nowhere_in_the_log(serve: Client, caplog: pytest.LogCaptur
     client = serve(token=TOKEN)
     client.get("/v1/models", headers={"Authorization": f"Bearer {TOKEN}"})
     client.get("/v1/models", headers={"Authorization": f"Bearer {TOKEN}x"})
+    client.get("/v1/x%0aGET%20/forged")
     assert "/v1/models" in caplog.text
+    assert "/v1/x%0aGET" in caplog.text
+    assert not any("\n" in record.getMessage() for record in caplog.records)
     assert TOKEN not in caplog.text
 
 

@@ -68,7 +68,7 @@ def create_app(
     app = Starlette(
         routes=_routes(),
         middleware=_middleware(service, token, allowed_hosts, cors_origins),
-        exception_handlers={HTTPException: answer_http, ApiError: answer, ArctoneError: answer},
+        exception_handlers={HTTPException: answer_http, ApiError: answer, ArctoneError: answer, OSError: answer},
         lifespan=lifespan,
     )
     app.state.service = service

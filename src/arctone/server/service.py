@@ -27,7 +27,7 @@ _LINGER_SECONDS = 5.0
 # No single step of a model that suits this machine takes longer.
 _STEP_SECONDS = 30.0
 # Each may hold a body on disk and a decoder in memory; more wait.
-_UPLOADS_AT_ONCE = 4
+_UPLOADS_AT_ONCE = 8
 
 
 class Service:
