@@ -31,6 +31,7 @@ check: $(DEV)/.installed  ## format, lint, types, layers, and pages that must ma
 	$(DEV)/bin/lint-imports
 	$(DEV_PYTHON) -m tools.reference --check
 	$(DEV_PYTHON) -m tools.changelog
+	$(DEV_PYTHON) -m tools.vendor --check
 	$(DEV_PYTHON) -m benchmarks.report --check
 
 format: $(DEV)/.installed  ## let ruff rewrite what it can

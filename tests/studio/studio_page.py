@@ -20,7 +20,7 @@ class Page:
         """The value of an expression; a promise is awaited."""
         return self.driver.execute_script(f"return (async () => ({text}))()", *arguments)
 
-    def wait(self, condition: str, seconds: float = 15) -> Any:
+    def wait(self, condition: str, seconds: float = 60) -> Any:
         """Wait until an expression is true. Returns: its value."""
         end = time.monotonic() + seconds
         while not (value := self.script(condition)):

@@ -8,7 +8,9 @@ import pytest
 import soundfile
 from studio_page import Page
 
-JOIN = 33075 - 1323  # where 0.75 s begin to flow into what follows: 30 ms before their end
+from arctone.audio.crossfade import EXTEND_FADE_SECONDS
+
+JOIN = 33075 - round(EXTEND_FADE_SECONDS * 44100)  # from here on 0.75 s flow into what follows
 
 
 @pytest.fixture
@@ -120,7 +122,8 @@ def test_a_take_is_continued_and_the_batch_can_be_made_again_after_a_reload(page
     page.wait("document.querySelectorAll('#batches .take').length === 2")
     longer = stored(page)
     assert len(longer) == 66150
-    assert np.array_equal(longer[:JOIN], first[:JOIN])
+    changed = np.flatnonzero((longer[: len(first)] != first).any(axis=1))
+    assert changed.size == 0 or changed.min() >= JOIN
     page.open()
     page.click("#batches button", "Re-roll")
     page.wait("document.querySelectorAll('#batches .take').length === 3")

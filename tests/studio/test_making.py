@@ -109,6 +109,20 @@ def test_a_downloaded_take_restores_its_settings_when_it_is_dropped(page: Page):
     file.unlink()
 
 
+def test_new_takes_are_also_written_into_the_drop_folder(page: Page):
+    """The browser's own private folder stands for the one that people would choose."""
+    page.script("(await import('/static/js/folder.js')).use(await navigator.storage.getDirectory())")
+    page.generate("drum hit", takes=2, seconds="0.25", seed="60")
+    page.wait("document.getElementById('status').textContent.startsWith('2 takes made')")
+    for number, seed in enumerate((60, 61)):
+        written = page.script(f"""(async () => {{
+          const folder = await navigator.storage.getDirectory();
+          const file = await (await folder.getFileHandle('drum-hit-{seed}.wav')).getFile();
+          return [...new Uint8Array(await file.arrayBuffer())];
+        }})()""")
+        assert bytes(written) == page.sound(number)
+
+
 def test_a_take_is_dragged_out_as_a_file(page: Page):
     page.generate("drag me", seconds="0.25", seed="5")
     page.wait("document.querySelector('[data-drawn]') !== null")

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { button, el, size } from "./dom.js";
 import * as dropping from "./dropping.js";
+import * as folder from "./folder.js";
 import { Form, limitsOf } from "./form.js";
 import { Grid } from "./grid.js";
 import { fileName, plain, redoRequest, rerollRequest, sourceOf } from "./history.js";
@@ -156,6 +157,12 @@ async function restore(file) {
 async function startWith(file) {
   const blob = await readable(file);
   await source.set({ name: blob.name ?? file.name, blob });
+}
+
+async function chooseFolder() {
+  const name = await folder.choose();
+  at("folder").textContent = name ? `Into ${name}` : "Drop folder";
+  say(name ? `Every new take is written into ${name}.` : "Takes are written into no folder.");
 }
 
 async function record() {
@@ -362,6 +369,8 @@ function listen() {
   at("choose-start").addEventListener("click", () => at("start-file").click());
   at("restore").addEventListener("click", () => at("restore-file").click());
   at("record").addEventListener("click", () => run(record));
+  at("folder").addEventListener("click", () => run(chooseFolder));
+  at("folder").hidden = !folder.canChoose();
   for (const [id, action] of [["start-file", startWith], ["restore-file", restore]]) {
     at(id).addEventListener("change", async ({ target }) => {
       const [file] = target.files;

@@ -1,8 +1,9 @@
 // Ordering sound and following it: each order becomes a batch, which lives in the history from its first moment.
 
 import * as api from "./api.js";
-import { finished, newBatch, sourceId } from "./history.js";
-import { say } from "./say.js";
+import * as folder from "./folder.js";
+import { fileName, finished, newBatch, sourceId } from "./history.js";
+import { complain, say } from "./say.js";
 import * as store from "./store.js";
 
 const running = new Map(); // batch id -> AbortController
@@ -60,7 +61,9 @@ async function complete(batch, view, stop) {
   if (job.state === "done") {
     finished(batch, job);
     for (const take of batch.takes) {
-      await store.keepSound(take.id, await api.audio(batch.jobId, take.index, "wav", stop.signal));
+      const sound = await api.audio(batch.jobId, take.index, "wav", stop.signal);
+      await store.keepSound(take.id, sound);
+      await folder.put(fileName(batch, take), sound).catch((failure) => complain(failure.message));
     }
     const { total } = job.result.timings_ms ?? {};
     say(`${batch.takes.length === 1 ? "One take" : `${batch.takes.length} takes`} made${total ? ` in ${(total / 1000).toFixed(1)} s` : ""}.`);
