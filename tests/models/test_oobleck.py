@@ -1,4 +1,4 @@
-"""The convolutional autoencoder: tiles are exact, the reach is what the convolutions see, parts agree with torch's own."""
+"""The convolutional autoencoder: tiles are exact, and the reach is what the convolutions see."""
 
 import pytest
 import torch
