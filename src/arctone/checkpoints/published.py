@@ -91,8 +91,8 @@ def convert(
     with new_folder(out, force=force) as folder:
         dtype = PRECISIONS[precision]
         for part, places in table(config).tensors.items():
-            save_file(_cast(from_published(published.state, places), dtype, part), folder / f"{part}.safetensors")
-        save_file(_cast(t5_state(words, sizes), dtype, "text"), folder / "text.safetensors")
+            _save(_cast(from_published(published.state, places), dtype, part), folder / f"{part}.safetensors")
+        _save(_cast(t5_state(words, sizes), dtype, "text"), folder / "text.safetensors")
         shutil.copyfile(tokenizer_file(_tokenizer_folder(source, words)), folder / FILE_NAME)
         _copy_texts(source, folder)
         write_config(folder / CONFIG, config)
@@ -109,7 +109,7 @@ def publish(folder: Path, out: Path, *, force: bool = False) -> None:
     names = table(config)
     parts = {part: read_tensors(folder / f"{part}.safetensors") for part in names.tensors}
     with new_folder(out, force=force) as target:
-        save_file(to_published(parts, names), target / SAFETENSORS)
+        _save(to_published(parts, names), target / SAFETENSORS)
         kept = folder / MODEL_CONFIG
         content = kept.read_text() if kept.is_file() else json.dumps(published_config(config), indent=2) + "\n"
         (target / MODEL_CONFIG).write_text(content)
@@ -138,6 +138,12 @@ def _cast(state: Mapping[str, Tensor], dtype: torch.dtype, part: str) -> dict[st
     if lost:
         raise ModelError(f"{lost[0]} has values beyond the range of {dtype}; use another precision.")
     return cast
+
+
+def _save(state: dict[str, Tensor], path: Path) -> None:
+    """safetensors writes files that only their owner may read; a model is no secret among the users of a machine."""
+    save_file(state, path)
+    path.chmod(0o644)
 
 
 def _text_folder(source: Path, text: Path | None) -> Path:

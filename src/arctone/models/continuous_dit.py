@@ -22,6 +22,7 @@ from torch.nn import functional
 from arctone.config_model import ContinuousDiTConfig, NumberConfig
 from arctone.models.conditions import Conditions
 from arctone.models.dit import SwiGLU
+from arctone.models.unfilled import normal
 
 VelocityNetwork = Callable[[Tensor, Tensor], Tensor]
 
@@ -144,7 +145,7 @@ class NumberEmbedding(nn.Module):
     def __init__(self, config: NumberConfig, width: int) -> None:
         super().__init__()
         self.minimum, self.maximum = config.minimum, config.maximum
-        self.rates = nn.Parameter(torch.randn(NUM_RATES))
+        self.rates = nn.Parameter(normal(NUM_RATES))
         self.project = nn.Linear(2 * NUM_RATES + 1, width)
 
     def forward(self, number: Tensor) -> Tensor:
@@ -159,7 +160,7 @@ class Timestep(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.rates = nn.Parameter(torch.randn(NUM_RATES))
+        self.rates = nn.Parameter(normal(NUM_RATES))
         self.mlp = nn.Sequential(nn.Linear(2 * NUM_RATES, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Tensor) -> Tensor:
@@ -189,7 +190,7 @@ class ContinuousDiT(nn.Module):
         self.context = _projection(config.text_width, config.context_width)
         self.global_vector = _projection(config.text_width * len(config.global_numbers), config.global_width)
         self.blocks = nn.ModuleList(ContinuousBlock(config) for _ in range(config.depth))
-        self.memory = nn.Parameter(torch.randn(config.memory_tokens, width)) if config.memory_tokens else None
+        self.memory = nn.Parameter(normal(config.memory_tokens, width)) if config.memory_tokens else None
         self.modulate: nn.Sequential | None = None
         if config.global_condition == "adaLN":
             self.modulate = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 6 * width))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from arctone.config_model import T5Config
+from arctone.models.unfilled import normal
 
 PADDING_PENALTY = -1e9
 
@@ -64,8 +65,10 @@ class T5Encoder(nn.Module):
     def __init__(self, config: T5Config) -> None:
         super().__init__()
         self.config = config
-        self.words = nn.Embedding(config.vocabulary, config.width)
-        self.distances = nn.Embedding(config.position_buckets, config.heads)
+        self.words = nn.Embedding(config.vocabulary, config.width, _weight=normal(config.vocabulary, config.width))
+        self.distances = nn.Embedding(
+            config.position_buckets, config.heads, _weight=normal(config.position_buckets, config.heads)
+        )
         self.blocks = nn.ModuleList(T5Block(config) for _ in range(config.depth))
         self.norm = ScaleNorm(config.width, config.norm_epsilon)
 
