@@ -31,11 +31,21 @@ def tiny_model_folder(pytestconfig: pytest.Config, tmp_path_factory: pytest.Temp
 
     Tests must not change it; copy it first.
     """
-    kept = pytestconfig.cache.mkdir("tiny-model") / _fingerprint()
+    return _tiny_model(pytestconfig, tmp_path_factory, int8=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_float_folder(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model with float32 weights."""
+    return _tiny_model(pytestconfig, tmp_path_factory, int8=False)
+
+
+def _tiny_model(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, *, int8: bool) -> Path:
+    kept = pytestconfig.cache.mkdir("tiny-model") / f"{_fingerprint()}{'' if int8 else '-float32'}"
     if not kept.is_dir():
         from tiny_model import build_tiny_model
 
-        built = build_tiny_model(tmp_path_factory.mktemp("export"))
+        built = build_tiny_model(tmp_path_factory.mktemp("export"), int8=int8)
         partial = kept.with_suffix(f".{built.parent.name}.partial")
         shutil.copytree(built, partial)
         with contextlib.suppress(OSError):  # another session built the same meanwhile

@@ -23,16 +23,20 @@ TEXT_SIGNATURE = "text"
 class NativeParts:
     """Parts of a model folder on LiteRT; each graph is opened at its first use.
 
-    Args: folder: with config already read. threads: CPU threads. weights_cache: see `load_graph`.
+    Args: folder: with config already read. threads: CPU threads. weights_cache: see `load_graph`. low_ram: only one
+    graph is open at a time; opening the next one closes it.
     """
 
     name = "native"
 
-    def __init__(self, folder: Path, config: ModelConfig, threads: int, weights_cache: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, config: ModelConfig, threads: int, weights_cache: Path | None = None, low_ram: bool = False
+    ) -> None:
         self._folder = folder
         self._config = config
         self._threads = threads
         self._weights_cache = weights_cache
+        self._low_ram = low_ram
         self._graphs: dict[str, Graph] = {}
 
     def encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding:
@@ -108,6 +112,8 @@ class NativeParts:
 
     def _graph(self, file: str) -> Graph:
         if file not in self._graphs:
+            if self._low_ram:
+                self.close()
             self._graphs[file] = load_graph(self._folder / file, self._threads, self._weights_cache)
         return self._graphs[file]
 
