@@ -33,11 +33,11 @@ CONFIG = ModelConfig(
 )
 
 
-def build_tiny_model(folder: Path, *, int8: bool = True) -> Path:
+def build_tiny_model(folder: Path) -> Path:
     """Write random weights, export them, and return the model folder."""
     checkpoint = write_checkpoint(folder / "checkpoint")
     papers = {"card.md": "# tiny\n\nRandom weights, for tests only.\n"}
-    build(checkpoint, folder / "tiny", windows=(32,), papers=papers, int8=int8)
+    build(checkpoint, folder / "tiny", windows=(32,), papers=papers)
     return folder / "tiny"
 
 

@@ -16,29 +16,33 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("weights") / "checkpoint")
 
 
-def test_float32_follows_torch_and_makes_sound(arctone: Program, checkpoint: Path, tmp_path: Path) -> None:
-    (tmp_path / "notes.md").write_text("# of one's own\n")
-    done = arctone(
-        "export",
-        "litert",
-        checkpoint,
-        "out",
-        "--precision",
-        "float32",
-        "--windows",
-        "16",
-        "--card",
-        "notes.md",
-        "--json",
-    )
-    assert done.code == 0, done.stderr
-    parts = json.loads(done.out)["parts"]
-    lengths = {key for key in parts["dit"] if key.startswith("snr_db_")}
-    assert lengths == {"snr_db_T16", "snr_db_T64"}
-    assert min(value for part in parts.values() for key, value in part.items() if key.startswith("snr_db_")) >= 90
-    assert (tmp_path / "out" / "card.md").read_text() == "# of one's own\n"
-    made = arctone("generate", "rain", "-d", "0.5", "-s", "7", "-o", "x.wav", "-m", "out")
+def test_float32_follows_torch_and_makes_sound(arctone: Program, tiny_float_folder: Path) -> None:
+    parts = json.loads((tiny_float_folder / "parity.json").read_text())
+    snr = {f"{part}/{key}": value for part, found in parts.items() for key, value in found.items() if "snr" in key}
+    assert snr.keys() == {"text/snr_db_text", "dit/snr_db_T64", "decoder/snr_db_T64", "encoder/snr_db_T64"}
+    assert min(snr.values()) >= 90
+    assert (tiny_float_folder / "card.md").read_text() == "# Random weights, in float32\n"
+    made = arctone("generate", "rain", "-d", "0.5", "-s", "7", "-o", "x.wav", "-m", tiny_float_folder)
     assert made.code == 0, made.stderr
+
+
+@pytest.mark.parametrize("flags, int8", [([], True), (["--precision", "float32"], False)])
+def test_options_reach_the_export_and_its_report_the_user(
+    arctone: Program, monkeypatch: pytest.MonkeyPatch, flags: list[str], int8: bool
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    def build(checkpoint: Path, out: Path, **options: object) -> dict[str, dict[str, float]]:
+        asked.append(options)
+        return {"dit": {"megabytes": 10.7, "snr_db_T64": 38.2, "max_error_T64": 0.012}}
+
+    monkeypatch.setattr("arctone.export.bundle.build", build)
+    table = arctone("export", "litert", "in", "out", "--windows", "32,64", "-f", *flags)
+    record = arctone("export", "litert", "in", "out", "--json", *flags)
+    assert table.out.splitlines()[1].split() == ["dit", "T64", "10.7", "38.2", "0.012"]
+    assert json.loads(record.out)["parts"]["dit"]["snr_db_T64"] == 38.2
+    wanted = {"text_folder": None, "papers": {}, "int8": int8}
+    assert asked == [{**wanted, "windows": (32, 64), "force": True}, {**wanted, "windows": None, "force": False}]
 
 
 @pytest.mark.parametrize(

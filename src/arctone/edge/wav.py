@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import wave
 
-import numpy as np
-
 from arctone.audio.pcm import rounded
 from arctone.audio.waveform import Waveform
 
@@ -20,8 +18,3 @@ def encode_wav(waveform: Waveform) -> bytes:
         file.setframerate(waveform.sample_rate)
         file.writeframes(rounded(waveform.samples.T, 16).astype("<i2").tobytes())
     return buffer.getvalue()
-
-
-def num_clipped(waveform: Waveform) -> int:
-    """How many samples lie beyond full scale, and are cut off there."""
-    return int(np.count_nonzero(np.abs(waveform.samples) > 1.0))

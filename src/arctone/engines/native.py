@@ -78,6 +78,9 @@ class NativeParts:
         """See Parts."""
         parameters = self._framewise(DECODER, "latents", latents, latents.shape[1])
         used = np.ascontiguousarray(parameters[:, : 4 * latents.shape[1]])
+        del parameters
+        if self._low_ram:
+            self.close()  # the synthesis, which needs the most memory, needs no graph
         return synthesise(used, np.random.default_rng(seed), self._config.autoencoder.phase_iterations, self._threads)
 
     def encode(self, samples: Floats) -> Floats:
