@@ -78,6 +78,27 @@ def litert(
         print_rows([["part", "signature", "MB", "SNR dB", "max error"], *parity_rows(report)])
 
 
+@app.command()
+def edge(
+    model: Annotated[str, typer.Argument(help="Name or folder of a model with graphs.")],
+    out: Annotated[Path, typer.Argument(help="The new folder; it appears whole or not at all.")],
+    force: Annotated[bool, typer.Option("-f", "--force", help="Replace a folder that exists.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+) -> None:
+    """Copy what generation reads, for small devices: no encoder, no way back to torch weights; needs no torch.
+
+    Example: arctone export edge spark models/spark-edge
+    """
+    from arctone.export.edge import copy_for_edge
+
+    sizes = copy_for_edge(model, out, force=force)
+    if json:
+        print_json({"folder": str(out), "files_mb": sizes})
+    else:
+        rows = [[name, f"{size:.1f}"] for name, size in {**sizes, "all": sum(sizes.values())}.items()]
+        print_rows([["file", "MB"], *rows])
+
+
 def window_lengths(written: str) -> tuple[int, ...]:
     """The lengths of "64,128"; none if nothing was written. Raises: UsageError."""
     if not written.strip():

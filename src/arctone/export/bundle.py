@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from arctone.atomic import folder_atomically
 from arctone.checkpoints.folder import fill, load_autoencoder, load_config, load_dit
 from arctone.checkpoints.weights_map import write_weights_map
 from arctone.config import write_config
@@ -89,19 +89,11 @@ def build(
     _check_papers(papers or {})
     words = _text_folder(checkpoint, text_folder)
     modules = Modules(load_text(words, config.text), load_dit(checkpoint), load_autoencoder(checkpoint))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as partial:
-        folder = Path(partial) / out.name
-        folder.mkdir()
+    with folder_atomically(out, force=force) as folder:
         report = export_modules(modules, config, folder, lengths, int8)
         _copy_papers(folder, checkpoint, words, papers or {})
         (folder / PARITY).write_text(json.dumps(report, indent=2) + "\n")
         write_hashes(folder)
-        for path in folder.iterdir():
-            path.chmod(0o644)  # some writers make files that only their owner may read
-        if out.exists():
-            shutil.rmtree(out)
-        folder.rename(out)
     return report
 
 
