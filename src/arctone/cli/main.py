@@ -43,6 +43,7 @@ class Commands(LazyGroup):
             "arctone.cli.train", "Train models: the autoencoder, then the flow on its latents, then fewer steps."
         ),
         "lora": Entry("arctone.cli.lora", "Adapters of arctone train lora: merge them into a model, look at one."),
+        "export": Entry("arctone.cli.export", "Write trained weights as a model folder that needs no torch."),
         "reproduce": Entry(
             "arctone.cli.reproduce", "Train a flow, ARC, its rivals and its ablations, measure all, write a report."
         ),
