@@ -172,14 +172,14 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
 def to_metadata(
     request: GenerationRequest, *, model_name: str, model_hash: str, version: str = __version__, engine: str = ""
 ) -> dict[str, Any]:
-    """JSON-ready record of a request and of what made the sound."""
+    """JSON-ready record of a request and of what made the sound: what reading it back from a file gives."""
     return {
         "schema": METADATA_SCHEMA,
         "version": version,
         "model": model_name,
         "model_hash": model_hash,
         "engine": engine,
-        "request": msgspec.to_builtins(request),
+        "request": msgspec.json.decode(msgspec.json.encode(request)),
     }
 
 

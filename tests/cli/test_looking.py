@@ -44,8 +44,11 @@ def test_models_lists_what_is_bundled(arctone):
     listed = json.loads(arctone("models", "--json").out)
     assert [record["name"] for record in listed] == list(known_models())
     rows = arctone("models").out.splitlines()
-    assert len(rows) == 1 + len(listed)
+    end = rows.index("")
+    assert [row.split()[0] for row in rows[1:end]] == [record["name"] for record in listed]
     assert rows[0].split() == ["name", "longest", "steps", "size", "where"]
+    fetchable = " ".join(rows[end:])
+    assert all(name in fetchable for name in PUBLISHED)
 
 
 def test_doctor_finds_a_whole_model_whole(arctone, tiny_model_folder):
