@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from arctone import __version__
+from arctone.catalogue import CATALOGUE
 from arctone.cli import machine, tables
 from arctone.model_folder import folder_hash, known_models
 
@@ -48,7 +49,7 @@ def test_models_lists_what_is_bundled(arctone):
     assert [row.split()[0] for row in rows[1:end]] == [record["name"] for record in listed]
     assert rows[0].split() == ["name", "longest", "steps", "size", "where"]
     fetchable = " ".join(rows[end:])
-    assert all(name in fetchable for name in PUBLISHED)
+    assert all(model.name in fetchable for model in CATALOGUE)
 
 
 def test_doctor_finds_a_whole_model_whole(arctone, tiny_model_folder):

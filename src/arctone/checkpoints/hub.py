@@ -51,7 +51,6 @@ def find(name: str, *, token: str | None = None, offline: bool = False) -> Path:
 
 def _downloaded(name: str, token: str | None, offline: bool) -> Path:
     try:
-        import httpx2
         from huggingface_hub import HfApi, errors, snapshot_download
     except ImportError:
         raise ModelError(
@@ -70,7 +69,7 @@ def _downloaded(name: str, token: str | None, offline: bool) -> Path:
     except errors.LocalEntryNotFoundError:
         hint = "and --offline forbids to fetch it" if offline else "and the hub cannot be reached"
         raise ModelError(f"{name} is not in the hub's cache, {hint}.") from None
-    except (errors.HfHubHTTPError, httpx2.HTTPError, OSError, ValueError) as problem:
+    except Exception as problem:  # the client passes on the errors of whichever transport it is built on
         reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
         raise ModelError(f"{name} cannot be fetched: {reason.rstrip('.')}.") from None
 

@@ -45,19 +45,24 @@ def convert(
     force: Annotated[bool, typer.Option("-f", "--force", help="Replace a folder that exists.")] = False,
 ) -> None:
     """Turn a published checkpoint into a model folder, or back."""
-    from arctone.checkpoints import hub, published
-
     if back:
         if text is not None:
             raise UsageError(
                 f"--text {text} cannot be combined with --back: the published layout holds no text encoder."
             )
-        published.publish(Path(source), out, force=force)
+        from arctone.checkpoints.published import publish
+
+        publish(Path(source), out, force=force)
         print(f"wrote {out} in the published layout")
         return
     if out.exists() and not force:
         raise UsageError(f"{out} already exists; it is replaced only with --force.")
+    from arctone.checkpoints import hub
+
     folder = hub.find(source, token=token, offline=offline)
     words = None if text is None else hub.find(text, token=token, offline=offline)
+    # Only now, because it brings torch: nothing heavy is imported where the hub already says no.
+    from arctone.checkpoints import published
+
     config = published.convert(folder, out, words, name=name or out.resolve().name, precision=precision, force=force)
     print(f"wrote {out}: sounds of up to {config.dit.max_seconds:g} s at {config.sample_rate} Hz, {precision}")

@@ -72,7 +72,7 @@ def pull(
     force: Annotated[bool, typer.Option("-f", "--force", help="Fetch again.")] = False,
 ) -> None:
     """Fetch a published model and convert it; afterwards its name works everywhere."""
-    from arctone.checkpoints import hub, published
+    from arctone.checkpoints import hub
 
     entry = fetchable(name)
     _explain(entry)
@@ -80,6 +80,8 @@ def pull(
     if not out.exists() or force:
         folder = hub.find(source or entry.place, token=token, offline=offline)
         words = hub.find(text or entry.text, token=token, offline=offline)
+        from arctone.checkpoints import published
+
         published.convert(folder, out, words, name=entry.name, precision=precision, force=force)
     print(f"{entry.name} is in {out}")
 

@@ -1,0 +1,132 @@
+"""Models by their hub name: from a server on this machine that speaks the hub's protocol, and from the cache."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from arctone.checkpoints.hub import chosen, find, is_hub_name
+from arctone.errors import ModelError
+
+pytest.importorskip("huggingface_hub")
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+GATED = "stand-in/gated"
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Two models from folders, and one that is only given with a token."""
+
+    models: dict[str, Path] = {}  # noqa: RUF012 - the handler is made anew for every request
+    asked: list[str] = []  # noqa: RUF012
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def _answer(self, *, with_body: bool) -> None:
+        path = self.path.partition("?")[0].strip("/")
+        self.asked.append(path)
+        name = next((name for name in (*self.models, GATED) if name in path), "")
+        if name == GATED and not self.headers.get("Authorization"):
+            return self._send(401, b"", {"X-Error-Code": "GatedRepo", "X-Error-Message": "restricted"}, with_body)
+        if name not in self.models:
+            return self._send(404, b"", {"X-Error-Code": "RepoNotFound"}, with_body)
+        if path.startswith("api/models/"):
+            files = sorted(self.models[name].iterdir())
+            facts = [{"type": "file", "path": f.name, "size": f.stat().st_size, "oid": _digest(f)} for f in files]
+            about = {"id": name, "sha": COMMIT, "siblings": [{"rfilename": file.name} for file in files]}
+            return self._send(200, json.dumps(facts if "/tree/" in path else about).encode(), {}, with_body)
+        file = self.models[name] / path.rpartition("/")[2]
+        return self._send(200, file.read_bytes(), {"ETag": f'"{_digest(file)}"', "X-Repo-Commit": COMMIT}, with_body)
+
+    def _send(self, code: int, body: bytes, headers: dict[str, str], with_body: bool) -> None:
+        self.send_response(code)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silence."""
+
+
+@pytest.fixture
+def hub(published: dict[str, Path], t5: Path) -> Iterator[str]:
+    Hub.models = {"stand-in/small": published["small"], "stand-in/t5": t5}
+    Hub.asked = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def arctone(folder: Path, endpoint: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, because the hub's client reads its settings once."""
+    settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "ARCTONE_MODELS": str(folder / "models")}
+    environment = {**os.environ, **settings, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    environment |= {"PYTHONPATH": "src", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    environment.pop("HF_TOKEN", None)
+    command = [sys.executable, "-m", "arctone", *words]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=300)
+
+
+def test_pull_then_offline_then_by_name(hub: str, tmp_path: Path) -> None:
+    places = ("--source", "stand-in/small", "--text", "stand-in/t5")
+    done = arctone(tmp_path, hub, "models", "pull", "stable-audio-open-small", *places)
+    assert done.returncode == 0, done.stderr
+    assert "Stability AI Community License" in done.stdout
+    assert (tmp_path / "models" / "stable-audio-open-small" / "dit.safetensors").is_file()
+    # Everything is in the cache now: the same again without any server.
+    nowhere = "http://127.0.0.1:9"
+    again = arctone(tmp_path, nowhere, "models", "pull", "stable-audio-open-small", *places, "--offline", "--force")
+    assert again.returncode == 0, again.stderr
+    checked = arctone(tmp_path, nowhere, "models", "verify", "stable-audio-open-small")
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_what_goes_wrong_is_one_sentence(hub: str, tmp_path: Path) -> None:
+    cases = {
+        ("stand-in/gated",): "accepted its licence",
+        ("stand-in/nothing",): "no model stand-in/nothing",
+        ("stand-in/small", "--offline"): "--offline",
+        ("no such folder",): "neither a folder nor a name",
+    }
+    for words, told in cases.items():
+        done = arctone(tmp_path, hub, "convert", *words[:1], str(tmp_path / "out"), *words[1:])
+        assert done.returncode == 4, done.stderr
+        assert told in done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+
+
+def test_one_layout_and_one_set_of_weights_is_fetched() -> None:
+    both = ["model.ckpt", "model.safetensors", "model_config.json", "LICENSE.md", "demo.wav", "vae/config.json"]
+    assert chosen(both) == ["LICENSE.md", "model_config.json", "model.safetensors"]
+    assert chosen(["model_config.json", "model.ckpt"]) == ["model_config.json", "model.ckpt"]
+    layered = ["model_index.json", "vae/config.json", "vae/diffusion_pytorch_model.safetensors", "x/y/z.json"]
+    assert chosen(layered) == layered[:3]
+    t5 = ["config.json", "tokenizer.json", "pytorch_model.bin", "model.safetensors", "tf_model.h5"]
+    assert chosen(t5) == ["config.json", "tokenizer.json", "model.safetensors"]
+
+
+def test_a_folder_is_itself(tmp_path: Path) -> None:
+    assert find(str(tmp_path)) == tmp_path
+    assert not is_hub_name(str(tmp_path))
+    assert is_hub_name("owner/model")
+    with pytest.raises(ModelError, match="neither a folder nor"):
+        find("a/b/c")
