@@ -17,12 +17,14 @@ from benchmarks import (
     adherence,
     arc_tables,
     autoencoder_table,
+    editing,
     engine_table,
     generation_table,
     latency,
     lora_few_steps,
     lora_timbre,
     results,
+    serve_load,
     train_ears,
 )
 from benchmarks.results import JSON, ROOT
@@ -36,6 +38,8 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "adherence": ("adherence", adherence.block),
     "adherence-families": ("adherence", adherence.family_block),
     "adherence-summary": ("adherence", adherence.summary_block),
+    "editing-levels": ("editing", editing.levels_block),
+    "editing-seams": ("editing", editing.seams_block),
     "arc-toy": ("arc_toy", arc_tables.toy_block),
     "arc-update": ("arc_update", arc_tables.update_block),
     "engines": ("engine_table", engine_table.block),
@@ -44,6 +48,7 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "lora-few-steps": ("lora_few_steps", lora_few_steps.block),
     "lora-timbre": ("lora_timbre", lora_timbre.block),
     "latency": ("latency", latency.block),
+    "serve-load": ("serve_load", serve_load.block),
     "latency-summary": ("latency", latency.summary_block),
 }
 

@@ -111,6 +111,15 @@ def test_training_without_torch_says_what_to_install(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_serving_without_its_packages_says_what_to_install(tmp_path, tiny_model_folder):
+    codes, _, stderr = run_in_base(
+        ["serve", "--help"], ["serve", "--port", "0", "-m", str(tiny_model_folder)], folder=tmp_path
+    )
+    assert codes == [0, 2], stderr
+    assert 'pip install "arctone[serve]"' in stderr
+    assert "Traceback" not in stderr
+
+
 def test_the_torch_engine_without_torch_says_what_to_install(tmp_path, tiny_model_folder):
     codes, _, stderr = run_in_base(
         ["generate", "rain", "--engine", "torch", "-o", "x.wav", "-m", str(tiny_model_folder)], folder=tmp_path

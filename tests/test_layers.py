@@ -48,7 +48,7 @@ def test_an_import_that_points_upwards_is_found(tmp_path):
     assert "arctone.flow is not allowed to import arctone.cli" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["ground-floor", "native-engine", "engine", "faces"])
+@pytest.mark.parametrize("name", ["ground-floor", "native-engine", "engine", "server", "faces"])
 def test_torch_is_forbidden_below_the_models(name):
     assert "torch" in contract(name)["forbidden_modules"]
 

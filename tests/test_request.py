@@ -104,7 +104,7 @@ BAD: list[tuple[str, Any, str]] = [
     (
         "sampler",
         "euller",
-        "sampler must be one of euler, heun, dpmpp_2m, ping_pong, got 'euller' (did you mean 'euler'?).",
+        "sampler must be one of euler, heun, dpmpp_2m, ping_pong, dpmpp_3m_sde, got 'euller' (did you mean 'euler'?).",
     ),
     ("init_noise_level", -0.01, "init_noise_level must be a number from 0 to 1, got -0.01."),
     ("init_noise_level", 1.01, "init_noise_level must be a number from 0 to 1, got 1.01."),
@@ -166,6 +166,13 @@ def test_durations_beyond_the_model_are_refused_not_clamped() -> None:
     assert resolve(request(duration_seconds=11.89), DEFAULTS).duration_seconds == 11.89
     with pytest.raises(UsageError, match=r"^duration_seconds is 11\.9, but this model makes at most 11\.89 seconds\.$"):
         resolve(request(duration_seconds=11.9), DEFAULTS)
+
+
+def test_all_variations_together_are_limited() -> None:
+    wide = msgspec.structs.replace(DEFAULTS, max_duration_seconds=300)
+    assert resolve(request(duration_seconds=20, variations=60), wide).variations == 60
+    with pytest.raises(UsageError, match=r"variations must leave the whole request at 1200 seconds .* got 61 of 20"):
+        resolve(request(duration_seconds=20, variations=61), wide)
 
 
 def test_resolving_checks_first() -> None:

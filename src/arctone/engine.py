@@ -121,7 +121,10 @@ class Engine:
             request = msgspec.structs.replace(request, threads=self._threads)
         given = None if source is None else opened(source, source_name, self.config)
         resolved = resolve(request, self.defaults, given.duration_seconds if given else None)
-        return self._events(self._run(resolved, cancel, given))
+        run = self._run(resolved, cancel, given)
+        if request.bpm is not None and not self.config.dit.hears_tempo:
+            run.warn(f"bpm {request.bpm:g} has no effect: {self.config.name} knows tempo from the prompt alone.")
+        return self._events(run)
 
     def _run(self, request: GenerationRequest, cancel: Cancel | None, source: Source | None) -> Run:
         parts = SharedParts(self._parts, self._lock)

@@ -22,6 +22,8 @@ Normalize = Literal["peak", "loudness", "off"]
 
 MAX_PROMPT_LENGTH = 2000
 MAX_DURATION_SECONDS = 300.0
+# Of all variations of a request together: they are kept in memory until the last is made.
+MAX_TOTAL_SECONDS = 1200.0
 INIT_NOISE_LEVEL = 0.7
 # Two lengths that differ less are the same to the sample at every rate of interest.
 _SAME_SECONDS = 1e-6
@@ -296,6 +298,11 @@ def _check_against_model(request: GenerationRequest, defaults: Defaults) -> None
     if seconds is not None and seconds > defaults.max_duration_seconds:
         raise UsageError(
             f"duration_seconds is {seconds}, but this model makes at most {defaults.max_duration_seconds} seconds."
+        )
+    if seconds is not None and seconds * request.variations > MAX_TOTAL_SECONDS:
+        raise UsageError(
+            f"variations must leave the whole request at {MAX_TOTAL_SECONDS:g} seconds of sound or less, "
+            f"got {request.variations} of {seconds:g} seconds."
         )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import arctone
 from arctone.audio.waveform import Waveform
+from arctone.checkpoints.parts import DIT, given
 from arctone.engine import Engine, Model
 from arctone.engines.torch import TorchParts
 from arctone.errors import Cancelled, ModelError, UsageError
@@ -171,6 +172,19 @@ def test_a_sound_of_many_windows_is_made_to_its_end(model: Model) -> None:
     assert np.abs(tail).max() > 1e-4
 
 
+@pytest.mark.parametrize("num_samples", [1, 2, 9, 2047, 2049])
+def test_the_shortest_sounds_are_looped_continued_and_filled(model: Model, num_samples: int) -> None:
+    source = Waveform(NOISE[:, :5] if num_samples < 5 else NOISE[:, :num_samples], RATE)
+    seconds = num_samples / RATE
+    assert model.generate("x", loop=True, duration_seconds=seconds, steps=1).waveforms[0].num_samples == num_samples
+    longer = edited(model, source, extend=True, duration_seconds=seconds + 0.001)
+    assert longer.waveforms[0].num_samples == round((seconds + 0.001) * RATE)
+    if num_samples > 8:
+        middle = f"{num_samples / 3 / RATE}:{num_samples / 2 / RATE}"
+        made = edited(model, source, inpaint=(middle,)).waveforms[0].samples
+        assert np.array_equal(made[:, : num_samples // 3], source.samples[:, : num_samples // 3])
+
+
 @pytest.mark.parametrize(("bars", "bpm"), [(1, 120), (1, 133.7), (2, 97), (1, 400)])
 def test_a_loop_has_the_length_of_its_bars_to_the_sample(model: Model, bars: int, bpm: float) -> None:
     made = model.generate("rain", loop=True, bars=bars, bpm=bpm, steps=1)
@@ -186,7 +200,8 @@ def with_inpaint_channels(tiny_model_folder: Path, channels: int) -> tuple[Engin
     )
     plain = loaded.engine.parts
     assert isinstance(plain, TorchParts)
-    parts = TorchParts(config, plain._text, DiT(config.dit), plain._autoencoder)
+    modules = dict(plain._open_parts) | {DIT: given(DiT(config.dit).eval())}
+    parts = TorchParts(config, modules)
     told: list[np.ndarray] = []
     velocity = parts.velocity
 

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from arctone.engine import Model
 from arctone.errors import ModelError, UsageError
-from server.conftest import QUICK, Client, Gate, error_of, finished, next_works, order, take_of
+from server.conftest import QUICK, Client, Gate, error_of, finished, next_works, order, sound_file, take_of, upload
 
 
 @pytest.fixture
@@ -45,6 +45,17 @@ def test_a_full_disk_fails_the_job_in_words_and_leaves_nothing(serve: Client, ti
     error_of(client.get(f"/v1/jobs/{job['id']}/takes/0?format=wav"), 507, "storage_error")
     client.delete(f"/v1/jobs/{job['id']}")
     assert client.post("/v1/audio/generations", json=QUICK).status_code == 200
+
+
+def test_an_upload_that_does_not_fit_the_disk_is_refused_in_words(
+    client: TestClient, tiny_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tiny_disk))
+        error_of(upload(client, sound_file(10.0), init_noise_level=0.5), 507, "storage_error")
+        error_of(client.post("/v1/records", content=sound_file(10.0)), 507, "storage_error")
+    assert list(tiny_disk.iterdir()) == []
+    next_works(client)
 
 
 def test_a_disk_that_fails_while_writing_is_the_same(

@@ -232,7 +232,7 @@ def test_editing_without_a_sound_is_refused_by_name(client: TestClient) -> None:
         ({"bpm": "fast"}, "bpm"),
         ({"threads": 4}, "threads"),
         ({"variations": 17}, "variations"),
-        ({"duration_seconds": 100, "variations": 16}, "duration_seconds"),
+        ({"duration_seconds": 100, "variations": 7}, "duration_seconds"),
     ],
 )
 def test_wrong_values_are_refused_by_name(client: TestClient, change: dict[str, Any], parameter: str) -> None:
@@ -299,6 +299,14 @@ def test_takes_are_kept_within_their_bytes(serve: Client, tmp_path: Any) -> None
     assert sizes == [176_400] * 2
     error_of(client.get(f"/v1/jobs/{jobs[0]['id']}"), 404, "not_found")
     take_of(client, jobs[-1])
+
+
+def test_a_job_that_is_too_large_alone_is_kept_until_the_next(serve: Client) -> None:
+    client = serve(retention_bytes=100_000)
+    job = order(client)
+    take_of(client, job)
+    take_of(client, order(client))
+    error_of(client.get(f"/v1/jobs/{job['id']}"), 404, "not_found")
 
 
 def test_old_takes_go_by_themselves(serve: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

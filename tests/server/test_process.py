@@ -292,3 +292,30 @@ def test_an_exposed_server_asks_for_its_token_and_never_logs_it(start: Start) ->
     log = server.log.read_text()
     assert "GET /v1/models 401" in log
     assert token not in log
+
+
+def test_serving_needs_no_torch(tiny_model_folder: Path) -> None:
+    program = """
+import sys
+
+class Forbidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "scipy", "litert_torch", "transformers", "lightning_fabric"):
+            raise AssertionError(f"{name} was imported")
+
+sys.meta_path.insert(0, Forbidden())
+import arctone
+from arctone.server.app import create_app
+from starlette.testclient import TestClient
+with TestClient(create_app(arctone.load(sys.argv[1], threads=1)), base_url="http://localhost") as client:
+    order = {"prompt": "rain", "duration_seconds": 0.5, "steps": 1}
+    print(client.post("/v1/audio/generations", json=order).status_code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tiny_model_folder)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "200\n"), done.stderr

@@ -147,8 +147,8 @@ class _Frames(NamedTuple):
     @classmethod
     def empty(cls, num_frames: int) -> _Frames:
         shape = (num_frames, NUM_BINS)
-        floats = [np.empty(shape, np.float32) for _ in range(4)]
-        return cls(*floats[:3], np.empty(shape, np.int32), floats[3])
+        left, right, half_spread, advance = (np.empty(shape, np.float32) for _ in range(4))
+        return cls(left, right, half_spread, np.empty(shape, np.int32), advance)
 
 
 def _shape(level: Floats, difference: Floats, coherence: Floats, scatter: Floats, deviation: Floats) -> _Frames:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arctone.cli.making import ENGINE_HELP, EngineName
+from arctone.errors import UsageError
 
 if TYPE_CHECKING:
     from arctone.engine import Model
+    from arctone.server.makers import Maker
 
 EXAMPLES = """\b
 Examples:
@@ -51,6 +53,10 @@ def serve(
     ] = None,
     queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; one more is refused.")] = 32,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests worked on at the same time.")] = 1,
+    replicas: Annotated[
+        int,
+        typer.Option(min=0, max=64, help="The same, each in a process of its own. Default: none."),
+    ] = 0,
     batch: Annotated[int, typer.Option(min=1, max=64, help="Compatible requests that advance together.")] = 1,
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="CPU threads of each; default: all, shared evenly.")
@@ -87,7 +93,7 @@ def serve(
         from arctone.server.app import create_app
         from arctone.server.process import run
 
-        lanes = _lanes(model or ["spark"], engine, concurrency, threads)
+        lanes = _lanes(model or ["spark"], engine, concurrency, replicas, threads)
         server = create_app(
             lanes[0],
             limits,
@@ -102,12 +108,23 @@ def serve(
         run(server, listener)
 
 
-def _lanes(models: list[str], engine: EngineName, concurrency: int, threads: int | None) -> list[list[Model]]:
+def _lanes(
+    models: list[str], engine: EngineName, concurrency: int, replicas: int, threads: int | None
+) -> list[list[Model | Maker]]:
+    """The models of each lane, in this process or in one of their own."""
     import arctone
     from arctone.request import usable_threads
 
-    each = threads or max(1, usable_threads() // concurrency)
-    return [[arctone.load(model, engine=engine, threads=each) for model in models] for _ in range(concurrency)]
+    if replicas and concurrency > 1:
+        raise UsageError(f"concurrency {concurrency} and replicas {replicas} say the same thing; give only one.")
+    num_lanes = replicas or concurrency
+    each = threads or max(1, usable_threads() // num_lanes)
+    loaded = [[arctone.load(model, engine=engine, threads=each) for model in models] for _ in range(num_lanes)]
+    if not replicas:
+        return [list(lane) for lane in loaded]
+    from arctone.server.replicas import Replica
+
+    return [[Replica(model, engine, each) for model in lane] for lane in loaded]
 
 
 def _log_to_stderr(*, requests: bool) -> None:

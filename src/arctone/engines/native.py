@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from arctone.audio.spectral import features, synthesise
-from arctone.config_model import ModelConfig
+from arctone.config_model import ModelConfig, SpectralConfig, of_type
 from arctone.engines.graph import Graph, load_graph
 from arctone.engines.parts import Floats, Ints, Mask, TextEmbedding
 from arctone.errors import ModelError, UsageError
@@ -34,6 +34,7 @@ class NativeParts:
     ) -> None:
         self._folder = folder
         self._config = config
+        self._phase_iterations = of_type(config.autoencoder, SpectralConfig).phase_iterations
         self._threads = threads
         self._weights_cache = weights_cache
         self._low_ram = low_ram
@@ -81,7 +82,7 @@ class NativeParts:
         del parameters
         if self._low_ram:
             self.close()  # the synthesis, which needs the most memory, needs no graph
-        return synthesise(used, np.random.default_rng(seed), self._config.autoencoder.phase_iterations, self._threads)
+        return synthesise(used, np.random.default_rng(seed), self._phase_iterations, self._threads)
 
     def encode(self, samples: Floats) -> Floats:
         """See Parts."""

@@ -18,7 +18,7 @@ from arctone.atomic import folder_atomically
 from arctone.checkpoints.folder import fill, load_autoencoder, load_config, load_dit
 from arctone.checkpoints.weights_map import write_weights_map
 from arctone.config import write_config
-from arctone.config_model import ModelConfig, TextConfig
+from arctone.config_model import ModelConfig, TextConfig, of_type
 from arctone.engines.graph import load_graph
 from arctone.errors import ModelError, UsageError
 from arctone.export.graphs import (
@@ -88,7 +88,9 @@ def build(
     lengths = _lengths(windows, config.dit.max_frames)
     _check_papers(papers or {})
     words = _text_folder(checkpoint, text_folder)
-    modules = Modules(load_text(words, config.text), load_dit(checkpoint), load_autoencoder(checkpoint))
+    modules = Modules(
+        load_text(words, of_type(config.text, TextConfig)), load_dit(checkpoint), load_autoencoder(checkpoint)
+    )
     with folder_atomically(out, force=force) as folder:
         report = export_modules(modules, config, folder, lengths, int8)
         _copy_papers(folder, checkpoint, words, papers or {})

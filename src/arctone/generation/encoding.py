@@ -41,13 +41,14 @@ def mirrored(samples: Samples, spans: Sequence[tuple[int, int]]) -> Samples:
     Encoders look beyond a frame: whatever stands in a gap colours the latents beside it. Silence there would tell the
     model of an end, and what is to be replaced would tell it of itself.
 
-    Args: samples: [channels, N]. spans: the gaps, [first, end) in samples. Returns: [channels, N].
+    Args: samples: [channels, N]. spans: the gaps, [first, end) in samples, in order. Returns: [channels, N].
     """
     out = samples.copy()
-    for first, end in spans:
+    ends, starts = [0, *(end for _, end in spans)], [*(first for first, _ in spans[1:]), samples.shape[1]]
+    for (first, end), last_end, next_first in zip(spans, ends, starts, strict=False):
         length = end - first
-        left = _mirror(samples[:, max(0, first - length) : first][:, ::-1], length)
-        right = _mirror(samples[:, end : end + length][:, ::-1], length, from_end=True)
+        left = _mirror(samples[:, max(last_end, first - length) : first][:, ::-1], length)
+        right = _mirror(samples[:, end : min(next_first, end + length)][:, ::-1], length, from_end=True)
         if left is not None and right is not None:
             down, up = fade_gains(length)
             out[:, first:end] = left * down + right * up

@@ -15,10 +15,11 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from arctone.engine import Engine, Model
+from arctone.engine import Model
 from arctone.errors import ArctoneError, UsageError
 from arctone.server.failures import ApiError, answer, answer_http
 from arctone.server.limits import Limits
+from arctone.server.makers import Maker
 from arctone.server.routes import about, jobs, records, sounds
 from arctone.server.security import Doors, Identity
 from arctone.server.service import Service
@@ -26,7 +27,7 @@ from arctone.server.service import Service
 WEB = Path(__file__).parent / "web"
 _EXPOSED = ["X-Request-Id", "X-Arctone-Seed", "X-Arctone-Warnings", "Content-Disposition", "Location", "Retry-After"]
 
-Models = Engine | Model | Sequence[Engine | Model]
+Models = Maker | Model | Sequence[Maker | Model]
 
 
 def create_app(
@@ -67,7 +68,7 @@ def create_app(
     app = Starlette(
         routes=_routes(),
         middleware=_middleware(service, token, allowed_hosts, cors_origins),
-        exception_handlers={HTTPException: answer_http, ApiError: answer, ArctoneError: answer},
+        exception_handlers={HTTPException: answer_http, ApiError: answer, ArctoneError: answer, OSError: answer},
         lifespan=lifespan,
     )
     app.state.service = service
@@ -118,8 +119,8 @@ async def page(request: Request) -> Response:
     return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
 
 
-def _by_name(models: Models) -> Mapping[str, Engine]:
-    given = [models] if isinstance(models, Engine | Model) else list(models)
+def _by_name(models: Models) -> Mapping[str, Maker]:
+    given = list(models) if isinstance(models, Sequence) else [models]
     engines = [one.engine if isinstance(one, Model) else one for one in given]
     found = {engine.config.name: engine for engine in engines}
     if not found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +14,8 @@ from starlette.responses import JSONResponse, Response
 from arctone.errors import ArctoneError, Cancelled, InputFileError, MemoryLimitError, UsageError
 from arctone.request import FIELDS
 
+log = logging.getLogger("arctone.server")
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
 _NAMES = {field.name for field in FIELDS} | {"model", "audio"}
 
 
@@ -62,6 +66,8 @@ def as_api_error(problem: BaseException) -> ApiError:
         return ApiError(409, "cancelled", str(problem))
     if isinstance(problem, MemoryLimitError):
         return ApiError(413, "too_large", str(problem), _parameter(str(problem)))
+    if isinstance(problem, OSError) and problem.errno in _DISK:
+        return ApiError(507, "storage_error", "the server's disk does not take what was sent; nothing was kept.")
     if isinstance(problem, ArctoneError):
         return ApiError(500, "model_error", "the model could not make this sound; the server's log says why.")
     return ApiError(500, "internal_error", "the server failed at this request; its log says why.")
@@ -69,7 +75,10 @@ def as_api_error(problem: BaseException) -> ApiError:
 
 async def answer(request: Request, problem: Exception) -> Response:
     """Exception handler of the application."""
-    return as_api_error(problem).response(request_id(request))
+    error = as_api_error(problem)
+    if error.status >= 500 and not isinstance(problem, ApiError):
+        log.error("request %s failed", request_id(request), exc_info=problem)
+    return error.response(request_id(request))
 
 
 async def answer_http(request: Request, problem: Exception) -> Response:

@@ -68,10 +68,10 @@ def output_format(name: str, parameter: str = "output_format") -> OutputFormat:
             f"{parameter} must be wav, flac, mp3, ogg, opus or pcm, with a sample rate (pcm_16000, mp3_44100_128) or "
             f"without, got {name[:40]!r}."
         )
-    codec, *numbers = name.split("_")
-    rate, bitrate = (*numbers, None, None)[:2]
+    codec, _, rest = name.partition("_")
+    rate, _, bitrate = rest.partition("_")
     warning = f"{codec} is written at a variable bitrate; {bitrate} kbit/s is not kept to." if bitrate else None
-    return OutputFormat(codec, None if rate is None else int(rate), warning)
+    return OutputFormat(codec, int(rate) if rate else None, warning)
 
 
 def output_names() -> list[str]:

@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from arctone.engine import Engine
 from arctone.errors import UsageError
 from arctone.request import GenerationResult, Progress
 from arctone.server.failures import ApiError, as_api_error
 from arctone.server.jobs import Job
+from arctone.server.makers import Maker
 from arctone.server.queue import JobQueue
 
 log = logging.getLogger("arctone.server")
@@ -31,6 +31,13 @@ class _Active:
     job: Job
     events: Iterator[Progress | GenerationResult] | None = None
 
+    def drop(self) -> None:
+        """On the lane's thread: end the generator, which may have to tell another process."""
+        close = getattr(self.events, "close", None)
+        self.events = None
+        if close is not None:
+            close()
+
 
 class Lane:
     """Args: engines: by model name, used by this lane alone. queue: where jobs come from. max_batch: jobs at once.
@@ -39,7 +46,7 @@ class Lane:
 
     def __init__(
         self,
-        engines: Mapping[str, Engine],
+        engines: Mapping[str, Maker],
         queue: JobQueue,
         max_batch: int,
         timeout_seconds: float,
@@ -66,6 +73,11 @@ class Lane:
         for engine in self._engines.values():
             await loop.run_in_executor(self._thread, engine.close)
         self._thread.shutdown(wait=True)
+
+    def abandon(self) -> None:
+        """Give the models' memory, or processes, back at once."""
+        for engine in self._engines.values():
+            engine.close()
 
     async def _step(self, one: _Active) -> bool:
         """One step of a job. Returns whether it goes on."""
@@ -99,7 +111,8 @@ class Lane:
             raise job.cancel_reason
 
     async def _fail(self, one: _Active, problem: BaseException) -> None:
-        job, one.events = one.job, None
+        job = one.job
+        await asyncio.get_running_loop().run_in_executor(self._thread, one.drop)
         if job.cancel_reason is not None:
             job.end("cancelled" if job.cancel_reason.type == "cancelled" else "failed", job.cancel_reason)
             return

@@ -24,7 +24,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     max_queue: _Count = 32
     """Jobs that wait; one more is answered with 429."""
-    max_batch: _Count = 4
+    max_batch: _Count = 1
     """Compatible jobs that one lane advances together, step by step."""
     max_body_bytes: _Count = 32 * 2**20
     max_json_bytes: _Count = 64 * 2**10

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from arctone.audio.waveform import Waveform
-from arctone.engine import Engine
 from arctone.errors import UsageError
 from arctone.request import FIELDS, Defaults, GenerationRequest, from_dict, resolve
 from arctone.request_fields import RequestField
 from arctone.server.failures import ApiError
 from arctone.server.jobs import Job
 from arctone.server.limits import Limits
+from arctone.server.makers import Maker
 
 # A client that could change the threads would make the engine open its graphs anew at every request.
 SERVER_DECIDES = ("threads",)
@@ -44,7 +44,7 @@ def offered_fields(limits: Limits) -> tuple[RequestField, ...]:
     )
 
 
-def offered_defaults(engine: Engine, limits: Limits) -> Defaults:
+def offered_defaults(engine: Maker, limits: Limits) -> Defaults:
     """A model's own defaults, as far as this server goes along; they are published, so nothing changes in silence."""
     own = engine.defaults
     return msgspec.structs.replace(
@@ -62,7 +62,7 @@ def capabilities() -> list[str]:
 
 
 def ordered(
-    values: Mapping[str, Any], engines: Mapping[str, Engine], limits: Limits, source: Waveform | None = None
+    values: Mapping[str, Any], engines: Mapping[str, Maker], limits: Limits, source: Waveform | None = None
 ) -> Job:
     """A job for what a client wants. Args: values: model, if not the default one, and fields of a request.
 
@@ -83,7 +83,7 @@ def ordered(
     return Job(model, msgspec.structs.replace(resolved, threads=None), source)
 
 
-def _model(name: Any, engines: Mapping[str, Engine]) -> str:
+def _model(name: Any, engines: Mapping[str, Maker]) -> str:
     if name is None:
         return next(iter(engines))
     if not isinstance(name, str) or name not in engines:

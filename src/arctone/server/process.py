@@ -108,7 +108,7 @@ def run(app: Starlette, listener: socket.socket) -> None:
         server_of(app).run(sockets=[listener])
     finally:
         # A second signal leaves no time for the orderly end.
-        app.state.service.store.close()
+        app.state.service.abandon()
 
 
 def server_of(app: Starlette) -> Server:

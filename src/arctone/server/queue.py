@@ -45,7 +45,7 @@ class JobQueue:
     def refuse_if_full(self) -> None:
         """Raise the 429 that a further job gets; Retry-After is when about half of the line will be gone."""
         if len(self._waiting) >= self._max_length:
-            seconds = self._seconds(self._waiting) / 2 if self._seconds_per_unit else 1.0
+            seconds = self._seconds(self._waiting) / (2 * self._num_lanes)
             retry = str(max(1, math.ceil(seconds)))
             raise ApiError(
                 429,

@@ -83,7 +83,9 @@ class Identity:
             seconds = time.perf_counter() - began
             # 499: the client went away before there was an answer.
             self._answered(_known_method(scope["method"]), route, status or 499, seconds)
-            log.info("%s %s %s %.0f ms %s", scope["method"], scope["path"], status, 1000 * seconds, scope["request_id"])
+            # As it was sent: decoded, an address could hold a line break and so a line of its own in the log.
+            address = scope.get("raw_path", b"").decode("ascii", "replace")
+            log.info("%s %s %s %.0f ms %s", scope["method"], address, status, 1000 * seconds, scope["request_id"])
 
 
 class Doors:

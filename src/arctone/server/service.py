@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from arctone.engine import Engine
 from arctone.request import GenerationResult
 from arctone.server.failures import ApiError
 from arctone.server.idempotency import Keys
 from arctone.server.jobs import Job, as_json
 from arctone.server.lanes import Lane, cancelled, timed_out
 from arctone.server.limits import Limits
+from arctone.server.makers import Maker
 from arctone.server.metrics import Metrics
 from arctone.server.outputs import OutputFolder
 from arctone.server.queue import JobQueue
@@ -27,7 +27,7 @@ _LINGER_SECONDS = 5.0
 # No single step of a model that suits this machine takes longer.
 _STEP_SECONDS = 30.0
 # Each may hold a body on disk and a decoder in memory; more wait.
-_UPLOADS_AT_ONCE = 4
+_UPLOADS_AT_ONCE = 8
 
 
 class Service:
@@ -37,7 +37,7 @@ class Service:
 
     def __init__(
         self,
-        lanes: Sequence[Mapping[str, Engine]],
+        lanes: Sequence[Mapping[str, Maker]],
         limits: Limits,
         folder: Path | None = None,
         output_folder: Path | None = None,
@@ -76,6 +76,12 @@ class Service:
         for lane in self._lanes:
             await lane.close()
         await asyncio.to_thread(self.store.close)
+
+    def abandon(self) -> None:
+        """What must not outlive the process, whether it ended in order or not: takes on disk and replicas."""
+        self.store.close()
+        for lane in self._lanes:
+            lane.abandon()
 
     def refuse_if_closed(self) -> None:
         """Raise what a new job would get now: 503 while draining, 429 if the line is full."""

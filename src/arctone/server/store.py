@@ -80,7 +80,9 @@ class Store:
         too_many = len(final) - self._limits.retention_jobs
         for number, job in enumerate(final):
             is_old = now - (job.finished_at or now) > self._limits.retention_seconds
-            if is_old or number < too_many or self.num_bytes > self._limits.retention_bytes:
+            # A job that is too large alone is still handed out until the next one is finished.
+            is_too_large = self.num_bytes > self._limits.retention_bytes and job is not final[-1]
+            if is_old or number < too_many or is_too_large:
                 self.forget(job)
 
     def keep(self, job: Job, result: GenerationResult) -> None:

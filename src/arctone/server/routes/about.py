@@ -8,10 +8,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from arctone.engine import Engine
 from arctone.request_fields import RequestField
 from arctone.server.formats import FILE_FORMATS, output_names
 from arctone.server.limits import Limits
+from arctone.server.makers import Maker
 from arctone.server.metrics import CONTENT_TYPE
 from arctone.server.openapi import document
 from arctone.server.orders import capabilities, offered_defaults, offered_fields
@@ -65,7 +65,7 @@ async def openapi(request: Request) -> Response:
     return JSONResponse(document(service.limits, list(service.engines), needs_token=request.app.state.needs_token))
 
 
-def model_json(name: str, engine: Engine, limits: Limits) -> dict[str, Any]:
+def model_json(name: str, engine: Maker, limits: Limits) -> dict[str, Any]:
     """What clients may know of a model."""
     config = engine.config
     defaults: dict[str, Any] = msgspec.to_builtins(offered_defaults(engine, limits))

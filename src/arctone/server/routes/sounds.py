@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from arctone.engine import Engine
 from arctone.errors import UsageError
 from arctone.server.bodies import json_object
 from arctone.server.failures import ApiError, request_id
 from arctone.server.formats import OutputFormat, encoded, output_format
 from arctone.server.idempotency import fingerprint
 from arctone.server.jobs import Job
+from arctone.server.makers import Maker
 from arctone.server.orders import ordered
 from arctone.server.routes.about import service_of
 from arctone.server.take_names import take_name
@@ -51,7 +52,7 @@ async def audio_generations(request: Request) -> Response:
     return await _answer(request, values, wanted, [])
 
 
-def _from_elevenlabs(body: Mapping[str, Any], engines: Mapping[str, Engine]) -> tuple[dict[str, Any], list[str]]:
+def _from_elevenlabs(body: Mapping[str, Any], engines: Mapping[str, Maker]) -> tuple[dict[str, Any], list[str]]:
     """The same order in our own words, and what cannot be met."""
     values = dict(body)
     for theirs, ours in (("text", "prompt"), ("model_id", "model")):
@@ -127,18 +128,21 @@ async def _sent(request: Request, job: Job, wanted: OutputFormat, warnings: list
     all_warnings = [*result.warnings, *warnings, *([wanted.warning] if wanted.warning else [])]
     headers = {
         "X-Arctone-Seed": str(result.seeds[0]),
-        "X-Arctone-Model": result.model_name,
+        "X-Arctone-Model": _plain(result.model_name),
         "X-Arctone-Sample-Rate": str(wanted.sample_rate or waveform.sample_rate),
         "Content-Disposition": _disposition(job, wanted),
     }
     if all_warnings:
-        headers["X-Arctone-Warnings"] = " ".join(all_warnings).encode("ascii", "replace").decode()
+        headers["X-Arctone-Warnings"] = _plain(" ".join(all_warnings))
     job.was_fetched = True
     return Response(data, media_type=wanted.media_type, headers=headers)
 
 
-def _disposition(job: Job, wanted: OutputFormat) -> str:
-    from urllib.parse import quote
+def _plain(text: str) -> str:
+    """Text as headers may hold it."""
+    return " ".join(text.encode("ascii", "replace").decode().split())
 
+
+def _disposition(job: Job, wanted: OutputFormat) -> str:
     name = take_name(job.request.prompt, int(job.request.seed or 0), wanted.codec)
     return f"attachment; filename*=utf-8''{quote(name)}"

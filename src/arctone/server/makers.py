@@ -1,0 +1,33 @@
+"""What a lane needs of an engine, so that the engine may as well live in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from arctone.audio.waveform import Waveform
+from arctone.config_model import ModelConfig
+from arctone.request import Defaults, GenerationRequest, GenerationResult, Progress
+
+
+class Maker(Protocol):
+    """Makes sounds of one model, step by step; see `arctone.engine.Engine`, which is one."""
+
+    config: ModelConfig
+    model_hash: str
+
+    @property
+    def name(self) -> str:
+        """Which engine this is: "native" or "torch"."""
+
+    @property
+    def defaults(self) -> Defaults:
+        """What is used where a request leaves a field open."""
+
+    def stream(
+        self, request: GenerationRequest, cancel: Callable[[], bool] | None = None, source: Waveform | None = None
+    ) -> Iterator[Progress | GenerationResult]:
+        """Progress at each stage and step, the result last."""
+
+    def close(self) -> None:
+        """Give memory back; the next stream loads again."""
