@@ -4,7 +4,8 @@
     python -m benchmarks.engine_table --float32 runs/f32 --int8 spark
 
 Text, velocity and decoding are measured on the same inputs for all; the latents are those of a whole run from the same
-noise, where differences grow with each step. 200 dB stands for equal values.
+noise, where differences grow with each step. 200 dB stands for equal values. Without --float32 all engines have the
+weights of the int8 folder, and what is measured is the arithmetic alone.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from arctone.audio.stft import stft
 from arctone.config_model import ModelConfig
 from arctone.engines.native import NativeParts
 from arctone.engines.parts import Floats, Parts, TextEmbedding
@@ -31,7 +33,13 @@ from benchmarks import results
 from benchmarks.results import JSON
 
 PROMPT = "rain on a tin roof"
-COLUMNS = {"text": "text", "velocity": "velocity", "decoded": "decoded audio", "latents": "latents of a whole run"}
+COLUMNS = {
+    "text": "text",
+    "velocity": "velocity",
+    "latents": "latents of a whole run",
+    "magnitudes": "magnitudes of the decoded audio",
+    "decoded": "decoded audio",
+}
 
 
 class Bfloat16:
@@ -68,11 +76,13 @@ class Case:
     def values(self, parts: Parts) -> dict[str, Floats]:
         """What an engine makes of the inputs, by the names of COLUMNS."""
         tokens = self._tokens
+        decoded = parts.decode(self._latents, self._seed)
         return {
             "text": parts.encode_text(tokens.ids, tokens.mask).pooled,
             "velocity": self._velocity(parts, self._noise(0), 0.6),
-            "decoded": parts.decode(self._latents, self._seed),
             "latents": self._sampled(parts),
+            "magnitudes": np.abs(stft(decoded)),
+            "decoded": decoded,
         }
 
     def _velocity(self, parts: Parts, x: Floats, t: float) -> Floats:
@@ -90,19 +100,21 @@ class Case:
         return item_noise(self._seed, step, (self._config.dit.latent_channels, self._frames))
 
 
-def engines(float32: Path, int8: Path, threads: int = 1) -> dict[tuple[str, str], Parts]:
+def engines(float32: Path | None, int8: Path, threads: int = 1) -> dict[tuple[str, str], Parts]:
     """All engines by name and precision; the first is the reference.
 
-    Args: float32, int8: folders of the same trained weights.
+    Args: float32, int8: folders of the same trained weights. Without float32 there is no native engine of that
+    precision, and torch works with the rounded weights of the int8 folder.
     """
-    config = read_model_config(float32)
-    full = load_parts(float32, config)
-    return {
+    config = read_model_config(int8)
+    full = load_parts(float32 or int8, config)
+    found: dict[tuple[str, str], Parts] = {
         ("torch", "float32"): full,
         ("torch", "bfloat16"): Bfloat16(full),  # type: ignore[dict-item]
-        ("native", "float32"): NativeParts(float32, config, threads),
-        ("native", "int8"): NativeParts(int8, config, threads),
     }
+    if float32 is not None:
+        found["native", "float32"] = NativeParts(float32, config, threads)
+    return {**found, ("native", "int8"): NativeParts(int8, config, threads)}
 
 
 def errors(found: Mapping[tuple[str, str], Parts], case: Case) -> list[JSON]:
@@ -133,16 +145,17 @@ def _decibels(value: float) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and store."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine_table", description=__doc__)
-    parser.add_argument("--float32", required=True, type=Path, help="folder exported with --precision float32")
+    parser.add_argument("--float32", type=Path, help="folder exported with --precision float32; left out if not given")
     parser.add_argument("--int8", default="spark", help="the same weights in int8: name or folder of a model")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--results", type=Path, default=results.FOLDER)
     options = parser.parse_args(arguments)
-    found = engines(options.float32, find_model(options.int8))
-    reference = next(iter(found.values()))
-    case = Case(options.float32, read_model_config(options.float32), reference, options.steps, options.seed)
-    settings = {"model": options.int8, "prompt": PROMPT, "steps": options.steps, "seed": options.seed}
+    folder = find_model(options.int8)
+    found = engines(options.float32, folder)
+    case = Case(folder, read_model_config(folder), next(iter(found.values())), options.steps, options.seed)
+    weights = "float32" if options.float32 else "int8 as rounded"
+    settings = {"model": options.int8, "weights": weights, "steps": options.steps, "seed": options.seed}
     print(results.write("engine_table", settings, {"rows": errors(found, case)}, options.results))
 
 
