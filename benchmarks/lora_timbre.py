@@ -22,7 +22,7 @@ import numpy as np
 from rich.progress import Progress
 
 from arctone.audio.files import write_audio
-from arctone.checkpoints.adapter import load_adapter
+from arctone.checkpoints.adapter import WEIGHTS, load_adapter
 from arctone.config import read_config, write_config
 from arctone.data.clip import ClipInfo, ClipSource
 from arctone.data.encoders import use_threads
@@ -46,6 +46,7 @@ EMBEDDERS = ("ears", "aisfx")
 HELD_OUT = ("unseen_preset",)
 CATEGORIES = ("note", "phrase")
 MAX_SECONDS = 11.88
+SPENT = "spent.json"
 # Scanning for clips of one preset ends here.
 MAX_SCANNED = 400_000
 ROWS = {
@@ -115,16 +116,42 @@ def train(source: ClipSource, timbre: Timbre, settings: run.Settings) -> JSON:
         path.with_suffix(".json").write_bytes(msgspec.json.encode(facts))
         if not path.exists():
             write_audio(path, source.waveform(index))
-    times = settings.out / "seconds.txt"
-    if not times.exists():
-        # Opened before the clock: what is timed is encoding and training.
-        sounds = run.open_sounds(settings, print)
-        run.begin(settings)
-        started = time.monotonic()
+    spent = _spent(settings.out)
+    minutes = settings.plan.loop.max_minutes or 15.0
+    if spent.steps < settings.plan.loop.total_steps and spent.seconds < 60 * minutes:
+        loop = dataclasses.replace(settings.plan.loop, max_minutes=minutes - spent.seconds / 60)
+        rest = dataclasses.replace(settings, plan=dataclasses.replace(settings.plan, loop=loop))
+        spent = _tuned(rest, spent)
+    return {**msgspec.to_builtins(spent), "clips": len(timbre.trained)}
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What encoding and training took, over all runs: wall clock, processor time, updates."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    steps: int = 0
+
+
+def _spent(out: Path) -> Spent:
+    path = out / SPENT
+    return read_config(path, Spent) if path.exists() else Spent()
+
+
+def _tuned(settings: run.Settings, before: Spent) -> Spent:
+    """Train on, and write what it took, also if it is interrupted."""
+    # Opened before the clock: what is timed is encoding and training.
+    sounds = run.open_sounds(settings, print)
+    run.begin(settings)
+    wall, cpu = time.monotonic(), time.process_time()
+    try:
         run.tune(settings, sounds, _trained)
-        times.write_text(str(time.monotonic() - started))
-    steps = load_adapter(settings.out).origin.steps
-    return {"seconds": round(float(times.read_text()), 1), "steps": steps, "clips": len(timbre.trained)}
+    finally:
+        seconds, busy = time.monotonic() - wall, time.process_time() - cpu
+        steps = load_adapter(settings.out).origin.steps if (settings.out / WEIGHTS).exists() else 0
+        now = Spent(round(before.seconds + seconds, 1), round(before.cpu_seconds + busy, 1), steps)
+        write_config(settings.out / SPENT, now)
+    return now
 
 
 def _trained(trainer: run.Trainer, finish: run.Finish) -> None:
@@ -177,8 +204,8 @@ def block(result: JSON) -> str:
     ]
     training, settings = result["training"], result["settings"]
     explanation = (
-        f"Trained on {training['clips']} clips for {training['steps']} steps in {training['seconds']:.0f} s on "
-        f"{settings['threads']} thread(s), encoding included; {settings['goal_clips']} other clips of the same timbre "
+        f"Trained on {training['clips']} clips for {training['steps']} steps in {training['cpu_seconds']:.0f} s of "
+        f"processor time, encoding included; {settings['goal_clips']} other clips of the same timbre "
         f"are the goal, {settings['known_clips']} clips of the version the model knows stand against it, and "
         f"{settings['rest_prompts']} held-out prompts of anything else are the rest. Distances are cosine distances "
         "unless called otherwise; in brackets 95 % intervals, of changes over pairs of the same prompt and seed."

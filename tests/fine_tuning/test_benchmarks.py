@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import msgspec
+import numpy as np
 import pytest
 import torch
 from benchmarks import lora_few_steps, lora_timbre, results
 
+import tiny_model
+from arctone.audio.waveform import Waveform
 from arctone.data.clip import ClipInfo
+from arctone.fine_tuning import run
+from arctone.training.fine_tune import fine_tuning
 
 
 class Clips:
@@ -82,10 +88,26 @@ def test_a_change_at_no_strength_is_no_change() -> None:
     assert torch.allclose(half - base.leave.weight, torch.full((2, 128), 0.5))
 
 
-def test_the_clip_facts_are_readable(tmp_path: object) -> None:
-    """What the benchmark writes beside its clips is what folders read."""
-    from arctone.data.file_source import Facts
+class Tones(Clips):
+    """The same clips, with sound."""
 
-    facts = {"captions": ("a", "b"), "bpm": None, "split": "train"}
-    read = msgspec.json.decode(msgspec.json.encode(facts), type=Facts)
-    assert (read.wordings(), read.split) == (("a", "b"), "train")
+    def waveform(self, index: int) -> Waveform:
+        noise = np.random.default_rng(index).uniform(-0.3, 0.3, (2, 44_100))
+        return Waveform(noise.astype(np.float32), 44_100)
+
+
+def test_training_goes_on_where_it_stopped_and_counts_all_its_time(tmp_path: Path) -> None:
+    model = tiny_model.write_checkpoint(tmp_path / "model")
+    timbre = lora_timbre.Timbre([1, 2, 3], [4], [5])
+
+    def trained(steps: int) -> dict[str, Any]:
+        plan = fine_tuning()
+        plan = dataclasses.replace(plan, loop=dataclasses.replace(plan.loop, total_steps=steps, max_minutes=5.0))
+        settings = run.Settings(str(tmp_path / "clips"), model, tmp_path / "out", plan, keep_apart=False)
+        return lora_timbre.train(Tones(), timbre, settings)  # type: ignore[arg-type]
+
+    first, second = trained(2), trained(4)
+    assert (first["steps"], second["steps"], second["clips"]) == (2, 4, 3)
+    assert second["seconds"] >= first["seconds"]
+    assert trained(4) == second
+    assert sorted(path.name for path in (tmp_path / "clips").glob("*.flac")) == [f"clip-{n:02d}.flac" for n in range(3)]
