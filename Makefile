@@ -31,6 +31,7 @@ check: $(DEV)/.installed  ## format, lint, types, layers, and pages that must ma
 	$(DEV)/bin/lint-imports
 	$(DEV_PYTHON) -m tools.reference --check
 	$(DEV_PYTHON) -m tools.changelog
+	$(DEV_PYTHON) -m tools.vendor --check
 	$(DEV_PYTHON) -m benchmarks.report --check
 
 format: $(DEV)/.installed  ## let ruff rewrite what it can
@@ -45,6 +46,7 @@ bench: $(BASE)/.installed $(DEV)/.installed  ## measure, and write the numbers i
 	$(DEV_PYTHON) -m benchmarks.latency --program $(BASE)/bin/arctone
 	$(DEV_PYTHON) -m benchmarks.autoencoder_table
 	$(DEV_PYTHON) -m benchmarks.adherence
+	$(DEV_PYTHON) -m benchmarks.editing
 	$(DEV_PYTHON) -m benchmarks.report
 
 clean:  ## remove environments, caches and outputs

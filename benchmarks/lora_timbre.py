@@ -22,6 +22,8 @@ import numpy as np
 from rich.progress import Progress
 
 from arctone.audio.files import write_audio
+from arctone.checkpoints.adapter import load_adapter
+from arctone.config import read_config, write_config
 from arctone.data.clip import ClipInfo, ClipSource
 from arctone.data.encoders import use_threads
 from arctone.evaluation.embedded_sets import embed_takes
@@ -37,7 +39,6 @@ from arctone.metrics.embedders.protocol import Embedder
 from arctone.metrics.intervals import Interval, bootstrap
 from arctone.model_folder import find_model, folder_hash, read_model_config
 from arctone.training.fine_tune import FineTuning, fine_tuning
-from arctone.training.loop import progress_rows
 from benchmarks import results
 from benchmarks.results import JSON
 
@@ -65,8 +66,7 @@ ROWS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Timbre:
+class Timbre(msgspec.Struct, frozen=True):
     """Clips of a source. trained, goal: of the held-out preset; known: of the other one, which the model has heard."""
 
     trained: list[int]
@@ -86,6 +86,15 @@ def find(source: ClipSource, instrument: str, count: int) -> Timbre:
         if len(held_out) == 2 * count and len(known) == count:
             return Timbre(held_out[::2], held_out[1::2], known)
     raise ValueError(f"instrument {instrument!r} has {len(held_out)} held-out clips, but {2 * count} are needed.")
+
+
+def found_once(source: ClipSource, options: argparse.Namespace) -> Timbre:
+    """The same, looked for once: looking through tens of thousands of clips takes a minute."""
+    path = options.cache / f"timbre-{options.instrument.replace(' ', '-')}-{options.timbre_seed}-{options.clips}.json"
+    if not path.exists():
+        options.cache.mkdir(parents=True, exist_ok=True)
+        write_config(path, find(source, options.instrument, options.clips))
+    return read_config(path, Timbre)
 
 
 def _clips_of(source: ClipSource, instrument: str) -> Iterator[tuple[int, ClipInfo]]:
@@ -114,8 +123,8 @@ def train(source: ClipSource, timbre: Timbre, settings: run.Settings) -> JSON:
         started = time.monotonic()
         run.tune(settings, sounds, _trained)
         times.write_text(str(time.monotonic() - started))
-    rows = [*progress_rows(settings.out / settings.plan.folder / "log.jsonl")]
-    return {"seconds": round(float(times.read_text()), 1), "steps": int(rows[-1]["step"]), "clips": len(timbre.trained)}
+    steps = load_adapter(settings.out).origin.steps
+    return {"seconds": round(float(times.read_text()), 1), "steps": steps, "clips": len(timbre.trained)}
 
 
 def _trained(trainer: run.Trainer, finish: run.Finish) -> None:
@@ -125,10 +134,12 @@ def _trained(trainer: run.Trainer, finish: run.Finish) -> None:
     finish()
 
 
-def measure(made: Made, goal: Sequence[Take], known: Sequence[Take], rest: Sequence[Take], cache: Path) -> JSON:
+def measure(
+    made: Made, goal: Sequence[Take], known: Sequence[Take], rest: Sequence[Take], cache: Path, embedders: Sequence[str]
+) -> JSON:
     """All numbers under all embedders. rest: real clips that belong to the other prompts."""
     found: JSON = {}
-    for name in EMBEDDERS:
+    for name in embedders:
         embedder = open_embedder(name)
         (one,) = comparing.compare(made, goal, [embedder], cache, _silent)
         cells = {key: value for key, value in msgspec.to_builtins(one).items() if isinstance(value, dict)}
@@ -182,9 +193,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     use_threads(options.threads)
     corpus = Corpus(seed=options.timbre_seed, size=MAX_SCANNED)
-    timbre = find(corpus, options.instrument, options.clips)
+    timbre = found_once(corpus, options)
     settings = run.Settings(
-        str(options.cache / "clips"), find_model(options.model), options.cache / "lora", plan_of(options)
+        str(options.cache / "clips"),
+        find_model(options.model),
+        options.cache / "lora",
+        plan_of(options),
+        keep_apart=False,
     )
     training = train(corpus, timbre, settings)
     before, after = run.untuned(settings), run.tuned(settings)
@@ -204,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shown = lambda done, total, stage: bar.update(task, completed=done, total=total, description=stage)  # noqa: E731
         made = comparing.make(maker_of(before), maker_of(after), own, rest, options.cache / "made", shown)
     real = real_takes(general, chosen, options.cache / "rest", _silent)
-    found = measure(made, goal, known, real, options.cache / "embeddings")
+    found = measure(made, goal, known, real, options.cache / "embeddings", options.embedder or EMBEDDERS)
     print(results.write("lora_timbre", _settings(options, settings), {"training": training, "embedders": found},
                         options.results))  # fmt: skip
 
@@ -261,6 +276,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timbre-seed", type=int, default=7, help="of the corpus that gives the clips of the timbre")
     parser.add_argument("--corpus-seed", type=int, default=0, help="of the corpus that gives the other prompts")
     parser.add_argument("--corpus-size", type=int, default=4_000)
+    parser.add_argument("--embedder", action="append", choices=EMBEDDERS, help="repeatable, else all")
     parser.add_argument("--cache", type=Path, default=results.ROOT / "outputs" / "lora_timbre")
     parser.add_argument("--results", type=Path, default=results.FOLDER)
     return parser

@@ -67,7 +67,7 @@ def number(cell: JSON | None, digits: int = 2) -> str:
     """'1.23 (1.10-1.40)', or a dash if nothing was counted."""
     if cell is None:
         return "-"
-    low, high = f"{cell['low']:.{digits}f}", f"{cell['high']:.{digits}f}"
+    low, high = (f"{round(cell[name], digits) + 0.0:.{digits}f}" for name in ("low", "high"))  # no -0.00
     between = " to " if cell["low"] < 0 else "-"
     return f"{cell['value']:.{digits}f} ({low}{between}{high})"
 

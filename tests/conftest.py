@@ -5,10 +5,12 @@ import hashlib
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+Builder = Callable[[Path], Path]
 ROOT = Path(__file__).parent.parent
 # What the exported tiny model is made from: if none of these changed, the one in pytest's cache still holds.
 SOURCES = (
@@ -31,17 +33,42 @@ def tiny_model_folder(pytestconfig: pytest.Config, tmp_path_factory: pytest.Temp
 
     Tests must not change it; copy it first.
     """
-    kept = pytestconfig.cache.mkdir("tiny-model") / _fingerprint()
-    if not kept.is_dir():
+
+    def builder(folder: Path) -> Path:
         from tiny_model import build_tiny_model
 
-        built = build_tiny_model(tmp_path_factory.mktemp("export"))
+        return build_tiny_model(folder)
+
+    return _kept("tiny", builder, pytestconfig, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def tiny_float_folder(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model with float32 weights and one length, as `arctone export litert` writes it."""
+
+    def builder(folder: Path) -> Path:
+        from arctone.cli.main import run
+        from tiny_model import write_checkpoint
+
+        (folder / "notes.md").write_text("# Random weights, in float32\n")
+        words = ["export", "litert", str(write_checkpoint(folder / "checkpoint")), str(folder / "out")]
+        assert run([*words, "--precision", "float32", "--windows", "64", "--card", str(folder / "notes.md")]) == 0
+        return folder / "out"
+
+    return _kept("tiny-float32", builder, pytestconfig, tmp_path_factory)
+
+
+def _kept(name: str, build: Builder, config: pytest.Config, paths: pytest.TempPathFactory) -> Path:
+    """A copy of what was built once for these sources, and lies in pytest's cache."""
+    kept = config.cache.mkdir("tiny-model") / f"{_fingerprint()}-{name}"
+    if not kept.is_dir():
+        built = build(paths.mktemp("export"))
         partial = kept.with_suffix(f".{built.parent.name}.partial")
         shutil.copytree(built, partial)
         with contextlib.suppress(OSError):  # another session built the same meanwhile
             partial.rename(kept)
         shutil.rmtree(partial, ignore_errors=True)
-    folder = tmp_path_factory.mktemp("models") / "tiny"
+    folder = paths.mktemp("models") / name
     shutil.copytree(kept, folder)
     return folder
 

@@ -104,7 +104,7 @@ BAD: list[tuple[str, Any, str]] = [
     (
         "sampler",
         "euller",
-        "sampler must be one of euler, heun, dpmpp_2m, ping_pong, got 'euller' (did you mean 'euler'?).",
+        "sampler must be one of euler, heun, dpmpp_2m, ping_pong, dpmpp_3m_sde, got 'euller' (did you mean 'euler'?).",
     ),
     ("init_noise_level", -0.01, "init_noise_level must be a number from 0 to 1, got -0.01."),
     ("init_noise_level", 1.01, "init_noise_level must be a number from 0 to 1, got 1.01."),

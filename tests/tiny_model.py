@@ -36,7 +36,8 @@ CONFIG = ModelConfig(
 def build_tiny_model(folder: Path) -> Path:
     """Write random weights, export them, and return the model folder."""
     checkpoint = write_checkpoint(folder / "checkpoint")
-    build(checkpoint, folder / "tiny", windows=(32,), papers={"card.md": "# tiny\n\nRandom weights, for tests only.\n"})
+    papers = {"card.md": "# tiny\n\nRandom weights, for tests only.\n"}
+    build(checkpoint, folder / "tiny", windows=(32,), papers=papers)
     return folder / "tiny"
 
 

@@ -1,7 +1,11 @@
-"""Files written whole or not at all."""
+"""Files and folders written whole or not at all."""
 
+import contextlib
 import os
 import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from arctone.errors import UsageError
@@ -21,6 +25,28 @@ def write_atomically(path: str | Path, data: bytes, *, force: bool = False) -> N
         raise
     except (OSError, ValueError) as problem:
         raise UsageError(f"{path} cannot be written: {_reason(problem)}.") from None
+
+
+@contextlib.contextmanager
+def folder_atomically(out: str | Path, *, force: bool = False) -> Iterator[Path]:
+    """An empty folder to be filled, which takes its place and name at the end; nothing is left if that is not reached.
+
+    Args: force: replace a folder that is already there.
+    Raises: UsageError if it exists and force is off.
+    """
+    out = Path(out)
+    if out.exists() and not force:
+        raise UsageError(f"{out} already exists; it is replaced only with force.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as partial:
+        folder = Path(partial) / out.name
+        folder.mkdir()
+        yield folder
+        for path in folder.iterdir():
+            path.chmod(0o644)  # some writers make files that only their owner may read
+        if out.exists():
+            shutil.rmtree(out)
+        folder.rename(out)
 
 
 def refuse_target(path: Path, *, force: bool = False) -> None:

@@ -23,7 +23,8 @@ _FIELD = re.compile(r"field `(?P<name>[^`]*)`")
 def read_config(path: str | Path, config_type: type[T], *, error: type[ArctoneError] = ModelError) -> T:
     """Read a JSON settings file into a typed value; unknown, missing and unfit keys are refused.
 
-    Args: path: the file. config_type: a msgspec struct (or any type msgspec can build). error: the kind to raise.
+    Args: path: the file. config_type: a msgspec struct (or any type msgspec can build); if it has an `upgraded`, the
+    raw JSON passes through it first, so that files of earlier versions can be read. error: the kind to raise.
     Raises: `error` in one sentence that names the file, the key, its value and what is allowed.
     """
     data = _read_bytes(Path(path), error)
@@ -31,6 +32,10 @@ def read_config(path: str | Path, config_type: type[T], *, error: type[ArctoneEr
         raw = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise error(f"{path} is not valid JSON: {_lower_first(str(problem))}.") from None
+    upgraded = getattr(config_type, "upgraded", None)
+    if upgraded is not None:
+        raw = upgraded(raw)
+        data = msgspec.json.encode(raw)
     try:
         return msgspec.json.decode(data, type=config_type)
     except msgspec.ValidationError as problem:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any, Literal, TypeVar
+
 import msgspec
+
+from arctone.errors import ModelError
+
+T = TypeVar("T")
+NumberName = Literal["seconds_start", "seconds_total"]
 
 
 class SpectralConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="spectral", tag_field="type"):
@@ -19,9 +27,40 @@ class SpectralConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
     latent_noise: float = 0.1
     phase_iterations: int = 1
 
+    @property
+    def reach_frames(self) -> int:
+        """Latent frames on either side of a frame that its decoded sound depends on: unbounded, by the phases."""
+        return 2**31
 
-class DiTConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Diffusion transformer."""
+
+class OobleckConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="oobleck", tag_field="type"):
+    """Convolutional autoencoder of waveforms, as published with Stable Audio Open.
+
+    multipliers: widths of the levels, as multiples of `width`; strides: from the finest level to the coarsest.
+    """
+
+    latent_channels: int = 64
+    audio_channels: int = 2
+    width: int = 128
+    multipliers: tuple[int, ...] = (1, 2, 4, 8, 16)
+    strides: tuple[int, ...] = (2, 4, 4, 8, 8)
+    final_tanh: bool = False
+    # Latents are divided by it after encoding.
+    scale: float = 1.0
+
+    @property
+    def hop_length(self) -> int:
+        """Audio samples per latent frame."""
+        return math.prod(self.strides)
+
+    @property
+    def reach_frames(self) -> int:
+        """Latent frames on either side of a frame that its decoded sound depends on."""
+        return decoder_reach(tuple(reversed(self.strides))) + 3
+
+
+class DiTConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dit", tag_field="type"):
+    """Diffusion transformer with shared adaptive layer norm, told its place in time and in the beat."""
 
     latent_channels: int = 64
     width: int = 384
@@ -33,8 +72,66 @@ class DiTConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_seconds: float = 11.89
     inpaint_channels: int = 0
 
+    @property
+    def full_window(self) -> bool:
+        """Whether it is always given max_frames, and shorter sounds are cut from the end: no, any length is known."""
+        return False
 
-class TextConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    @property
+    def hears_tempo(self) -> bool:
+        """Whether a tempo in beats per minute is among its conditions."""
+        return True
+
+
+class NumberConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A number that conditions a transformer: its name and the range that it is brought to [0, 1] from."""
+
+    name: NumberName
+    minimum: float
+    maximum: float
+
+
+class ContinuousDiTConfig(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="continuous_transformer", tag_field="type"
+):
+    """Diffusion transformer as published with Stable Audio Open.
+
+    objective: "v" is the velocity of variance-preserving diffusion, the others that of rectified flow.
+    context_width: width of the cross-attention's context; `width` if conditions are projected to it.
+    global_condition: whether the global vector is a token before the frames, or modulates the layer norms.
+    cross_numbers, global_numbers: which numbers follow the text in the context, and which make the global vector.
+    """
+
+    objective: Literal["v", "rectified_flow", "rf_denoiser"] = "rf_denoiser"
+    latent_channels: int = 64
+    width: int = 1024
+    depth: int = 16
+    heads: int = 8
+    text_width: int = 768
+    context_width: int = 1024
+    global_width: int = 1024
+    global_condition: Literal["prepend", "adaLN"] = "prepend"
+    qk_norm: Literal["none", "l2", "ln"] = "ln"
+    memory_tokens: int = 0
+    numbers: tuple[NumberConfig, ...] = (NumberConfig("seconds_total", 0, 256),)
+    cross_numbers: tuple[str, ...] = ("seconds_total",)
+    global_numbers: tuple[str, ...] = ("seconds_total",)
+    max_frames: int = 256
+    max_seconds: float = 11.88
+    inpaint_channels: int = 0
+
+    @property
+    def full_window(self) -> bool:
+        """Whether it is always given max_frames, and shorter sounds are cut from the end: yes, as it was trained."""
+        return True
+
+    @property
+    def hears_tempo(self) -> bool:
+        """Whether a tempo in beats per minute is among its conditions."""
+        return False
+
+
+class TextConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="bert", tag_field="type"):
     """BERT-type text encoder."""
 
     vocabulary: int = 30522
@@ -45,6 +142,27 @@ class TextConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_tokens: int = 64
 
 
+class T5Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="t5", tag_field="type"):
+    """Encoder of a T5 model. Defaults: t5-base."""
+
+    vocabulary: int = 32_128
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    head_width: int = 64
+    mlp_width: int = 3072
+    activation: Literal["relu", "gated-gelu"] = "relu"
+    position_buckets: int = 32
+    position_distance: int = 128
+    norm_epsilon: float = 1e-6
+    max_tokens: int = 64
+
+
+AutoencoderConfig = SpectralConfig | OobleckConfig
+TransformerConfig = DiTConfig | ContinuousDiTConfig
+TextEncoderConfig = TextConfig | T5Config
+
+
 class SamplingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Defaults that suit the model's stage of training."""
 
@@ -53,6 +171,8 @@ class SamplingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cfg_scale: float = 4.0
     duration_seconds: float = 8.0
     shift: float = 1.0
+    # "auto" is the grid that suits the sampler; the others hold for every sampler (flow/schedules.py).
+    schedule: Literal["auto", "log_snr", "cosine", "exponential"] = "auto"
     # A post-trained model has its guidance built in: other scales than 1 bring a warning.
     post_trained: bool = False
 
@@ -61,9 +181,9 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A text-to-audio model."""
 
     name: str
-    autoencoder: SpectralConfig = SpectralConfig()
-    dit: DiTConfig = DiTConfig()
-    text: TextConfig = TextConfig()
+    autoencoder: AutoencoderConfig = SpectralConfig()
+    dit: TransformerConfig = DiTConfig()
+    text: TextEncoderConfig = TextConfig()
     sampling: SamplingConfig = SamplingConfig()
     schema_version: int = 1
     sample_rate: int = 44_100
@@ -71,3 +191,32 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hop_length: int = 2048
     # Of a post-trained model: SHA-256 of the flow model's weights it was made from, whose adapters fit it too.
     flow_hash: str = ""
+
+    @classmethod
+    def upgraded(cls, raw: Any) -> Any:
+        """Raw JSON with the types that the first models left out, because there was only one of each."""
+        if not isinstance(raw, dict):
+            return raw
+        first = {"autoencoder": "spectral", "dit": "dit", "text": "bert"}
+        typed = {name: {"type": kind, **raw[name]} for name, kind in first.items() if isinstance(raw.get(name), dict)}
+        return {**raw, **typed}
+
+
+# What the three residual units of an oobleck block (7 taps, dilated by 1, 3 and 9) see to either side.
+UNITS_REACH = 3 * (1 + 3 + 9)
+
+
+def decoder_reach(strides: tuple[int, ...]) -> int:
+    """Input frames that oobleck's decoder blocks with those strides, and its last convolution, see beyond each side."""
+    reach = 3
+    for stride in reversed(strides):
+        reach = math.ceil((reach + UNITS_REACH) / stride) + 1
+    return reach
+
+
+def of_type(part: object, kind: type[T]) -> T:
+    """The config of a part, if it is of that kind. Raises: ModelError where work fits only one kind of part."""
+    if isinstance(part, kind):
+        return part
+    names = [str(getattr(value, "__struct_config__").tag) for value in (part, kind)]  # noqa: B009
+    raise ModelError(f"this work needs a model part of the type {names[1]!r}, but the model has the type {names[0]!r}.")

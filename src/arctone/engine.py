@@ -121,7 +121,10 @@ class Engine:
             request = msgspec.structs.replace(request, threads=self._threads)
         given = None if source is None else opened(source, source_name, self.config)
         resolved = resolve(request, self.defaults, given.duration_seconds if given else None)
-        return self._events(self._run(resolved, cancel, given))
+        run = self._run(resolved, cancel, given)
+        if request.bpm is not None and not self.config.dit.hears_tempo:
+            run.warn(f"bpm {request.bpm:g} has no effect: {self.config.name} knows tempo from the prompt alone.")
+        return self._events(run)
 
     def _run(self, request: GenerationRequest, cancel: Cancel | None, source: Source | None) -> Run:
         parts = SharedParts(self._parts, self._lock)
@@ -209,6 +212,7 @@ def load(
     threads: int | None = None,
     weights_cache: str | Path | None = None,
     adapters: Sequence[tuple[str | Path, float]] = (),
+    low_ram: bool = False,
 ) -> Model:
     """Open a model; its parts load when they are first used.
 
@@ -219,6 +223,8 @@ def load(
         weights_cache: folder for the native engine's packed weights (faster starts, less memory); None = none is kept.
         adapters: folders that `arctone train lora` wrote, each with its strength (1 = as trained); what they change
             adds up. They need the torch engine.
+        low_ram: the native engine keeps one graph open at a time: less memory, and each graph is opened anew for each
+            sound.
     Raises: ModelError if the model is unknown, incomplete or altered; UsageError for another engine name.
     """
     folder = find_model(name_or_folder)
@@ -228,7 +234,7 @@ def load(
     cache = None if weights_cache is None else Path(weights_cache)
     if adapters:
         return _load_adapted(folder, config, tokenizer, engine, threads, adapters)
-    parts = _parts(folder, config, engine, threads or usable_threads(), cache)
+    parts = _parts(folder, config, engine, threads or usable_threads(), cache, low_ram)
     return Model(Engine(parts, config, tokenizer, folder_hash(folder), threads), folder)
 
 
@@ -252,7 +258,9 @@ def _load_adapted(
     return Model(Engine(parts, config, tokenizer, model_hash, threads, parts.adapters), folder)
 
 
-def _parts(folder: Path, config: ModelConfig, engine: str, threads: int, weights_cache: Path | None) -> Parts:
+def _parts(
+    folder: Path, config: ModelConfig, engine: str, threads: int, weights_cache: Path | None, low_ram: bool
+) -> Parts:
     if engine not in _ENGINES:
         raise UsageError(f"engine must be one of {', '.join(_ENGINES)}, got {engine!r}.")
     has_graphs = (folder / "dit.tflite").is_file()
@@ -261,7 +269,7 @@ def _parts(folder: Path, config: ModelConfig, engine: str, threads: int, weights
             raise ModelError(f"{folder} has no dit.tflite, so the native engine cannot run it; export it first.")
         from arctone.engines.native import NativeParts
 
-        return NativeParts(folder, config, threads, weights_cache)
+        return NativeParts(folder, config, threads, weights_cache, low_ram)
     return _torch_parts(folder, config)
 
 

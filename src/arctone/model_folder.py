@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from arctone.config import read_config
@@ -15,19 +16,27 @@ BUNDLED = Path(__file__).parent / "bundled"
 CONFIG, HASHES = "config.json", "hashes.json"
 
 
+def pulled_folder() -> Path:
+    """Where fetched models are kept: $ARCTONE_MODELS, or arctone/models in the user's data folder."""
+    given = os.environ.get("ARCTONE_MODELS")
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(given) if given else Path(data) / "arctone" / "models"
+
+
 def known_models() -> tuple[str, ...]:
-    """Names of the bundled models."""
-    return tuple(sorted(path.parent.name for path in BUNDLED.glob(f"*/{CONFIG}")))
+    """Names of the bundled and the fetched models."""
+    return tuple(sorted({path.parent.name for root in (BUNDLED, pulled_folder()) for path in root.glob(f"*/{CONFIG}")}))
 
 
 def find_model(name_or_folder: str | Path) -> Path:
     """The folder of a model.
 
-    Args: name_or_folder: a bundled model's name, or a folder. Raises: ModelError that lists the known names.
+    Args: name_or_folder: a bundled or fetched model's name, or a folder. Raises: ModelError that lists the known names.
     """
     name = str(name_or_folder)
     if name in known_models():
-        return BUNDLED / name
+        bundled = BUNDLED / name
+        return bundled if bundled.is_dir() else pulled_folder() / name
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         return folder

@@ -64,6 +64,30 @@ def fields_of(struct: type[Struct]) -> tuple[RequestField, ...]:
     return tuple(_described(info, hints[info.name]) for info in msgspec.structs.fields(struct))
 
 
+def option_names(field: RequestField) -> list[str]:
+    """Flags of a field: short, then the names people know, then the full name: -d --duration --seconds ..."""
+    long = [field.name, *field.aliases]
+    if field.name.endswith("_seconds"):
+        long = [*field.aliases, field.name]
+    return [*([f"-{field.short}"] if field.short else []), *(f"--{name.replace('_', '-')}" for name in long)]
+
+
+def as_written(written: Any, kind: type) -> Any:
+    """What was written as the type of its field; a text that is no number is left to the request's check, which refuses
+    it by name.
+    """
+    if kind is bool:
+        return bool(written)
+    if kind is tuple:
+        return tuple(written)
+    if kind is str:
+        return written
+    try:
+        return kind(written)
+    except ValueError:
+        return written
+
+
 def check(field: RequestField, value: Any) -> None:
     """Check one value. Raises: UsageError in one sentence that names the field, its value and what is allowed."""
     if value is None and field.optional:

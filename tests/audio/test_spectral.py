@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from arctone.audio import phase, spectral
-from arctone.audio.stft import HOP, N_FFT, NUM_BINS, stft
+from arctone.audio.stft import HOP, N_FFT, NUM_BINS, istft, stft
 
 Floats = NDArray[np.float32]
 RATE = 44_100
@@ -121,3 +121,28 @@ def test_phase_of_a_tone_advances_with_its_frequency() -> None:
     angle = phase.integrate(*phase.follow(level[8:-8]), np.zeros(NUM_BINS, np.float32))[:, 100]
     step = np.diff(np.unwrap(angle)).mean() % (2 * np.pi)
     assert step == pytest.approx((2 * np.pi * bin_number * HOP / N_FFT) % (2 * np.pi), abs=0.05)
+
+
+@pytest.mark.parametrize("iterations", [0, 1, 3])
+def test_frames_worked_on_together_do_not_change_the_sound(iterations: int) -> None:
+    generator = np.random.default_rng(5)
+    magnitude = generator.uniform(0, 1, (50, NUM_BINS)).astype(np.float32)
+    angle = generator.uniform(-3, 3, (50, NUM_BINS)).astype(np.float32)
+    made = [phase.refine(magnitude, lambda part: angle[part], iterations, chunk) for chunk in (7, 50)]
+    assert made[0].tobytes() == made[1].tobytes()
+
+
+def test_refinement_is_the_fast_griffin_lim_of_its_source() -> None:
+    """Written out plainly: c_n = P(t_(n-1)), t_n = c_n + 0.9 (c_n - c_(n-1)), the last c returned."""
+    generator = np.random.default_rng(6)
+    magnitude = generator.uniform(0.1, 1, (40, NUM_BINS))
+    angle = generator.uniform(-3, 3, (40, NUM_BINS))
+    centre = np.where(np.arange(NUM_BINS) % 2, -1.0, 1.0)
+    samples = istft((magnitude * centre * np.exp(1j * angle))[None])
+    before = None
+    for _ in range(3):
+        found = stft(samples)[0]
+        ahead = found if before is None else found + 0.9 * (found - before)
+        before, samples = found, istft((magnitude * ahead / np.abs(ahead))[None])
+    made = phase.refine(magnitude.astype(np.float32), lambda part: angle[part].astype(np.float32), 3, 16)
+    assert np.allclose(made, samples[0], atol=2e-3 * np.abs(samples).max())

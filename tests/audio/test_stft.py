@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from arctone.audio.stft import HOP, N_FFT, istft, stft
+from arctone.audio.stft import HOP, N_FFT, OverlapAdd, istft, stft
 
 
 def test_inverse_returns_the_samples() -> None:
@@ -40,3 +40,12 @@ def test_a_sine_stands_in_its_bin_with_half_the_window() -> None:
 def test_other_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="1000 is not a multiple of the hop 512"):
         stft(np.zeros((1, 1000), dtype=np.float32))
+
+
+@pytest.mark.parametrize("cuts", [[1, 2, 3, 20], [7, 19], [20], [1, 1, 1, 1]])
+def test_overlap_add_does_not_depend_on_the_pieces(cuts: list[int]) -> None:
+    spectrum = stft(np.random.default_rng(2).standard_normal((1, 40 * HOP)).astype(np.float32))
+    overlap = OverlapAdd(40)
+    for piece in np.split(spectrum[0], np.cumsum(cuts)):
+        overlap.add(piece)
+    assert overlap.waveform().tobytes() == istft(spectrum)[0].tobytes()

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.training.test_loop import RandomBatches
 from torch import Tensor
 
 import arctone
@@ -23,6 +22,7 @@ from arctone.errors import ArctoneError, ModelError, UsageError
 from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
 from arctone.models.lora import Adapted, LoraConfig, low_rank_pairs
+from tests.training.test_loop import RandomBatches
 
 LORA = LoraConfig(rank=3, alpha=6.0)
 

@@ -115,9 +115,11 @@ def test_masked_graphs_equal_the_unfilled_network(graph_type: str, checkpoint: P
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_parity_is_recorded_for_every_length(graph: str, tiny_model_folder: Path) -> None:
     report = json.loads((tiny_model_folder / "parity.json").read_text())[graph]
-    lengths = ["snr_db_text"] if graph == "text" else ["snr_db_T32", "snr_db_T64"]
-    assert sorted(report) == sorted(["megabytes", *lengths])
-    assert all(report[length] >= 30 for length in lengths)
+    lengths = ["text"] if graph == "text" else ["T32", "T64"]
+    figures = [f"{figure}_{length}" for length in lengths for figure in ("snr_db", "max_error")]
+    assert sorted(report) == sorted(["megabytes", *figures])
+    assert all(report[f"snr_db_{length}"] >= 30 for length in lengths)
+    assert all(0 < report[f"max_error_{length}"] < 0.1 for length in lengths)
     assert report["megabytes"] == pytest.approx((tiny_model_folder / f"{graph}.tflite").stat().st_size / 1e6, abs=1e-3)
 
 

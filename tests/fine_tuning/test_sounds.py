@@ -54,6 +54,8 @@ def test_a_fifth_is_kept_apart_at_most_eight_and_none_of_few(tmp_path: Path) -> 
         counts[number] = len(sounds.of_split("valid"))
         assert len(sounds.of_split("train")) + counts[number] == number
     assert counts == {1: 0, 4: 0, 5: 1, 10: 2, 60: 8}
+    everything = OwnSounds(open_folder(tmp_path / "60"), keep_apart=False)
+    assert len(everything.of_split("train")) == 60
 
 
 def test_stated_splits_are_kept_and_windows_of_a_file_stay_together(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """Grids of times: the published ones, and that they fall at every length and level."""
 
 import itertools
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from arctone.errors import UsageError
-from arctone.flow.schedules import linear, log_snr, sampler_times, shifted
+from arctone.flow.schedules import cosine, exponential, linear, log_snr, sampler_times, shifted
 
 LEVELS = st.floats(min_value=1e-9, max_value=1.0)
 STEPS = st.integers(min_value=1, max_value=200)
@@ -96,3 +97,31 @@ def test_a_shift_bends_the_way_from_a_level_as_it_bends_the_whole_way() -> None:
     whole = sampler_times("euler", 10, 3.0)
     part = sampler_times("euler", 6, 3.0, start_level=whole[4])
     assert part == pytest.approx(whole[4:])
+
+
+@given(STEPS, LEVELS)
+def test_cosine_and_exponential_fall_at_every_level(num_steps: int, start_level: float) -> None:
+    assert falls(cosine(num_steps, start_level=start_level), num_steps, start_level)
+    grid = exponential(num_steps, start_level=start_level)
+    first = min(start_level, 500 / 501)
+    assert falls((start_level, *grid[1:]), num_steps, start_level)
+    assert grid[0] == pytest.approx(first, rel=1e-9)
+
+
+def test_cosine_is_even_in_the_angle_of_v_diffusion() -> None:
+    """sigma / (alpha + sigma) at the even times 1, 3/4, 1/2, 1/4 of a quarter turn."""
+    wanted = [math.sin(a) / (math.sin(a) + math.cos(a)) for a in (3 * math.pi / 8, math.pi / 4, math.pi / 8)]
+    assert cosine(4) == pytest.approx([1, *wanted, 0], abs=1e-12)
+
+
+def test_exponential_has_the_published_sigmas() -> None:
+    """exp of an even line from log 500 to log 0.3, as k-diffusion's polyexponential schedule with rho 1."""
+    sigmas = [t / (1 - t) for t in exponential(5)[:-1]]
+    assert sigmas == pytest.approx([500, 78.25423, 12.24745, 1.916829, 0.3], rel=1e-5)
+
+
+def test_a_models_schedule_holds_for_every_sampler() -> None:
+    assert sampler_times("euler", 8, 1.0, "log_snr") == log_snr(8)
+    assert sampler_times("ping_pong", 8, 1.0, "cosine") == cosine(8)
+    assert sampler_times("dpmpp_3m_sde", 8, 2.0, "exponential") == exponential(8)
+    assert sampler_times("euler", 8, 2.0) == shifted(linear(8), 2.0)

@@ -11,6 +11,7 @@ import pytest
 
 import arctone
 from arctone.audio.waveform import Waveform
+from arctone.checkpoints.parts import DIT, given
 from arctone.engine import Engine, Model
 from arctone.engines.torch import TorchParts
 from arctone.errors import Cancelled, ModelError, UsageError
@@ -199,7 +200,8 @@ def with_inpaint_channels(tiny_model_folder: Path, channels: int) -> tuple[Engin
     )
     plain = loaded.engine.parts
     assert isinstance(plain, TorchParts)
-    parts = TorchParts(config, plain._text, DiT(config.dit), plain._autoencoder)
+    modules = dict(plain._open_parts) | {DIT: given(DiT(config.dit).eval())}
+    parts = TorchParts(config, modules)
     told: list[np.ndarray] = []
     velocity = parts.velocity
 

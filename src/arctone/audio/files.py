@@ -13,6 +13,7 @@ from arctone.atomic import refuse_target, write_atomically
 from arctone.audio import metadata as tags
 from arctone.audio import ogg, riff
 from arctone.audio.loops import num_beats
+from arctone.audio.pcm import rounded
 from arctone.audio.resample import resample
 from arctone.audio.sndfile import reason
 from arctone.audio.waveform import Waveform
@@ -167,16 +168,10 @@ def _as_stored(waveform: Waveform, subtype: str) -> npt.NDArray[Any]:
     """[samples, channels] in the type that libsndfile copies without scaling of its own."""
     frames = waveform.samples.T
     if subtype == "PCM_16":
-        return _rounded(frames, 16).astype(np.int16)
+        return rounded(frames, 16).astype(np.int16)
     if subtype == "PCM_24":
-        return _rounded(frames, 24).astype(np.int32) << 8
+        return rounded(frames, 24).astype(np.int32) << 8
     return np.ascontiguousarray(frames)
-
-
-def _rounded(frames: npt.NDArray[np.float32], num_bits: int) -> npt.NDArray[np.float64]:
-    full_scale = 2.0 ** (num_bits - 1)
-    scaled = np.rint(frames.astype(np.float64) * full_scale)
-    return np.clip(scaled, -full_scale, full_scale - 1)
 
 
 def _refuse_unreadable(path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from arctone.audio.stft import HOP, N_FFT, NUM_BINS, istft, stft
+from arctone.audio.stft import HOP, N_FFT, NUM_BINS, OverlapAdd, framed, spectrum
 
 Floats = NDArray[np.float32]
 # A frame that starts at its first sample turns the phase of bin k by -pi k against one that is centred.
@@ -57,43 +59,59 @@ def _advance(bins: NDArray[np.intp], offset: Floats) -> Floats:
 
 
 def integrate(peaks: NDArray[np.int32], advance: Floats, start: Floats) -> Floats:
-    """Phase of each bin, one pass over time, from what `follow` gave.
+    """Phase of each bin, one pass over time, from what `follow` gave; it takes the place of `advance`.
 
     Args: start: phase before the first frame, [1025], radians.
     Returns: phase at the frame centres, [M, 1025], radians, not wrapped.
     """
-    phase = np.empty_like(advance)
     current = start.astype(np.float32)
     for index in range(len(advance)):
         current = current.take(peaks[index])
         current += advance[index]
-        phase[index] = current
-    return phase
+        advance[index] = current
+    return advance
 
 
 def polar(magnitude: Floats, angle: Floats) -> NDArray[np.complex64]:
     """Spectrum for frames that start at their first sample, from magnitudes and phases at the frame centres."""
-    spectrum = np.empty(magnitude.shape, dtype=np.complex64)
+    values = np.empty(magnitude.shape, dtype=np.complex64)
     signed = magnitude * _CENTRE
-    np.multiply(signed, np.cos(angle), out=spectrum.real)
-    np.multiply(signed, np.sin(angle), out=spectrum.imag)
-    return spectrum
+    np.multiply(signed, np.cos(angle), out=values.real)
+    np.multiply(signed, np.sin(angle), out=values.imag)
+    return values
 
 
-def refine(spectrum: NDArray[np.complex64], magnitude: Floats, iterations: int, momentum: float = 0.9) -> Floats:
-    """Waveform whose spectrogram comes nearer to the wanted magnitudes.
+def refine(
+    magnitude: Floats, angle: Callable[[slice], Floats], iterations: int, chunk_frames: int, momentum: float = 0.9
+) -> Floats:
+    """Waveform of one channel whose spectrogram comes near to the wanted magnitudes.
 
     Source: fast Griffin-Lim, Perraudin, Balazs and Soendergaard, 2013.
-    Args: spectrum: first estimate, [C, M, 1025]. magnitude: wanted, same shape. iterations: 0 = inverse transform only.
-    Returns: [C, 512 M].
+    Args: magnitude: wanted, [M, 1025]. angle: first estimate of the phase for some frames, [m, 1025], radians at their
+    centres. iterations: 0 = inverse transform only. chunk_frames: that are worked on together; the result does not
+    depend on it. Returns: [512 M].
     """
-    samples = istft(spectrum)
-    previous = spectrum
+    num_frames = len(magnitude)
+    parts = [slice(first, min(first + chunk_frames, num_frames)) for first in range(0, num_frames, chunk_frames)]
+    overlap = OverlapAdd(num_frames)
+    for part in parts:
+        overlap.add(polar(magnitude[part], angle(part)))
+    samples = overlap.waveform()
+    previous = np.empty(magnitude.shape if iterations > 1 else 0, np.complex64)
     for index in range(iterations):
-        projected = stft(samples)
-        ahead = projected + momentum * (projected - previous) if index else projected
-        previous = projected
-        size: Floats = np.abs(ahead)
-        gain = np.divide(magnitude, np.maximum(size, 1e-9), dtype=np.float32)
-        samples = istft(np.multiply(ahead, gain, dtype=np.complex64))
+        frames, overlap = framed(samples[None])[0], OverlapAdd(num_frames)
+        for part in parts:
+            projected = spectrum(frames[part])
+            ahead = projected + momentum * (projected - previous[part]) if index else projected
+            if index + 1 < iterations:
+                previous[part] = projected
+            overlap.add(_scaled(ahead, magnitude[part]))
+        samples = overlap.waveform()
     return samples
+
+
+def _scaled(values: NDArray[np.complex64], magnitude: Floats) -> NDArray[np.complex64]:
+    """The same phases with the wanted magnitudes."""
+    size: Floats = np.abs(values)
+    gain = np.divide(magnitude, np.maximum(size, 1e-9), dtype=np.float32)
+    return np.multiply(values, gain, dtype=np.complex64)

@@ -1,7 +1,6 @@
 """Another sample rate or another number of channels."""
 
 import numpy as np
-import soxr
 
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
@@ -20,6 +19,8 @@ def resample(waveform: Waveform, sample_rate: int) -> Waveform:
     if waveform.num_samples == 0:
         return Waveform(waveform.samples, sample_rate)
     rate = Waveform(waveform.samples, sample_rate).sample_rate  # refuses what is no rate
+    import soxr  # here, because generation from text alone resamples nothing, and edge devices go without it
+
     frames = soxr.resample(waveform.samples.T, waveform.sample_rate, rate, quality="VHQ")
     return Waveform(frames.T, rate)
 

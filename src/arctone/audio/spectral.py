@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +94,8 @@ def features(samples: Floats) -> Floats:
     return np.concatenate([scaled, difference / DIFFERENCE_SCALE, coherence], axis=1).T.astype(np.float32)
 
 
-# Frames that are worked on together: a fixed number, so that the result does not depend on the threads.
-CHUNK_FRAMES = 128
+# Frames that are worked on together: few enough to stay in a core's cache. The result does not depend on it.
+CHUNK_FRAMES = 32
 
 
 def synthesise(parameters: Floats, generator: np.random.Generator, iterations: int = 1, threads: int = 1) -> Floats:
@@ -112,27 +113,45 @@ def synthesise(parameters: Floats, generator: np.random.Generator, iterations: i
     stereo = slice(NUM_BINS + NUM_BANDS, NUM_BINS + 2 * NUM_BANDS)
     coherence = _smoothed(np.clip(parameters[stereo].T, -1, 1))
 
-    def shaped(first: int) -> _Shaped:
-        end = min(first + CHUNK_FRAMES, num_frames)
-        rows = np.ascontiguousarray(parameters[:, first:end].T, dtype=np.float32)
+    frames = _Frames.empty(num_frames)
+
+    def shape(first: int) -> None:
+        part = slice(first, min(first + CHUNK_FRAMES, num_frames))
+        rows = np.ascontiguousarray(parameters[:, part].T, dtype=np.float32)
         level, difference, _, scatter = np.split(rows, np.cumsum([NUM_BINS, NUM_BANDS, NUM_BANDS]), axis=1)
-        return _shape(level, difference, coherence[first:end], scatter, _deviation(noise[first:end]))
+        shaped = _shape(level, difference, coherence[part], scatter, _deviation(noise[part]))
+        for whole, piece in zip(frames, shaped, strict=True):
+            whole[part] = piece
 
     with ThreadPoolExecutor(threads) as pool:
-        columns = zip(*pool.map(shaped, range(0, num_frames, CHUNK_FRAMES)), strict=True)
-        left, right, half_spread, peaks, advance = map(np.concatenate, columns)
+        list(pool.map(shape, range(0, num_frames, CHUNK_FRAMES)))
+        left, right, half_spread, peaks, advance = frames
         common = phase.integrate(peaks, advance, start)
         half_spread *= signs
-        angles = (common + half_spread, common - half_spread)
-        channels = pool.map(functools.partial(_channel, iterations=iterations), (left, right), angles)
-        return np.concatenate([*channels])
+        angles = (lambda part: common[part] + half_spread[part], lambda part: common[part] - half_spread[part])
+        channel = functools.partial(phase.refine, iterations=iterations, chunk_frames=CHUNK_FRAMES)
+        return np.stack([*pool.map(channel, (left, right), angles)])
 
 
-_Shaped = tuple[Floats, Floats, Floats, NDArray[np.int32], Floats]
+class _Frames(NamedTuple):
+    """Of each frame and bin, [M, K]: magnitudes left and right, half the angle between them, followed peaks and their
+    advance.
+    """
+
+    left: Floats
+    right: Floats
+    half_spread: Floats
+    peaks: NDArray[np.int32]
+    advance: Floats
+
+    @classmethod
+    def empty(cls, num_frames: int) -> _Frames:
+        shape = (num_frames, NUM_BINS)
+        left, right, half_spread, advance = (np.empty(shape, np.float32) for _ in range(4))
+        return cls(left, right, half_spread, np.empty(shape, np.int32), advance)
 
 
-def _shape(level: Floats, difference: Floats, coherence: Floats, scatter: Floats, deviation: Floats) -> _Shaped:
-    """Of some frames: magnitudes left and right, half the angle between them, followed peaks and their advance."""
+def _shape(level: Floats, difference: Floats, coherence: Floats, scatter: Floats, deviation: Floats) -> _Frames:
     scale = to_bins(np.exp(scatter))
     scale *= LEVEL_SCALE / NOISE_SCATTER
     amount = np.square(np.minimum(scale, 1, out=scale), out=scale)
@@ -144,7 +163,7 @@ def _shape(level: Floats, difference: Floats, coherence: Floats, scatter: Floats
     np.maximum(magnitude, 0, out=magnitude)
     left, right = (to_bins(gain) for gain in _gains(difference))
     half_spread = to_bins(np.float32(0.5) * np.arccos(np.clip(coherence, -1, 1)))
-    return magnitude * left, magnitude * right, half_spread, *phase.follow(drawn)
+    return _Frames(magnitude * left, magnitude * right, half_spread, *phase.follow(drawn))
 
 
 def _gains(difference: Floats) -> tuple[Floats, Floats]:
@@ -152,11 +171,6 @@ def _gains(difference: Floats) -> tuple[Floats, Floats]:
     ratio = np.exp(np.clip(difference * DIFFERENCE_SCALE, -8, 8))
     norm = 1 / np.sqrt(0.5 * (ratio + 1 / ratio))
     return np.sqrt(ratio) * norm, norm / np.sqrt(ratio)
-
-
-def _channel(magnitude: Floats, angle: Floats, iterations: int) -> Floats:
-    """Audio of one channel, [1, 512 M], from magnitudes and phases [M, K]."""
-    return phase.refine(phase.polar(magnitude, angle)[None], magnitude[None], iterations)
 
 
 # The phase between the channels must hold still over frames, and over the few bins of a partial's lobe: where it jumps,

@@ -61,15 +61,47 @@ def istft(spectrum: Complexes) -> Floats:
     The first and the last 768 samples are covered by fewer frames and are scaled accordingly.
     Args: spectrum: [C, M, 1025]. Returns: [C, 512 M] float32.
     """
-    channels, num_frames, _ = spectrum.shape
-    frames = np.fft.irfft(spectrum, n=N_FFT, axis=-1).astype(np.float32, copy=False)
-    frames *= _WINDOW
-    parts = frames.reshape(channels, num_frames, NUM_OVERLAPS, HOP)
-    padded = np.zeros((channels, num_frames + NUM_OVERLAPS - 1, HOP), dtype=np.float32)
-    for part in range(NUM_OVERLAPS):
-        padded[:, part : part + num_frames] += parts[:, :, part]
-    padded /= _coverage(num_frames)
-    return padded.reshape(channels, -1)[:, PADDING : PADDING + num_frames * HOP]
+    channels = []
+    for channel in spectrum:
+        overlap = OverlapAdd(len(channel))
+        overlap.add(channel)
+        channels.append(overlap.waveform())
+    return np.stack(channels)
+
+
+class OverlapAdd:
+    """`istft` of one channel whose spectrum comes in pieces, in order: no more than a piece is held in frames.
+
+    The result does not depend on how it is cut: each sample adds its frames in the same order.
+    """
+
+    def __init__(self, num_frames: int) -> None:
+        self._num_frames = num_frames
+        self._hops = np.empty((num_frames + NUM_OVERLAPS - 1, HOP), dtype=np.float32)
+        self._done = 0
+        self._last = np.zeros((NUM_OVERLAPS - 1, NUM_OVERLAPS, HOP), dtype=np.float32)
+
+    def add(self, spectrum: Complexes) -> None:
+        """The next frames, [m, 1025]."""
+        frames = np.fft.irfft(spectrum, n=N_FFT, axis=-1).astype(np.float32, copy=False)
+        frames *= _WINDOW
+        self._add(frames.reshape(-1, NUM_OVERLAPS, HOP))
+
+    def waveform(self) -> Floats:
+        """[512 M], when all M frames are added."""
+        self._add(np.zeros_like(self._last))
+        self._hops /= _coverage(self._num_frames)
+        return self._hops.reshape(-1)[PADDING : PADDING + self._num_frames * HOP]
+
+    def _add(self, parts: Floats) -> None:
+        num = len(parts)
+        parts = np.concatenate([self._last, parts])
+        hops = self._hops[self._done : self._done + num]
+        hops[:] = parts[NUM_OVERLAPS - 1 :, 0]
+        for part in range(1, NUM_OVERLAPS):
+            hops += parts[NUM_OVERLAPS - 1 - part : NUM_OVERLAPS - 1 - part + num, part]
+        self._last = parts[num:]
+        self._done += num
 
 
 def _coverage(num_frames: int) -> Floats:

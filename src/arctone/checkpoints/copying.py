@@ -11,7 +11,7 @@ from arctone.checkpoints.folder import AUTOENCODER, load_config, load_state, sav
 from arctone.checkpoints.text import OWN, find_text_folder, load_text_encoder
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
 from arctone.config import write_config
-from arctone.config_model import ModelConfig
+from arctone.config_model import ModelConfig, TextConfig, of_type
 from arctone.tokenizer import FILE_NAME
 
 
@@ -38,7 +38,7 @@ def copy_text(given: Path, folder: Path) -> None:
             state = part_state(load_from_graphs(given), "text")
         else:
             source = find_text_folder(given)
-            state = load_text_encoder(source, load_config(given).text).state_dict()
+            state = load_text_encoder(source, of_type(load_config(given).text, TextConfig)).state_dict()
         partial = folder / f"{OWN}.partial"
         save_file(state, partial)
         partial.replace(folder / OWN)

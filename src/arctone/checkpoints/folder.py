@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
 from arctone.config import read_config, write_config
-from arctone.config_model import ModelConfig
+from arctone.config_model import DiTConfig, ModelConfig, SpectralConfig, of_type
 from arctone.errors import ModelError
 from arctone.models.dit import DiT
 from arctone.models.spectral import SpectralAutoencoder
@@ -40,12 +40,12 @@ def load_config(folder: Path) -> ModelConfig:
 
 def load_autoencoder(folder: Path) -> SpectralAutoencoder:
     """Autoencoder in evaluation mode. Raises: ModelError."""
-    return _filled(SpectralAutoencoder(load_config(folder).autoencoder), folder, AUTOENCODER)
+    return _filled(SpectralAutoencoder(of_type(load_config(folder).autoencoder, SpectralConfig)), folder, AUTOENCODER)
 
 
 def load_dit(folder: Path) -> DiT:
     """Diffusion transformer in evaluation mode. Raises: ModelError."""
-    return _filled(DiT(load_config(folder).dit), folder, DIT)
+    return _filled(DiT(of_type(load_config(folder).dit, DiTConfig)), folder, DIT)
 
 
 def part_hash(folder: Path, part: str) -> str:
@@ -83,8 +83,11 @@ def _filled(module: M, folder: Path, part: str) -> M:
     return module.eval().requires_grad_(False)
 
 
-def fill(module: nn.Module, state: dict[str, Tensor], origin: str) -> None:
-    """Load weights strictly. Raises: ModelError that names a missing, unknown, mis-shaped or non-finite tensor."""
+def fill(module: nn.Module, state: dict[str, Tensor], origin: str, *, assign: bool = False) -> None:
+    """Load weights strictly; with `assign` the module takes the tensors themselves, no copies.
+
+    Raises: ModelError that names a missing, unknown, mis-shaped or non-finite tensor.
+    """
     wanted = module.state_dict()
     for name in wanted.keys() | state.keys():
         if name not in state:
@@ -97,4 +100,4 @@ def fill(module: nn.Module, state: dict[str, Tensor], origin: str) -> None:
             )
         if not torch.isfinite(state[name].float()).all():
             raise ModelError(f"model: {origin}: {name} has values that are not finite")
-    module.load_state_dict(state)
+    module.load_state_dict(state, assign=assign)

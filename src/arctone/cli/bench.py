@@ -72,6 +72,7 @@ def measured(options: dict[str, str], repeats: int, model: str, engine: EngineNa
         "warm_ms": round(warm_ms, 1),
         "stages_ms": _stages([result for _, result in runs]),
         "times_real_time": round(1000 * sound_seconds / warm_ms, 1),
+        "peak_memory_mb": machine.peak_memory_mb(),
     }
 
 
@@ -95,6 +96,8 @@ def _print(record: dict[str, Any]) -> None:
     rows += [[f"  {name}", _ms(value)] for name, value in record["stages_ms"].items()]
     print_rows(rows)
     print(f"\n{record['times_real_time']:g} times faster than it plays")
+    if record["peak_memory_mb"] is not None:
+        print(f"at most {record['peak_memory_mb']:,} MB of memory in use, program and libraries included")
 
 
 def _ms(value: float) -> str:

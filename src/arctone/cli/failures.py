@@ -23,6 +23,7 @@ EXTRAS = {
     "multipart": "serve",
     "prometheus_client": "serve",
     "python_multipart": "serve",
+    "huggingface_hub": "hub",
     "safetensors": "train",
     "starlette": "serve",
     "tensorboard": "train",

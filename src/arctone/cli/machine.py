@@ -41,6 +41,16 @@ def memory_bytes() -> tuple[int, int] | None:
     return kib["MemAvailable"] * 1024, kib["MemTotal"] * 1024
 
 
+def peak_memory_mb() -> int | None:
+    """The most memory this process has had in use so far, in MB of 10^6 bytes; None where the system does not say."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return _peak_by_resource()
+    kib = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
+    return None if kib is None else round(kib * 1024 / 1e6)
+
+
 def free_disk_bytes(folder: Path) -> int:
     """Free bytes where a folder lies."""
     return shutil.disk_usage(folder).free
@@ -59,6 +69,16 @@ def _memory_by_sysconf() -> tuple[int, int] | None:
         return None
     page = os.sysconf("SC_PAGE_SIZE")
     return page * os.sysconf("SC_AVPHYS_PAGES"), page * os.sysconf("SC_PHYS_PAGES")
+
+
+def _peak_by_resource() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Bytes on macOS, KiB elsewhere.
+    return round(size * (1 if platform.system() == "Darwin" else 1024) / 1e6)
 
 
 def _cpuinfo() -> list[str]:

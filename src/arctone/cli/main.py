@@ -32,7 +32,8 @@ class Commands(LazyGroup):
         "redo": Entry("arctone.cli.redo", "Make a take again from what its file says about itself."),
         "info": Entry("arctone.cli.info", "Show what a sound file or a model says about itself."),
         "serve": Entry("arctone.cli.serve", "Serve sound: a page for people, an API for programs."),
-        "models": Entry("arctone.cli.models", "List the models at hand."),
+        "models": Entry("arctone.cli.models", "The models at hand, and those that can be fetched."),
+        "convert": Entry("arctone.cli.convert", "Turn a published checkpoint into a model folder, or back."),
         "doctor": Entry("arctone.cli.doctor", "Check that everything works on this machine."),
         "bench": Entry("arctone.cli.bench", "Measure how fast this machine makes sound."),
         "listen": Entry("arctone.cli.listen", "Blind listening tests: build one, collect answers, analyse them."),
@@ -42,6 +43,7 @@ class Commands(LazyGroup):
             "arctone.cli.train", "Train models: the autoencoder, then the flow on its latents, then fewer steps."
         ),
         "lora": Entry("arctone.cli.lora", "Adapters of arctone train lora: merge them into a model, look at one."),
+        "export": Entry("arctone.cli.export", "Write trained weights as a model folder that needs no torch."),
         "reproduce": Entry(
             "arctone.cli.reproduce", "Train a flow, ARC, its rivals and its ablations, measure all, write a report."
         ),

@@ -1,4 +1,4 @@
-"""`arctone models`: the models at hand."""
+"""`arctone models`: the models at hand, and those that can be fetched."""
 
 from __future__ import annotations
 
@@ -8,28 +8,110 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from arctone.catalogue import CATALOGUE, Fetchable, fetchable
+from arctone.cli.convert import Precision
 from arctone.cli.report import print_json
 from arctone.cli.tables import print_rows
-from arctone.model_folder import BUNDLED, folder_hash, known_models, read_model_config
+from arctone.errors import ModelError
+from arctone.model_folder import (
+    HASHES,
+    check_hashes,
+    find_model,
+    folder_hash,
+    known_models,
+    pulled_folder,
+    read_model_config,
+)
 
 EXAMPLES = """\b
 Examples:
   arctone models
   arctone models --json
+  arctone models licence stable-audio-open-small
+  arctone models pull stable-audio-open-small
+  arctone models verify spark
   arctone generate "rain" --model path/to/my-model"""
+
+LICENCE_FILES = ("licence", "LICENSE", "LICENSE.md", "LICENSE.txt")
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
-@app.command(epilog=EXAMPLES)
-def models(json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False) -> None:
-    """List the models at hand."""
-    records = [model_record(BUNDLED / name) for name in known_models()]
+@app.callback(invoke_without_command=True, epilog=EXAMPLES)
+def models(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+) -> None:
+    """List the models at hand; the commands fetch, check and explain them."""
+    if context.invoked_subcommand is not None:
+        return
+    records = [model_record(find_model(name)) for name in known_models()]
     if json:
         print_json(records)
-    else:
-        head = ["name", "longest", "steps", "size", "where"]
-        print_rows([head, *([_cell(record, name) for name in head] for record in records)])
+        return
+    head = ["name", "longest", "steps", "size", "where"]
+    print_rows([head, *([_cell(record, name) for name in head] for record in records)])
+    rest = [entry for entry in CATALOGUE if entry.name not in known_models()]
+    if rest:
+        print("\nto be fetched with `arctone models pull NAME`:")
+        print_rows([[entry.name, entry.summary, entry.licence] for entry in rest])
+
+
+@app.command()
+def pull(
+    name: Annotated[str, typer.Argument(help="A model that `arctone models` lists as fetchable.")],
+    text: Annotated[
+        str | None, typer.Option("--text", metavar="NAME", help="Another folder or place of its T5.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="NAME", help="Another folder or place of the checkpoint.")
+    ] = None,
+    precision: Annotated[Precision, typer.Option("--precision", help="Of the weights.")] = "float32",
+    token: Annotated[str | None, typer.Option("--token", help="Of the hub; default HF_TOKEN.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Use only what the hub's cache holds.")] = False,
+    force: Annotated[bool, typer.Option("-f", "--force", help="Fetch again.")] = False,
+) -> None:
+    """Fetch a published model and convert it; afterwards its name works everywhere."""
+    from arctone.checkpoints import hub, published
+
+    entry = fetchable(name)
+    _explain(entry)
+    out = pulled_folder() / entry.name
+    if not out.exists() or force:
+        folder = hub.find(source or entry.place, token=token, offline=offline)
+        words = hub.find(text or entry.text, token=token, offline=offline)
+        published.convert(folder, out, words, name=entry.name, precision=precision, force=force)
+    print(f"{entry.name} is in {out}")
+
+
+@app.command()
+def verify(name: Annotated[str, typer.Argument(help="Name or folder of a model.")]) -> None:
+    """Check every file of a model against the hashes it was written with."""
+    folder = find_model(name)
+    read_model_config(folder)
+    if not (folder / HASHES).is_file():
+        raise ModelError(f"{folder} has no {HASHES}, so it cannot be verified.")
+    check_hashes(folder)
+    print(f"{folder} is whole; its hash is {folder_hash(folder)}")
+
+
+@app.command()
+def licence(name: Annotated[str, typer.Argument(help="Name or folder of a model, at hand or to be fetched.")]) -> None:
+    """Say under what licence a model is given, and show the text where it is at hand."""
+    for entry in CATALOGUE:
+        if entry.name == name:
+            _explain(entry)
+    if name in known_models() or Path(name).is_dir():
+        folder = find_model(name)
+        texts = [folder / file for file in LICENCE_FILES if (folder / file).is_file()]
+        print(texts[0].read_text() if texts else f"{folder} holds no licence text.")
+    elif name not in {entry.name for entry in CATALOGUE}:
+        fetchable(name)
+
+
+def _explain(entry: Fetchable) -> None:
+    print(f"{entry.name}: {entry.summary}\nfrom https://huggingface.co/{entry.place}")
+    print(f"licence: {entry.licence}. {entry.terms}\ntext encoder: {entry.text}, Apache-2.0\n")
 
 
 def model_record(folder: Path, *, whole: bool = False) -> dict[str, Any]:

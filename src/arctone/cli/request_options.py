@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from arctone.request import FIELDS, GenerationRequest, validate
-from arctone.request_fields import RequestField
+from arctone.request_fields import RequestField, as_written, option_names
 
 _METAVARS = {int: "NUMBER", float: "NUMBER", str: "TEXT", tuple: "A:B"}
 # Set by the option that brings the source (--continue), and so without one of its own.
@@ -45,15 +45,7 @@ def request_from(prompt: str, options: dict[str, Any]) -> GenerationRequest:
 def option_values(options: dict[str, Any]) -> dict[str, Any]:
     """What was written, as the types of the fields; not checked yet."""
     kinds = {field.name: field.kind for field in FIELDS}
-    return {name: _value(written, kinds[name]) for name, written in options.items()}
-
-
-def option_names(field: RequestField) -> list[str]:
-    """Flags of a field: short, then the names people know, then the full name: -d --duration --seconds ..."""
-    long = [field.name, *field.aliases]
-    if field.name.endswith("_seconds"):
-        long = [*field.aliases, field.name]
-    return [*([f"-{field.short}"] if field.short else []), *(f"--{name.replace('_', '-')}" for name in long)]
+    return {name: as_written(written, kinds[name]) for name, written in options.items()}
 
 
 def _optional_fields() -> list[RequestField]:
@@ -89,22 +81,6 @@ def _help(field: RequestField) -> str:
 
 def _metavar(field: RequestField) -> str:
     return "|".join(field.choices) if field.choices else _METAVARS[field.kind]
-
-
-def _value(written: Any, kind: type) -> Any:
-    """What was written as the type of its field; a text that is no number is left to the request's check, which refuses
-    it by name.
-    """
-    if kind is bool:
-        return bool(written)
-    if kind is tuple:
-        return tuple(written)
-    if kind is str:
-        return written
-    try:
-        return kind(written)
-    except ValueError:
-        return written
 
 
 _MODEL_DEFAULTS = ("duration_seconds", "steps", "cfg_scale", "sampler")

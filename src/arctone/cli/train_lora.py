@@ -18,6 +18,7 @@ from arctone.errors import UsageError
 
 if TYPE_CHECKING:
     from arctone.fine_tuning.run import Settings
+    from arctone.models.lora import LoraConfig
     from arctone.training.loop import Trainer
 
 
@@ -30,11 +31,15 @@ def lora(
     ),
     model: Annotated[str, typer.Option("--model", "-m", help="Name or folder of the model that is tuned")] = "spark",
     caption: Annotated[str, typer.Option(help="Caption of sounds that have none; their file names if not given")] = "",
-    rank: Annotated[int, typer.Option(min=1, help="Rank of the adapter: how much it can learn")] = 16,
+    rank: Annotated[
+        int | None, typer.Option(help="Rank of the adapter: how much it can learn; 16 if not given")
+    ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="The adapter is scaled by alpha / rank; the rank if not given")
     ] = None,
-    dropout: Annotated[float, typer.Option(help="Share of the adapter's inputs left out in training, below 1")] = 0.0,
+    dropout: Annotated[
+        float | None, typer.Option(help="Share of the adapter's inputs left out in training, below 1; 0 if not given")
+    ] = None,
     target: Annotated[
         list[str] | None,
         typer.Option(help="Layer that gets an adapter, by the end of its name; repeatable, else all of the blocks"),
@@ -50,6 +55,9 @@ def lora(
         typer.Option("--set", metavar="NAME=VALUE", help="Change a further setting, such as rate; may be repeated"),
     ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unusable files out instead of stopping")] = False,
+    keep_apart: Annotated[
+        bool, typer.Option(help="Keep a fifth of the files, at most 8, for the report; --no-keep-apart trains on all")
+    ] = True,
     report_prompts: Annotated[int, typer.Option(help="Prompts of each kind in the report, 0 to 12; 0 writes none")] = 6,
     embedder: Annotated[
         list[str] | None, typer.Option("--embedder", "-e", help="Who listens for the report; repeatable")
@@ -67,14 +75,25 @@ def lora(
     from arctone.training.loop import LoopConfig
 
     plan = fine_tuning(is_full=full)
-    chosen: dict[str, Any] = {"rank": rank, "alpha": float(rank) if alpha is None else alpha, "dropout": dropout}
-    chosen |= {"target_modules": tuple(target)} if target else {}
+    adapter = {"rank": rank, "alpha": alpha, "dropout": dropout, "target": tuple(target) if target else None}
     loop: LoopConfig = dataclasses.replace(plan.loop, **_loop_changes(steps, max_minutes, seed, precision))
-    plan = dataclasses.replace(plan, loop=loop, lora=dataclasses.replace(plan.lora, **chosen))
+    plan = dataclasses.replace(plan, loop=loop, lora=_adapter(plan.lora, adapter, full))
     plan = changed(plan, ("lora", "flow", "loop"), settings or ())
-    given = run.Settings(sounds, find_model(model), out, plan, caption, skip_bad, report_prompts)
+    given = run.Settings(sounds, find_model(model), out, plan, caption, skip_bad, report_prompts, keep_apart)
     use_threads(threads)
     _tune(given, embedder or [])
+
+
+def _adapter(default: LoraConfig, options: dict[str, Any], full: bool) -> LoraConfig:
+    """The adapter's size, from the options that were given. Raises: UsageError for one that would have no effect."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if full and given:
+        raise UsageError(f"{next(iter(given))}: has no effect with --full, which trains all weights")
+    if "rank" in given:
+        given = {"alpha": float(given["rank"]), **given}
+    if "target" in given:
+        given["target_modules"] = given.pop("target")
+    return dataclasses.replace(default, **given)
 
 
 def _loop_changes(steps: int | None, max_minutes: float | None, seed: int, precision: str | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch.func import functional_call
 from arctone.audio.spectral import features
 from arctone.checkpoints.folder import AUTOENCODER, load_autoencoder, load_config, part_hash
 from arctone.checkpoints.text import find_text_folder, load_text_encoder, text_hash
-from arctone.config_model import TextConfig
+from arctone.config_model import TextConfig, of_type
 from arctone.data.captions import TextEncoder
 from arctone.data.encode import Encoder
 from arctone.errors import UsageError
@@ -66,7 +66,7 @@ def open_autoencoder(folder: str | Path, precision: str = "32-true") -> AudioEnc
 
 def open_text_encoder(folder: str | Path) -> TextEncoding:
     """The text encoder of a model folder, or the installed all-MiniLM-L6-v2. Raises: ModelError if there is neither."""
-    return text_encoding(find_text_folder(Path(folder)), load_config(Path(folder)).text)
+    return text_encoding(find_text_folder(Path(folder)), of_type(load_config(Path(folder)).text, TextConfig))
 
 
 def text_encoding(found: Path, config: TextConfig) -> TextEncoding:

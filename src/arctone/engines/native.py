@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from arctone.audio.spectral import features, synthesise
-from arctone.config_model import ModelConfig
+from arctone.config_model import ModelConfig, SpectralConfig, of_type
 from arctone.engines.graph import Graph, load_graph
 from arctone.engines.parts import Floats, Ints, Mask, TextEmbedding
 from arctone.errors import ModelError, UsageError
@@ -23,16 +23,21 @@ TEXT_SIGNATURE = "text"
 class NativeParts:
     """Parts of a model folder on LiteRT; each graph is opened at its first use.
 
-    Args: folder: with config already read. threads: CPU threads. weights_cache: see `load_graph`.
+    Args: folder: with config already read. threads: CPU threads. weights_cache: see `load_graph`. low_ram: only one
+    graph is open at a time; opening the next one closes it.
     """
 
     name = "native"
 
-    def __init__(self, folder: Path, config: ModelConfig, threads: int, weights_cache: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, config: ModelConfig, threads: int, weights_cache: Path | None = None, low_ram: bool = False
+    ) -> None:
         self._folder = folder
         self._config = config
+        self._phase_iterations = of_type(config.autoencoder, SpectralConfig).phase_iterations
         self._threads = threads
         self._weights_cache = weights_cache
+        self._low_ram = low_ram
         self._graphs: dict[str, Graph] = {}
 
     def encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding:
@@ -74,7 +79,10 @@ class NativeParts:
         """See Parts."""
         parameters = self._framewise(DECODER, "latents", latents, latents.shape[1])
         used = np.ascontiguousarray(parameters[:, : 4 * latents.shape[1]])
-        return synthesise(used, np.random.default_rng(seed), self._config.autoencoder.phase_iterations, self._threads)
+        del parameters
+        if self._low_ram:
+            self.close()  # the synthesis, which needs the most memory, needs no graph
+        return synthesise(used, np.random.default_rng(seed), self._phase_iterations, self._threads)
 
     def encode(self, samples: Floats) -> Floats:
         """See Parts."""
@@ -108,6 +116,8 @@ class NativeParts:
 
     def _graph(self, file: str) -> Graph:
         if file not in self._graphs:
+            if self._low_ram:
+                self.close()
             self._graphs[file] = load_graph(self._folder / file, self._threads, self._weights_cache)
         return self._graphs[file]
 

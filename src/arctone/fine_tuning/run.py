@@ -55,6 +55,7 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Settings:
     """source: folder, manifest or shards. model: folder of the model that is tuned. caption: of sounds without one; ""
     = their file name. skip_bad: leave unusable files out. num_prompts: of each kind in the report, 0 to 12; 0 = none.
+    keep_apart: some of the sounds for the report; False trains on all.
     Raises: UsageError for another number, or if `out` is the model.
     """
 
@@ -65,6 +66,7 @@ class Settings:
     caption: str = ""
     skip_bad: bool = False
     num_prompts: int = 6
+    keep_apart: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.num_prompts <= MAX_PROMPTS:
@@ -93,7 +95,7 @@ def open_sounds(settings: Settings, tell: Tell) -> OwnSounds:
         )
     for problem in problems:
         tell(f"left out: {problem}")
-    sounds = OwnSounds(source, settings.caption)
+    sounds = OwnSounds(source, settings.caption, keep_apart=settings.keep_apart)
     training = sounds.of_split("train")
     if not training:
         raise InputFileError(f"{settings.source} holds no sound to train on.")
@@ -169,8 +171,8 @@ def tune(settings: Settings, sounds: OwnSounds, train: Train) -> None:
 def compare(settings: Settings, sounds: OwnSounds, embedders: Sequence[Embedder], progress: Progress) -> Tuned:
     """Sounds before and after, and the numbers. Raises: what generating and embedding raise."""
     before, after = untuned(settings), tuned(settings)
-    apart = [i for i in sounds.of_split("valid", "test") if sounds.info(i).duration_seconds > 0]
-    chosen = (apart or sounds.of_split("train"))[:MAX_PROMPTS]
+    apart = _readable(sounds, sounds.of_split("valid", "test"))
+    chosen = apart or _readable(sounds, sounds.of_split("train"))
     folder = settings.out / REPORT
     real = real_takes(sounds, chosen, folder / "own", progress)
     longest = before.config.dit.max_seconds
@@ -186,6 +188,20 @@ def compare(settings: Settings, sounds: OwnSounds, embedders: Sequence[Embedder]
     made = comparing.make(maker_of(before), maker_of(after), own, rest, folder / "made", progress)
     found = comparing.compare(made, real, embedders, folder / "embeddings", progress)
     return Tuned(made, real, found, bool(apart))
+
+
+def _readable(sounds: OwnSounds, indices: Sequence[int]) -> list[int]:
+    """The first clips that can be decoded; others were left out of the training too, or it would have stopped."""
+    found: list[int] = []
+    for index in indices:
+        if len(found) == MAX_PROMPTS:
+            break
+        try:
+            sounds.waveform(index)
+        except InputFileError:
+            continue
+        found.append(index)
+    return found
 
 
 def untuned(settings: Settings) -> Model:

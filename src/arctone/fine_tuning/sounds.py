@@ -20,15 +20,16 @@ _SHARE, _MAX_KEPT_APART = 0.2, 8
 class OwnSounds:
     """A source whose clips all have captions, of which some are kept apart from training (split "valid").
 
-    Args: fallback: caption of clips without one; "" makes one of the file's name.
-    uncaptioned: the ids of those clips.
+    Args: fallback: caption of clips without one; "" makes one of the file's name. keep_apart: False trains on all that
+    do not say themselves that they are for something else.
+    uncaptioned: the ids of the clips without a caption.
     """
 
-    def __init__(self, source: ClipSource, fallback: str = "") -> None:
+    def __init__(self, source: ClipSource, fallback: str = "", *, keep_apart: bool = True) -> None:
         self.source = source
         infos = [source.info(index) for index in range(len(source))]
         self.uncaptioned = tuple(info.id for info in infos if not info.caption)
-        apart = kept_apart(infos)
+        apart = kept_apart(infos) if keep_apart else frozenset()
         self._infos = [_own(info, fallback, file_of(info) in apart) for info in infos]
 
     def __len__(self) -> int:

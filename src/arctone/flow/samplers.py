@@ -90,7 +90,53 @@ def ping_pong(velocity_fn: VelocityFn, x: Array, timesteps: Sequence[float], noi
         yield Step(index, num_steps, x, x_0)
 
 
-SAMPLERS: dict[str, Sampler] = {"euler": euler, "heun": heun, "dpmpp_2m": dpmpp_2m, "ping_pong": ping_pong}
+def dpmpp_3m_sde(velocity_fn: VelocityFn, x: Array, timesteps: Sequence[float], noise_fn: NoiseFn) -> Iterator[Step]:
+    """DPM-Solver++(3M) SDE: one velocity per step, third order by remembering two estimates of x_0, with fresh noise.
+
+    Worked out in y = x / (1 - t) = x_0 + sigma noise, sigma = t / (1 - t), with h the step in -log sigma and full noise
+    (eta = 1). The step to t = 0 returns the estimate. At t = 1, where sigma is infinite, a first step draws anew.
+    Source: sampler of that name in k-diffusion (Crowson); Lu et al. 2022, "DPM-Solver++".
+    """
+    past: list[tuple[float, Array]] = []
+    for index, t, t_next, num_steps in _intervals(timesteps):
+        x_0 = denoised(x, velocity_fn(x, t), t)
+        if t_next == 0:
+            x = x_0
+        elif t == 1:
+            x = add_noise(x_0, noise_fn(index), t_next)
+        else:
+            h = _log_odds(t_next) - _log_odds(t)
+            # Twice the step, because the noise that is taken away is drawn anew.
+            decay = math.exp(-2 * h)
+            y = decay * x / (1 - t) + (1 - decay) * x_0 + _curvature(x_0, h, past)
+            sigma = t_next / (1 - t_next)
+            y = y + sigma * math.sqrt(1 - decay) * noise_fn(index)
+            x = (1 - t_next) * y
+            past = [(h, x_0), *past[:1]]
+        yield Step(index, num_steps, x, x_0)
+
+
+def _curvature(x_0: Array, h: float, past: list[tuple[float, Array]]) -> Array:
+    """What the change of the estimates adds to a step of length h; past: length and estimate, the latest first."""
+    if not past:
+        return 0.0
+    (h_1, last), phi_2 = past[0], 1 + math.expm1(-2 * h) / (2 * h)
+    slope = (x_0 - last) / (h_1 / h)
+    if len(past) == 1:
+        return phi_2 * slope
+    h_2, before = past[1]
+    bend = (slope - (last - before) / (h_2 / h)) / (h_1 / h + h_2 / h)
+    phi_3 = phi_2 / (2 * h) - 0.5
+    return phi_2 * (slope + h_1 / h * bend) - phi_3 * bend
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "euler": euler,
+    "heun": heun,
+    "dpmpp_2m": dpmpp_2m,
+    "ping_pong": ping_pong,
+    "dpmpp_3m_sde": dpmpp_3m_sde,
+}
 
 
 def _extrapolated(x_0: Array, t: float, t_next: float, t_last: float, x_0_last: Array) -> Array:

@@ -7,6 +7,7 @@ from arctone.errors import UsageError
 
 LOG_SNR_START = -6.0
 LOG_SNR_END = 2.0
+SIGMA_MAX, SIGMA_MIN = 500.0, 0.3
 
 # A start at a low level still gets this much log-SNR to cross, so that its steps go somewhere.
 _MIN_SPAN = 2.0
@@ -55,13 +56,50 @@ def shifted(timesteps: Sequence[float], shift: float) -> tuple[float, ...]:
     return tuple(shift * t / (1 - t + shift * t) for t in timesteps)
 
 
-def sampler_times(sampler: str, num_steps: int, shift: float = 1.0, *, start_level: float = 1.0) -> tuple[float, ...]:
-    """The grid that belongs to a sampler: log-SNR for ping_pong, linear and shifted for those of the flow itself.
+def cosine(num_steps: int, *, start_level: float = 1.0) -> tuple[float, ...]:
+    """Equal steps in the angle atan2(t, 1 - t): the even grid of variance-preserving "v" diffusion, on our path.
 
-    Args: start_level: noise level of the start, which is the first time whatever the shift.
+    Euler's method on it is the published "v-ddim". Args and returns: as `linear`.
     """
-    if sampler == "ping_pong":
-        return log_snr(num_steps, start_level=start_level)
+    _check(num_steps, start_level)
+    start = math.atan2(start_level, 1 - start_level)
+    angles = (start * ((num_steps - index) / num_steps) for index in range(1, num_steps))
+    return (start_level, *(math.sin(angle) / (math.sin(angle) + math.cos(angle)) for angle in angles), 0.0)
+
+
+def exponential(
+    num_steps: int, sigma_max: float = SIGMA_MAX, sigma_min: float = SIGMA_MIN, *, start_level: float = 1.0
+) -> tuple[float, ...]:
+    """Equal ratios of sigma = t / (1 - t), the noise in units of the data, and a last step from sigma_min to 0.
+
+    Args: num_steps: at least 1. sigma_max: of the first time, where the start level allows it. sigma_min: of the last
+    time but the 0; a start level below it moves it to a quarter of the start. start_level: above 0, at most 1.
+    Returns: num_steps + 1 times. Raises: UsageError if an argument is out of range.
+    Source: "polyexponential" schedule of k-diffusion with rho 1, as published for stable-audio-open-1.0.
+    """
+    _check(num_steps, start_level)
+    if not 0 < sigma_min < sigma_max < math.inf:
+        raise UsageError(f"sigma_min must be above 0 and below sigma_max, got {sigma_min:g} and {sigma_max:g}.")
+    first = sigma_max if start_level == 1 else min(sigma_max, start_level / (1 - start_level))
+    last = min(sigma_min, first / 4)
+    sigmas = (first * (last / first) ** (index / max(1, num_steps - 1)) for index in range(num_steps))
+    return (*(sigma / (1 + sigma) for sigma in sigmas), 0.0)
+
+
+def sampler_times(
+    sampler: str, num_steps: int, shift: float = 1.0, schedule: str = "auto", *, start_level: float = 1.0
+) -> tuple[float, ...]:
+    """The grid of a model's schedule.
+
+    Args: schedule: "log_snr", "cosine", "exponential", or "auto" for what belongs to the sampler: log-SNR for
+    ping_pong, linear and shifted for those of the flow itself. start_level: noise level of the start, which is the
+    first time whatever the shift.
+    """
+    grids = {"log_snr": log_snr, "cosine": cosine, "exponential": exponential}
+    if schedule == "auto" and sampler == "ping_pong":
+        schedule = "log_snr"
+    if schedule in grids:
+        return grids[schedule](num_steps, start_level=start_level)
     unshifted = start_level / (shift - (shift - 1) * start_level)
     return (start_level, *shifted(linear(num_steps, start_level=unshifted), shift)[1:])
 

@@ -44,14 +44,21 @@ class Job:
     number: int = 0
 
     def num_frames(self, config: ModelConfig) -> int:
-        """Latent frames of the sound; the model's longest duration may pass its last frame by a few samples."""
-        frames = -(-self.num_samples // config.hop_length)
+        """Latent frames the model is given; its longest duration may pass its last frame by a few samples."""
+        frames = self.sound_frames(config)
         fits = self.num_samples <= round(config.dit.max_seconds * config.sample_rate)
-        return min(frames, config.dit.max_frames) if fits else frames
+        if not fits:
+            return frames
+        return config.dit.max_frames if config.dit.full_window else min(frames, config.dit.max_frames)
+
+    def sound_frames(self, config: ModelConfig) -> int:
+        """Latent frames that hold something of the sound."""
+        return -(-self.num_samples // config.hop_length)
 
     def unknown(self, config: ModelConfig) -> Mask:
-        """The frames that hold samples to be made, [T]."""
+        """The frames that hold samples to be made, or that lie behind the sound, [T]."""
         frames = np.zeros(self.num_frames(config), bool)
+        frames[self.sound_frames(config) :] = True
         for first, end in self.spans:
             frames[first // config.hop_length : -(-end // config.hop_length)] = True
         return frames

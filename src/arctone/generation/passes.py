@@ -61,7 +61,7 @@ class Work:
         """Times of a pass that begins at a noise level."""
         sampling = self.config.sampling
         name, steps = str(self.request.sampler), int(self.request.steps or 1)
-        return sampler_times(name, steps, sampling.shift, start_level=level)
+        return sampler_times(name, steps, sampling.shift, sampling.schedule, start_level=level)
 
 
 @dataclass
@@ -83,7 +83,7 @@ def planned(job: Job, config: ModelConfig, bpm: float | None) -> list[Window]:
     if job.noise_level == 0:
         return []
     seconds_per_frame = config.hop_length / config.sample_rate
-    bar_frames = BEATS_PER_BAR * 60 / bpm / seconds_per_frame if bpm else None
+    bar_frames = BEATS_PER_BAR * 60 / bpm / seconds_per_frame if bpm and config.dit.hears_tempo else None
     return windows(job.unknown(config), config.dit.max_frames, bar_frames)
 
 
@@ -132,11 +132,16 @@ class Pass:
         for window, latents in zip(self._plan, drafts, strict=True):
             self._work.stop_if_cancelled()
             with Stopwatch(self._work.timings, "decoding"):
-                decoded = self._work.parts.decode(latents, self._decode_seed(window))
+                decoded = self._work.parts.decode(self._heard(latents, window), self._decode_seed(window))
                 join(sound, decoded, window, before, self._job, self._work.config)
             before = window
             yield self._counter.at("decoding", 1)
         return sound
+
+    def _heard(self, latents: Floats, window: Window) -> Floats:
+        """Latents without those that no sound depends on: behind its end, a model that fills its window has many."""
+        config = self._work.config
+        return latents[:, : self._job.sound_frames(config) - window.start + config.autoencoder.reach_frames]
 
     def _sampled(self, window: Window) -> Generator[Progress, None, Floats]:
         """Latents of a window; those that are kept become known to the windows after it."""

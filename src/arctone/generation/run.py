@@ -68,14 +68,19 @@ class Run:
         self._timings["total"] = 1000 * (time.perf_counter() - started)
         yield self._result(tuple(waveforms), seeds)
 
+    def warn(self, warning: str) -> None:
+        """Add a warning to the result, once."""
+        if warning not in self._warnings:
+            self._warnings.append(warning)
+
     def _item(self, work: Work, base: Floats, item: int, seed: int) -> Generator[Progress, None, Waveform]:
         counter = Counter(item, self._totals(len(work.times) - 1))
         sound = yield from Pass(work, self._job, self._plan, base, seed, counter).run()
         if self.request.loop:
             sound = yield from self._looped(work, sound, seed, counter)
         levelled = level(Waveform(sound, self._config.sample_rate), self.request.normalize or "peak")
-        if levelled.warning and levelled.warning not in self._warnings:
-            self._warnings.append(levelled.warning)
+        if levelled.warning:
+            self.warn(levelled.warning)
         return levelled.waveform
 
     def _looped(self, work: Work, sound: Samples, seed: int, counter: Counter) -> Generator[Progress, None, Samples]:

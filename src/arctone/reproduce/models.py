@@ -13,7 +13,7 @@ import msgspec
 from arctone.checkpoints.copying import copy_autoencoder, copy_text
 from arctone.checkpoints.folder import load_autoencoder, load_config, load_dit
 from arctone.checkpoints.text import find_text_folder, load_text_encoder
-from arctone.config_model import ModelConfig
+from arctone.config_model import ModelConfig, TextConfig, of_type
 from arctone.engine import Engine, Model
 from arctone.engines.torch import TorchParts
 from arctone.model_folder import file_hash
@@ -71,8 +71,8 @@ def open_model(stage: str, root: Path) -> Model:
     """A trained model on torch, as arctone.load gives it. Raises: ModelError if a part is missing."""
     folder = root / stage
     config: ModelConfig = load_config(folder)
-    text = load_text_encoder(find_text_folder(root / FLOW), config.text)
-    parts = TorchParts(config, text, load_dit(folder), load_autoencoder(folder))
+    text = load_text_encoder(find_text_folder(root / FLOW), of_type(config.text, TextConfig))
+    parts = TorchParts.of(config, text, load_dit(folder), load_autoencoder(folder))
     tokenizer = Tokenizer(root / FLOW, config.text.max_tokens)
     return Model(Engine(parts, config, tokenizer, file_hash(folder / "dit.safetensors")), folder)
 

@@ -13,7 +13,7 @@ from arctone.audio.levels import normalize_peak
 from arctone.audio.spectral import synthesise
 from arctone.audio.waveform import Waveform
 from arctone.checkpoints.folder import load_autoencoder
-from arctone.config_model import ModelConfig, SamplingConfig, SpectralConfig
+from arctone.config_model import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig, of_type
 from arctone.flow.samplers import SAMPLERS
 from arctone.flow.schedules import sampler_times
 from arctone.models.conditions import Conditions
@@ -43,19 +43,18 @@ def flow_listener(model: ModelConfig, folder: Path) -> Listener:
     Args: model: its sampling defaults are used. folder: the model folder that holds the autoencoder.
     """
     decoder = load_autoencoder(folder).decoder
+    phase_iterations = of_type(model.autoencoder, SpectralConfig).phase_iterations
 
     @torch.no_grad()
     def listen(batches: Batches, out: Path, state: dict[str, Tensor], step: int) -> None:
-        dit = DiT(model.dit)
+        dit = DiT(of_type(model.dit, DiTConfig))
         dit.load_state_dict(state)
         dit.eval()
         batch = {name: value[:NUM_DEMOS] for name, value in batches.batch(0, 0, 1).items() if value.ndim > 0}
         latents = sample_batch(dit, batch, model.sampling)
         for number, parameters in enumerate(decoder(latents)):
             frames = int(batch["frame_mask"][number].sum()) * FRAMES_PER_LATENT
-            samples = synthesise(
-                parameters[:, :frames].numpy(), np.random.default_rng(number), model.autoencoder.phase_iterations
-            )
+            samples = synthesise(parameters[:, :frames].numpy(), np.random.default_rng(number), phase_iterations)
             write_demo(out / f"{step:07d}-{number}.wav", samples)
 
     return listen

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from arctone.checkpoints.adapter import Origin, save_adapter
 from arctone.checkpoints.copying import copy_autoencoder, copy_text
 from arctone.checkpoints.folder import AUTOENCODER, DIT, FLOW, fill, load_config, load_state, part_hash, save_part
+from arctone.config_model import DiTConfig, of_type
 from arctone.data.latents import LatentDataset
 from arctone.errors import UsageError
 from arctone.models.dit import DiT
@@ -96,7 +97,7 @@ def trained_part(model: Path) -> str:
 def refuse_unknown_targets(plan: FineTuning, model: Path) -> None:
     """Raise UsageError unless all target modules of a plan are linear layers of the model's transformer."""
     with torch.device("meta"):
-        target_layers(DiT(load_config(model).dit), plan.lora.target_modules)
+        target_layers(DiT(of_type(load_config(model).dit, DiTConfig)), plan.lora.target_modules)
 
 
 def trainer(plan: FineTuning, model: Path, latents: Path, out: Path) -> Trainer:
@@ -106,7 +107,7 @@ def trainer(plan: FineTuning, model: Path, latents: Path, out: Path) -> Trainer:
     """
     dataset = LatentDataset(latents, split="train", autoencoder_hash=part_hash(model, AUTOENCODER))
     batches = LatentBatches(dataset, plan.batch_frames, plan.loop.seed)
-    dit = DiT(load_config(model).dit)
+    dit = DiT(of_type(load_config(model).dit, DiTConfig))
     fill(dit, load_state(model, trained_part(model)), str(model))
     seed = plan.loop.seed
     task = (

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from arctone.checkpoints.copying import copy_autoencoder, copy_text, has_text
 from arctone.checkpoints.folder import AUTOENCODER, DIT, FLOW, fill, load_config, load_state, part_hash, save_part
-from arctone.config_model import ModelConfig
+from arctone.config_model import DiTConfig, ModelConfig, SpectralConfig, of_type
 from arctone.data.latents import LatentDataset
 from arctone.data.opening import open_source
 from arctone.errors import UsageError
@@ -49,7 +49,7 @@ def autoencoder(recipe: Recipe, data: str, out: Path, init: Path | None = None) 
     else:
         source = open_source(data, size=recipe.corpus_size, split="train")
         pool = FeaturePool.build(source, path, num_clips=recipe.autoencoder_clips, seed=recipe.autoencoder_loop.seed)
-    module = new_autoencoder(recipe.model.autoencoder, recipe.autoencoder_loop.seed)
+    module = new_autoencoder(of_type(recipe.model.autoencoder, SpectralConfig), recipe.autoencoder_loop.seed)
     if init is not None:
         fill(module, load_state(init, AUTOENCODER), str(init))
     task = AutoencoderTask(module, pool, recipe.autoencoder, recipe.autoencoder_loop.seed)
@@ -60,7 +60,7 @@ def finish_autoencoder(recipe: Recipe, trainer: Trainer, out: Path) -> None:
     """Write the averaged autoencoder with the statistics of its latents."""
     task = trainer.task
     assert isinstance(task, AutoencoderTask)
-    averaged = SpectralAutoencoder(recipe.model.autoencoder)
+    averaged = SpectralAutoencoder(of_type(recipe.model.autoencoder, SpectralConfig))
     fill(averaged, trainer.ema.state, "the averaged weights")
     measure_statistics(averaged.eval(), task.pool)
     save_part(out, AUTOENCODER, averaged.state_dict(), recipe.model)
@@ -127,19 +127,20 @@ def _arc_task(
 ) -> ArcTask:
     """The networks of ARC, generator and discriminator filled strictly with the flow model's weights."""
     settings, seed = recipe.arc, recipe.arc_loop.seed
+    shape = of_type(config.dit, DiTConfig)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = DiT(config.dit)
-        discriminator = Discriminator(config.dit, settings.num_blocks, settings.head)
-        critic = AlignmentCritic(config.dit.latent_channels, config.dit.text_width)
+        generator = DiT(shape)
+        discriminator = Discriminator(shape, settings.num_blocks, settings.head)
+        critic = AlignmentCritic(shape.latent_channels, shape.text_width)
     fill(generator, flow_state, origin)
-    fill(discriminator.trunk, trunk_state(flow_state, config.dit, len(discriminator.trunk.blocks)), origin)
+    fill(discriminator.trunk, trunk_state(flow_state, shape, len(discriminator.trunk.blocks)), origin)
     return ArcTask(
         generator,
         discriminator,
         batches,
         settings,
-        max_seconds=config.dit.max_seconds,
+        max_seconds=shape.max_seconds,
         critic=critic if settings.alignment_steps > 0 else None,
         teacher=copy.deepcopy(generator) if settings.has_teacher else None,
         seed=seed,
@@ -164,7 +165,7 @@ def distill(recipe: Recipe, latents: Path, out: Path, init: Path | None, kind: s
     loop = recipe.dmd_loop if kind == "dmd" else recipe.consistency_loop
     dataset = LatentDataset(latents, split="train", autoencoder_hash=part_hash(out, AUTOENCODER))
     batches = LatentBatches(dataset, recipe.distill_batch_frames, loop.seed)
-    teacher = DiT(config.dit)
+    teacher = DiT(of_type(config.dit, DiTConfig))
     fill(teacher, load_state(init, DIT), str(init))
     make = _dmd_task if kind == "dmd" else _consistency_task
     task = make(recipe, config, teacher, batches)
@@ -245,4 +246,4 @@ def _bring(init: Path, out: Path) -> None:
 def _new_dit(recipe: Recipe) -> DiT:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.flow_loop.seed)
-        return DiT(recipe.model.dit)
+        return DiT(of_type(recipe.model.dit, DiTConfig))

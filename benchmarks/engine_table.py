@@ -1,0 +1,150 @@
+"""How far each engine and precision is from torch in float32, for one seed, part by part and over a whole sound.
+
+    arctone export litert CHECKPOINT runs/f32 --precision float32
+    python -m benchmarks.engine_table --float32 runs/f32 --int8 spark
+
+Text, velocity and decoding are measured on the same inputs for all; the latents are those of a whole run from the same
+noise, where differences grow with each step. 200 dB stands for equal values.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from arctone.config_model import ModelConfig
+from arctone.engines.native import NativeParts
+from arctone.engines.parts import Floats, Parts, TextEmbedding
+from arctone.engines.torch import load_parts
+from arctone.export.bundle import snr_db
+from arctone.flow.noise import item_noise
+from arctone.flow.samplers import SAMPLERS
+from arctone.flow.schedules import sampler_times
+from arctone.model_folder import find_model, read_model_config
+from arctone.tokenizer import Tokenizer
+from benchmarks import results
+from benchmarks.results import JSON
+
+PROMPT = "rain on a tin roof"
+COLUMNS = {"text": "text", "velocity": "velocity", "decoded": "decoded audio", "latents": "latents of a whole run"}
+
+
+class Bfloat16:
+    """Torch parts whose linear layers and convolutions work in bfloat16."""
+
+    name = "torch"
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._parts, name)
+
+        def cast(*arguments: Any) -> Any:
+            with torch.autocast("cpu", torch.bfloat16):
+                return method(*arguments)
+
+        return cast
+
+
+class Case:
+    """The inputs, which are the same for every engine.
+
+    Args: folder: a model's, for its config and its words. reference: the engine that all are compared with.
+    """
+
+    def __init__(self, folder: Path, config: ModelConfig, reference: Parts, steps: int, seed: int) -> None:
+        self._config, self._steps, self._seed = config, steps, seed
+        self._tokens = Tokenizer(folder, config.text.max_tokens).encode(PROMPT)
+        self._text: TextEmbedding = reference.encode_text(self._tokens.ids, self._tokens.mask)
+        self._frames = config.dit.max_frames
+        self._latents = self._sampled(reference)
+
+    def values(self, parts: Parts) -> dict[str, Floats]:
+        """What an engine makes of the inputs, by the names of COLUMNS."""
+        tokens = self._tokens
+        return {
+            "text": parts.encode_text(tokens.ids, tokens.mask).pooled,
+            "velocity": self._velocity(parts, self._noise(0), 0.6),
+            "decoded": parts.decode(self._latents, self._seed),
+            "latents": self._sampled(parts),
+        }
+
+    def _velocity(self, parts: Parts, x: Floats, t: float) -> Floats:
+        seconds, mask = self._config.dit.max_seconds, np.ones(self._frames, bool)
+        return parts.velocity(x, t, self._text, seconds, 0.0, mask)
+
+    def _sampled(self, parts: Parts) -> Floats:
+        times = sampler_times("euler", self._steps, self._config.sampling.shift, start_level=1.0)
+        steps = SAMPLERS["euler"](lambda x, t: self._velocity(parts, x, t), self._noise(0), times, self._noise)
+        *_, last = steps
+        latents: Floats = np.asarray(last.x, np.float32)
+        return latents
+
+    def _noise(self, step: int) -> Floats:
+        return item_noise(self._seed, step, (self._config.dit.latent_channels, self._frames))
+
+
+def engines(float32: Path, int8: Path, threads: int = 1) -> dict[tuple[str, str], Parts]:
+    """All engines by name and precision; the first is the reference.
+
+    Args: float32, int8: folders of the same trained weights.
+    """
+    config = read_model_config(float32)
+    full = load_parts(float32, config)
+    return {
+        ("torch", "float32"): full,
+        ("torch", "bfloat16"): Bfloat16(full),  # type: ignore[dict-item]
+        ("native", "float32"): NativeParts(float32, config, threads),
+        ("native", "int8"): NativeParts(int8, config, threads),
+    }
+
+
+def errors(found: Mapping[tuple[str, str], Parts], case: Case) -> list[JSON]:
+    """One row for each engine: signal-to-noise ratios in dB against the first."""
+    made = {key: case.values(parts) for key, parts in found.items()}
+    wanted = next(iter(made.values()))
+    return [
+        {"engine": engine, "precision": precision}
+        | {f"snr_db_{name}": round(snr_db(wanted[name], values[name]), 1) for name in COLUMNS}
+        for (engine, precision), values in made.items()
+    ]
+
+
+def block(result: JSON) -> str:
+    """The table as Markdown."""
+    rows = [
+        [f"{row['engine']} {row['precision']}", *(_decibels(row[f"snr_db_{name}"]) for name in COLUMNS)]
+        for row in result["rows"]
+    ]
+    table = results.table(["engine", *(f"{title}, dB" for title in COLUMNS.values())], rows)
+    return "\n\n".join([table, results.footer(result)])
+
+
+def _decibels(value: float) -> str:
+    return "equal" if value >= 200 else f"{value:.1f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and store."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine_table", description=__doc__)
+    parser.add_argument("--float32", required=True, type=Path, help="folder exported with --precision float32")
+    parser.add_argument("--int8", default="spark", help="the same weights in int8: name or folder of a model")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--results", type=Path, default=results.FOLDER)
+    options = parser.parse_args(arguments)
+    found = engines(options.float32, find_model(options.int8))
+    reference = next(iter(found.values()))
+    case = Case(options.float32, read_model_config(options.float32), reference, options.steps, options.seed)
+    settings = {"model": options.int8, "prompt": PROMPT, "steps": options.steps, "seed": options.seed}
+    print(results.write("engine_table", settings, {"rows": errors(found, case)}, options.results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Models of others that can be fetched, and under what licence: facts for people, no substitute for reading it."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from arctone.errors import UsageError
+
+T5_BASE = "google-t5/t5-base"
+
+
+@dataclass(frozen=True)
+class Fetchable:
+    """A model on the hub: its place, the T5 it reads prompts with, and what its owner asks for."""
+
+    name: str
+    place: str
+    text: str
+    summary: str
+    licence: str
+    terms: str
+
+
+_STABILITY = "Stability AI Community License"
+_STABILITY_TERMS = (
+    "Accept it on the model's page before fetching. It is no open-source licence: commercial use is tied to "
+    "conditions, among them a limit on yearly revenue and an acceptable-use policy. Read it at "
+    "https://stability.ai/license."
+)
+
+CATALOGUE = (
+    Fetchable(
+        "stable-audio-open-small",
+        "stabilityai/stable-audio-open-small",
+        T5_BASE,
+        "sounds of up to 11.88 s in 8 steps, post-trained with ARC",
+        _STABILITY,
+        _STABILITY_TERMS,
+    ),
+    Fetchable(
+        "stable-audio-open-1.0",
+        "stabilityai/stable-audio-open-1.0",
+        T5_BASE,
+        "sounds of up to 47.55 s in about 100 steps with guidance",
+        _STABILITY,
+        _STABILITY_TERMS,
+    ),
+)
+
+
+def fetchable(name: str) -> Fetchable:
+    """The entry of that name. Raises: UsageError that lists the names."""
+    entries = {entry.name: entry for entry in CATALOGUE}
+    if name in entries:
+        return entries[name]
+    near = difflib.get_close_matches(name, entries, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(entries)}."
+    raise UsageError(f"{name} is not among the models that can be fetched; {hint}")

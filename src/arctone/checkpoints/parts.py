@@ -1,0 +1,128 @@
+"""The parts of a model folder as modules, chosen by the types in its config.
+
+Parts of published models are large. They are mapped, not read: their tensors lie in the file, the operating system
+brings in what is used and may take it away again, and no second copy is ever made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from arctone.checkpoints.folder import fill
+from arctone.checkpoints.tensor_files import read_tensors
+from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
+from arctone.config_model import (
+    ContinuousDiTConfig,
+    DiTConfig,
+    ModelConfig,
+    OobleckConfig,
+    SpectralConfig,
+    T5Config,
+    TextConfig,
+)
+from arctone.errors import ModelError
+from arctone.models.continuous_dit import ContinuousDiT
+from arctone.models.dit import DiT
+from arctone.models.oobleck import OobleckDecoder, OobleckEncoder
+from arctone.models.spectral import SpectralDecoder, SpectralEncoder
+from arctone.models.t5 import T5Encoder
+from arctone.models.text import TextEncoder
+
+TEXT, DIT, ENCODER, DECODER = PARTS = ("text", "dit", "encoder", "decoder")
+# The halves of the autoencoder share a file.
+FILES = {TEXT: "text", DIT: "dit", ENCODER: "autoencoder", DECODER: "autoencoder"}
+Build = Callable[[Any], nn.Module]
+Open = Callable[[], nn.Module]
+Change = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+
+
+def _bert(config: TextConfig) -> TextEncoder:
+    return TextEncoder(config.vocabulary, config.max_tokens, config.width, config.depth, config.heads, config.mlp_width)
+
+
+BUILDERS: dict[tuple[str, type], Build] = {
+    (TEXT, TextConfig): _bert,
+    (TEXT, T5Config): T5Encoder,
+    (DIT, DiTConfig): DiT,
+    (DIT, ContinuousDiTConfig): ContinuousDiT,
+    (ENCODER, SpectralConfig): SpectralEncoder,
+    (DECODER, SpectralConfig): SpectralDecoder,
+    (ENCODER, OobleckConfig): OobleckEncoder,
+    (DECODER, OobleckConfig): OobleckDecoder,
+}
+# Large, and without any tensor besides those in the file.
+MAPPED = (T5Config, ContinuousDiTConfig, OobleckConfig)
+
+
+def openers(folder: Path, config: ModelConfig, changes: Mapping[str, Change] | None = None) -> dict[str, Open]:
+    """For each of PARTS, what opens it in evaluation mode; mapped parts are opened anew with each call.
+
+    Args: changes: by part, what becomes of its tensors before they fill it.
+    Raises: ModelError if a file is missing, or a part that is not mapped does not fit the config.
+    """
+    graphs = load_from_graphs(folder) if (folder / MAP).is_file() else None
+    change = changes or {}
+    found: dict[str, Open] = {}
+    for part in PARTS:
+        settings = part_config(config, part)
+        if isinstance(settings, MAPPED):
+            build = BUILDERS[part, type(settings)]
+            found[part] = _Mapped(build, settings, _file(folder, part), part, change.get(part, dict))
+        else:
+            state = part_state(graphs, FILES[part]) if graphs else read_tensors(_file(folder, part))
+            module = BUILDERS[part, type(settings)](settings)
+            fill(module, change.get(part, dict)(_half(state, part)), str(folder))
+            found[part] = given(module.eval().requires_grad_(False))
+    return found
+
+
+def given(module: nn.Module) -> Open:
+    """What "opens" a module that exists already."""
+    return lambda: module
+
+
+def part_config(config: ModelConfig, part: str) -> object:
+    """The config that describes a part."""
+    return {TEXT: config.text, DIT: config.dit}.get(part, config.autoencoder)
+
+
+class _Mapped:
+    """Opens a large part; its values are checked the first time only."""
+
+    def __init__(self, build: Build, settings: object, path: Path, part: str, change: Change) -> None:
+        self._build, self._settings, self._path, self._part, self._change = build, settings, path, part, change
+        self._is_checked = False
+
+    def __call__(self) -> nn.Module:
+        with torch.device("meta"):
+            module = self._build(self._settings)
+        state = self._change(_half(read_tensors(self._path), self._part))
+        if self._is_checked:
+            module.load_state_dict(state, assign=True)
+        else:
+            fill(module, state, str(self._path), assign=True)
+        self._is_checked = True
+        return module.eval().requires_grad_(False)
+
+
+def _half(state: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The encoder's or the decoder's tensors out of an autoencoder's; other parts are returned as they are."""
+    if part not in (ENCODER, DECODER):
+        return dict(state)
+    start = f"{part}."
+    unknown = [name for name in state if not name.startswith((f"{ENCODER}.", f"{DECODER}."))]
+    if unknown:
+        raise ModelError(f"the autoencoder has the unknown tensor {unknown[0]}.")
+    return {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
+
+
+def _file(folder: Path, part: str) -> Path:
+    path = folder / f"{FILES[part]}.safetensors"
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist, but the torch engine needs it where there is no {MAP}.")
+    return path

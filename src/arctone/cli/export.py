@@ -1,0 +1,135 @@
+"""`arctone export`: from trained weights to the folder that is shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from arctone.cli.report import print_json
+from arctone.cli.tables import print_rows
+from arctone.errors import UsageError
+
+EXAMPLES = """\b
+Examples:
+  arctone export litert runs/spark models/spark --card card.md
+  arctone export litert runs/spark models/spark-f32 --precision float32
+  arctone export litert runs/spark models/short --windows 64,128 --json"""
+
+Precision = Literal["float32", "int8"]
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False, help="From trained weights out.")
+
+
+@app.callback()
+def export() -> None:
+    """Write trained weights as a model folder that needs no torch."""
+
+
+@app.command(epilog=EXAMPLES)
+def litert(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Folder with config.json, dit.safetensors and autoencoder.safetensors.")
+    ],
+    out: Annotated[Path, typer.Argument(help="The new model folder; it appears whole or not at all.")],
+    precision: Annotated[
+        Precision, typer.Option("--precision", metavar="float32|int8", help="Of the weights of linear layers.")
+    ] = "int8",
+    windows: Annotated[
+        str,
+        typer.Option(
+            "--windows",
+            metavar="FRAMES,...",
+            help="Static lengths in latent frames; the model's longest is always among them. Default: 64,128,192,256.",
+        ),
+    ] = "",
+    text: Annotated[
+        Path | None,
+        typer.Option("--text", metavar="FOLDER", help="The text encoder's. Default: the checkpoint's, else MiniLM's."),
+    ] = None,
+    card: Annotated[Path | None, typer.Option("--card", metavar="FILE", help="Becomes card.md in the folder.")] = None,
+    papers: Annotated[
+        list[Path] | None,
+        typer.Option("--papers", metavar="FILE", help="Further text, such as LICENSE. May be given several times."),
+    ] = None,
+    force: Annotated[bool, typer.Option("-f", "--force", help="Replace a folder that exists.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+) -> None:
+    """Write LiteRT graphs, and say how closely each follows the torch network."""
+    lengths = window_lengths(windows)
+    texts = paper_texts(card, papers or [])
+
+    from arctone.export.bundle import build
+
+    report = build(
+        checkpoint,
+        out,
+        text_folder=text,
+        papers=texts,
+        windows=lengths or None,
+        int8=precision == "int8",
+        force=force,
+    )
+    if json:
+        print_json({"folder": str(out), "precision": precision, "parts": report})
+    else:
+        print_rows([["part", "signature", "MB", "SNR dB", "max error"], *parity_rows(report)])
+
+
+@app.command()
+def edge(
+    model: Annotated[str, typer.Argument(help="Name or folder of a model with graphs.")],
+    out: Annotated[Path, typer.Argument(help="The new folder; it appears whole or not at all.")],
+    force: Annotated[bool, typer.Option("-f", "--force", help="Replace a folder that exists.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+) -> None:
+    """Copy what generation reads, for small devices: no encoder, no way back to torch weights; needs no torch.
+
+    Example: arctone export edge spark models/spark-edge
+    """
+    from arctone.export.edge import copy_for_edge
+
+    sizes = copy_for_edge(model, out, force=force)
+    if json:
+        print_json({"folder": str(out), "files_mb": sizes})
+    else:
+        rows = [[name, f"{size:.1f}"] for name, size in {**sizes, "all": sum(sizes.values())}.items()]
+        print_rows([["file", "MB"], *rows])
+
+
+def window_lengths(written: str) -> tuple[int, ...]:
+    """The lengths of "64,128"; none if nothing was written. Raises: UsageError."""
+    if not written.strip():
+        return ()
+    try:
+        return tuple(int(word) for word in written.split(","))
+    except ValueError:
+        raise UsageError(f"--windows must be whole numbers with commas, such as 64,128, got '{written}'.") from None
+
+
+def paper_texts(card: Path | None, papers: list[Path]) -> dict[str, str]:
+    """Texts by the name they get in the folder. Raises: UsageError if one cannot be read or has no name of its own."""
+    files = [*([("card.md", card)] if card else []), *((path.name, path) for path in papers)]
+    texts: dict[str, str] = {}
+    for name, path in files:
+        if name in texts:
+            raise UsageError(f"two papers would be called {name}; each needs a name of its own.")
+        try:
+            texts[name] = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise UsageError(f"{path} cannot be read as UTF-8 text, but a paper must be.") from None
+    return texts
+
+
+def parity_rows(report: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """One line for each signature of each part."""
+    rows = []
+    for part, values in report.items():
+        for key in values:
+            if key.startswith("snr_db_"):
+                name = key.removeprefix("snr_db_")
+                error = f"{values[f'max_error_{name}']:.2g}"
+                rows.append([part, name, f"{values['megabytes']:.1f}", f"{values[key]:.1f}", error])
+    return rows

@@ -1,0 +1,263 @@
+"""The transformer published with Stable Audio Open: text and seconds in the context, the noise level as a token.
+
+B batch, C latent channels, T latent frames, L text tokens, D width, H heads, K head size.
+
+Three things that a port must keep: padded text stays among the keys (as zero vectors; nothing is masked), only half of
+each head is rotated, and without text the seconds vanish from the context but not from the global vector.
+
+Source: Evans et al. 2024, "Stable Audio Open" (arXiv 2407.14358); the small one: Novack et al. 2025,
+arXiv 2505.08175.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from arctone.config_model import ContinuousDiTConfig, NumberConfig
+from arctone.models.conditions import Conditions
+from arctone.models.dit import SwiGLU
+from arctone.models.unfilled import normal
+
+VelocityNetwork = Callable[[Tensor, Tensor], Tensor]
+
+NUM_RATES = 128
+MIN_ROTATED = 32
+
+
+class Rotation(NamedTuple):
+    """Cosines and sines of the rotary embedding, [T, R] in float32; R of the K entries of a head are rotated."""
+
+    cos: Tensor
+    sin: Tensor
+
+    @classmethod
+    def of(cls, length: int, head_size: int, device: torch.device) -> Rotation:
+        """For positions 0 to length - 1."""
+        rotated = max(head_size // 2, MIN_ROTATED)
+        rates = 10_000.0 ** (-torch.arange(0, rotated, 2, device=device).float() / rotated)
+        angles = torch.outer(torch.arange(length, device=device).float(), rates).repeat(1, 2)
+        return cls(angles.cos(), angles.sin())
+
+    def turn(self, x: Tensor) -> Tensor:
+        """Rotate queries or keys [B, H, T, K]."""
+        size = self.cos.shape[-1]
+        moved, rest = x[..., :size].float(), x[..., size:]
+        first, second = moved.chunk(2, dim=-1)
+        turned = moved * self.cos + torch.cat([-second, first], dim=-1) * self.sin
+        return torch.cat([turned.to(x.dtype), rest], dim=-1)
+
+
+class HeadNorm(nn.Module):
+    """Normalisation of queries or keys over the head: "none", "l2" (unit length) or "ln" (layer norm)."""
+
+    def __init__(self, kind: str, head_size: int) -> None:
+        super().__init__()
+        self.kind = kind
+        if kind == "ln":
+            self.weight = nn.Parameter(torch.ones(head_size))
+            self.bias = nn.Parameter(torch.zeros(head_size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "l2":
+            return functional.normalize(x, dim=-1)
+        if self.kind == "ln":
+            return functional.layer_norm(x, x.shape[-1:], self.weight, self.bias, 1e-6)
+        return x
+
+
+class SelfAttention(nn.Module):
+    """Attention among the frames, with rotary positions."""
+
+    def __init__(self, config: ContinuousDiTConfig) -> None:
+        super().__init__()
+        width, self.heads = config.width, config.heads
+        self.to_qkv = nn.Linear(width, 3 * width, bias=False)
+        self.to_out = nn.Linear(width, width, bias=False)
+        self.q_norm = HeadNorm(config.qk_norm, width // config.heads)
+        self.k_norm = HeadNorm(config.qk_norm, width // config.heads)
+
+    def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
+        q, k, v = (_heads(part, self.heads) for part in self.to_qkv(x).chunk(3, dim=-1))
+        q, k = rotation.turn(self.q_norm(q)), rotation.turn(self.k_norm(k))
+        return self.to_out(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class CrossAttention(nn.Module):
+    """Attention of the frames to the context; a narrower context has fewer heads, each shared by several queries."""
+
+    def __init__(self, config: ContinuousDiTConfig) -> None:
+        super().__init__()
+        width, head_size = config.width, config.width // config.heads
+        self.heads, self.context_heads = config.heads, config.context_width // head_size
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_kv = nn.Linear(config.context_width, 2 * config.context_width, bias=False)
+        self.to_out = nn.Linear(width, width, bias=False)
+        self.q_norm = HeadNorm(config.qk_norm, head_size)
+        self.k_norm = HeadNorm(config.qk_norm, head_size)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        q = self.q_norm(_heads(self.to_q(x), self.heads))
+        k, v = (_heads(part, self.context_heads) for part in self.to_kv(context).chunk(2, dim=-1))
+        shared = self.heads // self.context_heads
+        k, v = (part.repeat_interleave(shared, dim=1) for part in (self.k_norm(k), v))
+        return self.to_out(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class ContinuousBlock(nn.Module):
+    """Self-attention, cross-attention, feed-forward."""
+
+    def __init__(self, config: ContinuousDiTConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.self_norm = nn.LayerNorm(width, bias=False)
+        self.self_attention = SelfAttention(config)
+        self.cross_norm = nn.LayerNorm(width, bias=False)
+        self.cross_attention = CrossAttention(config)
+        self.mlp_norm = nn.LayerNorm(width, bias=False)
+        self.mlp = SwiGLU(width, 4 * width)
+        modulated = config.global_condition == "adaLN"
+        self.modulation = nn.Parameter(torch.zeros(6 * width)) if modulated else None
+
+    def forward(self, x: Tensor, context: Tensor, shared: Tensor | None, rotation: Rotation) -> Tensor:
+        """x: [B, T, D]; context: [B, L, ...]; shared: [B, 6 D], the modulation of all blocks."""
+        if shared is None or self.modulation is None:
+            x = x + self.self_attention(self.self_norm(x), rotation)
+            x = x + self.cross_attention(self.cross_norm(x), context)
+            return x + self.mlp(self.mlp_norm(x))
+        parts = (shared + self.modulation).unsqueeze(1).chunk(6, dim=-1)
+        scale_1, shift_1, gate_1, scale_2, shift_2, gate_2 = parts
+        h = self.self_attention(self.self_norm(x) * (1 + scale_1) + shift_1, rotation)
+        x = x + h * torch.sigmoid(1 - gate_1)
+        x = x + self.cross_attention(self.cross_norm(x), context)
+        h = self.mlp(self.mlp_norm(x) * (1 + scale_2) + shift_2)
+        return x + h * torch.sigmoid(1 - gate_2)
+
+
+class NumberEmbedding(nn.Module):
+    """A number to a vector, [B] -> [B, D]: the number itself and waves of learned rates, projected."""
+
+    def __init__(self, config: NumberConfig, width: int) -> None:
+        super().__init__()
+        self.minimum, self.maximum = config.minimum, config.maximum
+        self.rates = nn.Parameter(normal(NUM_RATES))
+        self.project = nn.Linear(2 * NUM_RATES + 1, width)
+
+    def forward(self, number: Tensor) -> Tensor:
+        unit = (number.float().clamp(self.minimum, self.maximum) - self.minimum) / (self.maximum - self.minimum)
+        # In this order, because it gives the published rounding.
+        angles = unit.unsqueeze(-1) * self.rates * 2 * math.pi
+        return self.project(torch.cat([unit.unsqueeze(-1), angles.sin(), angles.cos()], dim=-1))
+
+
+class Timestep(nn.Module):
+    """Noise level [B] to a vector [B, D], by waves of learned rates."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.rates = nn.Parameter(normal(NUM_RATES))
+        self.mlp = nn.Sequential(nn.Linear(2 * NUM_RATES, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, t: Tensor) -> Tensor:
+        angles = (2 * math.pi * t.float()).unsqueeze(-1) * self.rates
+        return self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1))
+
+
+# Waves of high rates lose their meaning in 16 bit, and these parts are small.
+EXACT_PARTS = ("time.", "numbers.", "global_vector.")
+
+
+class ContinuousDiT(nn.Module):
+    """Velocity network.
+
+    Forward args: x [B, C, T], latents at level t on the straight path; t [B], 0 to 1; conditions (tempo has no effect).
+    Returns: velocity [B, C, T] of the straight path, zero at padding, whatever the objective it was trained on.
+    """
+
+    def __init__(self, config: ContinuousDiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, channels = config.width, config.latent_channels + config.inpaint_channels
+        self.enter_residual = nn.Linear(channels, channels, bias=False)
+        self.enter = nn.Linear(channels, width, bias=False)
+        self.time = Timestep(width)
+        self.numbers = nn.ModuleDict({n.name: NumberEmbedding(n, config.text_width) for n in config.numbers})
+        self.context = _projection(config.text_width, config.context_width)
+        self.global_vector = _projection(config.text_width * len(config.global_numbers), config.global_width)
+        self.blocks = nn.ModuleList(ContinuousBlock(config) for _ in range(config.depth))
+        self.memory = nn.Parameter(normal(config.memory_tokens, width)) if config.memory_tokens else None
+        self.modulate: nn.Sequential | None = None
+        if config.global_condition == "adaLN":
+            self.modulate = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 6 * width))
+        self.leave = nn.Linear(width, config.latent_channels, bias=False)
+        self.leave_residual = nn.Linear(config.latent_channels, config.latent_channels, bias=False)
+
+    def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+        if self.config.objective == "v":
+            velocity = straight_velocity(lambda turned, angle: self.output(turned, angle, conditions), x, t)
+        else:
+            velocity = self.output(x, t, conditions)
+        return velocity * conditions.frame_mask.unsqueeze(1).to(velocity.dtype)
+
+    def output(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+        """What the published network gives for its own x and t, [B, C, T]."""
+        context, global_vector = self.conditioning(conditions)
+        global_vector = global_vector + self.time(t)
+        dtype = self.enter.weight.dtype
+        x = x if conditions.inpaint is None else torch.cat([x, conditions.inpaint.to(x.dtype)], dim=1)
+        frames = x.mT.to(dtype)
+        h = self.enter(frames + self.enter_residual(frames))
+        shared: Tensor | None = None
+        if self.modulate is None:
+            h = torch.cat([global_vector.unsqueeze(1).to(dtype), h], dim=1)
+        else:
+            shared = self.modulate(global_vector.to(dtype))
+        if self.memory is not None:
+            h = torch.cat([self.memory.expand(h.shape[0], -1, -1), h], dim=1)
+        rotation = Rotation.of(h.shape[1], self.config.width // self.config.heads, h.device)
+        context = self.context(context.to(dtype))
+        for block in self.blocks:
+            h = block(h, context, shared, rotation)
+        out = self.leave(h[:, -frames.shape[1] :])
+        return (out + self.leave_residual(out)).mT
+
+    def conditioning(self, conditions: Conditions) -> tuple[Tensor, Tensor]:
+        """Context before its projection [B, L + numbers, text width], and the projected global vector [B, D]."""
+        seconds = {"seconds_total": conditions.seconds, "seconds_start": torch.zeros_like(conditions.seconds)}
+        numbers = {name: embed(seconds[name]) for name, embed in self.numbers.items()}
+        text = conditions.text_tokens
+        # Guidance leads away from an empty context: there the numbers are silent, too.
+        spoken = conditions.text_mask.to(text.dtype).amax(dim=1)[:, None, None]
+        tokens = [numbers[name].unsqueeze(1).to(text.dtype) * spoken for name in self.config.cross_numbers]
+        joined = torch.cat([numbers[name] for name in self.config.global_numbers], dim=-1)
+        return torch.cat([text, *tokens], dim=1), self.global_vector(joined)
+
+
+def straight_velocity(network: VelocityNetwork, x: Tensor, t: Tensor) -> Tensor:
+    """Velocity of the straight path from a network of variance-preserving diffusion.
+
+    Both paths mix the same data and noise; only the scale of the mixture and the name of its place differ. With the
+    angle a = atan2(t, 1 - t), the network's own x is x / |(1 - t, t)| and its own time a / (pi / 2); its velocity is
+    cos(a) noise - sin(a) data.
+
+    Args: network: (x, t) of variance-preserving diffusion to its velocity. x: [B, C, T] on the straight path. t: [B].
+    """
+    size = torch.sqrt((1 - t).square() + t.square())[:, None, None]
+    sigma, alpha = t[:, None, None] / size, (1 - t)[:, None, None] / size
+    turned = x / size
+    v = network(turned, torch.atan2(t, 1 - t) * (2 / math.pi)).to(x.dtype)
+    data, noise = alpha * turned - sigma * v, sigma * turned + alpha * v
+    return noise - data
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def _projection(wide_in: int, wide_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(wide_in, wide_out, bias=False), nn.SiLU(), nn.Linear(wide_out, wide_out, bias=False))

@@ -1,0 +1,119 @@
+// The service as the page sees it: every request carries the token if there is one, every failure has the server's words.
+
+/** A failure with words for people; `parameter` names the field it is about, `status` is HTTP's (0: no answer). */
+export class Problem extends Error {
+  constructor(message, { parameter = null, status = 0, type = "" } = {}) {
+    super(message);
+    Object.assign(this, { parameter, status, type });
+  }
+}
+
+const TOKEN = "arctone-token";
+let askForToken = async () => null;
+
+/** Set what asks people for the token: an async function that returns it, or null. */
+export function onUnauthorized(ask) {
+  askForToken = ask;
+}
+
+/** Send a request, and again with a token if the server wants one. Returns: a good response. Throws: Problem. */
+export async function send(path, options = {}) {
+  const response = await attempt(path, options);
+  if (response.status !== 401) return response.ok ? response : refuse(response);
+  const token = await askForToken(sessionStorage.getItem(TOKEN) !== null);
+  if (!token) return refuse(response);
+  sessionStorage.setItem(TOKEN, token);
+  return send(path, options);
+}
+
+async function attempt(path, options) {
+  const headers = new Headers(options.headers);
+  const token = sessionStorage.getItem(TOKEN);
+  if (token) headers.set("Authorization", `Bearer ${token}`);
+  try {
+    return await fetch(path.replace(/^\//, ""), { ...options, headers });
+  } catch (failure) {
+    if (failure.name === "AbortError") throw failure;
+    throw new Problem("The server does not answer. Is `arctone serve` still running?");
+  }
+}
+
+async function refuse(response) {
+  let told = null;
+  try {
+    told = (await response.json()).error;
+  } catch {
+    // not our server's kind of answer: the status has to do
+  }
+  const wait = response.headers.get("Retry-After");
+  const words = told?.message ?? `The server answered ${response.status} ${response.statusText}.`;
+  throw new Problem(wait ? `${words} Try again in ${wait} s.` : words, { ...told, status: response.status });
+}
+
+export const models = async () => (await (await send("v1/models")).json()).models;
+export const limits = async () => (await send("v1/limits")).json();
+export const job = async (id) => (await send(`v1/jobs/${id}`)).json();
+export const cancel = (id) => send(`v1/jobs/${id}`, { method: "DELETE" });
+
+/** Order sound. `audio`: a Blob to start from, or null. Returns: the job. */
+export async function order(request, audio = null, signal = undefined) {
+  const json = JSON.stringify(request);
+  if (!audio) {
+    const headers = { "Content-Type": "application/json" };
+    return (await send("v1/jobs", { method: "POST", headers, body: json, signal })).json();
+  }
+  const body = new FormData();
+  body.append("request", json);
+  body.append("audio", audio, audio.name ?? "audio.wav");
+  return (await send("v1/jobs", { method: "POST", body, signal })).json();
+}
+
+/** The sound of one take. `format`: wav, flac, mp3, ogg or opus. */
+export async function audio(id, index, format = "wav", signal = undefined) {
+  return (await send(`v1/jobs/${id}/takes/${index}?format=${format}`, { signal })).blob();
+}
+
+/** The record inside an audio file. Throws: Problem with status 422 if it has none. */
+export async function record(file) {
+  const headers = { "Content-Type": file.type || "application/octet-stream" };
+  return (await (await send("v1/records", { method: "POST", headers, body: file })).json()).record;
+}
+
+const FINAL = ["done", "failed", "cancelled"];
+
+/** Follow a job to its end: `onChange` gets each state of it. Returns: the final job. Throws: Problem, AbortError. */
+export async function follow(id, onChange, signal = undefined) {
+  let last = null;
+  const told = (next) => {
+    last = next;
+    onChange(next);
+  };
+  try {
+    await events(id, told, signal);
+  } catch (failure) {
+    if (failure.name === "AbortError" || failure.status === 404) throw failure;
+  }
+  while (!last || !FINAL.includes(last.state)) {
+    told(await job(id));
+    if (!FINAL.includes(last.state)) await new Promise((wake) => setTimeout(wake, 500));
+    signal?.throwIfAborted();
+  }
+  return last;
+}
+
+async function events(id, told, signal) {
+  const response = await send(`v1/jobs/${id}/events`, { headers: { Accept: "text/event-stream" }, signal });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    text = (text + value).replaceAll("\r\n", "\n");
+    const blocks = text.split("\n\n");
+    text = blocks.pop();
+    for (const block of blocks) {
+      const data = block.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
+      if (data.length) told(JSON.parse(data.join("\n")));
+    }
+  }
+}

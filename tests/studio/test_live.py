@@ -1,0 +1,94 @@
+"""Live mode: endless sound without a gap, steered while it plays."""
+
+import pytest
+from studio_page import Page
+
+LIVE = "(await import('/static/js/main.js')).live"
+# Listens to what leaves the page: the longest silence (ms) since it was switched on.
+LISTEN = """(async () => {
+  const { player } = await import('/static/js/main.js');
+  const ear = player.context.createAnalyser();
+  ear.fftSize = 2048;
+  player.output.connect(ear);
+  window.heard = { longest: 0, polls: 0 };
+  const window_ = new Float32Array(2048);
+  let last = performance.now();
+  window.ear = setInterval(() => {
+    ear.getFloatTimeDomainData(window_);
+    const now = performance.now();
+    window.heard.polls += 1;
+    if (window_.some((value) => Math.abs(value) > 1e-4)) last = now;
+    window.heard.longest = Math.max(window.heard.longest, now - last);
+  }, 15);
+})()"""
+
+
+def test_live_plays_on_without_a_gap_and_is_steered(page: Page):
+    page.leave_field()
+    page.press("v")
+    page.script("document.getElementById('live-prompt').focus()")
+    page.press("endless sea")
+    page.click("#live-toggle", "Start")
+    page.wait(f"{LIVE}.parts.length > 0 && {LIVE}.current !== null")
+    page.script(LISTEN)
+    page.wait(f"{LIVE}.stats.made >= 3")
+    page.script(
+        "(() => { const e = document.getElementById('live-prompt'); e.value = 'storm at night'; "
+        "e.dispatchEvent(new Event('input')) })()"
+    )
+    page.wait(f"{LIVE}.current?.settings.words === 'storm at night'")
+    assert "storm at night" in page.text(".lane")
+    page.script(
+        "(() => { const e = document.getElementById('live-tempo'); e.value = '120'; "
+        "e.dispatchEvent(new Event('input')) })()"
+    )
+    page.wait(f"{LIVE}.current?.settings.request.bpm === 120")
+    part = page.script(f"{LIVE}.current.end - {LIVE}.current.start")
+    assert part % 0.5 == pytest.approx(0, abs=1e-4)  # whole beats
+    page.wait("new Promise((wake) => setTimeout(() => wake(true), 2500))")
+    stats, heard = page.script(f"{LIVE}.stats"), page.script("window.heard")
+    assert stats["gaps"] == 0
+    assert heard["polls"] > 100
+    assert heard["longest"] < 100
+    assert page.script("document.getElementById('live-meter').value") > 0.1
+    page.click("#live button", "Keep this part")
+    page.wait("document.querySelectorAll('#batches .take').length === 1")
+    page.click("#live-toggle", "Stop")
+    page.wait(f"!{LIVE}.running")
+    page.script("clearInterval(window.ear)")
+
+
+def test_live_repeats_a_part_rather_than_fall_silent(page: Page):
+    """A server that makes one part and then nothing more: the part goes on, and the page says so."""
+    page.leave_field()
+    page.press("v")  # a key: browsers give no sound to pages that nobody touched
+    page.script(f"""(async () => {{
+      const live = {LIVE};
+      const {{ toWav }} = await import('/static/js/wav.js');
+      const tone = new AudioBuffer({{ numberOfChannels: 1, length: 44100, sampleRate: 44100 }});
+      tone.getChannelData(0).forEach((_, n, all) => {{ all[n] = 0.3 * Math.sin(n / 10) }});
+      window.calls = 0;
+      live.keptMake = live.make;
+      const never = new Promise(() => {{}});
+      live.make = () => (window.calls++ ? never : Promise.resolve({{ blob: toWav(tone), job: null }}));
+      live.start({{ words: 'tone', request: {{}}, seconds: 1, fade: 0.25, strength: null }});
+    }})()""")
+    page.wait(f"{LIVE}.current !== null")
+    page.script(LISTEN)
+    page.wait(f"{LIVE}.stats.repeats >= 3")
+    assert page.script(f"{LIVE}.stats.gaps") == 0
+    assert page.script("window.heard.longest") < 100
+    assert "repeated, because making was slower than playing" in page.script(
+        "document.getElementById('live-facts').textContent"
+    )
+    page.script(
+        f"(async () => {{ const live = {LIVE}; live.stop(); live.make = live.keptMake; clearInterval(window.ear) }})()"
+    )
+
+
+def test_parts_with_a_tempo_are_whole_bars_and_fades_whole_beats(page: Page):
+    page.script("import('/static/js/live.js')")
+    found = page.script("(await import('/static/js/live.js')).partTimes(12, 11.89, 120)")
+    assert found == {"seconds": 10, "fade": 1}  # five bars of 2 s; two beats
+    found = page.script("(await import('/static/js/live.js')).partTimes(12, 8, null)")
+    assert found == {"seconds": 8, "fade": 2}
