@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import re
 import select
 import statistics
@@ -257,6 +258,7 @@ def block(result: JSON) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and store."""
     options = _parser().parse_args(arguments)
+    busy = round(os.getloadavg()[0], 1)
     if options.watch:
         watch(options.watch)
         return
@@ -268,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ports = {name: stack.enter_context(server(words, options))[0] for name, words in WAYS.items()}
         compared = asyncio.run(compare(ports, options))
     names = ("requests", "queue", "duration", "steps", "sounds", "rounds")
-    settings = {name: getattr(options, name) for name in names} | {"load on": LOADED}
+    settings = {name: getattr(options, name) for name in names} | {"load on": LOADED, "load average before": busy}
     print(results.write("serve_load", settings, {**loaded, "throughput": compared}, options.results))
 
 
