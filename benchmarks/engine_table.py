@@ -4,7 +4,7 @@
     python -m benchmarks.engine_table --float32 runs/f32 --int8 spark
 
 Text, velocity and decoding are measured on the same inputs for all; the latents are those of a whole run from the same
-noise, where differences grow with each step. 200 dB stands for equal values. Without --float32 all engines have the
+noise, without guidance. 200 dB stands for equal values. Without --float32 all engines have the
 weights of the int8 folder, and what is measured is the arithmetic alone.
 """
 
