@@ -1,5 +1,6 @@
 """Settings are read strictly, and a mistake is answered with where it is and how to mend it."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arctone.config import read_config, write_config
+from arctone.config_model import DiTConfig, ModelConfig, TextConfig
 from arctone.errors import ModelError, UsageError
 
 
@@ -141,3 +143,14 @@ def what_reading_says(path: Path) -> str:
     except ModelError as error:
         return str(error)
     return "fine."
+
+
+def test_model_configs_of_the_first_version_are_read(tmp_path: Path) -> None:
+    """They had one type of each part, and so did not name it."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"name": "old", "dit": {"width": 32}, "text": {"width": 8}, "autoencoder": {}}))
+    found = read_config(path, ModelConfig)
+    assert found == ModelConfig(name="old", dit=DiTConfig(width=32), text=TextConfig(width=8))
+    path.write_text(json.dumps({"name": "new", "dit": {"type": "unheard"}}))
+    with pytest.raises(ModelError, match=r"dit\.type is \"unheard\", but it must be dit or continuous_transformer"):
+        read_config(path, ModelConfig)

@@ -130,3 +130,21 @@ def test_a_whole_generation_is_the_published_one(converted: dict[str, Path]) -> 
     assert samples.shape == (2, 22_050)
     assert_close(samples, whole[:, :22_050])
     assert (result.request.sampler, result.request.steps, result.request.cfg_scale) == ("ping_pong", 8, 1.0)
+
+
+def test_a_tempo_that_has_no_effect_is_said(converted: dict[str, Path]) -> None:
+    model = load(converted["small"], engine="torch")
+    told = model.generate("rain", duration_seconds=0.1, steps=1, seed=1, bpm=120).warnings
+    assert any("bpm 120 has no effect" in warning for warning in told)
+    silent = model.generate("rain, 120 BPM", duration_seconds=0.1, steps=1, seed=1).warnings
+    assert not any("bpm" in warning for warning in silent)
+
+
+def test_parts_open_one_at_a_time_and_again(converted: dict[str, Path]) -> None:
+    """Closing in between, and the parts dropped by each other, change no bit."""
+    model = load(converted["small"], engine="torch")
+    wanted, again = (model.generate("rain", duration_seconds=0.1, steps=1, seed=1).waveforms[0] for _ in range(2))
+    model.close()
+    third = model.generate("rain", duration_seconds=0.1, steps=1, seed=1).waveforms[0]
+    assert np.array_equal(wanted.samples, again.samples)
+    assert np.array_equal(wanted.samples, third.samples)
