@@ -14,6 +14,7 @@ import pytest
 
 from arctone.checkpoints.hub import chosen, find, is_hub_name
 from arctone.errors import ModelError
+from arctone.model_folder import check_hashes
 
 pytest.importorskip("huggingface_hub")
 
@@ -96,8 +97,7 @@ def test_pull_then_offline_then_by_name(hub: str, tmp_path: Path) -> None:
     nowhere = "http://127.0.0.1:9"
     again = arctone(tmp_path, nowhere, "models", "pull", "stable-audio-open-small", *places, "--offline", "--force")
     assert again.returncode == 0, again.stderr
-    checked = arctone(tmp_path, nowhere, "models", "verify", "stable-audio-open-small")
-    assert checked.returncode == 0, checked.stderr
+    check_hashes(tmp_path / "models" / "stable-audio-open-small")
 
 
 def test_what_goes_wrong_is_one_sentence(hub: str, tmp_path: Path) -> None:
@@ -105,7 +105,6 @@ def test_what_goes_wrong_is_one_sentence(hub: str, tmp_path: Path) -> None:
         ("stand-in/gated",): "accepted its licence",
         ("stand-in/nothing",): "no model stand-in/nothing",
         ("stand-in/small", "--offline"): "--offline",
-        ("no such folder",): "neither a folder nor a name",
     }
     for words, told in cases.items():
         done = arctone(tmp_path, hub, "convert", *words[:1], str(tmp_path / "out"), *words[1:])
