@@ -20,7 +20,12 @@ Examples:
 
 Precision = Literal["float32", "int8"]
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False, help="From trained weights out.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+    help="Write trained weights as a model folder that needs no torch.",
+)
 
 
 @app.callback()
