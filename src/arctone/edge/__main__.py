@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,5 +111,14 @@ def _settings(field: RequestField) -> dict[str, Any]:
     return {"dest": field.name, "metavar": "|".join(field.choices) or "VALUE", "help": f"{text} ({field.allowed})"}
 
 
+def _hush() -> None:
+    """All is said: the runtime, which talks while the process ends, is not heard."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    _hush()
+    sys.exit(code)

@@ -109,7 +109,8 @@ class CachedGraph:
 
     def run(self, signature: str, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """See Graph."""
-        with _explained(self._path):
+        # Buffers are made, and the runtime talks, in the first call.
+        with _explained(self._path), contextlib.nullcontext() if signature in self._buffers else quiet():
             enter, leave, details = self._buffers_of(signature)
             for name, buffer in enter.items():
                 buffer.write(np.ascontiguousarray(inputs[name]))
@@ -126,9 +127,8 @@ class CachedGraph:
     def _buffers_of(self, signature: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if signature not in self._buffers:
             names = self._model.get_signature_list()[signature]
-            with quiet():
-                enter = {name: self._model.create_input_buffer_by_name(signature, name) for name in names["inputs"]}
-                leave = {name: self._model.create_output_buffer_by_name(signature, name) for name in names["outputs"]}
+            enter = {name: self._model.create_input_buffer_by_name(signature, name) for name in names["inputs"]}
+            leave = {name: self._model.create_output_buffer_by_name(signature, name) for name in names["outputs"]}
             self._buffers[signature] = enter, leave, self._model.get_output_tensor_details(signature)
         return self._buffers[signature]
 
