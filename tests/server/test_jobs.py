@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -160,6 +161,18 @@ def test_every_format_holds_the_sound_and_its_record(
     assert info.duration == pytest.approx(0.5, abs=0.1)
     record = client.post("/v1/records", content=data).json()["record"]
     assert (record["prompt"], record["seed"], record["model"]) == ("Rain on a tin roof!", 3, "tiny")
+
+
+def test_takes_fetched_at_once_in_every_format_do_not_disturb_each_other(client: TestClient) -> None:
+    """Each format is written at its first use, beside the others, which are counted meanwhile."""
+    job = order(client, **QUICK, variations=4)
+    finished(client, job)
+    wanted = [(index, format) for index in range(4) for format in ("wav", "flac", "ogg", "mp3", "opus")]
+    with ThreadPoolExecutor(10) as pool:
+        answers = [
+            pool.submit(client.get, f"/v1/jobs/{job['id']}/takes/{index}?format={format}") for index, format in wanted
+        ]
+        assert [answer.result().status_code for answer in answers] == [200] * len(wanted)
 
 
 def test_a_record_orders_the_same_sound_again(client: TestClient) -> None:
@@ -335,6 +348,7 @@ def test_a_job_that_takes_too_long_is_stopped_and_says_so(serve: Client, gate: G
 def test_models_tell_limits_and_fields(serve: Client) -> None:
     (model,) = serve(max_steps=50, max_duration_seconds=20).get("/v1/models").json()["models"]
     assert (model["name"], model["is_default"], model["sample_rate"], model["channels"]) == ("tiny", True, 44_100, 2)
+    assert (model["window_seconds"], model["max_duration_seconds"]) == (2.97, 20)
     assert model["capabilities"] == ["generate", "init", "inpaint", "extend", "loop"]
     assert model["defaults"] == {"duration_seconds": 1.0, "steps": 4, "cfg_scale": 2.0, "sampler": "euler"}
     fields = {field["name"]: field for field in model["fields"]}

@@ -182,6 +182,7 @@ _MODEL: JSON = {
             "sample_rate": {"type": "integer"},
             "channels": {"type": "integer"},
             "max_duration_seconds": _NUMBER,
+            "window_seconds": {**_NUMBER, "description": "What the model makes at a time; longer sounds take longer."},
             "post_trained": {"type": "boolean"},
             "model_hash": _TEXT,
             "engine": _TEXT,

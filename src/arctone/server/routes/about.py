@@ -75,6 +75,7 @@ def model_json(name: str, engine: Maker, limits: Limits) -> dict[str, Any]:
         "sample_rate": config.sample_rate,
         "channels": config.channels,
         "max_duration_seconds": longest,
+        "window_seconds": min(config.dit.max_seconds, longest),
         "post_trained": config.sampling.post_trained,
         "model_hash": engine.model_hash,
         "engine": engine.name,
