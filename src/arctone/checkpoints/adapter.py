@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from arctone.atomic import write_atomically
-from arctone.checkpoints.folder import DIT, load_config, part_hash
+from arctone.checkpoints.folder import DIT, FLOW, has_flow, load_config, part_hash
 from arctone.config import read_config, write_config
 from arctone.errors import ModelError, UsageError
 from arctone.models.lora import LoraConfig
@@ -145,6 +145,8 @@ def applied(
 def refuse_other_base(adapter: Adapter, folder: Path) -> None:
     """Raise ModelError unless the adapter was trained on the model, or on the flow model that it was made from."""
     fitting = {part_hash(folder, DIT), load_config(folder).flow_hash}
+    if has_flow(folder):
+        fitting.add(part_hash(folder, FLOW))
     if adapter.origin.base_hash not in fitting:
         raise ModelError(
             f"the adapter {adapter.name} was trained on other weights ({adapter.origin.base_name}, "

@@ -21,6 +21,7 @@ from arctone.models.spectral import SpectralAutoencoder
 AUTOENCODER, DIT = "autoencoder", "dit"
 # Of a post-trained model: the transformer it was made from. Adapters are trained on it.
 FLOW = "flow"
+FLOW_GRAPH = f"{FLOW}.tflite"
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -43,9 +44,9 @@ def load_autoencoder(folder: Path) -> SpectralAutoencoder:
     return _filled(SpectralAutoencoder(of_type(load_config(folder).autoencoder, SpectralConfig)), folder, AUTOENCODER)
 
 
-def load_dit(folder: Path) -> DiT:
-    """Diffusion transformer in evaluation mode. Raises: ModelError."""
-    return _filled(DiT(of_type(load_config(folder).dit, DiTConfig)), folder, DIT)
+def load_dit(folder: Path, part: str = DIT) -> DiT:
+    """Diffusion transformer in evaluation mode: the model's own, or FLOW's. Raises: ModelError."""
+    return _filled(DiT(of_type(load_config(folder).dit, DiTConfig)), folder, part)
 
 
 def part_hash(folder: Path, part: str) -> str:
@@ -58,6 +59,11 @@ def part_hash(folder: Path, part: str) -> str:
 def has_part_in_graphs(folder: Path, part: str) -> bool:
     """Whether a part must be read from the graphs of a shipped folder."""
     return not (folder / f"{part}.safetensors").is_file() and (folder / MAP).is_file()
+
+
+def has_flow(folder: Path) -> bool:
+    """Whether a post-trained model's folder also holds the flow model it was made from."""
+    return (folder / f"{FLOW}.safetensors").is_file() or (folder / FLOW_GRAPH).is_file()
 
 
 def _file(folder: Path, part: str) -> Path:

