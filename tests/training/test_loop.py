@@ -126,6 +126,17 @@ def test_mixed_precision_leaves_the_batch_as_it_is(tmp_path: Path) -> None:
     assert torch.equal(seen["latents"], RandomBatches().batch(0, 0, 1)["latents"])
 
 
+def test_the_opening_has_rates_of_its_own(tmp_path: Path) -> None:
+    config = dataclasses.replace(LOOP, warmup_steps=1, opening_steps=2, opening_scale=10.0, rate_floor=1.0)
+    trainer = Trainer(_task(), config, tmp_path)
+    rates = []
+    for _ in range(4):
+        trainer.one_step()
+        rates.append([group["lr"] for part in trainer.parts["model"].optimisers.parts for group in part.param_groups])
+    assert rates[0] == rates[1] == [pytest.approx(10 * rate) for rate in rates[2]]
+    assert rates[2] == rates[3] == [pytest.approx(1e-3), pytest.approx(0.02)]
+
+
 def test_padding_has_no_influence() -> None:
     """Frames behind the end of a clip change neither its loss nor its velocity."""
     task = _task()

@@ -55,8 +55,12 @@ def trainer(stage: str, recipe: Recipe, root: Path, latents: Path, minutes: floa
     if stage in ("dmd", "consistency"):
         return stages.distill(_limited(recipe, f"{stage}_loop", minutes), latents, out, init, stage)
     changes = {"arc-without-contrastive": {"contrastive_weight": 0.0}, "arc-least-squares": {"loss": "least_squares"}}
-    changed = dataclasses.replace(recipe, arc=dataclasses.replace(recipe.arc, **changes.get(stage, {})))  # type: ignore[arg-type]
-    return stages.arc(_limited(changed, "arc_loop", minutes), latents, out, init)
+    # As in the paper, without a teacher: its warm-up would fill the time of a short ablation, and all would be alike.
+    settings = dataclasses.replace(recipe.arc, teacher_warmup=0, teacher_weight=0.0, **changes.get(stage, {}))  # type: ignore[arg-type]
+    loop = dataclasses.replace(recipe.arc_loop, opening_steps=0)
+    return stages.arc(
+        _limited(dataclasses.replace(recipe, arc=settings, arc_loop=loop), "arc_loop", minutes), latents, out, init
+    )
 
 
 def finish(stage: str, recipe: Recipe, trained: Trainer, root: Path) -> None:

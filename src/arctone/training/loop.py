@@ -38,6 +38,9 @@ class LoopConfig(OptimiserConfig):
     log_every: int = 20
     checkpoint_every: int = 500
     demo_every: int = 0
+    # The first so many steps have their rates multiplied: learning from a teacher bears more than a game of two.
+    opening_steps: int = 0
+    opening_scale: float = 1.0
     roles: Mapping[str, OptimiserConfig] = dataclasses.field(default_factory=dict)
 
 
@@ -157,9 +160,10 @@ class Trainer:
 
     def _rate_factor(self) -> float:
         config = self.config
-        return rate_factor(
+        factor = rate_factor(
             self.step, warmup_steps=config.warmup_steps, total_steps=config.total_steps, floor=config.rate_floor
         )
+        return factor * config.opening_scale if self.step < config.opening_steps else factor
 
     def _update(self, role: str, finite: bool) -> None:
         self.step += 1
