@@ -60,7 +60,7 @@ def test_a_flow_model_becomes_a_few_step_model(flow: Path, tmp_path: Path, kind:
     trainer.run()
     stages.finish_few_step(trainer, out)
     sampling = load_config(out).sampling
-    assert sampling == SamplingConfig("ping_pong", 8, 1.0, CONFIG.sampling.duration_seconds, 1.0, True)
+    assert sampling == SamplingConfig("ping_pong", 8, 1.0, CONFIG.sampling.duration_seconds, 1.0, post_trained=True)
     made, begun = load_dit(out).state_dict(), load_dit(flow).state_dict()
     assert any(not torch.equal(made[name], begun[name]) for name in begun)
     for name in begun:

@@ -212,7 +212,7 @@ def few_step(config: ModelConfig, flow_hash: str = "") -> ModelConfig:
     Args: flow_hash: SHA-256 of the flow model's weights.
     """
     sampling = msgspec.structs.replace(
-        config.sampling, sampler="ping_pong", steps=8, cfg_scale=1.0, shift=1.0, post_trained=True
+        config.sampling, sampler="ping_pong", steps=8, cfg_scale=1.0, shift=1.0, schedule="auto", post_trained=True
     )
     return msgspec.structs.replace(config, sampling=sampling, flow_hash=flow_hash)
 
