@@ -156,8 +156,19 @@ def test_seams_between_windows_cannot_be_told(spark: Model, prompt: str) -> None
     assert max(score.step_rank for score in scores) < 0.99
     assert np.mean([score.step_rank for score in scores]) < 0.8
     assert max(score.click_rank for score in scores) < 0.99
-    before, after = (long.samples[:, at - RATE : at + RATE] for at in (seams[0] - RATE, seams[0] + 2 * RATE))
-    assert abs(20 * np.log10(after.std() / before.std())) < 3
+
+
+@pytest.mark.parametrize("prompt", ["rain on a tin roof", "a dark pad in C minor"])
+def test_windows_go_on_at_the_level_of_the_one_before(spark: Model, prompt: str) -> None:
+    """Without matching, levels jumped by up to 13 dB; within one window they wander by 2 to 7 dB in the same time."""
+    jumps = []
+    for seed in (3, 4, 5, 6):
+        long = made(spark, prompt, seed=seed, steps=6, duration_seconds=14.0, normalize="off")
+        seam = windows(np.ones(-(-long.num_samples // 2048), bool), 256)[0].kept_stop * 2048
+        before, after = (long.samples[:, at - RATE : at + RATE] for at in (seam - RATE, seam + 2 * RATE))
+        jumps.append(abs(20 * np.log10(after.std() / before.std())))
+    assert np.mean(jumps) < 3
+    assert max(jumps) < 6
 
 
 @pytest.mark.parametrize("prompt", ["rain on a tin roof", "techno loop", "solo piano melody"])
