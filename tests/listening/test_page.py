@@ -1,7 +1,6 @@
 """The listening page in a real browser: by keyboard from the first screen to the analysis."""
 
 import json
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,23 +14,10 @@ from arctone.listening.analysis import analyse
 from arctone.listening.build import BuildSettings, Built, build
 from arctone.listening.results import read_results
 from arctone.listening.serve import make_server
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
+from browser import IS_MISSING, start_browser
 
 pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="no Chromium: install chromium and chromium-driver to test the listening page"
-)
-
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--mute-audio",
+    IS_MISSING, reason="no Chromium: install chromium and chromium-driver to test the listening page"
 )
 
 
@@ -57,19 +43,7 @@ def tiniest(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    (tmp_path / "downloads").mkdir()
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path / "downloads")})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.get("about:blank")
-    driver.get_log("performance")  # the browser's own first tab
+    driver = start_browser(tmp_path)
     yield driver
     driver.quit()
 

@@ -1,6 +1,5 @@
 """A real `arctone serve` with the tiny model, and a real browser on its page."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,18 +12,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from studio_page import Page
 
+from browser import IS_MISSING, start_browser
+
 ROOT = Path(__file__).parents[2]
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
 FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--mute-audio",
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
     "--force-prefers-reduced-motion",
@@ -41,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def chromium() -> None:
     """Skips where there is no Chromium with its driver."""
-    if not (BROWSER and DRIVER):
+    if IS_MISSING:
         pytest.skip("no Chromium: install chromium and chromium-driver to test the studio page")
 
 
@@ -73,21 +64,9 @@ def address(serve: Callable[..., str], tiny_model_folder: Path) -> str:
 @pytest.fixture(scope="session")
 def driver(chromium: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """One browser for all tests; each gets an empty history."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
     folder = tmp_path_factory.mktemp("browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):
-        options.add_argument(flag)
-    (folder / "downloads").mkdir()
-    options.add_experimental_option("prefs", {"download.default_directory": str(folder / "downloads")})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(DRIVER))
+    browser = start_browser(folder, *FLAGS)
     browser.downloads = folder / "downloads"
-    browser.get("about:blank")
-    browser.get_log("performance")  # the browser's own first tab
     yield browser
     browser.quit()
 

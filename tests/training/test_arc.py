@@ -505,3 +505,8 @@ def test_every_game_runs(tmp_path: Path, loss: str) -> None:
 def test_settings_without_meaning_are_refused(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         ArcConfig(**changes)
+
+
+def test_only_the_warm_up_has_scaled_rates() -> None:
+    task = arc_task(ArcConfig(teacher_warmup=2, teacher_warmup_scale=10.0, alignment_steps=1))
+    assert [task.rate_scale(step) for step in range(5)] == [1.0, 10.0, 10.0, 1.0, 1.0]

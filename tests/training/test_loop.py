@@ -127,8 +127,12 @@ def test_mixed_precision_leaves_the_batch_as_it_is(tmp_path: Path) -> None:
 
 
 def test_the_opening_has_rates_of_its_own(tmp_path: Path) -> None:
-    config = dataclasses.replace(LOOP, warmup_steps=1, opening_steps=2, opening_scale=10.0, rate_floor=1.0)
-    trainer = Trainer(_task(), config, tmp_path)
+    class Opening(FlowTask):
+        def rate_scale(self, step: int) -> float:
+            return 10.0 if step < 2 else 1.0
+
+    config = dataclasses.replace(LOOP, warmup_steps=1, rate_floor=1.0)
+    trainer = Trainer(Opening(DiT(DIT), RandomBatches()), config, tmp_path)
     rates = []
     for _ in range(4):
         trainer.one_step()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from arctone.errors import UsageError
-from arctone.training.loop import LoopConfig, NotFinite, Trainer, generator
+from arctone.training.loop import LoopConfig, NotFinite, SteadyRate, Trainer, generator
 from arctone.training.optimisers import OptimiserConfig
 
 LOOP = LoopConfig(
@@ -29,7 +29,7 @@ LOOP = LoopConfig(
 )
 
 
-class TwoRoles:
+class TwoRoles(SteadyRate):
     """A maker that is judged by a critic, which is trained in two steps of three."""
 
     frozen: Sequence[nn.Module] = ()

@@ -144,10 +144,10 @@ def applied(
 
 def refuse_other_base(adapter: Adapter, folder: Path) -> None:
     """Raise ModelError unless the adapter was trained on the model, or on the flow model that it was made from."""
-    fitting = {part_hash(folder, DIT), load_config(folder).flow_hash}
-    if has_flow(folder):
-        fitting.add(part_hash(folder, FLOW))
-    if adapter.origin.base_hash not in fitting:
+    wanted = adapter.origin.base_hash
+    parts = [DIT, *([FLOW] if has_flow(folder) else [])]
+    # The cheapest first: a part's hash may mean reading it out of the graphs.
+    if wanted != load_config(folder).flow_hash and all(wanted != part_hash(folder, part) for part in parts):
         raise ModelError(
             f"the adapter {adapter.name} was trained on other weights ({adapter.origin.base_name}, "
             f"{adapter.origin.base_hash[:12]}) than those of {folder}: train it again on this model."

@@ -10,6 +10,7 @@ from arctone.config import read_config
 from arctone.data.file_source import Facts, FileDefaults, FileSource, SoundEntry
 from arctone.data.sound import SOUND_SUFFIXES, SoundPlace
 from arctone.errors import InputFileError
+from arctone.text_files import read_text
 
 
 def open_folder(folder: str | Path, defaults: FileDefaults | None = None) -> FileSource:
@@ -66,14 +67,5 @@ def _facts(path: Path) -> Facts:
     beside, text = path.with_suffix(".json"), path.with_suffix(".txt")
     facts = read_config(beside, Facts, error=InputFileError) if beside.exists() else Facts()
     if text.exists():
-        facts = msgspec.structs.replace(facts, captions=(*facts.captions, *parse_captions(_read_text(text))))
+        facts = msgspec.structs.replace(facts, captions=(*facts.captions, *parse_captions(read_text(text))))
     return facts
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise InputFileError(f"{path} is not UTF-8 text: the byte at {problem.start} fits no character.") from None
-    except OSError as problem:
-        raise InputFileError(f"{path} cannot be read: {(problem.strerror or str(problem)).lower()}.") from None

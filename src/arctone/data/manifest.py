@@ -11,6 +11,7 @@ import msgspec
 from arctone.data.file_source import Facts, FileDefaults, FileSource, SoundEntry
 from arctone.data.sound import SoundPlace
 from arctone.errors import InputFileError
+from arctone.text_files import read_text
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
 # Several captions in one CSV cell; a caption itself hardly holds this sign.
@@ -50,7 +51,7 @@ def read_manifest(path: Path) -> tuple[list[tuple[int, ManifestRow]], list[str]]
     parse = _jsonl_rows if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows
     rows: list[tuple[int, ManifestRow]] = []
     problems: list[str] = []
-    for number, parse_row in parse(path, _read_text(path)):
+    for number, parse_row in parse(path, read_text(path)):
         try:
             row = parse_row()
             if not row.path.strip():
@@ -106,17 +107,6 @@ def _from_cells(cells: dict[str, Any]) -> ManifestRow:
     fields["path"] = cells["path"]
     fields["attributes"] = {n.removeprefix(_ATTRIBUTE): v for n, v in cells.items() if n.startswith(_ATTRIBUTE) and v}
     return msgspec.convert(fields, ManifestRow, strict=False)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputFileError(f"{path} does not exist.") from None
-    except UnicodeDecodeError as problem:
-        raise InputFileError(f"{path} is not UTF-8 text: the byte at {problem.start} fits no character.") from None
-    except OSError as problem:
-        raise InputFileError(f"{path} cannot be read: {(problem.strerror or str(problem)).lower()}.") from None
 
 
 def _lower_first(text: str) -> str:

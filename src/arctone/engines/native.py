@@ -13,7 +13,7 @@ import numpy as np
 from arctone.audio.spectral import features, synthesise
 from arctone.config_model import ModelConfig, SpectralConfig, of_type
 from arctone.engines.graph import Graph, load_graph
-from arctone.engines.parts import Floats, Ints, Mask, TextEmbedding
+from arctone.engines.parts import Floats, Ints, Mask, TextEmbedding, no_text
 from arctone.errors import ModelError, UsageError
 
 TEXT, DIT, DECODER, ENCODER = "text.tflite", "dit.tflite", "decoder.tflite", "encoder.tflite"
@@ -60,7 +60,7 @@ class NativeParts:
         graph = self._graph(DIT)
         num_frames = x.shape[1]
         window = fitting_window(graph.signatures, num_frames)
-        given = text or self._no_text()
+        given = text or no_text(self._config.text)
         inputs = {
             "x": _filled(x, window)[None],
             "t": np.array([t], np.float32),
@@ -120,10 +120,6 @@ class NativeParts:
                 self.close()
             self._graphs[file] = load_graph(self._folder / file, self._threads, self._weights_cache)
         return self._graphs[file]
-
-    def _no_text(self) -> TextEmbedding:
-        width, length = self._config.text.width, self._config.text.max_tokens
-        return TextEmbedding(np.zeros((length, width), np.float32), np.zeros(length, bool), np.zeros(width, np.float32))
 
 
 def fitting_window(signatures: tuple[str, ...], num_frames: int) -> int:

@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from arctone.config_model import TextEncoderConfig
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 Mask = NDArray[np.bool_]
@@ -21,6 +23,12 @@ class TextEmbedding(NamedTuple):
     tokens: Floats
     mask: Mask
     pooled: Floats
+
+
+def no_text(config: TextEncoderConfig) -> TextEmbedding:
+    """What stands for a prompt where there is none: padding alone."""
+    width, length = config.width, config.max_tokens
+    return TextEmbedding(np.zeros((length, width), np.float32), np.zeros(length, bool), np.zeros(width, np.float32))
 
 
 class Parts(Protocol):

@@ -14,7 +14,7 @@ from arctone.checkpoints.adapter import applied, load_adapter, refuse_other_base
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, Open, given, openers
 from arctone.config_model import ModelConfig
 from arctone.engines.codecs import codec
-from arctone.engines.parts import Floats, Ints, Mask, TextEmbedding
+from arctone.engines.parts import Floats, Ints, Mask, TextEmbedding, no_text
 from arctone.models.conditions import Conditions
 from arctone.request import AdapterUse
 
@@ -72,7 +72,7 @@ class TorchParts:
         inpaint: Floats | None = None,
     ) -> Floats:
         """See Parts."""
-        words = text or self._no_text()
+        words = text or no_text(self._config.text)
         numbers = (np.float32(seconds), np.float32(bpm if text else 0.0))
         conditions = (words.tokens, words.mask, words.pooled, *numbers, frame_mask)
         batch = Conditions(*(self._batch(value) for value in conditions))
@@ -109,10 +109,6 @@ class TorchParts:
     def _batch(self, values: np.ndarray[tuple[int, ...], np.dtype[np.generic]] | np.generic) -> Tensor:
         """One item as a batch of one on the device."""
         return torch.from_numpy(np.ascontiguousarray(np.asarray(values)[None])).to(self._device)
-
-    def _no_text(self) -> TextEmbedding:
-        width, length = self._config.text.width, self._config.text.max_tokens
-        return TextEmbedding(np.zeros((length, width), np.float32), np.zeros(length, bool), np.zeros(width, np.float32))
 
 
 def _numpy(batch: Tensor) -> Floats:

@@ -81,12 +81,12 @@ def first_job(request: GenerationRequest, config: ModelConfig, source: Source | 
     return Job(num_samples, spans, sound, num_samples, level, round(FADE_SECONDS * config.sample_rate))
 
 
-def seam_job(turned: Samples, seam: int, config: ModelConfig) -> Job:
+def seam_job(num_samples: int, seam: int, config: ModelConfig, turned: Samples | None = None) -> Job:
     """The pass that makes a loop's seam anew.
 
-    Args: turned: [channels, N], the loop turned so that the seam lies inside. seam: the sample it lies before.
+    Args: num_samples: of the loop. seam: the sample it lies before, once the loop is turned so that it lies inside.
+    turned: [channels, num_samples], the loop turned so; not needed to plan the pass.
     """
-    num_samples = turned.shape[1]
     fade = round(FADE_SECONDS * config.sample_rate)
     reach = min(round(SEAM_SECONDS * config.sample_rate), num_samples // 4, seam, num_samples - seam)
     return Job(num_samples, ((seam - reach, seam + reach),), turned, num_samples, fade=fade, is_steady=True, number=1)

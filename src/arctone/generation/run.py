@@ -88,7 +88,7 @@ class Run:
         num_samples = self._num_samples
         seam = seam_of(num_samples, self._config, self.request.bpm)
         turned = rotated(sound[:, :num_samples], num_samples - seam)
-        job = seam_job(turned, seam, self._config)
+        job = seam_job(num_samples, seam, self._config, turned)
         base = yield from self._encoded(job, True, counter)
         plan = planned(job, self._config, self.request.bpm)
         made = yield from Pass(work, job, plan, base, seed, counter).run()
@@ -116,11 +116,8 @@ class Run:
         return {"encoding": 1, "sampling": num_windows * steps_per_window, "decoding": num_windows}
 
     def _num_seam_windows(self) -> int:
-        import numpy as np
-
         seam = seam_of(self._num_samples, self._config, self.request.bpm)
-        empty = np.zeros((1, self._num_samples), np.float32)
-        return len(planned(seam_job(empty, seam, self._config), self._config, self.request.bpm))
+        return len(planned(seam_job(self._num_samples, seam, self._config), self._config, self.request.bpm))
 
     def _result(self, waveforms: tuple[Waveform, ...], seeds: tuple[int, ...]) -> GenerationResult:
         return GenerationResult(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 from arctone.engines.parts import Floats, Ints, Mask, Parts, TextEmbedding
 
@@ -35,10 +34,8 @@ class SharedParts:
         inpaint: Floats | None = None,
     ) -> Floats:
         """See Parts."""
-        # Models without inpaint channels are not told of any.
-        more: tuple[Any, ...] = () if inpaint is None else (inpaint,)
         with self._lock:
-            return self._parts.velocity(x, t, text, seconds, bpm, frame_mask, *more)
+            return self._parts.velocity(x, t, text, seconds, bpm, frame_mask, inpaint)
 
     def decode(self, latents: Floats, seed: int = 0) -> Floats:
         """See Parts."""

@@ -12,6 +12,7 @@ from arctone.config import read_config
 from arctone.errors import InputFileError
 from arctone.listening.key import Key, Question
 from arctone.listening.webmushra import COMFORT_PAGE, LISTENER_FIELD
+from arctone.text_files import read_text
 
 SUFFIXES = (".csv", ".json")
 NOT_RATED = "NA"
@@ -123,7 +124,7 @@ def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
 def _rows(path: Path, key: Key) -> Iterable[_Row]:
     if path.suffix.lower() == ".json":
         return _submitted(read_config(path, Submission, error=InputFileError), key)
-    lines = list(csv.reader(io.StringIO(_read_text(path), newline="")))
+    lines = list(csv.reader(io.StringIO(read_text(path), newline="")))
     head = lines[0] if lines else []
     columns = next((columns for columns in _COLUMNS if set(columns) <= set(head)), None)
     if columns is None:
@@ -184,14 +185,3 @@ def _rating(path: Path, row: _Row, key: Key, questions: Mapping[tuple[str, str],
             f"{path} has the rating '{row.score}' for {row.trial}, but it must be from {low} to {high}."
         )
     return Rating(row.listener, question, score)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputFileError(f"{path} does not exist.") from None
-    except UnicodeDecodeError as problem:
-        raise InputFileError(f"{path} is not UTF-8 text: the byte at {problem.start} fits no character.") from None
-    except OSError as problem:
-        raise InputFileError(f"{path} cannot be read: {(problem.strerror or str(problem)).lower()}.") from None

@@ -57,10 +57,7 @@ def trainer(stage: str, recipe: Recipe, root: Path, latents: Path, minutes: floa
     changes = {"arc-without-contrastive": {"contrastive_weight": 0.0}, "arc-least-squares": {"loss": "least_squares"}}
     # As in the paper, without a teacher: its warm-up would fill the time of a short ablation, and all would be alike.
     settings = dataclasses.replace(recipe.arc, teacher_warmup=0, teacher_weight=0.0, **changes.get(stage, {}))  # type: ignore[arg-type]
-    loop = dataclasses.replace(recipe.arc_loop, opening_steps=0)
-    return stages.arc(
-        _limited(dataclasses.replace(recipe, arc=settings, arc_loop=loop), "arc_loop", minutes), latents, out, init
-    )
+    return stages.arc(_limited(dataclasses.replace(recipe, arc=settings), "arc_loop", minutes), latents, out, init)
 
 
 def finish(stage: str, recipe: Recipe, trained: Trainer, root: Path) -> None:

@@ -102,6 +102,10 @@ class ArcTask:
         """Whether the generator learns from its teacher alone."""
         return 0 <= step - self.config.alignment_steps < self.config.teacher_warmup
 
+    def rate_scale(self, step: int) -> float:
+        """Learning from a teacher bears more than a game of two."""
+        return self.config.teacher_warmup_scale if self.warms_up(step) else 1.0
+
     def batch(self, step: int, rank: int, world_size: int) -> ArcBatch | TeacherBatch | Parts:
         """What the losses of the step need, in parts where `micro_items` says so."""
         if self.warms_up(step):

@@ -60,6 +60,7 @@ class ArcConfig:
     # Guided teacher: the frozen flow model, sampled with guidance in so many Euler steps once every teacher_refresh
     # steps. The generator learns its results alone for teacher_warmup steps, then with teacher_weight.
     teacher_warmup: int = 0
+    teacher_warmup_scale: float = 1.0  # of the learning rates, in these steps
     teacher_weight: float = 0.0
     teacher_steps: int = 12
     teacher_cfg_scale: float = 4.0
@@ -97,7 +98,7 @@ class ArcConfig:
             _at_least(name, getattr(self, name), 1)
         for name in ("teacher_warmup", "alignment_steps", "micro_items"):
             _at_least(name, getattr(self, name), 0)
-        for name in ("shift_short", "shift_long", "penalty_std", "level_std"):
+        for name in ("shift_short", "shift_long", "penalty_std", "level_std", "teacher_warmup_scale"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name}: {getattr(self, name)!r} is not possible, it must be above 0")
         self._check_together()

@@ -20,7 +20,7 @@ from arctone.data.clip import ClipSource
 from arctone.errors import UsageError
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder
 from arctone.models.spectral_discriminator import SpectralDiscriminator
-from arctone.training.loop import generator, share
+from arctone.training.loop import SteadyRate, generator, share
 from arctone.training.spectral_loss import noise_amount, spectral_loss
 
 _NOISE = 1
@@ -91,7 +91,7 @@ class AutoencoderConfig:
     feature_weight: float = 1.0
 
 
-class AutoencoderTask:
+class AutoencoderTask(SteadyRate):
     """Task of the training loop: reconstruct features through noisy latents of unit RMS."""
 
     frozen: Sequence[nn.Module] = ()

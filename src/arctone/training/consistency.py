@@ -32,6 +32,7 @@ from arctone.training.draws import Draws
 from arctone.training.flow import Batches, Listener
 from arctone.training.guided import guided_at
 from arctone.training.levels import sampler_levels
+from arctone.training.loop import SteadyRate
 from arctone.training.untracked import untracked
 
 # What a draw is for.
@@ -48,7 +49,7 @@ class ConsistencyBatch(NamedTuple):
     noise: Tensor
 
 
-class ConsistencyTask:
+class ConsistencyTask(SteadyRate):
     """Task of the training loop with one role, generator.
 
     Args: student, teacher: velocity networks. cfg_scale: of the teacher's guidance.

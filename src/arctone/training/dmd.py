@@ -43,6 +43,7 @@ from arctone.training.draws import Drawn, Draws
 from arctone.training.flow import Batches, Listener
 from arctone.training.guided import guided_at, guided_velocity
 from arctone.training.levels import logit_normal
+from arctone.training.loop import SteadyRate
 from arctone.training.simulation import simulated_input
 from arctone.training.untracked import untracked
 
@@ -69,7 +70,7 @@ class DmdBatch(NamedTuple):
     judged: Renoised | None
 
 
-class DmdTask:
+class DmdTask(SteadyRate):
     """Task of the training loop, with the roles generator (the student) and fake_score.
 
     Args: student, teacher: velocity networks. cfg_scale: of the teacher's guidance.

@@ -38,9 +38,6 @@ class LoopConfig(OptimiserConfig):
     log_every: int = 20
     checkpoint_every: int = 500
     demo_every: int = 0
-    # The first so many steps have their rates multiplied: learning from a teacher bears more than a game of two.
-    opening_steps: int = 0
-    opening_scale: float = 1.0
     roles: Mapping[str, OptimiserConfig] = dataclasses.field(default_factory=dict)
 
 
@@ -61,6 +58,9 @@ class Task(Protocol):
     def role_at(self, step: int) -> str:
         """The role that a step updates."""
 
+    def rate_scale(self, step: int) -> float:
+        """What the step's learning rates are multiplied by, besides the schedule."""
+
     def batch(self, step: int, rank: int, world_size: int) -> Any:
         """This process's part of the batch of a step."""
 
@@ -78,7 +78,15 @@ class Parts(list[Any]):
     """A batch in several parts, whose losses add up to its own: gradients of one part at a time need less memory."""
 
 
-class OneRole:
+class SteadyRate:
+    """What a task says that leaves the learning rates to the schedule."""
+
+    def rate_scale(self, step: int) -> float:
+        """See `Task`."""
+        return 1.0
+
+
+class OneRole(SteadyRate):
     """What a task with a single network, `module`, need not say."""
 
     module: nn.Module
@@ -163,7 +171,7 @@ class Trainer:
         factor = rate_factor(
             self.step, warmup_steps=config.warmup_steps, total_steps=config.total_steps, floor=config.rate_floor
         )
-        return factor * config.opening_scale if self.step < config.opening_steps else factor
+        return factor * self.task.rate_scale(self.step)
 
     def _update(self, role: str, finite: bool) -> None:
         self.step += 1

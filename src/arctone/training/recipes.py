@@ -58,6 +58,7 @@ def spark() -> Recipe:
             time_law="sampler",
             self_output=0.5,
             teacher_warmup=400,
+            teacher_warmup_scale=13.0,
             teacher_weight=1.0,
             teacher_steps=10,
             teacher_refresh=8,
@@ -65,8 +66,6 @@ def spark() -> Recipe:
         arc_loop=LoopConfig(
             total_steps=1_100,
             rate=1.5e-5,
-            opening_steps=400,
-            opening_scale=13.0,
             warmup_steps=100,
             rate_floor=1.0,
             precision="bf16-mixed",
