@@ -9,7 +9,7 @@ import soundfile
 
 from arctone.cli.export import paper_texts, parity_rows, window_lengths
 from arctone.errors import UsageError
-from conftest import Program
+from cli.conftest import Program
 from tiny_model import write_checkpoint
 
 
