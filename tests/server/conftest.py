@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ import arctone
 from arctone.engine import Model
 from arctone.server.app import create_app
 from arctone.server.limits import Limits
+from arctone.server.process import Server, bound_socket, server_of
 
 BASE = "http://127.0.0.1:8000"
 QUICK = {"prompt": "rain", "duration_seconds": 0.5, "steps": 1, "cfg_scale": 1}
@@ -161,6 +163,37 @@ def upload(client: Any, audio: bytes, **values: Any) -> Any:
     """Order an edit of a sound."""
     request = json.dumps({**{k: v for k, v in QUICK.items() if k != "duration_seconds"}, **values})
     return client.post("/v1/jobs", data={"request": request}, files={"audio": ("source.wav", audio)})
+
+
+@pytest.fixture
+def local(model: Model, tmp_path: Path) -> Iterator[Callable[..., tuple[httpx2.Client, int]]]:
+    """A real server with real sockets in a thread of this process: local(max_queue=2) gives a client and the port.
+
+    send_buffer: bytes that the system takes over from the server; None = as many as it likes.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def run(send_buffer: int | None = None, **limits: Any) -> tuple[httpx2.Client, int]:
+            app = create_app(model, Limits(**limits), folder=tmp_path / "takes")
+            server, listener = server_of(app), bound_socket("127.0.0.1", 0)
+            if send_buffer is not None:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+            port = int(listener.getsockname()[1])
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+            thread.start()
+            stack.callback(_end, server, thread)
+            client = stack.enter_context(httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20))
+            while client.get("/ready").status_code != 200:
+                time.sleep(0.01)
+            return client, port
+
+        yield run
+
+
+def _end(server: Server, thread: threading.Thread) -> None:
+    server.should_exit = True
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 class Process:

@@ -8,87 +8,22 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from arctone.engine import Model
-from arctone.server.app import create_app
-from arctone.server.limits import Limits
-from arctone.server.process import Server, bound_socket, server_of
+from arctone.server.process import bound_socket
 from server.conftest import QUICK, Gate, Process, error_of, finished, next_works, order, take_of
+from server.sockets import count, ends_within, raw, request_bytes, until
 
 Start = Callable[..., Process]
 # Seconds of work for the tiny model, cancelled long before its end.
 REFUSED = 'arctone_http_requests_total{method="POST",route="/v1/sound-generation",status="499"}'
 LONG = {"prompt": "long", "duration_seconds": 2.9, "steps": 200, "variations": 16}
-
-
-@pytest.fixture
-def local(model: Model, tmp_path: Path) -> Iterator[Callable[..., tuple[httpx2.Client, int]]]:
-    """A real server with real sockets in a thread of this process: local(max_queue=2) gives a client and the port."""
-    with contextlib.ExitStack() as stack:
-
-        def run(**limits: Any) -> tuple[httpx2.Client, int]:
-            app = create_app(model, Limits(**limits), folder=tmp_path / "takes")
-            server, listener = server_of(app), bound_socket("127.0.0.1", 0)
-            port = int(listener.getsockname()[1])
-            thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-            thread.start()
-            stack.callback(_end, server, thread)
-            client = stack.enter_context(httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20))
-            while client.get("/ready").status_code != 200:
-                time.sleep(0.01)
-            return client, port
-
-        yield run
-
-
-def _end(server: Server, thread: threading.Thread) -> None:
-    server.should_exit = True
-    thread.join(20)
-    assert not thread.is_alive()
-
-
-def raw(port: int, data: bytes) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
-    connection.sendall(data)
-    return connection
-
-
-def ends_within(connection: socket.socket, seconds: float) -> bytes:
-    """What the server says until it hangs up, which it does in time."""
-    began, said = time.monotonic(), b""
-    with contextlib.suppress(ConnectionResetError):
-        while chunk := connection.recv(65_536):
-            said += chunk
-    assert time.monotonic() - began < seconds
-    connection.close()
-    return said
-
-
-def count(client: httpx2.Client, name: str) -> float:
-    lines = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line[0] != "#")
-    return float(lines.get(name, 0))
-
-
-def until(is_true: Callable[[], bool], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def request_bytes(address: str, body: bytes) -> bytes:
-    head = (
-        f"POST {address} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    )
-    return head.encode() + b"\r\n\r\n" + body
 
 
 def test_a_stop_signal_lets_queued_jobs_finish_and_their_takes_be_fetched(start: Start, tmp_path: Path) -> None:

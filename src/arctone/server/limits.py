@@ -42,6 +42,10 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     header_timeout_seconds: _Seconds = 10.0
     """From connecting to the end of the request's headers."""
     body_timeout_seconds: _Seconds = 60.0
+    send_timeout_seconds: _Seconds = 30.0
+    """How long a client may leave unread what is sent to it; slower than 1,000 bytes a second counts as not reading."""
+    max_connections: _Count = 1_000
+    """Open at the same time; on one more, everything but /health and /ready is answered with 503."""
     drain_seconds: _Seconds = 30.0
     """How long a stop signal lets accepted jobs go on."""
     retention_seconds: _Seconds = 3600.0

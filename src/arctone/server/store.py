@@ -6,6 +6,7 @@ import contextlib
 import logging
 import shutil
 import tempfile
+import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
@@ -37,6 +38,7 @@ class Store:
         self._folder: Path | None = None
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._sizes: dict[str, int] = {}
+        self._making_folder = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -137,8 +139,10 @@ class Store:
         self._folder = None
 
     def _job_folder(self, job: Job) -> Path:
-        if self._folder is None:
-            self._folder = self._given or Path(tempfile.mkdtemp(prefix="arctone-"))
+        # Lanes finish at the same moment: with a folder each, the takes of one would be lost.
+        with self._making_folder:
+            if self._folder is None:
+                self._folder = self._given or Path(tempfile.mkdtemp(prefix="arctone-"))
         folder = self._folder / job.id
         # Also when somebody has deleted the whole folder meanwhile.
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
