@@ -184,7 +184,7 @@ def test_a_batch_replaces_nothing_of_other_requests_unless_forced(batch):
 
 
 def test_an_interrupted_batch_leaves_whole_files_only(batch, monkeypatch):
-    from arctone.cli import batch as module
+    from arctone.batch import making as module
 
     write, count = module.write_audio, 0
 

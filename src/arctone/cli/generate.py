@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,20 +10,23 @@ import msgspec
 import typer
 
 from arctone.audio.files import encode_audio, write_audio
+from arctone.batch.lines import read_lines
+from arctone.batch.report import Report
 from arctone.cli import player
-from arctone.cli.batch import Report, batch_folder, make, read_lines
+from arctone.cli.batch import Making, RayOption, batch_folder, make
 from arctone.cli.lora_option import LoraOption, adapters_of
-from arctone.cli.making import ENGINE_HELP, EngineName, loaded, made
+from arctone.cli.making import ENGINE_HELP, EngineName, made
 from arctone.cli.report import print_json, print_result, result_record
 from arctone.cli.request_options import option_values, request_from, with_request_options
-from arctone.cli.source_options import CONTINUE, INIT, INPAINT, Given, read_source, source_path
+from arctone.cli.source_options import CONTINUE, INIT, INPAINT, Given, source_path
 from arctone.cli.targets import STDOUT, targets
 from arctone.errors import UsageError
 from arctone.flow.noise import draw_seed
+from arctone.generation.source_file import read_source
 from arctone.request import MAX_PROMPT_LENGTH, GenerationRequest, GenerationResult
 
 if TYPE_CHECKING:
-    from arctone.engine import Model
+    pass
 
 EXAMPLES = """\b
 Examples:
@@ -37,6 +38,7 @@ Examples:
   arctone generate "rain on a tin roof" --continue rain.wav -d 20
   arctone generate "techno loop" --loop --bpm 128 --bars 4
   arctone generate --batch prompts.jsonl -o sounds/ -d 4
+  arctone generate --batch prompts.jsonl -o /shared/sounds --ray auto
   echo "a dog barking" | arctone generate - -o - > dog.wav
   arctone generate "crackling fire" --json
 
@@ -90,6 +92,7 @@ def generate(
             "file's name) and source (a sound to edit). -o is the folder. What is there already is passed over.",
         ),
     ] = None,
+    ray: RayOption = None,
     lora: LoraOption = None,
     play: Annotated[bool, typer.Option("--play", help="Play the sounds when they are done.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
@@ -99,8 +102,10 @@ def generate(
     if batch is not None:
         if prompt or play or init_audio or inpaint_audio or continue_audio:
             raise UsageError("--batch takes prompts and sources from its lines, and plays nothing; leave the rest out.")
-        opened = functools.partial(loaded, model, engine, None, adapters_of(lora))
-        raise typer.Exit(_batch(batch, options, output, format, opened, force=force, json=json, quiet=quiet))
+        how = Making(model, engine, tuple(adapters_of(lora)), ray)
+        raise typer.Exit(_batch(batch, options, output, format, how, force=force, json=json, quiet=quiet))
+    if ray is not None:
+        raise UsageError("--ray makes the lines of a batch, so it needs --batch FILE.")
     if prompt is None:
         raise UsageError("prompt is missing: say what the sound should be, or give --batch FILE.")
     to_stdout = output == STDOUT
@@ -129,7 +134,7 @@ def _batch(
     options: dict[str, Any],
     output: str | None,
     format: str | None,
-    opened: Callable[[], Model],
+    how: Making,
     *,
     force: bool,
     json: bool,
@@ -138,8 +143,9 @@ def _batch(
     """Make the lines of a file; returns the exit code."""
     report = Report()
     folder, ending = batch_folder(output, format)
-    lines = read_lines(path, option_values(options), folder, ending, report)
-    make(lines, opened(), report, force=force, quiet=quiet or json)
+    values = option_values(options)
+    lines = read_lines(path, values, folder, ending, report)
+    make(lines, how, values.get("threads"), report, force=force, quiet=quiet or json)
     if json:
         print_json(report.to_json())
     for sentence in report.sentences():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from arctone.cli.progress import finished
-from arctone.cli.source_options import SourceFile
+from arctone.generation.source_file import SourceFile
 from arctone.request import GenerationRequest, GenerationResult
 
 if TYPE_CHECKING:

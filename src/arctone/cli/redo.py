@@ -16,10 +16,10 @@ from arctone.audio.metadata import read_metadata
 from arctone.cli.lora_option import LoraOption, adapters_of
 from arctone.cli.making import EngineName, made
 from arctone.cli.report import print_json, print_result, result_record
-from arctone.cli.source_options import SourceFile, read_source
 from arctone.cli.targets import beside, targets
 from arctone.errors import InputFileError, ModelError, UsageError
 from arctone.generation.source import source_record
+from arctone.generation.source_file import SourceFile, read_source
 from arctone.model_folder import known_models
 from arctone.request import GenerationRequest, GenerationResult, from_metadata, source_from_metadata
 

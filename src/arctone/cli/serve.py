@@ -21,6 +21,7 @@ Examples:
   arctone serve
   arctone serve --port 9000 --model spark --model runs/mine
   arctone serve --concurrency 2 --threads 1 --queue 64
+  arctone serve --ray auto --replicas 16 --threads 2
   arctone serve --host 0.0.0.0 --token-file token.txt --allowed-host studio.lan
 
 \b
@@ -57,6 +58,13 @@ def serve(
         int,
         typer.Option(min=0, max=64, help="The same, each in a process of its own. Default: none."),
     ] = 0,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Let the replicas run on a Ray cluster: auto, HOST:PORT, or local for one on this machine.",
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, max=64, help="Compatible requests that advance together.")] = 1,
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="CPU threads of each; default: all, shared evenly.")
@@ -89,6 +97,25 @@ def serve(
     ).checked()
     secret = token_for(host, token, token_file)
     origins = [checked_origin(origin) for origin in cors_origin or []]
+    if ray is not None:
+        if concurrency > 1 or port == 0:
+            raise UsageError("with --ray give --replicas instead of --concurrency, and a port that is not 0.")
+        from arctone.scale.serving import Serving
+        from arctone.scale.serving import run as run_on_ray
+
+        serving = Serving(
+            models=tuple(model or ["spark"]),
+            engine=engine,
+            replicas=max(1, replicas),
+            threads=threads or 1,
+            limits=limits,
+            token=secret,
+            allowed_hosts=(host, *(allowed_host or [])),
+            cors_origins=tuple(origins),
+            output_folder=None if output_folder is None else str(output_folder.absolute()),
+        )
+        run_on_ray(serving, ray, host, port, ready=lambda: print(_url(host, port), flush=True))
+        return
     with bound_socket(host, port) as listener:
         from arctone.server.app import create_app
         from arctone.server.process import run
@@ -104,7 +131,7 @@ def serve(
             output_folder=output_folder,
         )
         _log_to_stderr(requests=log_requests)
-        print(f"http://{_in_url(host)}:{listener.getsockname()[1]}/", flush=True)
+        print(_url(host, listener.getsockname()[1]), flush=True)
         run(server, listener)
 
 
@@ -136,5 +163,5 @@ def _log_to_stderr(*, requests: bool) -> None:
         logger.setLevel(level)
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

@@ -5,20 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from arctone.audio.files import read_audio
-from arctone.audio.levels import is_constant
-from arctone.audio.waveform import Waveform
-from arctone.errors import InputFileError, UsageError
-from arctone.request import MAX_DURATION_SECONDS
+from arctone.errors import UsageError
 
 INIT, INPAINT, CONTINUE = "--init-audio", "--inpaint-audio", "--continue"
-
-
-class SourceFile(NamedTuple):
-    """A source that was read, and its file's name for the record."""
-
-    waveform: Waveform
-    name: str
 
 
 class Given(NamedTuple):
@@ -47,11 +36,3 @@ def source_path(given: Given, options: dict[str, str]) -> Path | None:
     if CONTINUE in found:
         options["extend"] = "true"
     return next(iter(found.values()), None)
-
-
-def read_source(path: Path) -> SourceFile:
-    """Read the sound that is edited. Raises: InputFileError in one sentence for a file that holds none."""
-    waveform = read_audio(path, max_seconds=MAX_DURATION_SECONDS, require_sound=True)
-    if is_constant(waveform):
-        raise InputFileError(f"{path} is silent: there is no sound above -70 dBFS in it.")
-    return SourceFile(waveform, path.name)

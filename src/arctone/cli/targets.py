@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from arctone.atomic import refuse_target
 from arctone.audio.files import FORMATS
+from arctone.batch.names import slug
 from arctone.errors import UsageError
 from arctone.request import GenerationRequest
 
 STDOUT = "-"
-_SLUG_LENGTH = 40
 
 
 def targets(output: str | None, request: GenerationRequest, format: str | None, *, force: bool) -> list[Path]:
@@ -37,21 +36,6 @@ def targets(output: str | None, request: GenerationRequest, format: str | None, 
 def beside(path: Path, word: str) -> Path:
     """The same name with a word before its ending: take.wav -> take-redo.wav."""
     return path.with_name(f"{path.stem}-{word}{path.suffix}")
-
-
-def slug(prompt: str) -> str:
-    """A prompt as a file name: lower-case words joined by hyphens, at most 40 characters, never empty.
-
-    >>> slug("Funky drum loop, 120 BPM!")
-    'funky-drum-loop-120-bpm'
-    """
-    words = re.findall(r"\w+", prompt.lower())
-    text = ""
-    for word in words:
-        if len(text) + len(word) + 1 > _SLUG_LENGTH:
-            break
-        text = f"{text}-{word}" if text else word
-    return text or "sound"
 
 
 def _pattern(output: str | None, request: GenerationRequest, format: str | None) -> str:
