@@ -95,6 +95,68 @@ def test_live_repeats_a_part_rather_than_fall_silent(page: Page):
     judge(page)
 
 
+TONES = f"""(async () => {{
+  const live = {LIVE};
+  const {{ toWav }} = await import('/static/js/wav.js');
+  const tone = (seconds) => {{
+    const buffer = new AudioBuffer({{ numberOfChannels: 1, length: 44100 * seconds, sampleRate: 44100 }});
+    buffer.getChannelData(0).forEach((_, n, all) => {{ all[n] = 0.3 * Math.sin(n / 10) }});
+    return toWav(buffer);
+  }};
+  window.settings = (words, bpm) =>
+    ({{ words, request: bpm ? {{ bpm }} : {{}}, seconds: 10, fade: 0.5, strength: null }});
+  window.made = 0;
+  window.later = new Promise((give) => {{ window.give = () => give({{ blob: tone(4), job: null }}) }});
+  live.keptMake = live.make;
+  live.make = (_, settings) =>
+    (window.made++ < window.most ? Promise.resolve({{ blob: tone(settings.seconds), job: null }}) : window.later);
+}})()"""
+END = f"(async () => {{ const live = {LIVE}; live.stop(); live.make = live.keptMake; clearInterval(window.ear) }})()"
+
+
+def test_a_new_prompt_is_heard_before_the_part_that_plays_is_over(page: Page):
+    page.leave_field()
+    page.press("v")
+    page.script("window.most = 100")
+    page.script(TONES)
+    page.script(f"{LIVE}.start(window.settings('sea'))")
+    page.wait(f"{LIVE}.current !== null && {LIVE}.parts.length >= 3")
+    page.script(LISTEN)
+    page.script(f"{LIVE}.steer(window.settings('storm'))")
+    page.wait(f"{LIVE}.current.settings.words === 'storm'", 4)
+    ends = page.script(f"{LIVE}.parts.map((part) => part.end)")
+    assert ends == sorted(ends)
+    page.script(f"{LIVE}.steer(window.settings('storm', 120))")
+    page.wait(f"{LIVE}.current.settings.request.bpm === 120", 4)
+    page.script(f"{LIVE}.steer(window.settings('drums', 120))")
+    page.wait(f"{LIVE}.parts.some((part) => part.settings.words === 'drums')", 4)
+    apart = page.script(
+        f"(async () => {{ const {{ parts }} = {LIVE};"
+        "const n = parts.findIndex((part) => part.settings.words === 'drums');"
+        "return parts[n].start - parts[n - 1].start })()"
+    )
+    assert apart / 0.5 == pytest.approx(round(apart / 0.5), abs=1e-4)  # on the beat
+    page.wait(f"{LIVE}.current.settings.words === 'drums'", 4)
+    page.wait("new Promise((wake) => setTimeout(() => wake(true), 700))")
+    page.script(END)
+    judge(page)
+
+
+def test_what_comes_during_a_repeat_takes_its_place(page: Page):
+    page.leave_field()
+    page.press("v")
+    page.script("window.most = 1")
+    page.script(TONES)
+    page.script(f"{LIVE}.start({{...window.settings('sea'), seconds: 4, fade: 0.3}})")
+    page.wait(f"{LIVE}.current?.isRepeat === true")
+    page.script(LISTEN)
+    page.script("window.give()")
+    page.wait(f"{LIVE}.current.isRepeat === false", 2)  # the repeat would go on for more than three seconds
+    page.wait("new Promise((wake) => setTimeout(() => wake(true), 1200))")
+    page.script(END)
+    judge(page)
+
+
 def test_parts_with_a_tempo_are_whole_bars_and_fades_whole_beats(page: Page):
     page.script("import('/static/js/live.js')")
     found = page.script("(await import('/static/js/live.js')).partTimes(12, 11.89, 120)")

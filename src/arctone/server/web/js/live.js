@@ -1,11 +1,13 @@
 // Endless sound: parts are made ahead and laid on the audio clock, each cross-faded into the next. If making is slower
-// than playing, the last part is laid again, so that there is never silence.
+// than playing, the last part is laid again, so that there is never silence. A part that is new in words or tempo, or
+// that comes while another is repeated, does not wait for the end of what plays.
 
 import { decode } from "./wav.js";
 
 const AHEAD = 2.2; // parts that are kept ready beyond the one that plays
 const GUARD_MS = 100;
 const FIRST_FADE = 0.05; // seconds
+const SOON = 0.15; // seconds that the audio clock is left to take a change in
 const POINTS = 64;
 const RISE = Float32Array.from({ length: POINTS }, (_, n) => Math.sin((Math.PI / 2) * (n / (POINTS - 1))));
 const FALL = RISE.slice().reverse();
@@ -17,6 +19,12 @@ export function partTimes(wanted, longest, bpm) {
   const beats = Math.floor(Math.min(wanted, longest) / beat);
   const whole = beats >= 4 ? beats - (beats % 4) : Math.max(1, beats);
   return { seconds: Math.min(longest, whole * beat), fade: Math.min(2 * beat <= 2 ? 2 * beat : beat, (whole * beat) / 3) };
+}
+
+/** Whether a part with these settings takes the place of a part instead of following it. */
+function replaces(settings, part) {
+  if (!part) return false;
+  return part.isRepeat || part.settings.words !== settings.words || part.settings.request.bpm !== settings.request.bpm;
 }
 
 /** Emits "change". make(signal, settings, theme): a Promise of {blob, job}; theme: the part that others vary, or null. */
@@ -81,8 +89,11 @@ export class Live extends EventTarget {
 
   /** Take back the parts that start late enough for a new one to be made before. */
   #clearLater() {
-    const need = this.settings.seconds / (this.stats.speed ?? 1) + 0.5;
-    const from = this.parts.findIndex((part, n) => n > 0 && part.start > this.now + need);
+    this.#clearFrom(this.now + this.settings.seconds / (this.stats.speed ?? 1) + 0.5);
+  }
+
+  #clearFrom(time) {
+    const from = this.parts.findIndex((part, n) => n > 0 && part.start > time);
     if (from < 0) return;
     const late = this.parts.splice(from);
     for (const { source } of late) source.stop();
@@ -121,12 +132,13 @@ export class Live extends EventTarget {
     }
   }
 
-  /** Put a part on the clock after the last one. */
-  #lay(buffer, settings, made) {
+  /** Put a part on the clock: after the last one, or instead of the rest of it. */
+  #lay(buffer, settings, made, isRepeat = false) {
     const { context, output } = this.player;
+    if (!isRepeat && replaces(settings, this.parts.at(-1))) this.#clearFrom(context.currentTime + SOON);
     const last = this.parts.at(-1);
     const fade = Math.min(settings.fade, buffer.duration / 3, last ? (last.end - last.start) / 3 : Infinity);
-    const due = last ? last.end - fade : 0;
+    const due = last ? this.#due(last, settings, fade, isRepeat) : 0;
     const start = Math.max(due, context.currentTime + 0.05);
     if (last && start > last.end) this.stats.gaps += 1;
     const source = new AudioBufferSourceNode(context, { buffer });
@@ -134,10 +146,24 @@ export class Live extends EventTarget {
     source.connect(gain).connect(output);
     const rise = last ? Math.max(0.02, Math.min(fade, last.end - start)) : FIRST_FADE;
     gain.gain.setValueCurveAtTime(RISE, start, rise);
-    if (last && last.end > start) last.gain.gain.setValueCurveAtTime(FALL, start, last.end - start);
+    if (last && last.end > start) {
+      last.gain.gain.setValueCurveAtTime(FALL, start, rise);
+      last.end = start + rise;
+      last.source.stop(last.end);
+    }
     source.start(start);
-    this.parts.push({ source, gain, buffer, start, end: start + buffer.duration, fade, settings, made });
+    this.parts.push({ source, gain, buffer, start, end: start + buffer.duration, fade, rise, settings, made, isRepeat });
     this.#changed();
+  }
+
+  /** When the next part starts: as the last one ends, or if it takes its place as soon as may be, on the beat. */
+  #due(last, settings, fade, isRepeat) {
+    const usual = last.end - fade;
+    if (isRepeat || !replaces(settings, last)) return usual;
+    const soonest = Math.max(this.now + SOON, last.start + last.rise + 0.05);
+    const { bpm } = last.settings.request;
+    const beats = bpm ? Math.ceil(((soonest - last.start) * bpm) / 60) : null;
+    return Math.min(usual, bpm ? last.start + (beats * 60) / bpm : soonest);
   }
 
   /** Forget parts that are over; lay the last one again if the next is not there in time. */
@@ -151,7 +177,7 @@ export class Live extends EventTarget {
       const reserve = Math.min(1.3, length / 4);
       if (now > last.end - last.fade - reserve) {
         this.stats.repeats += 1;
-        this.#lay(last.buffer, last.settings, last.made);
+        this.#lay(last.buffer, last.settings, last.made, true);
       }
     }
     this.#changed();
