@@ -8,7 +8,7 @@ BASE = .venv
 DEV = .venv-dev
 DEV_PYTHON = $(DEV)/bin/python
 
-.PHONY: help sound test setup check format bench docs clean
+.PHONY: help sound test scale setup check format bench docs clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -20,6 +20,8 @@ sound: $(BASE)/.installed  ## install the base (no torch) and make one WAV
 
 test: $(DEV)/.installed  ## install everything and run all tests
 	$(DEV_PYTHON) -m pytest $(TESTS)
+
+scale: $(DEV)/.scale  ## install Ray as well (500 MB), so that the tests of many machines run too
 
 setup: $(DEV)/.installed  ## install everything, and the git hooks of .pre-commit-config.yaml
 	$(DEV)/bin/pre-commit install
@@ -64,4 +66,8 @@ $(DEV)/.installed: pyproject.toml constraints-dev.txt requirements-nodeps.txt
 	$(PYTHON) -m venv $(DEV)
 	$(DEV_PYTHON) $(PIP) install $(PIP_OPTIONS) -c constraints-dev.txt -e ".[dev]"
 	$(DEV_PYTHON) $(PIP) install --no-deps -r requirements-nodeps.txt
+	@touch $@
+
+$(DEV)/.scale: $(DEV)/.installed
+	$(DEV_PYTHON) $(PIP) install $(PIP_OPTIONS) -c constraints-dev.txt -e ".[scale]"
 	@touch $@

@@ -3,9 +3,10 @@
     python -m benchmarks.live
 
 A real `arctone serve` and a headless Chromium share this machine. In the audio thread of the browser a worklet looks at
-every block of 128 frames that leaves the page: one in which all samples are exactly zero is a gap. The clock of the
-audio is compared with that of the page, so that sound that is late (an underrun) is seen as well. Now and then the
-prompt, the strength, the tempo or the theme is changed, as a person would.
+every block of 128 frames that leaves the page. Where all samples are exactly zero, the parts that should sound then are
+looked at: if they are silent there themselves, as a pad may be before its attack, it is silence; if not, or if no part
+was due, it is a gap. The clock of the audio is compared with that of the page, so that sound that is late (an underrun)
+is seen as well. Now and then the prompt, the strength, the tempo or the theme is changed, as a person would.
 """
 
 from __future__ import annotations
@@ -42,36 +43,58 @@ STEPS = [
 FIRST_PROMPT = "endless sea, waves on a beach"
 WATCH = """
 const source = `registerProcessor("watch", class extends AudioWorkletProcessor {
-  constructor() { super(); Object.assign(this, {blocks: 0, gaps: 0, silent: 0, run: 0, longest: 0});
-    this.port.onmessage = () => this.port.postMessage(
-      {blocks: this.blocks, gaps: this.gaps, silent: this.silent, longest: this.longest}); }
+  constructor() { super(); this.blocks = 0; this.from = null;
+    this.port.onmessage = () => this.port.postMessage({blocks: this.blocks}); }
   process([input]) {
     this.blocks += 1;
     const isSilent = !input.length || input.every((channel) => channel.every((value) => value === 0));
-    this.run = isSilent ? this.run + 1 : 0;
-    if (isSilent) { this.silent += 1; this.gaps += this.run === 1; this.longest = Math.max(this.longest, this.run); }
+    if (isSilent) this.from ??= currentTime;
+    else if (this.from !== null) { this.port.postMessage({silent: [this.from, currentTime]}); this.from = null; }
     return true;
   } })`;
-const { player } = await import('/static/js/main.js');
-await player.context.audioWorklet.addModule(URL.createObjectURL(new Blob([source], {type: "text/javascript"})));
-const node = new AudioWorkletNode(player.context, "watch", {numberOfOutputs: 1});
-player.output.connect(node);
-node.connect(player.context.destination);
+const { live, player } = await import('/static/js/main.js');
 const { context } = player;
+await context.audioWorklet.addModule(URL.createObjectURL(new Blob([source], {type: "text/javascript"})));
+const known = new Set();
+const remember = () => {
+  for (const part of live.parts) known.add(part);
+  for (const part of known) if (part.end < context.currentTime - 5) known.delete(part);
+};
+remember();
+live.addEventListener("change", remember);
+const isSounding = (part, from, to) => {
+  const { sampleRate } = part.buffer;
+  const first = Math.max(0, Math.ceil((from - part.start) * sampleRate) + 8);
+  const last = Math.floor((Math.min(to, part.end) - part.start) * sampleRate) - 8;
+  return [0, part.buffer.numberOfChannels - 1].some((channel) =>
+    part.buffer.getChannelData(channel).subarray(first, Math.max(first, last)).some((value) => value !== 0));
+};
+const node = new AudioWorkletNode(context, "watch", {numberOfOutputs: 1});
+const watch = { node, worst: 0, stall: 0, last: performance.now(), gaps: [], silences: 0 };
+node.port.onmessage = ({ data }) => {
+  if (data.blocks) return watch.told(data.blocks);
+  const [from, to] = data.silent;
+  const due = [...known].filter((part) => part.start < to && from < part.end);
+  if (due.length && !due.some((part) => isSounding(part, from, to))) watch.silences += 1;
+  else watch.gaps.push(to - from);
+};
+player.output.connect(node);
+node.connect(context.destination);
 const first = [context.currentTime, performance.now() / 1000];
 // The page's timers are late when it is busy; that is no underrun, because both clocks are read together.
-window.watch = { node, worst: 0, stall: 0, last: performance.now() };
-window.watch.timer = setInterval(() => {
+watch.timer = setInterval(() => {
   const now = performance.now();
-  window.watch.stall = Math.max(window.watch.stall, now - window.watch.last);
-  window.watch.last = now;
-  const late = (now / 1000 - first[1]) - (context.currentTime - first[0]);
-  window.watch.worst = Math.max(window.watch.worst, late);
+  watch.stall = Math.max(watch.stall, now - watch.last);
+  watch.last = now;
+  watch.worst = Math.max(watch.worst, now / 1000 - first[1] - (context.currentTime - first[0]));
 }, 20);
+window.watch = watch;
 """
 COUNTS = """new Promise((told) => {
-  window.watch.node.port.onmessage = ({ data }) => told(data);
-  window.watch.node.port.postMessage(null);
+  const { watch } = window;
+  watch.told = (blocks) => told({
+    blocks, gaps: watch.gaps, silences: watch.silences, worst: watch.worst, stall: watch.stall });
+  watch.node.port.postMessage(null);
 })"""
 STATE = f"""(async () => {{ const live = {LIVE}; return {{...live.stats, buffered: live.buffered, problem: live.problem,
   words: live.current?.settings.words ?? '', rate: live.player.context.sampleRate}} }})()"""
@@ -144,23 +167,18 @@ def play(driver: Any, address: str, options: argparse.Namespace) -> JSON:
             time.sleep(0.25)
         if time.monotonic() >= end:
             break
-    counts, state, watch = (
-        page.script(COUNTS),
-        page.script(STATE),
-        page.script("({ worst: window.watch.worst, stall: window.watch.stall })"),
-    )
+    counts, state = page.script(COUNTS), page.script(STATE)
     page.driver.find_element("id", "live-toggle").click()
-    block_ms = 1000 * 128 / state["rate"]
     return {
-        "played_seconds": round(counts["blocks"] * block_ms / 1000, 1),
+        "played_seconds": round(counts["blocks"] * 128 / state["rate"], 1),
         "parts_made": state["made"],
         "steered": num_steers,
-        "gaps_heard": counts["gaps"],
-        "longest_gap_ms": round(counts["longest"] * block_ms, 1),
-        "gaps_planned": state["gaps"],
+        "gaps_ms": [round(1000 * gap, 1) for gap in counts["gaps"]],
+        "silences_of_the_sounds": counts["silences"],
+        "laid_too_late": state["gaps"],
         "repeats": state["repeats"],
-        "worst_lateness_ms": round(1000 * watch["worst"], 1),
-        "longest_stall_of_page_ms": round(watch["stall"], 1),
+        "worst_lateness_ms": round(1000 * counts["worst"], 1),
+        "longest_stall_of_page_ms": round(counts["stall"], 1),
         "least_ready_seconds": round(min(buffered), 1),
         "last_speed": round(state["speed"], 1),
         "first_sound_seconds": round(first, 2),
@@ -171,15 +189,15 @@ def play(driver: Any, address: str, options: argparse.Namespace) -> JSON:
 
 def block(result: JSON) -> str:
     """The table of the documentation."""
-    steer = result["steer_seconds"]
+    steer, gaps = result["steer_seconds"], result["gaps_ms"]
     heard = f"{statistics.median(steer):.1f} s (longest {max(steer):.1f} s, {len(steer)} times)" if steer else "-"
     rows = [
         [
             "played",
             f"{result['played_seconds']:.0f} s in {result['parts_made']} parts, steered {result['steered']} times",
         ],
-        ["gaps (128 frames of zeros or more)", f"{result['gaps_heard']}, longest {result['longest_gap_ms']:.0f} ms"],
-        ["parts laid too late, parts repeated", f"{result['gaps_planned']}, {result['repeats']}"],
+        ["gaps in what is heard", f"{len(gaps)}, longest {max(gaps, default=0):.0f} ms"],
+        ["parts that came too late, parts repeated", f"{result['laid_too_late']}, {result['repeats']}"],
         ["most that the sound was late", f"{result['worst_lateness_ms']:.0f} ms"],
         ["least that was ready", f"{result['least_ready_seconds']:.1f} s"],
         ["from Start to sound", f"{result['first_sound_seconds']:.1f} s"],

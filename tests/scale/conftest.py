@@ -13,10 +13,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ray() -> Iterator[Any]:
     """Ray, connected to a cluster of two nodes with one processor each."""
-    pytest.importorskip("ray", reason='needs Ray: pip install -c constraints-dev.txt -e ".[scale]"')
+    pytest.importorskip("ray", reason="needs Ray: make scale")
     # Read when Ray starts: nothing goes out, workers find the package under test, and its threads are few.
     os.environ |= {
         "RAY_USAGE_STATS_ENABLED": "0",

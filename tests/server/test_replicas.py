@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from arctone.engine import Model
-from arctone.errors import UsageError
+from arctone.errors import ModelError, UsageError
 from arctone.request import GenerationRequest, GenerationResult
 from arctone.server.replicas import Replica, ReplicaLost
 from server.conftest import Client, Process, finished, next_works, order, sound_file, take_of, upload
@@ -82,6 +85,30 @@ def test_a_killed_replica_is_told_and_another_one_starts(replica: Replica) -> No
     *_, result = replica.stream(GenerationRequest(prompt="rain", steps=1))
     assert isinstance(result, GenerationResult)
     assert replica.process_id not in (None, killed)
+
+
+def test_a_replica_that_is_killed_while_it_waits_costs_nothing(replica: Replica) -> None:
+    list(replica.stream(GenerationRequest(prompt="rain", steps=1)))
+    killed = replica.process_id
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    assert gone(killed)
+    *_, result = replica.stream(GenerationRequest(prompt="rain", steps=1))
+    assert isinstance(result, GenerationResult)
+    assert replica.process_id not in (None, killed)
+
+
+def test_another_model_in_the_same_place_is_refused(model: Model, tmp_path: Path) -> None:
+    """On another machine, or after the folder was exchanged."""
+    copy = shutil.copytree(model.folder, tmp_path / "model")
+    (copy / "card.md").write_text("another")
+    digest = hashlib.sha256(b"another").hexdigest()
+    hashes = json.loads((copy / "hashes.json").read_text())
+    (copy / "hashes.json").write_text(json.dumps({**hashes, "card.md": digest}))
+    replica = Replica(model, threads=1, folder=str(copy))
+    with pytest.raises(ModelError, match="is another model here than where the server started"):
+        next(replica.stream(GenerationRequest(prompt="rain", steps=1)))
+    replica.close()
 
 
 def test_a_replica_that_does_not_answer_is_given_up(model: Model) -> None:

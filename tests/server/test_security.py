@@ -52,6 +52,8 @@ def test_without_the_token_nothing_is_told(serve: Client) -> None:
             answer = client.request(method, f"http://127.0.0.1:8000{address}", headers=headers)
             error_of(answer, 401, "unauthorized")
             assert answer.headers["www-authenticate"].startswith("Bearer")
+    client.headers["Authorization"] = f"Bearer {TOKEN}"
+    next_works(client)
 
 
 @pytest.mark.parametrize("headers", [{"Authorization": f"Bearer {TOKEN}"}, {"xi-api-key": TOKEN}])

@@ -1,6 +1,9 @@
 """Live mode: endless sound without a gap, steered while it plays."""
 
+from typing import Any
+
 import pytest
+from benchmarks.live import WATCH
 from studio_page import Page
 
 LIVE = "(await import('/static/js/main.js')).live"
@@ -163,3 +166,29 @@ def test_parts_with_a_tempo_are_whole_bars_and_fades_whole_beats(page: Page):
     assert found == {"seconds": 10, "fade": 1}  # five bars of 2 s; two beats
     found = page.script("(await import('/static/js/live.js')).partTimes(12, 8, null)")
     assert found == {"seconds": 8, "fade": 2}
+
+
+def test_the_measurement_sees_a_gap_and_takes_no_silent_sound_for_one(driver: Any, page: Page):
+    """What benchmarks.live counts: a part that breaks off is a gap, one that is silent for a while is not."""
+    driver.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
+    page.open()
+    page.leave_field()
+    page.press("v")
+    page.script("window.most = 100")
+    page.script(TONES)
+    page.script(
+        f"(async () => {{ const live = {LIVE}; const make = live.make;"
+        "live.make = async (...given) => { const made = await make(...given);"
+        "const data = new Int16Array(await made.blob.arrayBuffer()); data.fill(0, 22 + 66150, 22 + 110250);"
+        "return { blob: new Blob([data], { type: 'audio/wav' }), job: null } };"
+        "live.start({...window.settings('sea'), seconds: 6}) })()"
+    )
+    page.wait(f"{LIVE}.current !== null")
+    driver.execute_script(f"return (async () => {{{WATCH}}})()")
+    page.wait("window.watch.silences > 0", 5)
+    assert page.script("window.watch.gaps") == []
+    page.script(f"{LIVE}.current.source.stop()")
+    page.wait("window.watch.gaps.length > 0", 8)
+    assert page.script("window.watch.gaps[0]") > 0.2
+    page.script(f"(async () => {{ const live = {LIVE}; live.stop(); live.make = live.keptMake }})()")
+    driver.execute_cdp_cmd("Page.setBypassCSP", {"enabled": False})
