@@ -122,6 +122,8 @@ export class LivePage {
       part.block ??= this.#block(part, span);
       part.block.style.left = `${(100 * (part.start - now)) / span}%`;
       part.block.style.width = `${(100 * (part.end - part.start)) / span}%`;
+      // A part that gives way to another before its end is cut, not squeezed.
+      part.block.firstChild.style.width = `${(100 * part.buffer.duration) / (part.end - part.start)}%`;
       return part.block;
     });
     if (blocks.length !== this.lane.childElementCount || blocks.some((block) => block.parentElement !== this.lane)) {
