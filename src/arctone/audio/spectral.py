@@ -117,7 +117,8 @@ def synthesise(parameters: Floats, generator: np.random.Generator, iterations: i
 
     def shape(first: int) -> None:
         part = slice(first, min(first + CHUNK_FRAMES, num_frames))
-        rows = np.ascontiguousarray(parameters[:, part].T, dtype=np.float32)
+        # Copied before it is turned: the rows of the whole lie a power of two apart, where caches hold few of them.
+        rows = np.ascontiguousarray(parameters[:, part].copy().T, dtype=np.float32)
         level, difference, _, scatter = np.split(rows, np.cumsum([NUM_BINS, NUM_BANDS, NUM_BANDS]), axis=1)
         shaped = _shape(level, difference, coherence[part], scatter, _deviation(noise[part]))
         for whole, piece in zip(frames, shaped, strict=True):
