@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from arctone.checkpoints.folder import encoder_hash, load_config, load_dit, part_hash
+from arctone.checkpoints.folder import encoder_hash, load_config, load_dit
 from arctone.cli.train import app
 from arctone.config_model import SamplingConfig
 from arctone.data.encode import EncodeSettings, encode_corpus
