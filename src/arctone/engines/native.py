@@ -34,7 +34,7 @@ class NativeParts:
     ) -> None:
         self._folder = folder
         self._config = config
-        self._phase_iterations = of_type(config.autoencoder, SpectralConfig).phase_iterations
+        self._phase_iterations = of_type(config.sounding, SpectralConfig).phase_iterations
         self._threads = threads
         self._weights_cache = weights_cache
         self._low_ram = low_ram
