@@ -98,8 +98,3 @@ def is_map_worker(process: Any) -> bool:
     """Whether it is one of this cluster's workers of Ray Data; only those that this program started are looked at."""
     words = " ".join(process.info["cmdline"] or [])
     return words.startswith("ray::") and "LineMaker" in words and "MapWorker" in words
-
-
-def test_a_batch_without_a_cluster_is_one_sentence(batch: Batch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["generate", "rain", "--ray", "auto"]) == 2
-    assert capsys.readouterr().err == "error: --ray makes the lines of a batch, so it needs --batch FILE.\n"

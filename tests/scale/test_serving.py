@@ -139,8 +139,13 @@ def test_jobs_run_on_both_machines_and_wait_in_one_line(client: httpx2.Client) -
 
 
 def test_who_hangs_up_frees_the_worker(client: httpx2.Client) -> None:
+    halted = workers()
+    for worker in halted:
+        worker.suspend()
     with pytest.raises(httpx2.ReadTimeout):
-        client.post("/v1/audio/generations", json={**LONG, "variations": 1}, timeout=0.5)
+        client.post("/v1/audio/generations", json={**LONG, "variations": 1}, timeout=1.0)
+    for worker in halted:
+        worker.resume()
     until(lambda: 'state="cancelled"} 6' in client.get("/metrics").text)
     assert "arctone_jobs_running 0.0" in client.get("/metrics").text
 
@@ -187,12 +192,3 @@ def test_arguments_of_a_deployment_are_checked(ray: Any, tiny_model_folder: Path
     for wrong in ({"replica": "2"}, {"replicas": "many"}, {"max_queue": "0"}, {"token_file": "/nowhere"}):
         with pytest.raises(UsageError, match=r"cannot be (used|read)"):
             build({**arguments, **wrong})
-
-
-def test_a_cluster_that_does_not_answer_is_one_sentence(tiny_model_folder: Path) -> None:
-    pytest.importorskip("ray")
-    words = ["serve", "--ray", "127.0.0.1:1", "-m", str(tiny_model_folder)]
-    done = subprocess.run([sys.executable, "-m", "arctone", *words], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: ray 127.0.0.1:1 is no cluster that answers")
-    assert done.stderr.count("\n") == 1

@@ -19,7 +19,7 @@ from arctone.batch.lines import Line
 from arctone.batch.making import is_done, read_line_source, with_seed, write_line
 from arctone.engine import EngineName
 from arctone.errors import ArctoneError
-from arctone.scale.cluster import ray_module
+from arctone.scale.cluster import name_everywhere
 
 # Of one block no line is told before all are made, and a lost worker's block begins anew.
 _MAX_BLOCKS = 2_000
@@ -74,11 +74,11 @@ class LineMaker:
 def made_on_ray(lines: Sequence[Line], crew: Crew, *, force: bool) -> Iterator[Outcome]:
     """Make all lines on the cluster that this program is connected to; outcomes in the order in which they come.
 
-    Raises: RuntimeError if Ray gives up.
+    Raises: ModelError if the model is not here; RuntimeError if Ray gives up.
     """
     if not lines:
         return
-    ray_module()
+    crew = dataclasses.replace(crew, model=name_everywhere(crew.model))
     from ray import data
 
     # The program tells its progress itself, in the words of a batch that is made in a row.

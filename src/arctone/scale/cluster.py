@@ -7,10 +7,12 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from arctone.errors import UsageError
+from arctone.model_folder import find_model
 
 LOCAL = "local"
 _CONNECT_SECONDS = 5.0
@@ -69,6 +71,12 @@ def _refuse_if_silent(address: str) -> None:
     except (OSError, OverflowError) as problem:
         reason = (getattr(problem, "strerror", None) or str(problem)).lower()
         raise UsageError(f"ray {address} is no cluster that answers: {reason}.") from None
+
+
+def name_everywhere(model: str) -> str:
+    """The name of a model, or its folder as other working folders see it. Raises: ModelError if it is not here."""
+    folder = find_model(model)
+    return str(folder.absolute()) if folder.absolute() == Path(model).absolute() else model
 
 
 def num_workers_that_fit(ray: Any, threads: int) -> int:

@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 import arctone
 from arctone.engine import EngineName
 from arctone.errors import UsageError
-from arctone.scale.cluster import joined, ray_module
+from arctone.scale.cluster import joined, name_everywhere, num_workers_that_fit, ray_module
 from arctone.scale.links import ActorLink
 from arctone.server.app import create_app
 from arctone.server.exposure import token_for
@@ -58,12 +58,13 @@ class Front:
 
 
 def application(serving: Serving) -> Any:
-    """The Ray Serve application. Raises: UsageError, ModelError if it cannot be opened here."""
+    """The Ray Serve application. Raises: ModelError if a model is not here; UsageError if Ray is not."""
+    models = tuple(map(name_everywhere, serving.models))
     ray_module()
     from ray import serve
 
     def app() -> Starlette:
-        return app_of(serving)
+        return app_of(msgspec.structs.replace(serving, models=models))
 
     most = serving.limits.max_connections
     deployment = serve.deployment(
@@ -122,13 +123,24 @@ def build(arguments: Mapping[str, str]) -> Any:
 
 
 def run(serving: Serving, address: str, host: str, port: int, ready: Callable[[], None]) -> None:
-    """Serve on a cluster until a stop signal, then drain. Args: ready: called once the application answers."""
-    with joined(address):
+    """Serve on a cluster until a stop signal, then drain.
+
+    Args: ready: called once the application answers.
+    Raises: UsageError if the cluster does not answer or has too few processors; ModelError.
+    """
+    made = application(serving)
+    with joined(address) as ray:
         from ray import serve
 
+        most = num_workers_that_fit(ray, serving.threads)
+        if serving.replicas > most:
+            raise UsageError(
+                f"replicas must be at most {most}, because a worker holds {serving.threads} of the cluster's "
+                f"processors, got {serving.replicas}."
+            )
         serve.start(http_options={"host": host, "port": port})
         try:
-            handle = serve.run(application(serving), name=NAME)
+            handle = serve.run(made, name=NAME)
             ready()
             _stop_signal()
             handle.drain.remote().result()
