@@ -7,6 +7,7 @@ that is lost costs the line it was at, and another one makes it.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ def made_on_ray(lines: Sequence[Line], crew: Crew, *, force: bool) -> Iterator[O
     from ray import data
 
     # The program tells its progress itself, in the words of a batch that is made in a row.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     data.DataContext.get_current().enable_progress_bars = False
     # Seeds are drawn here, so that a line that is made twice is the same sound.
     given = {line.number: line for line in lines}

@@ -44,8 +44,6 @@ def joined(address: str) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    for name in ("ray", "ray.data", "ray.serve"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     _refuse_if_silent(address)
     if address == LOCAL:

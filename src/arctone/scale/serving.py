@@ -8,6 +8,7 @@ it asks a worker of its own, step by step, exactly as with `arctone serve --repl
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Mapping
@@ -132,6 +133,7 @@ def run(serving: Serving, address: str, host: str, port: int, ready: Callable[[]
     with joined(address) as ray:
         from ray import serve
 
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
         most = num_workers_that_fit(ray, serving.threads)
         if serving.replicas > most:
             raise UsageError(
