@@ -140,19 +140,21 @@ def run(serving: Serving, address: str, host: str, port: int, ready: Callable[[]
                 f"replicas must be at most {most}, because a worker holds {serving.threads} of the cluster's "
                 f"processors, got {serving.replicas}."
             )
+        # Before anything answers: until then a signal would end this program without a word to the cluster.
+        stopped = _stop_signal()
         serve.start(http_options={"host": host, "port": port})
         try:
             handle = serve.run(made, name=NAME)
             ready()
-            _stop_signal()
+            stopped.wait()
             handle.drain.remote().result()
         finally:
             serve.shutdown()
 
 
-def _stop_signal() -> None:
-    """Wait for SIGINT or SIGTERM."""
+def _stop_signal() -> threading.Event:
+    """Set by SIGINT or SIGTERM from now on."""
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    stopped.wait()
+    return stopped
