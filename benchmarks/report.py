@@ -26,6 +26,7 @@ from benchmarks import (
     lora_few_steps,
     lora_timbre,
     results,
+    sao_cpu,
     serve_load,
     train_ears,
 )
@@ -55,6 +56,7 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "lora-timbre": ("lora_timbre", lora_timbre.block),
     "latency": ("latency", latency.block),
     "serve-load": ("serve_load", serve_load.block),
+    "sao-cpu": ("sao_cpu", sao_cpu.block),
     "latency-summary": ("latency", latency.summary_block),
 }
 
