@@ -27,6 +27,7 @@ from benchmarks import (
     lora_few_steps,
     lora_timbre,
     results,
+    sao_cpu,
     serve_load,
     train_ears,
 )
@@ -57,6 +58,7 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "live": ("live", live.block),
     "latency": ("latency", latency.block),
     "serve-load": ("serve_load", serve_load.block),
+    "sao-cpu": ("sao_cpu", sao_cpu.block),
     "latency-summary": ("latency", latency.summary_block),
 }
 
