@@ -65,7 +65,7 @@ def check_hashes(folder: Path) -> None:
 
     Raises: ModelError that names the file that is missing or altered.
     """
-    for name, wanted in _read_hashes(folder).items():
+    for name, wanted in read_hashes(folder).items():
         path = folder / name
         if not path.is_file():
             raise ModelError(f"{path} is missing, but {HASHES} lists it; get the model again.")
@@ -85,7 +85,8 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_hashes(folder: Path) -> dict[str, str]:
+def read_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 by file name, from hashes.json; empty where there is none. Raises: ModelError if it is something else."""
     path = folder / HASHES
     if not path.is_file():
         return {}
