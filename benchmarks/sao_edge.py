@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--limit", type=float, default=256.0, metavar="MB", help="of memory that is no mapped file")
+    parser.add_argument("--limit", type=float, default=512.0, metavar="MB", help="of memory that is no mapped file")
     parser.add_argument("--scratch", type=Path, help="where packed weights are kept meanwhile")
     parser.add_argument("--results", type=Path, default=results.FOLDER)
     options = parser.parse_args(arguments)

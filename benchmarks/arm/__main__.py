@@ -25,10 +25,9 @@ from arctone.model_folder import find_model
 from benchmarks import results
 from benchmarks.arm.kernels import executed, mappings, translated
 from benchmarks.arm.root import ArmRoot
+from benchmarks.arm.table import PROCESSORS
 from benchmarks.results import JSON, ROOT
 
-# What each stands for: products of 8-bit integers (dotprod), matrices of them (i8mm, SVE), a matrix unit (SME).
-PROCESSORS = {"neoverse-n1": "dotprod", "neoverse-v1": "i8mm", "max": "SME"}
 _PROBE = ["-m", "benchmarks.arm.probe"]
 
 
@@ -81,20 +80,6 @@ def _differences(here: Path, there: Path) -> dict[str, float]:
 
 def _environment(source: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{source}:{ROOT}"}
-
-
-def block(result: JSON) -> str:
-    """The table as Markdown."""
-    head = ["model, processor", "least SNR to x86, dB", "KleidiAI kernels executed"]
-    rows = [
-        [
-            f"{row['model']}, {row['processor']} ({PROCESSORS.get(row['processor'], '')})",
-            f"{min(row['snr_db'].values()):.1f}",
-            "<br>".join(f"`{name}`" for name in row["kleidiai"]) or "none",
-        ]
-        for row in result["rows"]
-    ]
-    return "\n\n".join([results.table(head, rows), results.footer(result)])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,7 +12,7 @@ from arctone.cli.report import print_json
 from arctone.cli.tables import print_rows
 from arctone.config_model import ContinuousDiTConfig
 from arctone.errors import UsageError
-from arctone.model_folder import read_model_config
+from arctone.model_folder import CONFIG, read_model_config
 
 EXAMPLES = """\b
 Examples:
@@ -75,7 +75,7 @@ def litert(
     lengths = window_lengths(windows)
     texts = paper_texts(card, papers or [])
 
-    if isinstance(read_model_config(checkpoint).dit, ContinuousDiTConfig):
+    if _is_published(checkpoint):
         if lengths or text:
             raise UsageError(
                 "--windows and --text are not for published models: they have one length and their own T5."
@@ -111,6 +111,12 @@ def edge(
     else:
         rows = [[name, f"{size:.1f}"] for name, size in {**sizes, "all": sum(sizes.values())}.items()]
         print_rows([["file", "MB"], *rows])
+
+
+def _is_published(checkpoint: Path) -> bool:
+    """Whether a folder has a config, and this is of a published model; others are left to their own checks."""
+    has_config = (checkpoint / CONFIG).is_file()
+    return has_config and isinstance(read_model_config(checkpoint).dit, ContinuousDiTConfig)
 
 
 def _trained(
