@@ -85,7 +85,8 @@ class OobleckGraphs:
         (window,) = window_lengths(graph.signatures)
 
         def part(tile: Floats) -> Floats:
-            return graph.run(f"T{window}", {"frames": _whole(tile, window)})["samples"][0].T
+            made: Floats = graph.run(f"T{window}", {"frames": _whole(tile, window)})["samples"][0]
+            return made.T
 
         return tiled(part, frames, window, decoder_reach(self._fine_strides), (up, 1)).T
 
@@ -97,7 +98,8 @@ class OobleckGraphs:
         def part(tile: Floats) -> Floats:
             mask = (np.arange(window) < len(tile) // self._hop).astype(np.float32)[None]
             inputs = {"samples": filled(tile.T, window * self._hop)[None], "frame_mask": mask}
-            return graph.run(f"T{window}", inputs)["latents"][0].T
+            made: Floats = graph.run(f"T{window}", inputs)["latents"][0]
+            return made.T
 
         reach = encoder_reach(self._config) * self._hop
         latents = tiled(part, samples.T, window * self._hop, reach, (1, self._hop))
@@ -110,7 +112,8 @@ class OobleckGraphs:
         window = next((length for length in windows if length >= len(latents)), windows[-1])
 
         def part(tile: Floats) -> Floats:
-            return graph.run(f"T{window}", {"latents": filled(tile.T, window)[None]})["frames"][0]
+            made: Floats = graph.run(f"T{window}", {"latents": filled(tile.T, window)[None]})["frames"][0]
+            return made
 
         return tiled(part, latents, window, self._config.reach_frames, ratio)
 

@@ -36,6 +36,9 @@ MAX_WEIGHTS = 6_000_000
 class SnakeGraph(nn.Module):
     """Snake with its two vectors computed once; [1, 1, N, W]."""
 
+    rate: Tensor
+    amount: Tensor
+
     def __init__(self, snake: Snake) -> None:
         super().__init__()
         self.register_buffer("rate", snake.alpha.detach().float().exp())
@@ -193,7 +196,7 @@ def _decoder_blocks(blocks: Sequence[nn.Module]) -> nn.Sequential:
 
 
 def _units(units: nn.Sequential) -> list[nn.Module]:
-    found = []
+    found: list[nn.Module] = []
     for unit in units:
         assert isinstance(unit, ResidualUnit)
         found.append(ResidualGraph(unit))
