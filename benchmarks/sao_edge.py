@@ -84,6 +84,7 @@ def measured(program: str, model: Path, options: argparse.Namespace) -> JSON:
         "anonymous_mb": max(one["memory_mb"]["anonymous_peak"] for one in runs),
         "limited_seconds": limited["process_seconds"],
         "same_sound": len({one["sha256"] for one in runs}) == 1,
+        "text_snr_db": parity["text"]["snr_db_text"],
         "velocity_snr_db": parity["dit"]["snr_db_T256"],
         "decoder_snr_db": parity["decoder_tail"]["snr_db_T512"],
     }
@@ -107,8 +108,8 @@ def block(result: JSON) -> str:
     limited = ", ".join(f"{row['limited_seconds']:.2f} s" for row in result["rows"])
     equal = "equal in every sample" if all(row["same_sound"] for row in result["rows"]) else "NOT equal"
     errors = "; ".join(
-        f"{row['model']}: velocity {row['velocity_snr_db']:.1f} dB, fine blocks of the decoder "
-        f"{row['decoder_snr_db']:.1f} dB"
+        f"{row['model']}: text {row['text_snr_db']:.1f} dB, velocity {row['velocity_snr_db']:.1f} dB, "
+        f"fine blocks of the decoder {row['decoder_snr_db']:.1f} dB"
         for row in result["rows"]
     )
     text = (

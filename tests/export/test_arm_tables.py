@@ -71,6 +71,7 @@ def test_the_edge_table_shows_the_median_and_the_most_memory(same: bool, said: s
         "anonymous_mb": 233.1,
         "limited_seconds": 5.5,
         "same_sound": same,
+        "text_snr_db": 7.1,
         "velocity_snr_db": 26.4,
         "decoder_snr_db": 36.0,
     }
