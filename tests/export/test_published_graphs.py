@@ -1,56 +1,62 @@
 """Published models as graphs: the numbers of the torch engine, the asked weights, and the whole road to a sound."""
 
 import json
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from arctone.checkpoints.published import convert as convert_published
+from arctone.audio.files import read_audio
+from arctone.checkpoints.parts import openers
 from arctone.cli.main import run as arctone
 from arctone.config_model import OobleckConfig
+from arctone.edge.__main__ import main as edge
 from arctone.engine import load
 from arctone.engines.graph import cache_key
 from arctone.engines.native import NativeParts
+from arctone.engines.parts import TextEmbedding
 from arctone.engines.torch import TorchParts, load_parts
 from arctone.engines.windows import tiled
 from arctone.errors import ModelError, UsageError
+from arctone.export import published
+from arctone.export.litert import convert, quantise
 from arctone.export.oobleck_graphs import ConvolutionGraph, DecoderHead, DecoderTail, EncoderTile, ExpansionGraph
-from arctone.export.parity import snr_db
-from arctone.export.published import RULES, build_published
+from arctone.export.parity import parity, snr_db
+from arctone.export.published import RULES, build_published, transformer_signatures
 from arctone.export.rules import Rule, check_weights, weights
 from arctone.model_folder import check_hashes, read_model_config, write_hashes
 from arctone.models.oobleck import Expansion, OobleckDecoder, OobleckEncoder
-from checkpoints.published_folders import published_folder, t5_folder
+from tiny_published import KINDS
 
-# One of each way of conditioning: a token before the frames; variance-preserving with a narrow context.
-KINDS = ("small", "1.0")
+EDGE_OPTIONS = ("--seconds", "0.3", "--steps", "2", "--seed", "1", "--low-ram")
+# In dB, of random weights: trained ones are kinder to few bits.
 FLOORS = {"float32": 100, "int8": 15, "mixed": 12, "int4": 8}
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("published")
-    text = t5_folder(root / "t5-base")
-    for kind in KINDS:
-        convert_published(published_folder(kind, root / "as-published" / kind), root / kind, text, name=kind)
-    return {kind: root / kind for kind in KINDS}
+def converted(tiny_published_folders: Path) -> dict[str, Path]:
+    """Folders of torch weights by kind."""
+    return {kind: tiny_published_folders / kind for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
-def exported(converted: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
-    """Folders of graphs by kind and precision, each made once; those of narrow weights have no encoder."""
-    root = tmp_path_factory.mktemp("exported")
+def exported(tiny_published_folders: Path) -> dict[str, Path]:
+    """The small model's graphs by precision: float32 with its encoder, int8 without."""
+    return {precision: tiny_published_folders / f"small-{precision}" for precision in ("float32", "int8")}
 
-    def made(kind: str, precision: str) -> Path:
-        out = root / f"{kind}-{precision}"
-        if not out.is_dir():
-            build_published(converted[kind], out, precision=precision, encoder=precision == "float32")
-        return out
 
-    return made
+@pytest.fixture(scope="module")
+def transformers(converted: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict]]:
+    """The small model's transformer in every precision, with its names still there, and its parity."""
+    root = tmp_path_factory.mktemp("transformers")
+    config = read_model_config(converted["small"])
+    signatures = transformer_signatures(openers(converted["small"], config)["dit"](), config)
+    convert(signatures, root / "float32.tflite")
+    for name, rules in RULES.items():
+        quantise(root / "float32.tflite", root / f"{name}.tflite", rules["dit.tflite"])
+    return {name: (root / f"{name}.tflite", parity(root / f"{name}.tflite", signatures)) for name in FLOORS}
 
 
 def both(converted: Path, exported: Path) -> tuple[TorchParts, NativeParts]:
@@ -67,27 +73,38 @@ def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(len(shape) + shape[-1]).standard_normal(shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("kind, precision", [("small", p) for p in FLOORS] + [("1.0", "float32")])
+@pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_text_and_velocity_are_those_of_torch(
-    kind: str, precision: str, converted: dict[str, Path], exported: Callable[[str, str], Path]
+    precision: str, converted: dict[str, Path], exported: dict[str, Path]
 ) -> None:
-    torch_parts, native = both(converted[kind], exported(kind, precision))
+    torch_parts, native = both(converted["small"], exported[precision])
     text = torch_parts.encode_text(*ids_and_mask())
     found = native.encode_text(*ids_and_mask())
     assert snr_db(text.tokens, found.tokens) >= FLOORS[precision]
     assert not found.tokens[7:].any()
+    compare_velocities(torch_parts, native, text, FLOORS[precision])
+
+
+def compare_velocities(torch_parts: TorchParts, native: NativeParts, text: TextEmbedding, floor: float) -> None:
     x, mask = noise(8, 16), np.arange(16) < 13
     for words in (text, None):
         for t in (0.05, 0.6, 1.0):
             wanted, got = (parts.velocity(x, t, words, 3.0, 0.0, mask) for parts in (torch_parts, native))
-            assert snr_db(wanted, got) >= FLOORS[precision], (t, words is None)
+            assert snr_db(wanted, got) >= floor, (t, words is None)
             assert not got[:, 13:].any()
 
 
-def test_decoder_and_encoder_are_those_of_torch(
-    converted: dict[str, Path], exported: Callable[[str, str], Path]
+def test_a_variance_preserving_transformer_is_turned_to_the_straight_path(
+    converted: dict[str, Path], tmp_path: Path
 ) -> None:
-    torch_parts, native = both(converted["small"], exported("small", "float32"))
+    config = read_model_config(converted["1.0"])
+    torch_parts, native = both(converted["1.0"], tmp_path)
+    convert(transformer_signatures(openers(converted["1.0"], config)["dit"](), config), tmp_path / "dit.tflite")
+    compare_velocities(torch_parts, native, torch_parts.encode_text(*ids_and_mask()), 100)
+
+
+def test_decoder_and_encoder_are_those_of_torch(converted: dict[str, Path], exported: dict[str, Path]) -> None:
+    torch_parts, native = both(converted["small"], exported["float32"])
     wanted, got = (parts.decode(noise(8, 16)) for parts in (torch_parts, native))
     assert got.shape == (2, 16 * 2048)
     assert snr_db(wanted, got) >= 100  # 1024 frames of the fine blocks, so in three tiles
@@ -100,47 +117,57 @@ def test_decoder_and_encoder_are_those_of_torch(
         assert snr_db(wanted, got) >= 90
 
 
-def test_int8_decoder_follows_torch(converted: dict[str, Path], exported: Callable[[str, str], Path]) -> None:
-    torch_parts, native = both(converted["small"], exported("small", "int8"))
+def test_int8_decoder_follows_torch(converted: dict[str, Path], exported: dict[str, Path]) -> None:
+    torch_parts, native = both(converted["small"], exported["int8"])
     assert 60 > snr_db(torch_parts.decode(noise(8, 16)), native.decode(noise(8, 16))) >= 25
 
 
 def test_a_sound_is_that_of_the_torch_engine(
-    converted: dict[str, Path], exported: Callable[[str, str], Path], tmp_path: Path
+    converted: dict[str, Path], exported: dict[str, Path], tmp_path: Path
 ) -> None:
     same = {"seed": 7, "duration_seconds": 0.6, "steps": 3}
     wanted = load(converted["small"], "torch").generate("rain", **same)
     for cache in (None, tmp_path / "cache"):
-        model = load(exported("small", "float32"), weights_cache=cache, low_ram=cache is not None)
+        model = load(exported["float32"], weights_cache=cache, low_ram=cache is not None)
         got = model.generate("rain", **same)
         assert got.engine == "native"
         assert snr_db(wanted.waveforms[0].samples, got.waveforms[0].samples) >= 60
 
 
 @pytest.mark.parametrize("precision", RULES)
-def test_the_weights_are_what_was_asked_for(precision: str, exported: Callable[[str, str], Path]) -> None:
-    folder = exported("small", precision)
-    check_hashes(folder)
-    found = {weight.bits for weight in weights(folder / "dit.tflite") if weight.num_elements >= 2048}
-    assert found == ({8} if precision == "int8" else {4, 8})
-    assert all(
-        not weight.operation.startswith("TRANSPOSE") for path in folder.glob("*.tflite") for weight in weights(path)
-    )
-    report = json.loads((folder / "parity.json").read_text())
-    assert report.keys() == {"text", "dit", "decoder", "decoder_tail"}
+def test_the_weights_are_what_was_asked_for(precision: str, transformers: dict[str, tuple[Path, dict]]) -> None:
+    path, report = transformers[precision]
+    large = [weight for weight in weights(path) if weight.num_elements >= 2048]
+    assert {weight.bits for weight in large} == ({8} if precision == "int8" else {4, 8})
+    narrow = {weight.name.rpartition("Linear_")[2].partition(";")[0] for weight in large if weight.bits == 4}
+    assert ("enter" in narrow, any(name.startswith("to_out") for name in narrow)) == {
+        "int8": (False, False),
+        "mixed": (True, False),
+        "int4": (True, True),
+    }[precision]
+    assert report["snr_db_T16"] >= FLOORS[precision]
 
 
-def test_narrower_weights_make_smaller_files(exported: Callable[[str, str], Path]) -> None:
-    sizes = [(exported("small", name) / "dit.tflite").stat().st_size for name in ("float32", "int8", "mixed", "int4")]
-    assert sizes == sorted(sizes, reverse=True)
-    assert sizes[1] < 0.5 * sizes[0]
+def test_narrower_weights_make_smaller_files_and_larger_errors(transformers: dict[str, tuple[Path, dict]]) -> None:
+    reports = [transformers[name][1] for name in FLOORS]
+    for figure in ("megabytes", "snr_db_T16"):
+        values = [report[figure] for report in reports]
+        assert values == sorted(values, reverse=True)
+    assert reports[1]["megabytes"] < 0.5 * reports[0]["megabytes"]
 
 
-def test_a_weight_of_another_type_is_refused(exported: Callable[[str, str], Path]) -> None:
-    path = exported("small", "int8") / "dit.tflite"
+def test_a_weight_of_another_type_is_refused(transformers: dict[str, tuple[Path, dict]]) -> None:
+    path = transformers["int8"][0]
     check_weights(path, (Rule("FULLY_CONNECTED"),))
     with pytest.raises(ModelError, match="was not quantised to 4 bits in blocks of 32, but has 8"):
         check_weights(path, (Rule("FULLY_CONNECTED", 4, 32),))
+
+
+def test_no_transposed_convolution_is_left(exported: dict[str, Path]) -> None:
+    found = [weight for path in exported["int8"].glob("*.tflite") for weight in weights(path)]
+    assert {weight.operation for weight in found} == {"FULLY_CONNECTED", "EMBEDDING_LOOKUP", "CONV_2D"}
+    assert all(weight.bits == 8 for weight in found if weight.num_elements >= 2048)
+    check_hashes(exported["int8"])
 
 
 def test_the_last_rule_that_fits_holds() -> None:
@@ -192,9 +219,9 @@ def test_the_reach_of_the_decoder_makes_tiles_exact() -> None:
     short = tiled(frames, latents, 32, 2, (64, 1))
     assert np.abs(short - whole).max() > 1e-3 * np.abs(whole).max()
     with torch.inference_mode():
-        wanted = decoder(torch.from_numpy(latents.T[None].copy()).float(), tile=None)[0].numpy()
+        wanted = decoder.double()(torch.from_numpy(latents.T[None].copy()), tile=None)[0].numpy()
         got = tail(torch.from_numpy(whole[None]))["samples"][0].numpy()
-    assert snr_db(wanted, got.astype(np.float32)) >= 100
+    assert snr_db(wanted, got) >= 100
 
 
 def test_a_tile_without_anything_to_keep_is_refused() -> None:
@@ -226,22 +253,48 @@ def test_a_cache_belongs_to_the_content_of_a_graph(tmp_path: Path) -> None:
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_the_commands_export_and_run_a_published_model(
-    converted: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_command_exports_a_published_model(
+    converted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for slow in ("encoder.tflite", "decoder.tflite", "decoder_tail.tflite"):
+        monkeypatch.delitem(published._SIGNATURES, slow)
     words = ["export", "litert", str(converted["small"]), str(tmp_path / "made"), "--precision", "int4", "--json"]
     assert arctone(words) == 0
     parts = json.loads(capsys.readouterr().out)["parts"]
-    assert parts["dit"]["snr_db_T16"] >= FLOORS["int4"]
-    assert arctone(["export", "edge", str(tmp_path / "made"), str(tmp_path / "edge"), "--json"]) == 0
+    assert parts.keys() == {"text", "dit"}
+    assert 22 > parts["dit"]["snr_db_T16"] >= FLOORS["int4"]  # int8 has 26
+    assert parts == json.loads((tmp_path / "made" / "parity.json").read_text())
+    check_hashes(tmp_path / "made")
+
+
+def test_the_edge_folder_of_a_published_model_sounds_the_same(
+    exported: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = Path(shutil.copytree(exported["int8"], tmp_path / "whole"))
+    (whole / "encoder.tflite").write_bytes(b"not for small devices")
+    write_hashes(whole)
+    assert arctone(["export", "edge", str(whole), str(tmp_path / "edge"), "--json"]) == 0
     names = json.loads(capsys.readouterr().out)["files_mb"]
     assert {"decoder_tail.tflite", "decoder.tflite"} <= names.keys()
     assert "encoder.tflite" not in names
-    sounds = [
-        load(tmp_path / name).generate("rain", seed=1, duration_seconds=0.3, steps=1).waveforms[0].samples
-        for name in ("made", "edge")
-    ]
+    same = {"seed": 1, "duration_seconds": 0.3, "steps": 2}
+    sounds = [load(folder).generate("rain", **same).waveforms[0].samples for folder in (whole, tmp_path / "edge")]
     assert np.array_equal(*sounds)
+    assert (
+        edge(
+            [
+                str(tmp_path / "edge"),
+                "rain",
+                "-o",
+                str(tmp_path / "x.wav"),
+                "--cache",
+                str(tmp_path / "cache"),
+                *EDGE_OPTIONS,
+            ]
+        )
+        == 0
+    )
+    assert read_audio(tmp_path / "x.wav").num_samples == round(0.3 * 44_100)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,8 @@ def _text(module: Any, config: ModelConfig) -> list[Signature]:
     return [Signature(files.TEXT_SIGNATURE, T5Graph(module).eval(), {"ids": ids, "mask": mask})]
 
 
-def _transformer(module: Any, config: ModelConfig) -> list[Signature]:
+def transformer_signatures(module: Any, config: ModelConfig) -> list[Signature]:
+    """The published transformer's only length."""
     dit, length, width = config.dit, config.text.max_tokens, config.text.width
     mask = (torch.arange(length) < max(length // 4, 1)).float()[None]
     inputs = {
@@ -176,7 +177,7 @@ def _encoder(module: Any, config: ModelConfig) -> list[Signature]:
 
 _SIGNATURES: dict[str, tuple[str, Callable[[nn.Module, ModelConfig], list[Signature]]]] = {
     files.TEXT: (TEXT, _text),
-    files.DIT: (DIT, _transformer),
+    files.DIT: (DIT, transformer_signatures),
     files.DECODER: (DECODER, _head),
     files.DECODER_TAIL: (DECODER, _tail),
     files.ENCODER: (ENCODER, _encoder),
