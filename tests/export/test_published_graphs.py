@@ -262,7 +262,7 @@ def test_the_command_exports_a_published_model(
     assert arctone(words) == 0
     parts = json.loads(capsys.readouterr().out)["parts"]
     assert parts.keys() == {"text", "dit"}
-    assert 22 > parts["dit"]["snr_db_T16"] >= FLOORS["int4"]  # int8 has 26
+    assert 22 > parts["dit"]["snr_db_T16"] >= FLOORS["int4"]  # int8 has 35
     assert parts == json.loads((tmp_path / "made" / "parity.json").read_text())
     check_hashes(tmp_path / "made")
 
