@@ -189,8 +189,15 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sample_rate: int = 44_100
     channels: int = 2
     hop_length: int = 2048
+    # What decodes instead of the autoencoder's own decoder, where `arctone train decoder` made one of another type.
+    decoder: SpectralConfig | None = None
     # Of a post-trained model: SHA-256 of the flow model's weights it was made from, whose adapters fit it too.
     flow_hash: str = ""
+
+    @property
+    def sounding(self) -> AutoencoderConfig:
+        """The config of the decoder that is used."""
+        return self.decoder or self.autoencoder
 
     @classmethod
     def upgraded(cls, raw: Any) -> Any:

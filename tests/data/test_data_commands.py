@@ -73,7 +73,7 @@ def test_mistakes_end_in_one_sentence_and_the_right_code(tmp_path, monkeypatch, 
 
 def test_encode_with_a_model_folder(sounds, tmp_path, capsys):
     torch = pytest.importorskip("torch")
-    from arctone.checkpoints.folder import AUTOENCODER, part_hash, save_part
+    from arctone.checkpoints.folder import AUTOENCODER, encoder_hash, save_part
     from arctone.config_model import ModelConfig, SpectralConfig
     from arctone.models.spectral import SpectralAutoencoder
 
@@ -85,7 +85,7 @@ def test_encode_with_a_model_folder(sounds, tmp_path, capsys):
     save_part(model, AUTOENCODER, module.state_dict(), config)
     arguments = ["data", "encode", str(sounds), "--model", str(model), "-o", str(out), "--no-text", "--workers", "0"]
     assert run(arguments) == 0
-    dataset = LatentDataset(out, autoencoder_hash=part_hash(model, AUTOENCODER))
+    dataset = LatentDataset(out, autoencoder_hash=encoder_hash(model))
     assert (len(dataset), dataset.num_channels) == (4, 4)
     assert dataset[0]["latents"].shape == (4, 11)
     save_part(model, AUTOENCODER, {name: value + 1 for name, value in module.state_dict().items()}, config)

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 from arctone.audio.spectral import features  # noqa: E402
-from arctone.checkpoints.folder import AUTOENCODER, load_autoencoder, part_hash, save_part  # noqa: E402
+from arctone.checkpoints.folder import AUTOENCODER, encoder_hash, load_autoencoder, save_part  # noqa: E402
 from arctone.config_model import ModelConfig, SpectralConfig, TextConfig  # noqa: E402
 from arctone.data.encoders import open_autoencoder, open_text_encoder  # noqa: E402
 from arctone.errors import UsageError  # noqa: E402
@@ -53,7 +53,7 @@ def test_latents_of_a_batch_are_those_of_its_clips_alone(model):
     for row, one in zip(latents, audio, strict=True):
         alone = module.encoder(torch.from_numpy(features(one))[None])[0].numpy()
         np.testing.assert_allclose(row, alone, atol=1e-5)
-    assert (encoding.hash, encoding.hop_length, encoding.sample_rate) == (part_hash(model, AUTOENCODER), 2048, 44_100)
+    assert (encoding.hash, encoding.hop_length, encoding.sample_rate) == (encoder_hash(model), 2048, 44_100)
 
 
 def test_bfloat16_is_near_and_other_precisions_are_refused(model):

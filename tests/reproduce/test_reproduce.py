@@ -18,21 +18,27 @@ from arctone.checkpoints.folder import load_config, load_state
 from arctone.config import read_config
 from arctone.errors import UsageError
 from arctone.reproduce import models
-from arctone.reproduce.budget import SHARES, parse_budget
+from arctone.reproduce.ablations import ABLATIONS
+from arctone.reproduce.budget import SHARES, Budget, parse_budget
 from arctone.reproduce.report import write_report
-from arctone.reproduce.rows import ROWS
+from arctone.reproduce.rows import FULL, SHORT, rows_for
 from arctone.reproduce.run import Reproduction, RowResult, Settings
+from arctone.training.arc_config import ArcConfig
 from arctone.training.recipes import Recipe, recipe
 
 STEPS = 6
+# What a short reproduction trains.
+TRAINED = ("flow", "arc", "dmd", "consistency", *list(ABLATIONS)[:3])
 
 
 def _recipe() -> Recipe:
     plan = recipe("spark-minutes")
-    loops = {
+    loops: dict[str, object] = {
         name: dataclasses.replace(getattr(plan, name), total_steps=STEPS, warmup_steps=0, log_every=2)
         for name in ("flow_loop", "arc_loop", "dmd_loop", "consistency_loop")
     }
+    # Not the paper's own settings: with steps instead of minutes, ARC and the first ablation would be the same.
+    loops |= {"arc": dataclasses.replace(plan.arc, self_output=0.5)}
     return dataclasses.replace(plan, model=msgspec.structs.replace(plan.model, dit=CONFIG.dit), **loops)
 
 
@@ -55,22 +61,22 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def done(settings: Settings) -> Path:
     told: list[str] = []
     Reproduction(settings, told.append).run()
-    assert told[:7] == ["data", *models.TRAINED]
-    assert told[7:] == ["measures", *(f"measures: {row.title}" for row in ROWS)]
+    assert told[:8] == ["data", *TRAINED]
+    assert told[8:] == ["measures", *(f"measures: {row.title}" for row in SHORT)]
     return settings.out
 
 
 def test_every_row_has_its_own_model_and_numbers(done: Path) -> None:
     results = [read_config(path, RowResult) for path in sorted((done / "rows").glob("*.json"))]
-    assert [result.title for result in results] == [row.title for row in ROWS]
+    assert [result.title for result in results] == [row.title for row in SHORT]
     for result in results:
         found = {m.metric: m.value for m in result.report.measurements}
         assert found["frechet_distance"] > 0
         assert "conditional_diversity" in found
         assert result.report.settings["seconds_per_sound"] > 0
-    weights = [(done / "models" / stage / "dit.safetensors").read_bytes() for stage in models.TRAINED]
-    assert len(set(weights)) == len(models.TRAINED)
-    for stage in models.TRAINED:
+    weights = [(done / "models" / stage / "dit.safetensors").read_bytes() for stage in TRAINED]
+    assert len(set(weights)) == len(TRAINED)
+    for stage in TRAINED:
         assert load_config(done / "models" / stage).sampling.post_trained == (stage != models.FLOW)
 
 
@@ -83,11 +89,11 @@ def test_the_report_shows_everything_that_it_names(done: Path) -> None:
     html = write_report(done).read_text()
     markdown = (done / "report.md").read_text()
     paths = re.findall(r'src="([^"]+)"', html)
-    assert len([path for path in paths if path.endswith(".wav")]) == 3 * len(ROWS)
-    assert len([path for path in paths if "loss-" in path]) == len(models.TRAINED)
+    assert len([path for path in paths if path.endswith(".wav")]) == 3 * len(SHORT)
+    assert len([path for path in paths if "loss-" in path]) == len(TRAINED)
     for path in [*paths, *re.findall(r"\]\(([^)]+)\)", markdown)]:
         assert (done / path).stat().st_size > 0, path
-    for row in ROWS:
+    for row in SHORT:
         assert row.title in html
         assert f"| {row.title} |" in markdown
     assert "&lt;loud&gt; &amp; rough" in html
@@ -111,7 +117,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(settings: Settings, tmp_path
         if stage == "consistency":
             raise Killed
 
-    rows = tuple(row for row in ROWS if row.stage in ("flow", "consistency"))[-2:]
+    rows = tuple(row for row in SHORT if row.stage in ("flow", "consistency"))[-2:]
     here = dataclasses.replace(settings, out=tmp_path, rows=rows)
     with pytest.raises(Killed):
         Reproduction(here, kill).run()
@@ -126,14 +132,62 @@ def test_a_folder_of_another_budget_is_refused(done: Path, settings: Settings) -
         Reproduction(other)
 
 
+def test_ablations_share_equally_and_what_is_given_leaves_its_time_to_the_others() -> None:
+    stages = [stage for stage in models.TRAINED if stage != "flow"]
+    minutes = Budget(100).shares(models.TRAINED)
+    assert minutes["flow"] == pytest.approx(30)
+    assert {minutes[name] for name in ABLATIONS} == {minutes["arc-paper"]}
+    assert sum(minutes[name] for name in ABLATIONS) == pytest.approx(14)
+    kept = Budget(100, ("data", "flow")).shares(stages)
+    assert kept["arc"] == pytest.approx(10 * 0.97 / 0.52)
+    assert kept["arc"] / kept["arc-paper"] == pytest.approx(minutes["arc"] / minutes["arc-paper"])
+
+
+def test_every_ablation_changes_the_papers_settings_in_one_thing() -> None:
+    paper, *others = [ablation.applied() for ablation in ABLATIONS.values()]
+    assert paper == ArcConfig()
+    assert len({repr(settings) for settings in others}) == len(others)
+    assert paper not in others
+
+
+def test_a_given_flow_and_given_latents_are_used_as_they_are(done: Path, settings: Settings, tmp_path: Path) -> None:
+    given = done / "models" / "flow"
+    here = dataclasses.replace(
+        settings,
+        out=tmp_path,
+        model=given,
+        budget=parse_budget("5m", ("data", "flow")),
+        rows=tuple(row for row in SHORT if row.title in ("flow, guided, 8 steps", "ARC, 8 steps")),
+        keep_flow=True,
+        latents=done / "latents",
+        num_prompts=5,
+    )
+    told: list[str] = []
+    Reproduction(here, told.append).run()
+    assert told == ["arc", "measures", "measures: flow, guided, 8 steps", "measures: ARC, 8 steps"]
+    wanted, kept = load_state(given, "dit"), load_state(tmp_path / "models" / "flow", "dit")
+    assert all((wanted[name] == kept[name]).all() for name in wanted)
+    row = read_config(tmp_path / "rows" / "00.json", RowResult)
+    assert row.report.counts["generated"] == 5
+    assert not (tmp_path / "latents").exists()
+
+
+def test_a_post_trained_model_has_no_flow_to_keep(done: Path, settings: Settings, tmp_path: Path) -> None:
+    here = dataclasses.replace(settings, out=tmp_path, model=done / "models" / "arc", keep_flow=True)
+    with pytest.raises(UsageError, match="is post-trained"):
+        Reproduction(here)
+
+
 def test_budgets() -> None:
     assert parse_budget("90m").minutes == parse_budget("1.5h").minutes == 90
     assert (parse_budget("60m").recipe, parse_budget("6h").recipe) == ("spark-minutes", "spark")
     assert parse_budget("5m").num_clips == 100
     assert parse_budget("6h").num_clips == 5400
-    assert parse_budget("60m").num_prompts(9, 2) == 6
+    assert parse_budget("60m").num_prompts(9, 2) == 7
     assert 0.9 < sum(SHARES.values()) < 1
-    assert {row.stage for row in ROWS} <= SHARES.keys()
+    assert rows_for(119) == SHORT
+    assert rows_for(120) == FULL
+    assert {row.stage for row in FULL} == {*SHARES, *ABLATIONS} - {"data", "measures", "ablations"}
     for text in ("", "60", "m", "-5m", "0m", "30s", "1e3m"):
         with pytest.raises(UsageError, match="budget:"):
             parse_budget(text)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from arctone.checkpoints.folder import load_config, load_dit, part_hash
+from arctone.checkpoints.folder import encoder_hash, load_config, load_dit
 from arctone.cli.train import app
 from arctone.config_model import SamplingConfig
 from arctone.data.encode import EncodeSettings, encode_corpus
@@ -38,7 +38,7 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return [(rows, rows.mean(0)) for rows in tokens]
 
     settings = EncodeSettings(num_workers=0)
-    autoencoder_hash = part_hash(folder, "autoencoder")
+    autoencoder_hash = encoder_hash(folder)
     encode_corpus(ToneSource(), encoder, text, folder / "latents", autoencoder_hash=autoencoder_hash, settings=settings)
     return folder
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from arctone.audio.files import read_audio
-from arctone.checkpoints.folder import load_autoencoder, load_config, load_dit, part_hash
+from arctone.checkpoints.folder import encoder_hash, load_autoencoder, load_config, load_dit, part_hash, save_part
 from arctone.cli.train import app
 from arctone.config_model import DiTConfig
 from arctone.data.corpus.corpus import Corpus
@@ -70,7 +70,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     encode_corpus(
         source, encode, _words, out / "latents",
-        autoencoder_hash=part_hash(out, "autoencoder"), settings=EncodeSettings(num_workers=0),
+        autoencoder_hash=encoder_hash(out), settings=EncodeSettings(num_workers=0),
     )  # fmt: skip
     flow = stages.flow(plan, out / "latents", out)
     flow.run()
@@ -113,8 +113,9 @@ def test_a_run_can_begin_with_other_weights(trained: Path, tmp_path: Path) -> No
 
 
 def test_latents_of_another_autoencoder_are_refused(trained: Path, tmp_path: Path) -> None:
-    (tmp_path / "autoencoder.safetensors").write_bytes(b"other weights")
-    with pytest.raises(ModelError):
+    other = {name: value + 1 for name, value in load_autoencoder(trained).state_dict().items()}
+    save_part(tmp_path, "autoencoder", other, load_config(trained))
+    with pytest.raises(ModelError, match="holds latents of the autoencoder"):
         stages.flow(_recipe(), trained / "latents", tmp_path)
 
 

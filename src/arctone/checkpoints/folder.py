@@ -56,6 +56,13 @@ def part_hash(folder: Path, part: str) -> str:
     return hashlib.sha256(_file(folder, part).read_bytes()).hexdigest()
 
 
+def encoder_hash(folder: Path) -> str:
+    """SHA-256 that names a model's latents: of the tensors of its encoder, whatever decodes them."""
+    state = load_state(folder, AUTOENCODER)
+    halves = {name: value.contiguous() for name, value in state.items() if name.startswith("encoder.")}
+    return hashlib.sha256(save(halves)).hexdigest()
+
+
 def has_part_in_graphs(folder: Path, part: str) -> bool:
     """Whether a part must be read from the graphs of a shipped folder."""
     return not (folder / f"{part}.safetensors").is_file() and (folder / MAP).is_file()

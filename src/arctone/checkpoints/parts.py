@@ -34,8 +34,9 @@ from arctone.models.t5 import T5Encoder
 from arctone.models.text import TextEncoder
 
 TEXT, DIT, ENCODER, DECODER = PARTS = ("text", "dit", "encoder", "decoder")
-# The halves of the autoencoder share a file.
+# The halves of the autoencoder share a file; a decoder of another type than the encoder has its own.
 FILES = {TEXT: "text", DIT: "dit", ENCODER: "autoencoder", DECODER: "autoencoder"}
+OWN_DECODER = "decoder"
 Build = Callable[[Any], nn.Module]
 Open = Callable[[], nn.Module]
 Change = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
@@ -72,9 +73,9 @@ def openers(folder: Path, config: ModelConfig, changes: Mapping[str, Change] | N
         settings = part_config(config, part)
         if isinstance(settings, MAPPED):
             build = BUILDERS[part, type(settings)]
-            found[part] = _Mapped(build, settings, _file(folder, part), part, change.get(part, dict))
+            found[part] = _Mapped(build, settings, _file(folder, config, part), part, change.get(part, dict))
         else:
-            state = part_state(graphs, FILES[part]) if graphs else read_tensors(_file(folder, part))
+            state = part_state(graphs, FILES[part]) if graphs else read_tensors(_file(folder, config, part))
             module = BUILDERS[part, type(settings)](settings)
             fill(module, change.get(part, dict)(_half(state, part)), str(folder))
             found[part] = given(module.eval().requires_grad_(False))
@@ -88,7 +89,13 @@ def given(module: nn.Module) -> Open:
 
 def part_config(config: ModelConfig, part: str) -> object:
     """The config that describes a part."""
-    return {TEXT: config.text, DIT: config.dit}.get(part, config.autoencoder)
+    configs: dict[str, object] = {
+        TEXT: config.text,
+        DIT: config.dit,
+        ENCODER: config.autoencoder,
+        DECODER: config.sounding,
+    }
+    return configs[part]
 
 
 class _Mapped:
@@ -121,8 +128,9 @@ def _half(state: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     return {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
 
 
-def _file(folder: Path, part: str) -> Path:
-    path = folder / f"{FILES[part]}.safetensors"
+def _file(folder: Path, config: ModelConfig, part: str) -> Path:
+    name = OWN_DECODER if part == DECODER and config.decoder is not None else FILES[part]
+    path = folder / f"{name}.safetensors"
     if not path.is_file():
         raise ModelError(f"{path} does not exist, but the torch engine needs it where there is no {MAP}.")
     return path

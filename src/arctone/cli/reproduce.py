@@ -22,6 +22,16 @@ def reproduce(
     model: Annotated[str, typer.Option(help="Model whose autoencoder and text encoder are used, by name or folder")] = (
         "spark"
     ),
+    keep_flow: Annotated[
+        bool, typer.Option("--keep-flow", help="Use the model's own transformer as the flow instead of training one")
+    ] = False,
+    latents: Annotated[
+        Path | None,
+        typer.Option(help="Folder that `arctone data encode` wrote with this model; else clips are encoded"),
+    ] = None,
+    prompts: Annotated[
+        int | None, typer.Option(min=4, help="Held-out prompts of every row; else as many as there is time for")
+    ] = None,
     embedder: Annotated[
         list[str] | None, typer.Option("--embedder", "-e", help="aisfx, musicnn or ears; repeatable, else all")
     ] = None,
@@ -41,11 +51,15 @@ def reproduce(
     from arctone.reproduce.run import Reproduction, Settings
     from arctone.training.recipes import recipe
 
-    length = parse_budget(budget)
+    given_parts = {"data": latents is not None, "flow": keep_flow}
+    length = parse_budget(budget, tuple(name for name, is_given in given_parts.items() if is_given))
     given = find_model(model)
     embedders = [open_embedder(name) for name in embedder or OFFLINE]
     if threads is not None:
         use_threads(threads)
-    settings = Settings(length, out, source, given, recipe(length.recipe), embedders)
+    plan = recipe(length.recipe)
+    settings = Settings(
+        length, out, source, given, plan, embedders, keep_flow=keep_flow, latents=latents, num_prompts=prompts
+    )
     Reproduction(settings, lambda stage: typer.echo(stage, err=True)).run()
     typer.echo(write_report(out))

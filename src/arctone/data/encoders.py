@@ -14,7 +14,7 @@ import torch
 from torch.func import functional_call
 
 from arctone.audio.spectral import features
-from arctone.checkpoints.folder import AUTOENCODER, load_autoencoder, load_config, part_hash
+from arctone.checkpoints.folder import encoder_hash, load_autoencoder, load_config
 from arctone.checkpoints.text import find_text_folder, load_text_encoder, text_hash
 from arctone.config_model import TextConfig, of_type
 from arctone.data.captions import TextEncoder
@@ -61,7 +61,7 @@ def open_autoencoder(folder: str | Path, precision: str = "32-true") -> AudioEnc
             latents: Array = module.encoder(rows).float().numpy()
         return latents
 
-    return AudioEncoding(encode, part_hash(folder, AUTOENCODER), config.hop_length, config.sample_rate)
+    return AudioEncoding(encode, encoder_hash(folder), config.hop_length, config.sample_rate)
 
 
 def open_text_encoder(folder: str | Path) -> TextEncoding:

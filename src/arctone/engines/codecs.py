@@ -70,7 +70,21 @@ class OobleckCodec:
         return mean / self._config.scale
 
 
+class MixedCodec:
+    """The encoder of one type with the decoder of another.
+
+    Args: encoding, decoding: what each half comes from.
+    """
+
+    def __init__(self, encoding: Codec, decoding: Codec) -> None:
+        self.prepared, self.encode, self.decode = encoding.prepared, encoding.encode, decoding.decode
+
+
 def codec(config: ModelConfig) -> Codec:
-    """The codec that the config's autoencoder needs."""
-    autoencoder = config.autoencoder
+    """The codec that the config's encoder and decoder need."""
+    own = _codec_of(config.autoencoder)
+    return own if config.decoder is None else MixedCodec(own, _codec_of(config.decoder))
+
+
+def _codec_of(autoencoder: SpectralConfig | OobleckConfig) -> Codec:
     return OobleckCodec(autoencoder) if isinstance(autoencoder, OobleckConfig) else SpectralCodec(autoencoder)

@@ -15,5 +15,5 @@ NUM_FINE_BLOCKS = 3
 
 def needed_for_generation(config: ModelConfig) -> tuple[str, ...]:
     """The graphs that making sound from text reads; editing reads ENCODER besides."""
-    tail = (DECODER_TAIL,) if isinstance(config.autoencoder, OobleckConfig) else ()
+    tail = (DECODER_TAIL,) if isinstance(config.sounding, OobleckConfig) else ()
     return (TEXT, DIT, DECODER, *tail)

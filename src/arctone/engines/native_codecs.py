@@ -12,7 +12,14 @@ from typing import Protocol
 import numpy as np
 
 from arctone.audio.spectral import features, synthesise
-from arctone.config_model import ModelConfig, OobleckConfig, SpectralConfig, decoder_reach, encoder_reach
+from arctone.config_model import (
+    AutoencoderConfig,
+    ModelConfig,
+    OobleckConfig,
+    SpectralConfig,
+    decoder_reach,
+    encoder_reach,
+)
 from arctone.engines.graph import Graph
 from arctone.engines.graph_files import DECODER, DECODER_TAIL, ENCODER, NUM_FINE_BLOCKS
 from arctone.engines.parts import Floats
@@ -123,9 +130,23 @@ def _whole(tile: Floats, window: int) -> Floats:
     return np.ascontiguousarray(filled(tile.T, window).T[None]) if len(tile) < window else tile[None]
 
 
+class MixedGraphs:
+    """The encoder of one type with the decoder of another.
+
+    Args: encoding, decoding: what each half comes from.
+    """
+
+    def __init__(self, encoding: NativeCodec, decoding: NativeCodec) -> None:
+        self.encode, self.decode = encoding.encode, decoding.decode
+
+
 def native_codec(config: ModelConfig, open_graph: OpenGraph, done: Callable[[], None]) -> NativeCodec:
-    """The codec that the config's autoencoder needs. Args: done: called when no graph is needed any more."""
-    autoencoder = config.autoencoder
-    if isinstance(autoencoder, OobleckConfig):
-        return OobleckGraphs(autoencoder, open_graph)
-    return SpectralGraphs(autoencoder, config.hop_length, open_graph, done)
+    """The codec that the config's encoder and decoder need. Args: done: called when no graph is needed any more."""
+
+    def of(autoencoder: AutoencoderConfig) -> NativeCodec:
+        if isinstance(autoencoder, OobleckConfig):
+            return OobleckGraphs(autoencoder, open_graph)
+        return SpectralGraphs(autoencoder, config.hop_length, open_graph, done)
+
+    own = of(config.autoencoder)
+    return own if config.decoder is None else MixedGraphs(own, of(config.decoder))

@@ -90,7 +90,7 @@ def build_published(
         raise UsageError(f"{out} already exists; it is replaced only with force.")
     check_papers(papers or {})
     config = read_model_config(checkpoint)
-    of_type(config.text, T5Config), of_type(config.dit, ContinuousDiTConfig), of_type(config.autoencoder, OobleckConfig)
+    of_type(config.text, T5Config), of_type(config.dit, ContinuousDiTConfig), of_type(config.sounding, OobleckConfig)
     check_hashes(checkpoint)
     with folder_atomically(out, force=force) as folder:
         report = _write_graphs(checkpoint, config, folder, precision, encoder)

@@ -141,7 +141,7 @@ class Pass:
     def _heard(self, latents: Floats, window: Window) -> Floats:
         """Latents without those that no sound depends on: behind its end, a model that fills its window has many."""
         config = self._work.config
-        return latents[:, : self._job.sound_frames(config) - window.start + config.autoencoder.reach_frames]
+        return latents[:, : self._job.sound_frames(config) - window.start + config.sounding.reach_frames]
 
     def _sampled(self, window: Window) -> Generator[Progress, None, Floats]:
         """Latents of a window; those that are kept become known to the windows after it."""

@@ -38,15 +38,25 @@ class Snake(nn.Module):
         super().__init__()
         self.alpha = nn.Parameter(torch.zeros(width))
         self.beta = nn.Parameter(torch.zeros(width))
+        # Of frozen parameters: computed once, for a sound is made in many tiles.
+        self._kept: tuple[Tensor, Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        rate = self.alpha.float().exp().to(x.dtype)[:, None, None]
-        amount = (1.0 / (self.beta.float().exp() + 1e-9)).to(x.dtype)[:, None, None]
-        wave = torch.sin(x * rate)
         if torch.is_grad_enabled():
-            return x + amount * wave.square()
+            rate, amount = self._factors(x.dtype)
+            return x + amount * torch.sin(x * rate).square()
+        kept = self._kept
+        if kept is None or kept[0].dtype != x.dtype or kept[0].device != x.device:
+            kept = self._factors(x.dtype)
+            self._kept = None if self.alpha.requires_grad else kept
+        rate, amount = kept
         # In place, because fresh memory of this size costs as much as the arithmetic.
-        return torch.addcmul(x, wave.square_(), amount)
+        wave = (x * rate).sin_()
+        return torch.addcmul(x, wave.mul_(wave), amount)
+
+    def _factors(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        rate, amount = self.alpha.float().exp(), 1.0 / (self.beta.float().exp() + 1e-9)
+        return rate.to(dtype)[:, None, None], amount.to(dtype)[:, None, None]
 
 
 class Convolution(nn.Module):

@@ -95,6 +95,7 @@ class SpectralDecoder(nn.Module):
 
     def __init__(self, config: SpectralConfig) -> None:
         super().__init__()
+        self.config = config
         self.enter = nn.Linear(config.latent_channels, config.width)
         self.coarse = _blocks(config.decoder_blocks, config)
         self.split = nn.Linear(config.width, FRAMES_PER_LATENT * config.width)

@@ -11,28 +11,39 @@ from pathlib import Path
 import msgspec
 
 from arctone.checkpoints.copying import copy_autoencoder, copy_text
-from arctone.checkpoints.folder import load_autoencoder, load_config, load_dit
+from arctone.checkpoints.folder import DIT, load_autoencoder, load_config, load_dit, load_state, save_part
 from arctone.checkpoints.text import find_text_folder, load_text_encoder
 from arctone.config_model import ModelConfig, TextConfig, of_type
 from arctone.engine import Engine, Model
 from arctone.engines.torch import TorchParts
+from arctone.errors import UsageError
 from arctone.model_folder import file_hash
+from arctone.reproduce.ablations import ABLATIONS
 from arctone.tokenizer import Tokenizer
 from arctone.training import stages
 from arctone.training.loop import Trainer
 from arctone.training.recipes import Recipe
 
-TRAINED = ("flow", "arc", "dmd", "consistency", "arc-without-contrastive", "arc-least-squares")
+TRAINED = ("flow", "arc", "dmd", "consistency", *ABLATIONS)
 FLOW = "flow"
 
 
-def prepare(given: Path, folder: Path, recipe: Recipe) -> Recipe:
+def prepare(given: Path, folder: Path, recipe: Recipe, keep_flow: bool = False) -> Recipe:
     """Write the parts that are not trained into a new flow model's folder; returns the recipe of that model.
 
-    Args: given: a model folder with an autoencoder; its sizes of latents and text replace the recipe's.
-    Raises: ModelError if it lacks a part.
+    Args: given: a model folder with an autoencoder; its sizes of latents and text replace the recipe's. keep_flow: its
+    transformer is among these parts, and its sizes replace the recipe's.
+    Raises: ModelError if it lacks a part; UsageError if a transformer that is to be kept is post-trained.
     """
     config = load_config(given)
+    if keep_flow:
+        if config.sampling.post_trained:
+            raise UsageError(f"model: {given} is post-trained, so it has no flow that could be kept")
+        copy_autoencoder(given, folder, config)
+        copy_text(given, folder)
+        if not (folder / f"{DIT}.safetensors").exists():
+            save_part(folder, DIT, load_state(given, DIT), config)
+        return dataclasses.replace(recipe, model=config)
     fixed = {name: getattr(config.dit, name) for name in ("latent_channels", "text_width", "max_frames", "max_seconds")}
     model = msgspec.structs.replace(
         config,
@@ -54,9 +65,7 @@ def trainer(stage: str, recipe: Recipe, root: Path, latents: Path, minutes: floa
         return stages.flow(_limited(recipe, "flow_loop", minutes), latents, out)
     if stage in ("dmd", "consistency"):
         return stages.distill(_limited(recipe, f"{stage}_loop", minutes), latents, out, init, stage)
-    changes = {"arc-without-contrastive": {"contrastive_weight": 0.0}, "arc-least-squares": {"loss": "least_squares"}}
-    # As in the paper, without a teacher: its warm-up would fill the time of a short ablation, and all would be alike.
-    settings = dataclasses.replace(recipe.arc, teacher_warmup=0, teacher_weight=0.0, **changes.get(stage, {}))  # type: ignore[arg-type]
+    settings = ABLATIONS[stage].applied() if stage in ABLATIONS else recipe.arc
     return stages.arc(_limited(dataclasses.replace(recipe, arc=settings), "arc_loop", minutes), latents, out, init)
 
 

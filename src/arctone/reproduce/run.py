@@ -23,12 +23,15 @@ from arctone.evaluation.scoring import Material, ScoringOptions, score
 from arctone.metrics.embedders.protocol import Embedder
 from arctone.reproduce import models
 from arctone.reproduce.budget import Budget
-from arctone.reproduce.rows import ROWS, Row
+from arctone.reproduce.rows import Row, rows_for
 from arctone.training.recipes import Recipe
 
 STATE = "state.json"
-MEASURES = ("frechet", "kernel", "divergence", "adherence", "manifold", "diversity")
-NUM_TAKES = 2
+MEASURES = ("frechet", "kernel", "divergence", "adherence", "manifold")
+# Of some prompts several sounds are made, which tell how much they differ.
+NUM_TAKES, NUM_REPEATED = 4, 60
+# Their seeds lie far from those of the others.
+FIRST_OF_SEVERAL = 1_000_000
 # Prompts whose sounds stand in the report.
 NUM_SHOWN = 3
 Tell = Callable[[str], None]
@@ -50,17 +53,25 @@ class RowResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class State(msgspec.Struct, forbid_unknown_fields=True):
-    """What a folder was begun with, and the seconds of each stage that is done."""
+    """What a folder was begun with, and the seconds of each stage that is done.
+
+    given: the parts that were there already. prompts: how many were wanted, 0 = as many as there is time for.
+    """
 
     minutes: float
     source: str
     model: str
+    given: tuple[str, ...] = ()
+    prompts: int = 0
     done: dict[str, float] = {}
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """model: folder that gives autoencoder and text. source: of training and test clips. workers: of rendering."""
+    """model: folder that gives autoencoder and text. source: of training and test clips. rows: None = what the budget
+    has time for. workers: of rendering. keep_flow: the model's transformer is the flow. latents: of the source's
+    training clips, by the model's encoder; None = they are made. num_prompts: None = as many as there is time for.
+    """
 
     budget: Budget
     out: Path
@@ -68,8 +79,11 @@ class Settings:
     model: Path
     recipe: Recipe
     embedders: Sequence[Embedder]
-    rows: tuple[Row, ...] = ROWS
+    rows: tuple[Row, ...] | None = None
     workers: int = 2
+    keep_flow: bool = False
+    latents: Path | None = None
+    num_prompts: int | None = None
 
 
 class Reproduction:
@@ -78,28 +92,34 @@ class Reproduction:
     def __init__(self, settings: Settings, tell: Tell = lambda _: None) -> None:
         self.settings, self.tell = settings, tell
         self.root = settings.out / "models"
-        self.latents = settings.out / "latents"
+        self.rows = settings.rows or rows_for(settings.budget.minutes)
+        self.latents = settings.latents or settings.out / "latents"
         self.state = self._opened()
-        self.recipe = models.prepare(settings.model, self.root / models.FLOW, settings.recipe)
+        self.recipe = models.prepare(settings.model, self.root / models.FLOW, settings.recipe, settings.keep_flow)
+        needed = {row.stage for row in self.rows} | ({models.FLOW} if not settings.keep_flow else set())
+        self.trained = [stage for stage in models.TRAINED if stage in needed and self._is_trained_here(stage)]
 
     def run(self) -> None:
         """Do all that is not done yet."""
-        self._stage("data", self._encode)
-        needed = {row.stage for row in self.settings.rows} | {models.FLOW}
-        for stage in models.TRAINED:
-            if stage in needed:
-                self._stage(stage, lambda stage=stage: self._train(stage))  # type: ignore[misc]
+        if self.settings.latents is None:
+            self._stage("data", self._encode)
+        for stage in self.trained:
+            self._stage(stage, lambda stage=stage: self._train(stage))  # type: ignore[misc]
         self._stage("measures", self._measure)
+
+    def _is_trained_here(self, stage: str) -> bool:
+        return stage != models.FLOW or not self.settings.keep_flow
 
     def _opened(self) -> State:
         settings, path = self.settings, self.settings.out / STATE
-        wanted = State(settings.budget.minutes, settings.source, str(settings.model))
+        budget = settings.budget
+        wanted = State(budget.minutes, settings.source, str(settings.model), budget.given, settings.num_prompts or 0)
         if not path.exists():
             settings.out.mkdir(parents=True, exist_ok=True)
             write_config(path, wanted)
             return wanted
         found = read_config(path, State)
-        for name in ("minutes", "source", "model"):
+        for name in ("minutes", "source", "model", "given", "prompts"):
             if getattr(found, name) != getattr(wanted, name):
                 raise UsageError(
                     f"out: {settings.out} was begun with {name} {getattr(found, name)}, not {getattr(wanted, name)}; "
@@ -133,17 +153,17 @@ class Reproduction:
         )
 
     def _train(self, stage: str) -> None:
-        minutes = self.settings.budget.share(stage)
+        minutes = self.settings.budget.shares(self.trained)[stage]
         trainer = models.trainer(stage, self.recipe, self.root, self.latents, minutes)
         trainer.run()
         models.finish(stage, self.recipe, trainer, self.root)
 
     def _measure(self) -> None:
         source = open_source(self.settings.source, size=self.settings.budget.num_clips)
-        number = self.settings.budget.num_prompts(len(self.settings.rows), NUM_TAKES)
+        number = self.settings.num_prompts or self.settings.budget.num_prompts(len(self.rows), 2)
         clips = choose(source, number, self.recipe.model.dit.max_seconds)
         real = real_takes(source, clips, self.settings.out / "sounds" / "real")
-        for place, row in enumerate(self.settings.rows):
+        for place, row in enumerate(self.rows):
             self._measure_row(place, row, source, clips, Material([], real))
 
     def _measure_row(self, place: int, row: Row, source: ClipSource, clips: list[int], material: Material) -> None:
@@ -153,19 +173,28 @@ class Reproduction:
             return
         self.tell(f"measures: {row.title}")
         maker, times = _timed(maker_of(models.open_model(row.stage, self.root)), row.stage)
-        made = make_takes(maker, wanted_of(source, clips, NUM_TAKES, 0), self.settings.out / "sounds", row.settings)
-        found: Report = score(
-            row.title,
-            dataclasses.replace(material, generated=made),
-            self.settings.embedders,
-            ScoringOptions(MEASURES, self.settings.out / "embeddings"),
-        )
-        shown = made[: NUM_SHOWN * NUM_TAKES : NUM_TAKES]
+        repeated = clips[: min(NUM_REPEATED, max(len(clips) // 3, NUM_SHOWN))]
+        several = wanted_of(source, repeated, NUM_TAKES, FIRST_OF_SEVERAL)
+        folder = self.settings.out / "sounds"
+        made = make_takes(maker, wanted_of(source, clips, 1, 0), folder, row.settings)
+        found = self._scored(row.title, dataclasses.replace(material, generated=made), MEASURES)
+        more = make_takes(maker, several, folder, row.settings)
+        varied = self._scored(row.title, Material(more), ("diversity",))
+        shown = made[:NUM_SHOWN]
         sounds = [Heard(take.prompt, str(take.path.relative_to(self.settings.out))) for take in shown]
-        more = {"seconds_per_sound": sum(times) / len(times) if times else None}
+        seconds = {"seconds_per_sound": sum(times) / len(times) if times else None}
         path.parent.mkdir(exist_ok=True)
-        report = msgspec.structs.replace(found, settings={**found.settings, **more})
+        report = msgspec.structs.replace(
+            found,
+            measurements=[*found.measurements, *varied.measurements],
+            skipped=[*found.skipped, *varied.skipped],
+            settings={**found.settings, **seconds},
+        )
         write_config(path, RowResult(row.title, report, sounds))
+
+    def _scored(self, title: str, material: Material, measures: tuple[str, ...]) -> Report:
+        options = ScoringOptions(measures, self.settings.out / "embeddings")
+        return score(title, material, self.settings.embedders, options)
 
 
 def _timed(maker: Maker, name: str) -> tuple[Maker, list[float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -91,51 +92,60 @@ class AutoencoderConfig:
     feature_weight: float = 1.0
 
 
-class AutoencoderTask(SteadyRate):
-    """Task of the training loop: reconstruct features through noisy latents of unit RMS."""
+class SpectralTask(SteadyRate, ABC):
+    """What training an autoencoder and training a decoder alone have in common: windows, losses and the critic.
+
+    Args: name: of the role that is kept. module: what is trained in it. num_frames: of the pool. channels: C.
+    """
 
     frozen: Sequence[nn.Module] = ()
 
     def __init__(
-        self, module: SpectralAutoencoder, pool: FeaturePool, config: AutoencoderConfig | None = None, seed: int = 0
+        self, name: str, module: nn.Module, num_frames: int, channels: int, config: AutoencoderConfig, seed: int
     ) -> None:
-        self.module, self.pool, self.seed = module, pool, seed
-        self.config = config or AutoencoderConfig()
-        if len(pool.frames) <= self.config.window_frames:
-            raise UsageError(
-                f"pool: {len(pool.frames)} frames are too few, training needs more than {self.config.window_frames}"
-            )
-        self.roles: dict[str, nn.Module] = {"autoencoder": module}
-        if self.config.adversarial_start is not None:
+        self.name, self.config, self.seed = name, config, seed
+        self.num_frames, self.channels = num_frames, channels
+        if num_frames <= config.window_frames:
+            raise UsageError(f"pool: {num_frames} frames are too few, training needs more than {config.window_frames}")
+        self.roles: dict[str, nn.Module] = {name: module}
+        if config.adversarial_start is not None:
             self.roles["discriminator"] = _seeded(SpectralDiscriminator, seed)
             self._deviations = noise_deviation(np.random.default_rng(seed), _BANK_FRAMES)
 
+    @abstractmethod
+    def windows(self, starts: np.ndarray) -> dict[str, Tensor]:
+        """What stands in the pool from these frames on: "features" [B, M, F], and whatever `parameters` needs."""
+
+    @abstractmethod
+    def parameters(self, batch: dict[str, Tensor]) -> Tensor:
+        """What the trained module makes of a batch, [B, M, P]."""
+
     def role_at(self, step: int) -> str:
         """See `Task`: the two take turns once the critic takes part."""
-        return "discriminator" if self._adversarial(step) and step % 2 else "autoencoder"
+        return "discriminator" if self._adversarial(step) and step % 2 else self.name
 
     def batch(self, step: int, rank: int, world_size: int) -> dict[str, Any]:
         """Windows of features, the noise of their latents and, for the critic, the deviations of drawn levels."""
         size, length = self.config.batch_size, self.config.window_frames
         mine = share(size, rank, world_size)
         random = np.random.default_rng([self.seed, step])
-        starts = random.integers(0, len(self.pool.frames) - length, size)[mine]
-        channels = self.module.config.latent_channels
-        noise = torch.randn(size, length // FRAMES_PER_LATENT, channels, generator=generator(self.seed, step, _NOISE))
-        batch = {"features": self.pool.windows(starts, length), "noise": noise[mine]}
+        starts = random.integers(0, self.num_frames - length, size)[mine]
+        shape = size, length // FRAMES_PER_LATENT, self.channels
+        noise = torch.randn(shape, generator=generator(self.seed, step, _NOISE))
+        batch = {**self.windows(starts), "noise": noise[mine]}
         if self._adversarial(step):
             places = random.integers(0, _BANK_FRAMES - length, size)[mine]
             batch["deviation"] = torch.from_numpy(np.stack([self._deviations[p : p + length] for p in places]))
         return batch
 
     def losses(self, module: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Of the autoencoder: `spectral_loss` and what the critic says. Of the critic: whether it tells them apart."""
+        """Of what is trained: `spectral_loss` and what the critic says. Of the critic: whether it tells them apart."""
         features = batch["features"]
         if not self._adversarial(step):
-            return spectral_loss(self.module(features.mT, batch["noise"]), features)
+            return spectral_loss(self.parameters(batch), features)
         discriminator = self.roles["discriminator"]
-        with torch.set_grad_enabled(module is self.module):
-            parameters = self.module(features.mT, batch["noise"])
+        with torch.set_grad_enabled(module is not discriminator):
+            parameters = self.parameters(batch)
             made = drawn_level(parameters, batch["deviation"])
         with torch.set_grad_enabled(module is discriminator):
             real_scores, real_hidden = discriminator(features[..., :NUM_BINS])
@@ -153,6 +163,30 @@ class AutoencoderTask(SteadyRate):
         )
         return losses
 
+    def _adversarial(self, step: int) -> bool:
+        start = self.config.adversarial_start
+        return start is not None and step >= start
+
+
+class AutoencoderTask(SpectralTask):
+    """Task of the training loop: reconstruct features through noisy latents of unit RMS."""
+
+    def __init__(
+        self, module: SpectralAutoencoder, pool: FeaturePool, config: AutoencoderConfig | None = None, seed: int = 0
+    ) -> None:
+        channels = module.config.latent_channels
+        super().__init__("autoencoder", module, len(pool.frames), channels, config or AutoencoderConfig(), seed)
+        self.module, self.pool = module, pool
+
+    def windows(self, starts: np.ndarray) -> dict[str, Tensor]:
+        """See SpectralTask."""
+        return {"features": self.pool.windows(starts, self.config.window_frames)}
+
+    def parameters(self, batch: dict[str, Tensor]) -> Tensor:
+        """See SpectralTask."""
+        made: Tensor = self.module(batch["features"].mT, batch["noise"])
+        return made
+
     def demo(self, folder: Path, state: dict[str, Tensor], step: int) -> None:
         """Write the reconstruction of the pool's first seconds."""
         from arctone.training.demos import write_reconstruction
@@ -160,10 +194,6 @@ class AutoencoderTask(SteadyRate):
         write_reconstruction(
             self.module.config, state, self.pool.windows(np.array([0]), 512), folder / f"{step:07d}.wav"
         )
-
-    def _adversarial(self, step: int) -> bool:
-        start = self.config.adversarial_start
-        return start is not None and step >= start
 
 
 def drawn_level(parameters: Tensor, deviation: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from arctone.flow.samplers import SAMPLERS
 from arctone.flow.schedules import sampler_times
 from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
-from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder
+from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder, SpectralDecoder
 from arctone.training.flow import Batches, Listener
 from arctone.training.guided import guided_velocity
 from arctone.training.loop import generator
@@ -34,6 +34,15 @@ def write_reconstruction(config: SpectralConfig, state: dict[str, Tensor], featu
     write_demo(path, samples)
 
 
+@torch.no_grad()
+def write_decoded(config: SpectralConfig, state: dict[str, Tensor], latents: Tensor, path: Path) -> None:
+    """Decode latents [1, C, T] with the averaged decoder, and write them as audio."""
+    module = SpectralDecoder(config)
+    module.load_state_dict(state)
+    parameters = module.eval()(latents)[0].numpy()
+    write_demo(path, synthesise(parameters, np.random.default_rng(0), config.phase_iterations))
+
+
 NUM_DEMOS = 2
 
 
@@ -43,7 +52,7 @@ def flow_listener(model: ModelConfig, folder: Path) -> Listener:
     Args: model: its sampling defaults are used. folder: the model folder that holds the autoencoder.
     """
     decoder = load_autoencoder(folder).decoder
-    phase_iterations = of_type(model.autoencoder, SpectralConfig).phase_iterations
+    phase_iterations = of_type(model.sounding, SpectralConfig).phase_iterations
 
     @torch.no_grad()
     def listen(batches: Batches, out: Path, state: dict[str, Tensor], step: int) -> None:

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from arctone.checkpoints.adapter import Origin, save_adapter
 from arctone.checkpoints.copying import copy_autoencoder, copy_text
 from arctone.checkpoints.folder import (
-    AUTOENCODER,
     DIT,
     FLOW,
+    encoder_hash,
     fill,
     has_flow,
     load_config,
@@ -115,7 +115,7 @@ def trainer(plan: FineTuning, model: Path, latents: Path, out: Path) -> Trainer:
 
     Raises: ModelError if the latents come from another autoencoder; UsageError for targets the model does not have.
     """
-    dataset = LatentDataset(latents, split="train", autoencoder_hash=part_hash(model, AUTOENCODER))
+    dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(model))
     batches = LatentBatches(dataset, plan.batch_frames, plan.loop.seed)
     dit = DiT(of_type(load_config(model).dit, DiTConfig))
     fill(dit, load_state(model, trained_part(model)), str(model))

@@ -8,6 +8,7 @@ from arctone.config_model import DiTConfig, ModelConfig, SamplingConfig, Spectra
 from arctone.errors import UsageError
 from arctone.training.arc_config import ArcConfig
 from arctone.training.autoencoder import AutoencoderConfig
+from arctone.training.decoder import DecoderConfig
 from arctone.training.distill_config import ConsistencyConfig, DmdConfig
 from arctone.training.flow import FlowConfig
 from arctone.training.loop import LoopConfig
@@ -23,6 +24,8 @@ class Recipe:
     autoencoder_clips: int
     autoencoder: AutoencoderConfig
     autoencoder_loop: LoopConfig
+    decoder: DecoderConfig
+    decoder_loop: LoopConfig
     flow: FlowConfig
     flow_loop: LoopConfig
     arc: ArcConfig
@@ -49,6 +52,8 @@ def spark() -> Recipe:
         autoencoder_clips=4_500,
         autoencoder=AutoencoderConfig(),
         autoencoder_loop=LoopConfig(total_steps=3_000, rate=1e-3, matrix_rate=0.02, ema_decay=0.998),
+        decoder=DecoderConfig(adversarial_start=200),
+        decoder_loop=LoopConfig(total_steps=3_000, rate=3e-4, matrix_rate=6e-3, ema_decay=0.998),
         flow=FlowConfig(),
         flow_loop=LoopConfig(
             total_steps=20_000, rate=1e-3, matrix_rate=0.02, warmup_steps=200, precision="bf16-mixed", ema_decay=0.9995
@@ -115,6 +120,10 @@ def spark_minutes() -> Recipe:
         autoencoder=AutoencoderConfig(batch_size=16, window_frames=64, adversarial_start=400),
         autoencoder_loop=LoopConfig(
             total_steps=600, warmup_steps=50, rate=2e-3, matrix_rate=0.02, precision="32-true", ema_decay=0.99
+        ),
+        decoder=DecoderConfig(batch_size=16, window_frames=64, adversarial_start=100),
+        decoder_loop=LoopConfig(
+            total_steps=600, warmup_steps=50, rate=1e-3, matrix_rate=0.01, precision="32-true", ema_decay=0.99
         ),
         flow=FlowConfig(),
         flow_loop=LoopConfig(

@@ -11,7 +11,17 @@ import torch
 from torch import Tensor
 
 from arctone.checkpoints.copying import copy_autoencoder, copy_text, has_text
-from arctone.checkpoints.folder import AUTOENCODER, DIT, FLOW, fill, load_config, load_state, part_hash, save_part
+from arctone.checkpoints.folder import (
+    AUTOENCODER,
+    DIT,
+    FLOW,
+    encoder_hash,
+    fill,
+    load_config,
+    load_state,
+    part_hash,
+    save_part,
+)
 from arctone.config_model import DiTConfig, ModelConfig, SpectralConfig, of_type
 from arctone.data.latents import LatentDataset
 from arctone.data.opening import open_source
@@ -72,7 +82,7 @@ def flow(recipe: Recipe, latents: Path, out: Path, init: Path | None = None) -> 
     Args: init: a model folder whose weights a new run begins with.
     Raises: ModelError if the latents come from another autoencoder than the folder's.
     """
-    dataset = LatentDataset(latents, split="train", autoencoder_hash=part_hash(out, AUTOENCODER))
+    dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(out))
     batches = LatentBatches(dataset, recipe.flow_batch_frames, recipe.flow_loop.seed)
     module = _new_dit(recipe)
     if init is not None:
@@ -114,7 +124,7 @@ def arc(recipe: Recipe, latents: Path, out: Path, init: Path | None) -> Trainer:
     """
     config = _model_to_post_train(init, out)
     assert init is not None
-    dataset = LatentDataset(latents, split="train", autoencoder_hash=part_hash(out, AUTOENCODER))
+    dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(out))
     batches = LatentBatches(dataset, recipe.arc_batch_frames, recipe.arc_loop.seed)
     task = _arc_task(recipe, config, load_state(init, DIT), batches, str(init))
     if recipe.arc_loop.demo_every:
@@ -163,7 +173,7 @@ def distill(recipe: Recipe, latents: Path, out: Path, init: Path | None, kind: s
     config = _model_to_post_train(init, out)
     assert init is not None
     loop = recipe.dmd_loop if kind == "dmd" else recipe.consistency_loop
-    dataset = LatentDataset(latents, split="train", autoencoder_hash=part_hash(out, AUTOENCODER))
+    dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(out))
     batches = LatentBatches(dataset, recipe.distill_batch_frames, loop.seed)
     teacher = DiT(of_type(config.dit, DiTConfig))
     fill(teacher, load_state(init, DIT), str(init))

@@ -1,0 +1,284 @@
+"""The size of Stable Audio Open small on CPUs, beside the public stable-audio-tools: both in turn, in one process.
+
+    PYTHONPATH=src:. python -m benchmarks.sao_cpu --folder work/
+
+Needs the public program (see parity/reference.py) and 16 GB of memory. Both sides have the same random weights, the
+same prompt and the same noise: 11.89 s of stereo, 8 ping-pong steps, batch 1. The public program runs in float32, as it
+is by default, and cast to bfloat16; ours in float32 and from a folder that was converted to 16 bit. Figures are medians
+over the rounds; ratios are medians of the rounds' own ratios.
+
+The share of the machine: multiplications of the stage, over its time, over what the fastest matrix product of the same
+type reaches here in the same process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from arctone.checkpoints.published import convert
+from arctone.engines.torch import load_parts
+from arctone.flow.noise import item_noise
+from arctone.flow.samplers import ping_pong
+from arctone.flow.schedules import sampler_times
+from arctone.model_folder import read_model_config
+from arctone.tokenizer import Tokenizer
+from benchmarks import results
+from benchmarks.results import JSON
+
+PROMPT, SEED, SECONDS, STEPS, FRAMES = "rain on a tin roof", 7, 11.88, 8, 256
+STAGES = ("text", "sampling", "decoding")
+PEER, PEER_CAST, OURS, OURS_HALF = "public, float32", "public, bfloat16", "arctone, float32", "arctone, bfloat16"
+Made = tuple[dict[str, float], dict[str, np.ndarray]]
+
+
+def snr_db(wanted: np.ndarray, got: np.ndarray) -> float:
+    """Power of the wanted values over that of the difference, in dB."""
+    noise = float(np.square(wanted - got, dtype=np.float64).sum())
+    return 10 * float(np.log10(float(np.square(wanted, dtype=np.float64).sum()) / noise)) if noise else 200.0
+
+
+class Peer:
+    """The public program. dtype: what its weights are cast to."""
+
+    def __init__(self, reference: Any, dtype: torch.dtype) -> None:
+        self._reference, self._dtype = reference, dtype
+
+    @torch.inference_mode()
+    def make(self) -> Made:
+        """Seconds of each stage, and what came out of it."""
+        model, dtype = self._reference.model, self._dtype
+        noises = iter(range(1, STEPS + 1))
+
+        def noise_like(_: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(item_noise(SEED, next(noises), (64, FRAMES)))[None].to(dtype)
+
+        clock = Clock()
+        given = self._reference.condition(PROMPT, SECONDS)
+        given = {name: _cast(value, dtype) for name, value in given.items()}
+        clock.stop("text")
+        x = torch.from_numpy(item_noise(SEED, 0, (64, FRAMES)))[None].to(dtype)
+        velocity = model.model(x, torch.tensor([0.6]).to(dtype), **given)
+        clock.skip()
+        latents = _sampled(model.model, x, given, noise_like)
+        clock.stop("sampling")
+        sound = model.pretransform.model.decoder(latents)
+        clock.stop("decoding")
+        return clock.seconds, {"velocity": _array(velocity), "latents": _array(latents), "sound": _array(sound)}
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        """Sound of given latents."""
+        with torch.inference_mode():
+            batch = torch.from_numpy(latents[None]).to(self._dtype)
+            return _array(self._reference.model.pretransform.model.decoder(batch))
+
+
+class Ours:
+    """A converted folder on the torch engine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = read_model_config(folder)
+        self.parts = load_parts(folder, self.config)
+        self._tokens = Tokenizer(folder, self.config.text.max_tokens).encode(PROMPT)
+        self._mask = np.ones(FRAMES, bool)
+
+    def make(self) -> Made:
+        """See Peer."""
+        clock = Clock()
+        text = self.parts.encode_text(self._tokens.ids, self._tokens.mask)
+        clock.stop("text")
+        noise = lambda step: item_noise(SEED, step, (64, FRAMES))  # noqa: E731
+        call = lambda x, t: self.parts.velocity(x, t, text, SECONDS, 0.0, self._mask)  # noqa: E731
+        velocity = call(noise(0), 0.6)
+        clock.skip()
+        times = sampler_times("ping_pong", STEPS, 1.0)
+        *_, last = ping_pong(call, noise(0) * np.float32(times[0]), times, noise)
+        latents = np.asarray(last.x, np.float32)
+        clock.stop("sampling")
+        sound = self.parts.decode(latents)
+        clock.stop("decoding")
+        return clock.seconds, {"velocity": velocity, "latents": latents, "sound": sound}
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        """See Peer."""
+        sound: np.ndarray = self.parts.decode(latents)
+        return sound
+
+
+class Clock:
+    """Seconds between calls of `stop`, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._begun = time.perf_counter()
+
+    def stop(self, name: str) -> None:
+        """The time since the last call belongs to this stage."""
+        self.seconds[name] = time.perf_counter() - self._begun
+        self.skip()
+
+    def skip(self) -> None:
+        """The time since the last call belongs to none."""
+        self._begun = time.perf_counter()
+
+
+def _sampled(
+    network: Callable[..., torch.Tensor],
+    x: torch.Tensor,
+    given: dict[str, Any],
+    noise_like: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """Ping-pong as the public program does it, on its own network, with noise from outside."""
+    times = sampler_times("ping_pong", STEPS, 1.0)
+    for index, (t, after) in enumerate(pairwise(times)):
+        level = torch.full((1,), t).to(x.dtype)
+        denoised = x - t * network(x, level, **given)
+        x = denoised if index == STEPS - 1 else (1 - after) * denoised + after * noise_like(x)
+    return x
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+
+
+def _array(batch: torch.Tensor) -> np.ndarray:
+    found: np.ndarray = batch[0].float().numpy()
+    return found
+
+
+def ceilings(rounds: int = 20) -> dict[str, float]:
+    """Billions of operations a second of large matrix products, by type."""
+    found = {}
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        a, b = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
+        best = min(_seconds(lambda a=a, b=b: a @ b) for _ in range(rounds))
+        found[name] = round(2 * 2048**3 / best / 1e9, 1)
+    return found
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def operations(ours: Ours) -> dict[str, float]:
+    """Billions of operations of each stage, counted by torch."""
+    made: dict[str, float] = {}
+    tokens = ours._tokens
+    text = ours.parts.encode_text(tokens.ids, tokens.mask)
+    latents = item_noise(SEED, 0, (64, FRAMES))
+    works: dict[str, Callable[[], object]] = {
+        "text": lambda: ours.parts.encode_text(tokens.ids, tokens.mask),
+        "sampling": lambda: ours.parts.velocity(latents, 0.6, text, SECONDS, 0.0, ours._mask),
+        "decoding": lambda: ours.parts.decode(latents),
+    }
+    for name, work in works.items():
+        with FlopCounterMode(display=False) as counter:
+            work()
+        made[name] = counter.get_total_flops() / 1e9 * (STEPS if name == "sampling" else 1)
+    return {name: round(value, 1) for name, value in made.items()}
+
+
+def compared(sides: dict[str, Any], rounds: int) -> JSON:
+    """Stages and errors of each side; the first is the reference."""
+    taken: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
+    values: dict[str, dict[str, np.ndarray]] = {}
+    for number in range(rounds + 1):
+        for name, side in sides.items():
+            seconds, values[name] = side.make()
+            print(number, name, {stage: round(value, 2) for stage, value in seconds.items()}, flush=True)
+            if number:
+                taken[name].append(seconds)
+    first, *_ = sides
+    wanted = values[first]
+    rows = []
+    for name, side in sides.items():
+        decoded = side.decode(wanted["latents"])
+        rows.append(
+            {
+                "name": name,
+                "seconds": {stage: round(statistics.median(row[stage] for row in taken[name]), 3) for stage in STAGES},
+                "total": round(statistics.median(sum(row.values()) for row in taken[name]), 3),
+                "ratios": {other: _ratio(taken[other], taken[name]) for other in (PEER, PEER_CAST) if other in sides},
+                "velocity_snr_db": round(snr_db(wanted["velocity"], values[name]["velocity"]), 1),
+                "latents_snr_db": round(snr_db(wanted["latents"], values[name]["latents"]), 1),
+                "decoded_snr_db": round(snr_db(wanted["sound"], decoded), 1),
+            }
+        )
+    return {"rows": rows}
+
+
+def _ratio(slow: list[dict[str, float]], fast: list[dict[str, float]]) -> JSON:
+    each = [sum(a.values()) / sum(b.values()) for a, b in zip(slow, fast, strict=True)]
+    return {"median": round(statistics.median(each), 2), "lowest": round(min(each), 2), "highest": round(max(each), 2)}
+
+
+def block(result: JSON) -> str:
+    """The tables as Markdown."""
+    head = ["11.89 s, 8 steps", *(f"{stage}, s" for stage in STAGES), "all, s"]
+    head += ["times public float32", "times public bfloat16", "velocity, dB", "decoded, dB"]
+    lines = []
+    for row in result["rows"]:
+        ratios = [row["ratios"][name] for name in (PEER, PEER_CAST)]
+        told = [f"{r['median']:.1f}x ({r['lowest']:.1f}-{r['highest']:.1f})" for r in ratios]
+        errors = ["reference" if row[n] >= 200 else f"{row[n]:.0f}" for n in ("velocity_snr_db", "decoded_snr_db")]
+        lines.append(
+            [row["name"], *(f"{row['seconds'][s]:.2f}" for s in STAGES), f"{row['total']:.2f}", *told, *errors]
+        )
+    return "\n\n".join([results.table(head, lines), _shares(result), results.footer(result)])
+
+
+def _shares(result: JSON) -> str:
+    """The share of the machine's own ceiling that each stage reaches."""
+    rows = []
+    for row in result["rows"]:
+        kind = "float32" if "float32" in row["name"] else "bfloat16"
+        ceiling = result["ceilings"][kind]
+        cells = [f"{100 * result['operations'][s] / row['seconds'][s] / ceiling:.0f} %" for s in STAGES[1:]]
+        rows.append([row["name"], f"{ceiling:.0f}", *cells])
+    counted = ", ".join(f"{stage} {value:g}" for stage, value in result["operations"].items())
+    table = results.table(["", "ceiling, GFLOP/s", "sampling", "decoding"], rows)
+    return f"{table}\n\nGFLOP of a sound: {counted}."
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and store."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sao_cpu", description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="checkpoints are kept there")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=results.FOLDER)
+    options = parser.parse_args(arguments)
+    from benchmarks.parity.reference import Reference
+
+    torch.set_num_threads(options.threads)
+    published = options.folder / "published"
+    references = {name: Reference("small", published, shrunken=False) for name in (PEER, PEER_CAST)}
+    references[PEER_CAST].model.to(torch.bfloat16)
+    sides: dict[str, Any] = {
+        PEER: Peer(references[PEER], torch.float32),
+        PEER_CAST: Peer(references[PEER_CAST], torch.bfloat16),
+    }
+    for name, precision in ((OURS, "float32"), (OURS_HALF, "bfloat16")):
+        folder = options.folder / precision
+        if not folder.exists():
+            convert(published, folder, published / "t5-base", name=precision, precision=precision)
+        sides[name] = Ours(folder)
+    found = compared(sides, options.rounds)
+    found |= {"ceilings": ceilings(), "operations": operations(sides[OURS])}
+    settings = {"threads": options.threads, "rounds": options.rounds, "torch": torch.__version__}
+    print(results.write("sao_cpu", settings, found, options.results))
+
+
+if __name__ == "__main__":
+    main()
