@@ -23,7 +23,7 @@ from arctone.config_model import ModelConfig
 from arctone.engines.native import NativeParts
 from arctone.engines.parts import Floats, Parts, TextEmbedding
 from arctone.engines.torch import load_parts
-from arctone.export.bundle import snr_db
+from arctone.export.parity import snr_db
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS
 from arctone.flow.schedules import sampler_times

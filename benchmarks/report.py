@@ -28,9 +28,11 @@ from benchmarks import (
     lora_timbre,
     results,
     sao_cpu,
+    sao_edge,
     serve_load,
     train_ears,
 )
+from benchmarks.arm import table as arm_table
 from benchmarks.results import JSON, ROOT
 
 _BLOCK = re.compile(r"(<!-- generated:(?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -45,6 +47,8 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "decoder": ("decoder_table", decoder_table.block),
     "editing-levels": ("editing", editing.levels_block),
     "editing-seams": ("editing", editing.seams_block),
+    "arm": ("arm", arm_table.block),
+    "sao-edge": ("sao_edge", sao_edge.block),
     "arc-toy": ("arc_toy", arc_tables.toy_block),
     "arc-update": ("arc_update", arc_tables.update_block),
     "engines": ("engine_table", engine_table.block),

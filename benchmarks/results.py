@@ -46,7 +46,9 @@ def command_line() -> str:
         " ".join(Path(part).name if part.startswith("/") else part for part in word.split()) for word in sys.argv[1:]
     ]
     quoted = (f'"{word}"' if " " in word else word for word in words)
-    return " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *quoted])
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.stem == "__main__" else program.stem
+    return " ".join(["python -m", f"benchmarks.{name}", *quoted])
 
 
 def interval(values: list[float], statistic: Statistic = "mean") -> JSON:

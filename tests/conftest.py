@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = (
     "pyproject.toml",
     "tests/tiny_model.py",
+    "tests/tiny_published.py",
     "src/arctone/export",
     "src/arctone/models",
     "src/arctone/checkpoints",
@@ -56,6 +57,18 @@ def tiny_float_folder(pytestconfig: pytest.Config, tmp_path_factory: pytest.Temp
         return folder / "out"
 
     return _kept("tiny-float32", builder, pytestconfig, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def tiny_published_folders(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Published models with random weights, and their graphs: see tests/tiny_published.py."""
+
+    def builder(folder: Path) -> Path:
+        from tiny_published import build_tiny_published
+
+        return build_tiny_published(folder)
+
+    return _kept("tiny-published", builder, pytestconfig, tmp_path_factory)
 
 
 def _kept(name: str, build: Builder, config: pytest.Config, paths: pytest.TempPathFactory) -> Path:

@@ -221,6 +221,14 @@ def decoder_reach(strides: tuple[int, ...]) -> int:
     return reach
 
 
+def encoder_reach(config: OobleckConfig) -> int:
+    """Latent frames' worth of samples that oobleck's encoder sees beyond each side of a frame."""
+    reach = 1
+    for stride in reversed(config.strides):
+        reach = (reach + 1) * stride + math.ceil(stride / 2) + UNITS_REACH
+    return math.ceil((reach + 3) / config.hop_length)
+
+
 def of_type(part: object, kind: type[T]) -> T:
     """The config of a part, if it is of that kind. Raises: ModelError where work fits only one kind of part."""
     if isinstance(part, kind):

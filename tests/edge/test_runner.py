@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from arctone.audio.files import write_audio
 from arctone.audio.waveform import Waveform
 from arctone.cli.main import run as arctone
 from arctone.edge.__main__ import main
-from arctone.edge.memory import memory
+from arctone.edge.memory import AnonymousPeak, memory
 from arctone.edge.wav import encode_wav
 from arctone.engine import load
 from arctone.engines.native import NativeParts
@@ -145,3 +146,14 @@ def test_memory_is_read_from_the_kernel_in_megabytes(tmp_path: Path) -> None:
     status.write_text("Name:\tx\nVmHWM:\t  2000 kB\nVmRSS:\t  1000 kB\nRssAnon:\t 600 kB\nRssFile:\t 400 kB\n")
     assert memory(status) == {"peak": 2.0, "resident": 1.0, "anonymous": 0.6, "mapped_files": 0.4}
     assert memory(tmp_path / "none") == {}
+
+
+@pytest.mark.skipif(not memory(), reason="the kernel does not say how much memory a process has")
+def test_memory_that_is_gone_again_counts_for_the_peak() -> None:
+    before = memory()["anonymous"]
+    with AnonymousPeak() as peak:
+        block = np.ones(8_000_000)
+        time.sleep(0.05)
+        del block
+    assert 60 < peak.megabytes - before < 90
+    assert memory()["anonymous"] - before < 30

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from arctone.config_model import ModelConfig
-from arctone.engines.native import NativeParts, fitting_window
+from arctone.engines.native import NativeParts
 from arctone.engines.parts import Parts, TextEmbedding
 from arctone.engines.torch import TorchParts, load_parts
+from arctone.engines.windows import fitting_window
 from arctone.errors import ModelError, UsageError
-from arctone.export.bundle import snr_db
+from arctone.export.parity import snr_db
 from arctone.model_folder import read_model_config
 
 PARTS = ("text", "velocity", "unconditional", "decode", "encode")

@@ -15,9 +15,10 @@ from arctone.checkpoints.graph_tensors import constants
 from arctone.checkpoints.weights_map import MAP, REST, load_from_graphs, part_state
 from arctone.engines.graph import load_graph
 from arctone.errors import ModelError, UsageError
-from arctone.export.bundle import build, parity
+from arctone.export.bundle import build
 from arctone.export.graphs import DecoderGraph, EncoderGraph, Signature
 from arctone.export.litert import check_quantised, convert, quantise
+from arctone.export.parity import parity
 from arctone.export.slim import slim
 from arctone.model_folder import check_hashes, file_hash
 from arctone.training.fine_tune import trained_part

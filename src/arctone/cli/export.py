@@ -10,15 +10,18 @@ import typer
 
 from arctone.cli.report import print_json
 from arctone.cli.tables import print_rows
+from arctone.config_model import ContinuousDiTConfig
 from arctone.errors import UsageError
+from arctone.model_folder import CONFIG, read_model_config
 
 EXAMPLES = """\b
 Examples:
   arctone export litert runs/spark models/spark --card card.md
   arctone export litert runs/spark models/spark-f32 --precision float32
-  arctone export litert runs/spark models/short --windows 64,128 --json"""
+  arctone export litert runs/spark models/short --windows 64,128 --json
+  arctone export litert models/sao-small models/sao-small-edge --precision int4"""
 
-Precision = Literal["float32", "int8"]
+Precision = Literal["float32", "int8", "mixed", "int4"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,11 +39,17 @@ def export() -> None:
 @app.command(epilog=EXAMPLES)
 def litert(
     checkpoint: Annotated[
-        Path, typer.Argument(help="Folder with config.json, dit.safetensors and autoencoder.safetensors.")
+        Path, typer.Argument(help="Folder with config.json and the weights, from training or from convert.")
     ],
     out: Annotated[Path, typer.Argument(help="The new model folder; it appears whole or not at all.")],
     precision: Annotated[
-        Precision, typer.Option("--precision", metavar="float32|int8", help="Of the weights of linear layers.")
+        Precision,
+        typer.Option(
+            "--precision",
+            metavar="float32|int8|mixed|int4",
+            help="Of the weights. For published models alone: mixed (4 bits in the transformer's feed-forward layers) "
+            "and int4 (in all layers of its blocks).",
+        ),
     ] = "int8",
     windows: Annotated[
         str,
@@ -66,17 +75,16 @@ def litert(
     lengths = window_lengths(windows)
     texts = paper_texts(card, papers or [])
 
-    from arctone.export.bundle import build
+    if _is_published(checkpoint):
+        if lengths or text:
+            raise UsageError(
+                "--windows and --text are not for published models: they have one length and their own T5."
+            )
+        from arctone.export.published import build_published
 
-    report = build(
-        checkpoint,
-        out,
-        text_folder=text,
-        papers=texts,
-        windows=lengths or None,
-        int8=precision == "int8",
-        force=force,
-    )
+        report = build_published(checkpoint, out, papers=texts, precision=precision, force=force)
+    else:
+        report = _trained(checkpoint, out, text, texts, lengths, precision, force)
     if json:
         print_json({"folder": str(out), "precision": precision, "parts": report})
     else:
@@ -87,21 +95,45 @@ def litert(
 def edge(
     model: Annotated[str, typer.Argument(help="Name or folder of a model with graphs.")],
     out: Annotated[Path, typer.Argument(help="The new folder; it appears whole or not at all.")],
+    exact_words: Annotated[bool, typer.Option("--exact-words", help="Keep all words in 8 bits.")] = False,
     force: Annotated[bool, typer.Option("-f", "--force", help="Replace a folder that exists.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
 ) -> None:
-    """Copy what generation reads, for small devices: no encoder, no way back to torch weights; needs no torch.
+    """Copy what generation reads, for small devices: no encoder, no way back to torch weights, rare words in 4 bits.
 
-    Example: arctone export edge spark models/spark-edge
+    It needs no torch. Example: arctone export edge spark models/spark-edge
     """
     from arctone.export.edge import copy_for_edge
 
-    sizes = copy_for_edge(model, out, force=force)
+    sizes = copy_for_edge(model, out, exact_words=exact_words, force=force)
     if json:
         print_json({"folder": str(out), "files_mb": sizes})
     else:
         rows = [[name, f"{size:.1f}"] for name, size in {**sizes, "all": sum(sizes.values())}.items()]
         print_rows([["file", "MB"], *rows])
+
+
+def _is_published(checkpoint: Path) -> bool:
+    """Whether a folder has a config, and this is of a published model; others are left to their own checks."""
+    has_config = (checkpoint / CONFIG).is_file()
+    return has_config and isinstance(read_model_config(checkpoint).dit, ContinuousDiTConfig)
+
+
+def _trained(
+    checkpoint: Path,
+    out: Path,
+    text: Path | None,
+    papers: dict[str, str],
+    windows: tuple[int, ...],
+    precision: str,
+    force: bool,
+) -> dict[str, dict[str, float]]:
+    from arctone.export.bundle import build
+
+    if precision not in ("float32", "int8"):
+        raise UsageError(f"--precision {precision} is for published models; of this one it is float32 or int8.")
+    int8 = precision == "int8"
+    return build(checkpoint, out, text_folder=text, papers=papers, windows=windows or None, int8=int8, force=force)
 
 
 def window_lengths(written: str) -> tuple[int, ...]:

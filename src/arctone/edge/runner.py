@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from arctone.edge.memory import memory
+from arctone.edge.memory import AnonymousPeak, memory
 from arctone.engine import load
 from arctone.request import GenerationRequest, GenerationResult
 
@@ -29,9 +29,9 @@ def run(folder: str, request: GenerationRequest, cache: Path | None, low_ram: bo
     begin = time.perf_counter()
     model = load(folder, "native", request.threads, cache, low_ram=low_ram)
     opened_ms = 1000 * (time.perf_counter() - begin)
-    anonymous = [0.0]
-    result = model.engine.generate(request, lambda _: anonymous.append(memory().get("anonymous", 0.0)))
-    used = {**memory(), "anonymous_peak": max(anonymous)}
+    with AnonymousPeak() as anonymous:
+        result = model.engine.generate(request)
+    used = {**memory(), "anonymous_peak": anonymous.megabytes}
     timings = {"opening": opened_ms, **result.timings_ms}
     return Made(result, report(result, timings, used, model.folder, cache))
 

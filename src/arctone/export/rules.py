@@ -1,0 +1,114 @@
+"""What becomes of the weights of a graph: which operations get how many bits, and whether they really did.
+
+Quantisation is dynamic: weights are integers, activations are quantised as they come. A quantiser passes over in
+silence what it cannot do, so every weight of the result is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from arctone.errors import ModelError
+
+MIN_QUANTISED = 2048
+"""Weights with fewer elements may stay float: they are neither large nor slow."""
+
+_WEIGHT_INPUT = {"FULLY_CONNECTED": 1, "EMBEDDING_LOOKUP": 1, "CONV_2D": 1, "TRANSPOSE_CONV": 1}
+_BITS = {0: 32, 1: 16, 9: 8, 17: 4}
+
+
+class Rule(NamedTuple):
+    """Weights of one operation.
+
+    operation: of LiteRT, such as "FULLY_CONNECTED". bits: 8, 4, or 32 = float. block: neighbouring inputs that share a
+    scale; 0 = one scale for each output channel. names: regular expression, searched in the name of what the operation
+    gives, which holds the torch modules' names. Of several rules that fit, the last holds.
+    """
+
+    operation: str
+    bits: int = 8
+    block: int = 0
+    names: str = "."
+
+
+class Weight(NamedTuple):
+    """A constant weight of an operation: the name of the operation's result, bits, block and shape."""
+
+    operation: str
+    name: str
+    bits: int
+    block: int
+    shape: tuple[int, ...]
+
+    @property
+    def num_elements(self) -> int:
+        """Product of the shape."""
+        return int(np.prod(self.shape))
+
+
+def rule_of(operation: str, name: str, rules: Sequence[Rule]) -> Rule:
+    """The last rule that fits; float if none does."""
+    fitting = [rule for rule in rules if rule.operation == operation and re.search(rule.names, name)]
+    return fitting[-1] if fitting else Rule(operation, 32)
+
+
+def check_weights(path: Path, rules: Sequence[Rule]) -> None:
+    """Compare every large weight of a quantised graph, its names not yet taken away, with the rules.
+
+    Raises: ModelError that names a weight of another type.
+    """
+    for weight in weights(path):
+        wanted = rule_of(weight.operation, weight.name, rules)
+        has = (weight.bits, weight.block)
+        if weight.num_elements >= MIN_QUANTISED and has != (wanted.bits, wanted.block):
+            raise ModelError(
+                f"{path.name}: the weight {list(weight.shape)} of {weight.name} was not quantised to {wanted.bits} bits"
+                f"{f' in blocks of {wanted.block}' if wanted.block else ''}, but has {weight.bits}."
+            )
+
+
+def weights(path: Path) -> list[Weight]:
+    """The constant weights of all operations of all signatures."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    operators = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    model: Any = schema.Model.GetRootAs(path.read_bytes(), 0)
+    found = []
+    for index in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(index)
+        for position in range(graph.OperatorsLength()):
+            call = graph.Operators(position)
+            name = operators[model.OperatorCodes(call.OpcodeIndex()).BuiltinCode()]
+            if name in _WEIGHT_INPUT:
+                tensor = graph.Tensors(call.Inputs(_WEIGHT_INPUT[name]))
+                result = graph.Tensors(call.Outputs(0)).Name() or b""
+                if _is_constant(model, tensor):
+                    found.append(Weight(name, result.decode(), *_type(tensor)))
+    return found
+
+
+def _is_constant(model: Any, tensor: Any) -> bool:
+    buffer = model.Buffers(tensor.Buffer())
+    return bool(buffer.DataLength() or buffer.Size())
+
+
+def _type(tensor: Any) -> tuple[int, int, tuple[int, ...]]:
+    shape = tuple(int(size) for size in tensor.ShapeAsNumpy())
+    return _BITS.get(tensor.Type(), 0), _block(tensor), shape
+
+
+def _block(tensor: Any) -> int:
+    from ai_edge_litert import schema_py_generated as schema
+
+    quantization = tensor.Quantization()
+    if quantization is None or quantization.DetailsType() != schema.QuantizationDetails.BlockwiseQuantization:
+        return 0
+    details: Any = schema.BlockwiseQuantization()
+    table = quantization.Details()
+    details.Init(table.Bytes, table.Pos)
+    return int(details.BlockSize())
