@@ -15,7 +15,7 @@ from arctone.audio.files import encode_audio, write_audio
 from arctone.cli import player
 from arctone.cli.batch import Report, batch_folder, make, read_lines
 from arctone.cli.lora_option import LoraOption, adapters_of
-from arctone.cli.making import ENGINE_HELP, EngineName, loaded, made
+from arctone.cli.making import ENGINE_HELP, PRECISION_HELP, EngineName, PrecisionName, loaded, made
 from arctone.cli.report import print_json, print_result, result_record
 from arctone.cli.request_options import option_values, request_from, with_request_options
 from arctone.cli.source_options import CONTINUE, INIT, INPAINT, Given, read_source, source_path
@@ -70,6 +70,7 @@ def generate(
     ] = None,
     model: Annotated[str, typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model.")] = "spark",
     engine: Annotated[EngineName, typer.Option("--engine", metavar="NAME", help=ENGINE_HELP)] = "auto",
+    precision: Annotated[PrecisionName, typer.Option("--precision", metavar="NAME", help=PRECISION_HELP)] = "auto",
     init_audio: Annotated[
         Path | None,
         typer.Option(INIT, metavar="FILE", help="Sound that the result is made from; see --init-noise-level."),
@@ -99,7 +100,7 @@ def generate(
     if batch is not None:
         if prompt or play or init_audio or inpaint_audio or continue_audio:
             raise UsageError("--batch takes prompts and sources from its lines, and plays nothing; leave the rest out.")
-        opened = functools.partial(loaded, model, engine, None, adapters_of(lora))
+        opened = functools.partial(loaded, model, engine, None, adapters_of(lora), precision)
         raise typer.Exit(_batch(batch, options, output, format, opened, force=force, json=json, quiet=quiet))
     if prompt is None:
         raise UsageError("prompt is missing: say what the sound should be, or give --batch FILE.")
@@ -113,7 +114,8 @@ def generate(
     paths = targets(output, request, format, force=force)
     source = read_source(edited) if edited else None
     play_command = player.find_player() if play else None
-    result = made(request, model, engine, quiet=quiet or json, source=source, adapters=adapters_of(lora))
+    adapters = adapters_of(lora)
+    result = made(request, model, engine, quiet=quiet or json, source=source, adapters=adapters, precision=precision)
     if to_stdout:
         sys.stdout.buffer.write(encode_audio(result.waveforms[0], format or "wav", metadata=result.to_metadata(0)))
         sys.stdout.buffer.flush()
