@@ -14,7 +14,6 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -33,7 +32,6 @@ from arctone.tokenizer import Tokenizer
 from benchmarks import results
 from benchmarks.results import JSON
 
-T = TypeVar("T")
 PROMPT, SEED, LEVEL, STEPS = "rain on a tin roof", 7, 0.6, 8
 PRECISIONS = ("float32", "bfloat16", "int8")
 
@@ -63,32 +61,40 @@ class Case:
         return np.asarray(last.x, np.float32)
 
 
-def precisions(case: Case, rounds: int) -> list[JSON]:
-    """A row for each precision; their runs take turns."""
-    opened = {name: load_parts(case.folder, case.config, precision=name) for name in PRECISIONS}
-    values: dict[str, tuple[Floats, Floats]] = {}
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in PRECISIONS}
-    for number in range(rounds + 1):  # the first opens the parts
-        for name, parts in opened.items():
-            velocity, one = timed(lambda parts=parts: case.velocity(parts))
-            sound, two = timed(lambda parts=parts: parts.decode(case.latents))
-            values[name] = velocity, sound
-            print(number, name, f"{one:.2f} s, {two:.2f} s", flush=True)
-            if number:
-                taken[name].append((one, two))
-    latents = {name: case.sampled(parts) for name, parts in opened.items()}
-    wanted, run = values["float32"], latents["float32"]
-    return [
-        {
-            "precision": name,
-            "velocity_snr_db": round(snr_db(wanted[0], values[name][0]), 1),
-            "latents_snr_db": round(snr_db(run, latents[name]), 1),
-            "decoded_snr_db": round(snr_db(wanted[1], values[name][1]), 1),
-            "velocity_s": round(statistics.median(pair[0] for pair in taken[name]), 3),
-            "decode_s": round(statistics.median(pair[1] for pair in taken[name]), 3),
+def errors(case: Case) -> list[JSON]:
+    """A row for each precision, one after the other, so that one alone is in memory."""
+    wanted: dict[str, Floats] = {}
+    rows = []
+    for name in PRECISIONS:
+        parts = load_parts(case.folder, case.config, precision=name)
+        found = {
+            "velocity": case.velocity(parts),
+            "latents": case.sampled(parts),
+            "decoded": parts.decode(case.latents),
         }
-        for name in PRECISIONS
-    ]
+        parts.close()
+        wanted = wanted or found
+        decibels = {f"{key}_snr_db": round(snr_db(wanted[key], value), 1) for key, value in found.items()}
+        rows.append({"precision": name, **decibels})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def seconds(case: Case, rounds: int) -> dict[str, JSON]:
+    """Medians by precision; the precisions take turns, after a first round that opens the parts."""
+    opened = {name: load_parts(case.folder, case.config, precision=name) for name in PRECISIONS}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in PRECISIONS}
+    for number in range(rounds + 1):
+        for name, parts in opened.items():
+            pair = _seconds(lambda parts=parts: case.velocity(parts)), _seconds(lambda p=parts: p.decode(case.latents))
+            if number:
+                taken[name].append(pair)
+    return {name: _medians(pairs) for name, pairs in taken.items()}
+
+
+def _medians(taken: list[tuple[float, float]]) -> JSON:
+    velocity, decode = (round(statistics.median(column), 3) for column in zip(*taken, strict=True))
+    return {"velocity_s": velocity, "decode_s": decode}
 
 
 def sensitivities(case: Case) -> list[JSON]:
@@ -105,22 +111,23 @@ def sensitivities(case: Case) -> list[JSON]:
     return rows
 
 
-def timed(work: Callable[[], T]) -> tuple[T, float]:
-    """A result and the seconds it took."""
+def _seconds(work: Callable[[], object]) -> float:
     begun = time.perf_counter()
-    return work(), time.perf_counter() - begun
+    work()
+    return time.perf_counter() - begun
 
 
 def block(result: JSON) -> str:
     """The tables as Markdown."""
     frames = result["settings"]["frames"]
     head = ["precision", "velocity, dB", f"latents of {STEPS} steps, dB", "decoded, dB"]
-    head += ["one step, s", f"decoding {frames} frames, s"]
+    is_timed = result["settings"]["rounds"] > 0
+    head += ["one step, s", f"decoding {frames} frames, s"] if is_timed else []
     names = ("velocity_snr_db", "latents_snr_db", "decoded_snr_db")
-    rows = [
-        [row["precision"], *(_decibels(row[n]) for n in names), f"{row['velocity_s']:.2f}", f"{row['decode_s']:.2f}"]
-        for row in result["rows"]
-    ]
+    rows = []
+    for row in result["rows"]:
+        taken = [f"{row[name]:.2f}" for name in ("velocity_s", "decode_s")] if is_timed else []
+        rows.append([row["precision"], *(_decibels(row[name]) for name in names), *taken])
     layers = [[f"`{row['layer']}`", _decibels(row["velocity_snr_db"])] for row in result["layers"]]
     alone = results.table(["in int8 alone", "velocity, dB"], layers)
     return "\n\n".join([results.table(head, rows), alone, results.footer(result)])
@@ -135,14 +142,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.precision_table", description=__doc__)
     parser.add_argument("folder", type=Path, help="a converted model with float32 weights")
     parser.add_argument("--frames", type=int, default=64, help="latent frames that are decoded")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0 = errors only, on a machine that is busy")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--results", type=Path, default=results.FOLDER)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     case = Case(options.folder, options.frames)
     settings = {name: getattr(options, name) for name in ("frames", "rounds", "threads")}
-    values = {"rows": precisions(case, options.rounds), "layers": sensitivities(case)}
+    rows = errors(case)
+    if options.rounds:
+        taken = seconds(case, options.rounds)
+        rows = [{**row, **taken[row["precision"]]} for row in rows]
+    values = {"rows": rows, "layers": sensitivities(case)}
     print(results.write("precision_table", {"steps": STEPS, "seed": SEED, **settings}, values, options.results))
 
 

@@ -25,6 +25,7 @@ from benchmarks import (
     lengths,
     lora_few_steps,
     lora_timbre,
+    precision_table,
     results,
     serve_load,
     train_ears,
@@ -55,6 +56,7 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "lora-timbre": ("lora_timbre", lora_timbre.block),
     "latency": ("latency", latency.block),
     "serve-load": ("serve_load", serve_load.block),
+    "precisions": ("precision_table", precision_table.block),
     "latency-summary": ("latency", latency.summary_block),
 }
 
