@@ -26,6 +26,7 @@ from benchmarks import (
     live,
     lora_few_steps,
     lora_timbre,
+    precision_table,
     results,
     sao_cpu,
     sao_edge,
@@ -63,6 +64,7 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "latency": ("latency", latency.block),
     "serve-load": ("serve_load", serve_load.block),
     "sao-cpu": ("sao_cpu", sao_cpu.block),
+    "precisions": ("precision_table", precision_table.block),
     "latency-summary": ("latency", latency.summary_block),
 }
 

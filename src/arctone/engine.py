@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 EngineName = Literal["auto", "native", "torch"]
 OnProgress = Callable[[Progress], None]
+PrecisionName = Literal["auto", "float32", "bfloat16", "int8"]
 _ENGINES = ("auto", "native", "torch")
 
 
@@ -44,7 +45,7 @@ class Engine:
 
     Args: parts: what computes. config: the model's. tokenizer: of the same model. model_hash: for the record.
         threads: CPU threads of requests that do not say; None = all that the process may use. adapters: that the parts
-        were opened with, for the record.
+        were opened with, for the record. precision: that they were asked to compute in, for the record.
     Calls from several threads take turns, step by step.
     """
 
@@ -56,9 +57,11 @@ class Engine:
         model_hash: str = "",
         threads: int | None = None,
         adapters: tuple[AdapterUse, ...] = (),
+        precision: str = "auto",
     ) -> None:
         self.config = config
         self.adapters = adapters
+        self.precision = precision
         self.model_hash = model_hash
         self._parts = parts
         self._tokenizer = tokenizer
@@ -139,7 +142,8 @@ class Engine:
         try:
             for event in run.events():
                 is_last = isinstance(event, GenerationResult)
-                yield msgspec.structs.replace(event, adapters=self.adapters) if is_last else event
+                how = {"adapters": self.adapters, "precision": self.precision}
+                yield msgspec.structs.replace(event, **how) if is_last else event
         except MemoryError:
             seconds = run.request.duration_seconds
             raise MemoryLimitError(
@@ -213,6 +217,7 @@ def load(
     weights_cache: str | Path | None = None,
     adapters: Sequence[tuple[str | Path, float]] = (),
     low_ram: bool = False,
+    precision: PrecisionName = "auto",
 ) -> Model:
     """Open a model; its parts load when they are first used.
 
@@ -225,17 +230,26 @@ def load(
             adds up. They need the torch engine.
         low_ram: the native engine keeps one graph open at a time: less memory, and each graph is opened anew for each
             sound.
-    Raises: ModelError if the model is unknown, incomplete or altered; UsageError for another engine name.
+        precision: what the torch engine computes in: "auto" = that of the folder's files, "float32", "bfloat16" (models
+            converted from published ones) or "int8" (the transformer's large layers; see docs/checkpoints.md). The
+            native engine's graphs have theirs, so any but "auto" means the torch engine.
+    Raises: ModelError if the model is unknown, incomplete or altered; UsageError for another engine or precision.
     """
     folder = find_model(name_or_folder)
     config = read_model_config(folder)
     check_hashes(folder)
     tokenizer = Tokenizer(folder, config.text.max_tokens)
     cache = None if weights_cache is None else Path(weights_cache)
+    if precision != "auto" and engine == "native":
+        raise UsageError(
+            f"precision {precision!r} is for the torch engine: the native engine's graphs have theirs from export."
+        )
     if adapters:
-        return _load_adapted(folder, config, tokenizer, engine, threads, adapters)
-    parts = _parts(folder, config, engine, threads or usable_threads(), cache, low_ram)
-    return Model(Engine(parts, config, tokenizer, folder_hash(folder), threads), folder)
+        return _load_adapted(folder, config, tokenizer, engine, threads, adapters, precision)
+    if precision != "auto" and engine == "auto":
+        engine = "torch"
+    parts = _parts(folder, config, engine, threads or usable_threads(), cache, low_ram, precision)
+    return Model(Engine(parts, config, tokenizer, folder_hash(folder), threads, precision=precision), folder)
 
 
 def _load_adapted(
@@ -245,6 +259,7 @@ def _load_adapted(
     engine: str,
     threads: int | None,
     adapters: Sequence[tuple[str | Path, float]],
+    precision: str,
 ) -> Model:
     if engine == "native":
         raise UsageError(
@@ -252,14 +267,20 @@ def _load_adapted(
             "(arctone lora merge) and export that."
         )
     given = [(Path(path).expanduser(), float(strength)) for path, strength in adapters]
-    parts = _torch_parts(folder, config, given)
+    parts = _torch_parts(folder, config, given, precision)
     whole = [folder_hash(folder), *(f"{one.digest}:{one.strength:g}" for one in parts.adapters)]
     model_hash = hashlib.sha256("\n".join(whole).encode()).hexdigest()
-    return Model(Engine(parts, config, tokenizer, model_hash, threads, parts.adapters), folder)
+    return Model(Engine(parts, config, tokenizer, model_hash, threads, parts.adapters, precision), folder)
 
 
 def _parts(
-    folder: Path, config: ModelConfig, engine: str, threads: int, weights_cache: Path | None, low_ram: bool
+    folder: Path,
+    config: ModelConfig,
+    engine: str,
+    threads: int,
+    weights_cache: Path | None,
+    low_ram: bool,
+    precision: str,
 ) -> Parts:
     if engine not in _ENGINES:
         raise UsageError(f"engine must be one of {', '.join(_ENGINES)}, got {engine!r}.")
@@ -270,14 +291,16 @@ def _parts(
         from arctone.engines.native import NativeParts
 
         return NativeParts(folder, config, threads, weights_cache, low_ram)
-    return _torch_parts(folder, config)
+    return _torch_parts(folder, config, precision=precision)
 
 
-def _torch_parts(folder: Path, config: ModelConfig, adapters: Sequence[tuple[Path, float]] = ()) -> TorchParts:
+def _torch_parts(
+    folder: Path, config: ModelConfig, adapters: Sequence[tuple[Path, float]] = (), precision: str = "auto"
+) -> TorchParts:
     try:
         from arctone.engines.torch import load_parts
     except ImportError:
         raise ModelError(
             "the torch engine needs torch, which is not installed: pip install 'arctone[train]'."
         ) from None
-    return load_parts(folder, config, adapters=adapters)
+    return load_parts(folder, config, adapters=adapters, precision=precision)

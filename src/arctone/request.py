@@ -155,6 +155,7 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     source: SourceRecord | None = None
     adapters: tuple[AdapterUse, ...] = ()
+    precision: str = "auto"
 
     def to_metadata(self, item: int) -> dict[str, Any]:
         """The JSON-ready record of one sound, enough to make it again alone: its own seed and one variation."""
@@ -166,6 +167,8 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
             record["source"] = msgspec.to_builtins(self.source)
         if self.adapters:
             record["adapters"] = [msgspec.to_builtins(adapter) for adapter in self.adapters]
+        if self.precision != "auto":
+            record["precision"] = self.precision
         return record
 
 

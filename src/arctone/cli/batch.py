@@ -15,7 +15,7 @@ from arctone.audio.files import FORMATS
 from arctone.batch.lines import Line
 from arctone.batch.making import is_done, read_line_source, with_seed, write_line
 from arctone.batch.report import Report
-from arctone.cli.making import EngineName, loaded
+from arctone.cli.making import EngineName, PrecisionName, loaded
 from arctone.cli.progress import finished
 from arctone.errors import InputFileError, UsageError
 
@@ -55,14 +55,17 @@ class Making:
     engine: EngineName
     adapters: tuple[tuple[Path, float], ...]
     ray: str | None
+    precision: PrecisionName = "auto"
 
 
 def make(lines: list[Line], how: Making, threads: int | None, report: Report, *, force: bool, quiet: bool) -> None:
     """Make every line that is not there yet. Each file appears whole or not at all, so that a stopped batch goes on."""
     if how.ray is not None:
+        if how.precision != "auto":
+            raise UsageError("precision: a batch on a cluster works in the precision of the model's files; leave it out.")
         _make_on_ray(left_to_make(lines, report, force=force), how, threads or 1, report, force=force, quiet=quiet)
         return
-    model = loaded(how.model, how.engine, None, how.adapters)
+    model = loaded(how.model, how.engine, None, how.adapters, how.precision)
     for line in left_to_make(lines, report, force=force):
         try:
             _make(line, model, quiet=quiet)

@@ -10,7 +10,7 @@ import typer
 
 from arctone import __version__
 from arctone.cli import machine
-from arctone.cli.making import ENGINE_HELP, EngineName
+from arctone.cli.making import ENGINE_HELP, PRECISION_HELP, EngineName, PrecisionName
 from arctone.cli.report import print_json
 from arctone.cli.request_options import request_from, with_request_options
 from arctone.cli.tables import print_rows
@@ -37,23 +37,26 @@ def bench(
     repeats: Annotated[int, typer.Option("--repeats", min=1, max=100, help="Runs after the first.")] = 5,
     model: Annotated[str, typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model.")] = "spark",
     engine: Annotated[EngineName, typer.Option("--engine", metavar="NAME", help=ENGINE_HELP)] = "auto",
+    precision: Annotated[PrecisionName, typer.Option("--precision", metavar="NAME", help=PRECISION_HELP)] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
 ) -> None:
     """Measure how fast this machine makes sound."""
-    record = measured(options, repeats, model, engine)
+    record = measured(options, repeats, model, engine, precision)
     if json:
         print_json(record)
     else:
         _print(record)
 
 
-def measured(options: dict[str, str], repeats: int, model: str, engine: EngineName) -> dict[str, Any]:
+def measured(
+    options: dict[str, str], repeats: int, model: str, engine: EngineName, precision: PrecisionName = "auto"
+) -> dict[str, Any]:
     """Generate once cold and `repeats` times warm; times in ms, medians over the warm runs."""
     import arctone
 
     request = request_from(PROMPT, {"seed": "0", **options})
     start = time.perf_counter()
-    loaded = arctone.load(model, engine=engine, threads=request.threads)
+    loaded = arctone.load(model, engine=engine, threads=request.threads, precision=precision)
     cold = loaded.engine.generate(request)
     cold_ms = 1000 * (time.perf_counter() - start)
     runs = [_timed(lambda: loaded.engine.generate(request)) for _ in range(repeats)]
@@ -64,6 +67,7 @@ def measured(options: dict[str, str], repeats: int, model: str, engine: EngineNa
         "version": __version__,
         "model": cold.model_name,
         "engine": cold.engine,
+        "precision": cold.precision,
         "threads": cold.request.threads,
         "steps": cold.request.steps,
         "sound_seconds": round(sound_seconds, 3),

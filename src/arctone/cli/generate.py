@@ -15,7 +15,7 @@ from arctone.batch.report import Report
 from arctone.cli import player
 from arctone.cli.batch import Making, RayOption, batch_folder, make
 from arctone.cli.lora_option import LoraOption, adapters_of
-from arctone.cli.making import ENGINE_HELP, EngineName, made
+from arctone.cli.making import ENGINE_HELP, PRECISION_HELP, EngineName, PrecisionName, made
 from arctone.cli.report import print_json, print_result, result_record
 from arctone.cli.request_options import option_values, request_from, with_request_options
 from arctone.cli.source_options import CONTINUE, INIT, INPAINT, Given, source_path
@@ -72,6 +72,7 @@ def generate(
     ] = None,
     model: Annotated[str, typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model.")] = "spark",
     engine: Annotated[EngineName, typer.Option("--engine", metavar="NAME", help=ENGINE_HELP)] = "auto",
+    precision: Annotated[PrecisionName, typer.Option("--precision", metavar="NAME", help=PRECISION_HELP)] = "auto",
     init_audio: Annotated[
         Path | None,
         typer.Option(INIT, metavar="FILE", help="Sound that the result is made from; see --init-noise-level."),
@@ -102,7 +103,7 @@ def generate(
     if batch is not None:
         if prompt or play or init_audio or inpaint_audio or continue_audio:
             raise UsageError("--batch takes prompts and sources from its lines, and plays nothing; leave the rest out.")
-        how = Making(model, engine, tuple(adapters_of(lora)), ray)
+        how = Making(model, engine, tuple(adapters_of(lora)), ray, precision)
         raise typer.Exit(_batch(batch, options, output, format, how, force=force, json=json, quiet=quiet))
     if ray is not None:
         raise UsageError("--ray makes the lines of a batch, so it needs --batch FILE.")
@@ -118,7 +119,8 @@ def generate(
     paths = targets(output, request, format, force=force)
     source = read_source(edited) if edited else None
     play_command = player.find_player() if play else None
-    result = made(request, model, engine, quiet=quiet or json, source=source, adapters=adapters_of(lora))
+    adapters = adapters_of(lora)
+    result = made(request, model, engine, quiet=quiet or json, source=source, adapters=adapters, precision=precision)
     if to_stdout:
         sys.stdout.buffer.write(encode_audio(result.waveforms[0], format or "wav", metadata=result.to_metadata(0)))
         sys.stdout.buffer.flush()

@@ -15,14 +15,22 @@ if TYPE_CHECKING:
 
 # As in arctone.engine, which is not imported before there is something to make.
 EngineName = Literal["auto", "native", "torch"]
+PrecisionName = Literal["auto", "float32", "bfloat16", "int8"]
 ENGINE_HELP = "auto, native (needs no torch) or torch."
+PRECISION_HELP = "Of the torch engine: auto (that of the model's files), float32, bfloat16 or int8."
 
 
-def loaded(model: str, engine: EngineName, threads: int | None, adapters: Sequence[tuple[Path, float]] = ()) -> Model:
+def loaded(
+    model: str,
+    engine: EngineName,
+    threads: int | None,
+    adapters: Sequence[tuple[Path, float]] = (),
+    precision: PrecisionName = "auto",
+) -> Model:
     """The model. Raises: ModelError for an unknown or damaged one."""
     import arctone
 
-    return arctone.load(model, engine=engine, threads=threads, adapters=adapters)
+    return arctone.load(model, engine=engine, threads=threads, adapters=adapters, precision=precision)
 
 
 def made(
@@ -33,11 +41,12 @@ def made(
     quiet: bool,
     source: SourceFile | None = None,
     adapters: Sequence[tuple[Path, float]] = (),
+    precision: PrecisionName = "auto",
 ) -> GenerationResult:
     """The sounds of a request, which may edit a source.
 
     Raises: ModelError for an unknown or damaged model, and what the engine raises.
     """
     waveform, name = source or (None, "")
-    opened = loaded(model, engine, request.threads, adapters)
+    opened = loaded(model, engine, request.threads, adapters, precision)
     return finished(opened.engine.stream(request, None, waveform, name), request.variations, quiet=quiet)

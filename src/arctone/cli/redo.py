@@ -14,7 +14,7 @@ from arctone.atomic import write_atomically
 from arctone.audio.files import FORMATS, encode_audio
 from arctone.audio.metadata import read_metadata
 from arctone.cli.lora_option import LoraOption, adapters_of
-from arctone.cli.making import EngineName, made
+from arctone.cli.making import EngineName, PrecisionName, made
 from arctone.cli.report import print_json, print_result, result_record
 from arctone.cli.targets import beside, targets
 from arctone.errors import InputFileError, ModelError, UsageError
@@ -65,7 +65,9 @@ def redo(
     adapters = adapters_of(lora)
     _refuse_missing_adapters(take, record, len(adapters))
     name, engine = model or _model(take, record), _engine(record)
-    result = made(request, name, engine, quiet=quiet or json, source=edited, adapters=adapters)
+    result = made(
+        request, name, engine, quiet=quiet or json, source=edited, adapters=adapters, precision=_precision(record)
+    )
     data = encode_audio(result.waveforms[0], path.suffix.lstrip(".").lower(), metadata=result.to_metadata(0))
     write_atomically(path, data, force=force)
     notes = _differences(record, result, _is_same(take, path, data))
@@ -133,6 +135,12 @@ def _engine(record: Mapping[str, Any]) -> EngineName:
     """The engine that made the take, where its record names one."""
     engine = record.get("engine")
     return "native" if engine == "native" else "torch" if engine == "torch" else "auto"
+
+
+def _precision(record: Mapping[str, Any]) -> PrecisionName:
+    """The precision that was asked for, where the record names one."""
+    named: dict[Any, PrecisionName] = {"float32": "float32", "bfloat16": "bfloat16", "int8": "int8"}
+    return named.get(record.get("precision"), "auto")
 
 
 def _is_same(take: Path, path: Path, data: bytes) -> bool | None:

@@ -15,8 +15,13 @@ from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, Open, given, 
 from arctone.config_model import ModelConfig
 from arctone.engines.codecs import codec
 from arctone.engines.parts import Floats, Ints, Mask, TextEmbedding, no_text
+from arctone.engines.precision import check_precision, in_precision
 from arctone.models.conditions import Conditions
+from arctone.models.continuous_dit import ContinuousDiT, Prepared
 from arctone.request import AdapterUse
+
+# Guidance has two sides, and so has a change of length in the middle of a long sound.
+NUM_PREPARED = 4
 
 
 class TorchParts:
@@ -25,6 +30,7 @@ class TorchParts:
     Args: open_parts: what opens "text", "dit", "encoder" and "decoder" in evaluation mode. device: "cpu", "cuda", "mps"
         or a torch device. adapters: what the transformer's weights hold of them, for the record. one_at_a_time: before
         a part opens, the others are dropped: the least memory, where parts are mapped files that open in an instant.
+        precision: one of `precision.PRECISIONS`; parts change to it when they open.
     """
 
     name = "torch"
@@ -36,13 +42,16 @@ class TorchParts:
         device: str | torch.device = "cpu",
         adapters: tuple[AdapterUse, ...] = (),
         one_at_a_time: bool = False,
+        precision: str = "auto",
     ) -> None:
         self._config = config
         self.adapters = adapters
         self._device = torch.device(device)
         self._open_parts = open_parts
         self._one_at_a_time = one_at_a_time
+        self._precision = precision
         self._opened: dict[str, nn.Module] = {}
+        self._prepared: dict[tuple[bytes, ...], Prepared] = {}
         self._codec = codec(config)
 
     @classmethod
@@ -78,7 +87,10 @@ class TorchParts:
         batch = Conditions(*(self._batch(value) for value in conditions))
         if inpaint is not None:
             batch = batch._replace(inpaint=self._batch(inpaint))
-        return _numpy(self._part(DIT)(self._batch(x), self._batch(np.float32(t)), batch))
+        network, inputs = self._part(DIT), (self._batch(x), self._batch(np.float32(t)), batch)
+        if isinstance(network, ContinuousDiT):
+            return _numpy(network(*inputs, self._prepare(network, batch, words, seconds)))
+        return _numpy(network(*inputs))
 
     @torch.inference_mode()
     def decode(self, latents: Floats, seed: int = 0) -> Floats:
@@ -98,12 +110,25 @@ class TorchParts:
     def close(self) -> None:
         """Give memory back; the next call opens again."""
         self._opened.clear()
+        self._prepared.clear()
+
+    def _prepare(self, network: ContinuousDiT, batch: Conditions, words: TextEmbedding, seconds: float) -> Prepared:
+        """What the steps of a sound share, computed in the first of them."""
+        key = (words.tokens.tobytes(), words.mask.tobytes(), np.float32(seconds).tobytes())
+        if key not in self._prepared:
+            if len(self._prepared) == NUM_PREPARED:
+                del self._prepared[next(iter(self._prepared))]
+            self._prepared[key] = network.prepare(batch)
+        return self._prepared[key]
 
     def _part(self, name: str) -> nn.Module:
         if name not in self._opened:
             if self._one_at_a_time:
                 self._opened.clear()
-            self._opened[name] = self._open_parts[name]().to(self._device).eval()
+            # Tensors made in inference mode cannot be changed outside of it.
+            with torch.inference_mode(False), torch.no_grad():
+                module = in_precision(name, self._open_parts[name](), self._precision)
+                self._opened[name] = module.to(self._device).eval()
         return self._opened[name]
 
     def _batch(self, values: np.ndarray[tuple[int, ...], np.dtype[np.generic]] | np.generic) -> Tensor:
@@ -122,18 +147,23 @@ def load_parts(
     config: ModelConfig,
     device: str | torch.device = "cpu",
     adapters: Sequence[tuple[Path, float]] = (),
+    precision: str = "auto",
 ) -> TorchParts:
     """A model folder's parts on torch: from its graphs and weights map, or from its safetensors.
 
-    On the CPU one part is in memory at a time; with the parts that are small that makes no difference.
-    Args: adapters: folders of adapters with their strengths, laid over the transformer's weights.
-    Raises: ModelError if the folder holds neither, or something that does not fit the config, or an adapter was trained
-    on other weights.
+    On the CPU one part is in memory at a time, unless parts change their precision, which is done once; with the parts
+    that are small that makes no difference.
+    Args: adapters: folders of adapters with their strengths, laid over the transformer's weights. precision: of
+        PRECISIONS; "auto" = that of the files.
+    Raises: UsageError for an unknown precision; ModelError if the folder holds neither graphs nor safetensors, or
+    something that does not fit the config, or an adapter was trained on other weights.
     """
+    check_precision(precision)
     laid = [(load_adapter(path), strength) for path, strength in adapters]
     for adapter, _ in laid:
         refuse_other_base(adapter, folder)
     used = tuple(AdapterUse(adapter.name, adapter.digest, strength) for adapter, strength in laid)
     changes = {DIT: functools.partial(applied, adapters=laid, origin=str(folder))} if laid else {}
-    one_at_a_time = torch.device(device).type == "cpu"
-    return TorchParts(config, openers(folder, config, changes), device, used, one_at_a_time=one_at_a_time)
+    one_at_a_time = torch.device(device).type == "cpu" and precision == "auto"
+    opened = openers(folder, config, changes)
+    return TorchParts(config, opened, device, used, one_at_a_time=one_at_a_time, precision=precision)

@@ -25,6 +25,7 @@ from arctone.models.dit import SwiGLU
 from arctone.models.unfilled import normal
 
 VelocityNetwork = Callable[[Tensor, Tensor], Tensor]
+KeysValues = tuple[Tensor, Tensor]
 
 NUM_RATES = 128
 MIN_ROTATED = 32
@@ -101,11 +102,15 @@ class CrossAttention(nn.Module):
         self.q_norm = HeadNorm(config.qk_norm, head_size)
         self.k_norm = HeadNorm(config.qk_norm, head_size)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        q = self.q_norm(_heads(self.to_q(x), self.heads))
+    def keys_values(self, context: Tensor) -> KeysValues:
+        """Keys and values of a context [B, L, ...], each [B, H, L, K]; they hold for every step of a sound."""
         k, v = (_heads(part, self.context_heads) for part in self.to_kv(context).chunk(2, dim=-1))
         shared = self.heads // self.context_heads
-        k, v = (part.repeat_interleave(shared, dim=1) for part in (self.k_norm(k), v))
+        return self.k_norm(k).repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
+
+    def forward(self, x: Tensor, context: KeysValues) -> Tensor:
+        q = self.q_norm(_heads(self.to_q(x), self.heads))
+        k, v = context
         return self.to_out(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
@@ -124,8 +129,8 @@ class ContinuousBlock(nn.Module):
         modulated = config.global_condition == "adaLN"
         self.modulation = nn.Parameter(torch.zeros(6 * width)) if modulated else None
 
-    def forward(self, x: Tensor, context: Tensor, shared: Tensor | None, rotation: Rotation) -> Tensor:
-        """x: [B, T, D]; context: [B, L, ...]; shared: [B, 6 D], the modulation of all blocks."""
+    def forward(self, x: Tensor, context: KeysValues, shared: Tensor | None, rotation: Rotation) -> Tensor:
+        """x: [B, T, D]; context: of the cross-attention; shared: [B, 6 D], the modulation of all blocks."""
         if shared is None or self.modulation is None:
             x = x + self.self_attention(self.self_norm(x), rotation)
             x = x + self.cross_attention(self.cross_norm(x), context)
@@ -168,6 +173,16 @@ class Timestep(nn.Module):
         return self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1))
 
 
+class Prepared(NamedTuple):
+    """What depends on the conditions alone, and so is the same in all steps of a sound.
+
+    global_vector: [B, D], without the noise level. contexts: keys and values for each block.
+    """
+
+    global_vector: Tensor
+    contexts: tuple[KeysValues, ...]
+
+
 # Waves of high rates lose their meaning in 16 bit, and these parts are small.
 EXACT_PARTS = ("time.", "numbers.", "global_vector.")
 
@@ -176,6 +191,7 @@ class ContinuousDiT(nn.Module):
     """Velocity network.
 
     Forward args: x [B, C, T], latents at level t on the straight path; t [B], 0 to 1; conditions (tempo has no effect).
+    prepared: what `prepare` made of the same conditions; None = it is made here.
     Returns: velocity [B, C, T] of the straight path, zero at padding, whatever the objective it was trained on.
     """
 
@@ -197,17 +213,17 @@ class ContinuousDiT(nn.Module):
         self.leave = nn.Linear(width, config.latent_channels, bias=False)
         self.leave_residual = nn.Linear(config.latent_channels, config.latent_channels, bias=False)
 
-    def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, conditions: Conditions, prepared: Prepared | None = None) -> Tensor:
         if self.config.objective == "v":
-            velocity = straight_velocity(lambda turned, angle: self.output(turned, angle, conditions), x, t)
+            velocity = straight_velocity(lambda turned, angle: self.output(turned, angle, conditions, prepared), x, t)
         else:
-            velocity = self.output(x, t, conditions)
+            velocity = self.output(x, t, conditions, prepared)
         return velocity * conditions.frame_mask.unsqueeze(1).to(velocity.dtype)
 
-    def output(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+    def output(self, x: Tensor, t: Tensor, conditions: Conditions, prepared: Prepared | None = None) -> Tensor:
         """What the published network gives for its own x and t, [B, C, T]."""
-        context, global_vector = self.conditioning(conditions)
-        global_vector = global_vector + self.time(t)
+        given = prepared or self.prepare(conditions)
+        global_vector = given.global_vector + self.time(t)
         dtype = self.enter.weight.dtype
         x = x if conditions.inpaint is None else torch.cat([x, conditions.inpaint.to(x.dtype)], dim=1)
         frames = x.mT.to(dtype)
@@ -220,11 +236,17 @@ class ContinuousDiT(nn.Module):
         if self.memory is not None:
             h = torch.cat([self.memory.expand(h.shape[0], -1, -1), h], dim=1)
         rotation = Rotation.of(h.shape[1], self.config.width // self.config.heads, h.device)
-        context = self.context(context.to(dtype))
-        for block in self.blocks:
+        for block, context in zip(self.blocks, given.contexts, strict=True):
             h = block(h, context, shared, rotation)
         out = self.leave(h[:, -frames.shape[1] :])
         return (out + self.leave_residual(out)).mT
+
+    def prepare(self, conditions: Conditions) -> Prepared:
+        """The part of the work that needs neither latents nor noise level."""
+        context, global_vector = self.conditioning(conditions)
+        context = self.context(context.to(self.enter.weight.dtype))
+        attentions = (block.get_submodule("cross_attention") for block in self.blocks)
+        return Prepared(global_vector, tuple(_cross(attention).keys_values(context) for attention in attentions))
 
     def conditioning(self, conditions: Conditions) -> tuple[Tensor, Tensor]:
         """Context before its projection [B, L + numbers, text width], and the projected global vector [B, D]."""
@@ -253,6 +275,11 @@ def straight_velocity(network: VelocityNetwork, x: Tensor, t: Tensor) -> Tensor:
     v = network(turned, torch.atan2(t, 1 - t) * (2 / math.pi)).to(x.dtype)
     data, noise = alpha * turned - sigma * v, sigma * turned + alpha * v
     return noise - data
+
+
+def _cross(module: nn.Module) -> CrossAttention:
+    assert isinstance(module, CrossAttention)
+    return module
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
