@@ -62,7 +62,7 @@ def make(lines: list[Line], how: Making, threads: int | None, report: Report, *,
     """Make every line that is not there yet. Each file appears whole or not at all, so that a stopped batch goes on."""
     if how.ray is not None:
         if how.precision != "auto":
-            raise UsageError("precision: a batch on a cluster works in the precision of the model's files; leave it out.")
+            raise UsageError("precision: a batch on a cluster works in that of the model's files; leave it out.")
         _make_on_ray(left_to_make(lines, report, force=force), how, threads or 1, report, force=force, quiet=quiet)
         return
     model = loaded(how.model, how.engine, None, how.adapters, how.precision)
