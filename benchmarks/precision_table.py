@@ -22,7 +22,7 @@ from arctone.checkpoints.parts import DIT, given, openers
 from arctone.engines.parts import Floats, TextEmbedding
 from arctone.engines.precision import INT8_LAYERS
 from arctone.engines.torch import TorchParts, load_parts
-from arctone.export.bundle import snr_db
+from arctone.export.parity import snr_db
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import ping_pong
 from arctone.flow.schedules import sampler_times

@@ -17,7 +17,7 @@ from arctone.engines.parts import TextEmbedding  # noqa: E402
 from arctone.engines.precision import in_precision  # noqa: E402
 from arctone.engines.torch import NUM_PREPARED, TorchParts, load_parts  # noqa: E402
 from arctone.errors import UsageError  # noqa: E402
-from arctone.export.bundle import snr_db  # noqa: E402
+from arctone.export.parity import snr_db  # noqa: E402
 from arctone.model_folder import read_model_config  # noqa: E402
 from arctone.models.continuous_dit import ContinuousDiT  # noqa: E402
 from arctone.models.int8 import Int8Linear, rounded  # noqa: E402
