@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -38,6 +38,23 @@ EngineName = Literal["auto", "native", "torch"]
 OnProgress = Callable[[Progress], None]
 PrecisionName = Literal["auto", "float32", "bfloat16", "int8"]
 _ENGINES = ("auto", "native", "torch")
+
+
+class Running(NamedTuple):
+    """How the torch engine is to work; see `load`."""
+
+    precision: str = "auto"
+    device: str = "auto"
+    compiled: bool = False
+
+    @property
+    def needs_torch(self) -> str:
+        """What the native engine cannot do, in words; empty if it can do all."""
+        if self.precision != "auto":
+            return f"precision {self.precision!r}"
+        if self.device not in ("auto", "cpu"):
+            return f"device {self.device!r}"
+        return "compiled" if self.compiled else ""
 
 
 class Engine:
@@ -218,6 +235,8 @@ def load(
     adapters: Sequence[tuple[str | Path, float]] = (),
     low_ram: bool = False,
     precision: PrecisionName = "auto",
+    device: str = "auto",
+    compiled: bool = False,
 ) -> Model:
     """Open a model; its parts load when they are first used.
 
@@ -233,22 +252,27 @@ def load(
         precision: what the torch engine computes in: "auto" = that of the folder's files, "float32", "bfloat16" (models
             converted from published ones) or "int8" (the transformer's large layers; see docs/checkpoints.md). The
             native engine's graphs have theirs, so any but "auto" means the torch engine.
-    Raises: ModelError if the model is unknown, incomplete or altered; UsageError for another engine or precision.
+        device: of the torch engine: "cpu", "cuda", "mps" or "auto" (CUDA where there is some).
+        compiled: the torch engine's transformer and decoder are compiled: minutes once, and on CPUs with a compiler.
+    Raises: ModelError if the model is unknown, incomplete or altered; UsageError for another engine, precision or
+    device.
     """
     folder = find_model(name_or_folder)
     config = read_model_config(folder)
     check_hashes(folder)
     tokenizer = Tokenizer(folder, config.text.max_tokens)
     cache = None if weights_cache is None else Path(weights_cache)
-    if precision != "auto" and engine == "native":
+    running = Running(precision, device, compiled)
+    if running.needs_torch and engine == "native":
         raise UsageError(
-            f"precision {precision!r} is for the torch engine: the native engine's graphs have theirs from export."
+            f"{running.needs_torch} is for the torch engine: the native engine runs on the CPU, and its graphs have "
+            "their precision from export."
         )
     if adapters:
-        return _load_adapted(folder, config, tokenizer, engine, threads, adapters, precision)
-    if precision != "auto" and engine == "auto":
+        return _load_adapted(folder, config, tokenizer, engine, threads, adapters, running)
+    if running.needs_torch and engine == "auto":
         engine = "torch"
-    parts = _parts(folder, config, engine, threads or usable_threads(), cache, low_ram, precision)
+    parts = _parts(folder, config, engine, threads or usable_threads(), cache, low_ram, running)
     return Model(Engine(parts, config, tokenizer, folder_hash(folder), threads, precision=precision), folder)
 
 
@@ -259,7 +283,7 @@ def _load_adapted(
     engine: str,
     threads: int | None,
     adapters: Sequence[tuple[str | Path, float]],
-    precision: str,
+    running: Running,
 ) -> Model:
     if engine == "native":
         raise UsageError(
@@ -267,10 +291,10 @@ def _load_adapted(
             "(arctone lora merge) and export that."
         )
     given = [(Path(path).expanduser(), float(strength)) for path, strength in adapters]
-    parts = _torch_parts(folder, config, given, precision)
+    parts = _torch_parts(folder, config, running, given)
     whole = [folder_hash(folder), *(f"{one.digest}:{one.strength:g}" for one in parts.adapters)]
     model_hash = hashlib.sha256("\n".join(whole).encode()).hexdigest()
-    return Model(Engine(parts, config, tokenizer, model_hash, threads, parts.adapters, precision), folder)
+    return Model(Engine(parts, config, tokenizer, model_hash, threads, parts.adapters, running.precision), folder)
 
 
 def _parts(
@@ -280,7 +304,7 @@ def _parts(
     threads: int,
     weights_cache: Path | None,
     low_ram: bool,
-    precision: str,
+    running: Running,
 ) -> Parts:
     if engine not in _ENGINES:
         raise UsageError(f"engine must be one of {', '.join(_ENGINES)}, got {engine!r}.")
@@ -291,16 +315,17 @@ def _parts(
         from arctone.engines.native import NativeParts
 
         return NativeParts(folder, config, threads, weights_cache, low_ram)
-    return _torch_parts(folder, config, precision=precision)
+    return _torch_parts(folder, config, running)
 
 
 def _torch_parts(
-    folder: Path, config: ModelConfig, adapters: Sequence[tuple[Path, float]] = (), precision: str = "auto"
+    folder: Path, config: ModelConfig, running: Running, adapters: Sequence[tuple[Path, float]] = ()
 ) -> TorchParts:
     try:
-        from arctone.engines.torch import load_parts
+        from arctone.engines.torch import found_device, load_parts
     except ImportError:
         raise ModelError(
             "the torch engine needs torch, which is not installed: pip install 'arctone[train]'."
         ) from None
-    return load_parts(folder, config, adapters=adapters, precision=precision)
+    device = found_device(running.device)
+    return load_parts(folder, config, device, adapters, running.precision, compiled=running.compiled)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +15,10 @@ from arctone.cli.making import ENGINE_HELP, PRECISION_HELP, EngineName, Precisio
 from arctone.cli.report import print_json
 from arctone.cli.request_options import request_from, with_request_options
 from arctone.cli.tables import print_rows
-from arctone.request import GenerationResult
+from arctone.request import GenerationRequest, GenerationResult
+
+if TYPE_CHECKING:
+    from arctone.engine import Model
 
 EXAMPLES = """\b
 Examples:
@@ -38,25 +42,35 @@ def bench(
     model: Annotated[str, typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model.")] = "spark",
     engine: Annotated[EngineName, typer.Option("--engine", metavar="NAME", help=ENGINE_HELP)] = "auto",
     precision: Annotated[PrecisionName, typer.Option("--precision", metavar="NAME", help=PRECISION_HELP)] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="Of the torch engine: auto, cpu, cuda or mps.")
+    ] = "auto",
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="Compile for the torch engine: minutes once, then faster, most on CUDA.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
 ) -> None:
     """Measure how fast this machine makes sound."""
-    record = measured(options, repeats, model, engine, precision)
+    request = request_from(PROMPT, {"seed": "0", **options})
+
+    def opened() -> Model:
+        import arctone
+
+        return arctone.load(
+            model, engine=engine, threads=request.threads, precision=precision, device=device, compiled=compiled
+        )
+
+    record = measured(request, repeats, opened)
     if json:
         print_json(record)
     else:
         _print(record)
 
 
-def measured(
-    options: dict[str, str], repeats: int, model: str, engine: EngineName, precision: PrecisionName = "auto"
-) -> dict[str, Any]:
-    """Generate once cold and `repeats` times warm; times in ms, medians over the warm runs."""
-    import arctone
-
-    request = request_from(PROMPT, {"seed": "0", **options})
+def measured(request: GenerationRequest, repeats: int, opened: Callable[[], Model]) -> dict[str, Any]:
+    """Open the model and generate, then `repeats` times more; times in ms, medians over the warm runs."""
     start = time.perf_counter()
-    loaded = arctone.load(model, engine=engine, threads=request.threads, precision=precision)
+    loaded = opened()
     cold = loaded.engine.generate(request)
     cold_ms = 1000 * (time.perf_counter() - start)
     runs = [_timed(lambda: loaded.engine.generate(request)) for _ in range(repeats)]

@@ -5,6 +5,7 @@ A audio channels, N audio samples, C latent channels, T latent frames.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -14,11 +15,14 @@ from arctone.audio.spectral import features, synthesise
 from arctone.config_model import ModelConfig, OobleckConfig, SpectralConfig
 from arctone.engines.parts import Floats
 
+# Latents [1, C, T] to spectral parameters or samples.
+Decode = Callable[[Tensor], Tensor]
+
 
 class Codec(Protocol):
     """One type of autoencoder; the modules are given with every call."""
 
-    def decode(self, decoder: nn.Module, latents: Tensor, seed: int) -> Floats:
+    def decode(self, decoder: Decode, latents: Tensor, seed: int) -> Floats:
         """Samples [A, N] from latents [1, C, T]; the seed fixes what is random in the synthesis."""
 
     def prepared(self, samples: Floats) -> Floats:
@@ -34,7 +38,7 @@ class SpectralCodec:
     def __init__(self, config: SpectralConfig) -> None:
         self._config = config
 
-    def decode(self, decoder: nn.Module, latents: Tensor, seed: int) -> Floats:
+    def decode(self, decoder: Decode, latents: Tensor, seed: int) -> Floats:
         """See Codec."""
         parameters = decoder(latents)[0].float().cpu().numpy()
         return synthesise(parameters, np.random.default_rng(seed), self._config.phase_iterations)
@@ -55,7 +59,7 @@ class OobleckCodec:
     def __init__(self, config: OobleckConfig) -> None:
         self._config = config
 
-    def decode(self, decoder: nn.Module, latents: Tensor, seed: int) -> Floats:
+    def decode(self, decoder: Decode, latents: Tensor, seed: int) -> Floats:
         """See Codec; nothing is random."""
         samples: Floats = decoder(latents * self._config.scale)[0].float().cpu().numpy()
         return samples

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +17,14 @@ from arctone.config_model import ModelConfig
 from arctone.engines.codecs import codec
 from arctone.engines.parts import Floats, Ints, Mask, TextEmbedding, no_text
 from arctone.engines.precision import check_precision, in_precision
+from arctone.errors import UsageError
 from arctone.models.conditions import Conditions
 from arctone.models.continuous_dit import ContinuousDiT, Prepared
 from arctone.request import AdapterUse
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
+# Latent frames that sounds are filled up to where the transformer is compiled: each length is compiled once.
+WINDOWS = (64, 128, 192, 256)
 # Guidance has two sides, and so has a change of length in the middle of a long sound.
 NUM_PREPARED = 4
 
@@ -30,7 +35,8 @@ class TorchParts:
     Args: open_parts: what opens "text", "dit", "encoder" and "decoder" in evaluation mode. device: "cpu", "cuda", "mps"
         or a torch device. adapters: what the transformer's weights hold of them, for the record. one_at_a_time: before
         a part opens, the others are dropped: the least memory, where parts are mapped files that open in an instant.
-        precision: one of `precision.PRECISIONS`; parts change to it when they open.
+        precision: one of `precision.PRECISIONS`; parts change to it when they open. compiled: transformer and decoder
+        are compiled (torch.compile), the transformer for the lengths of WINDOWS; on CUDA its call is a recorded graph.
     """
 
     name = "torch"
@@ -43,6 +49,7 @@ class TorchParts:
         adapters: tuple[AdapterUse, ...] = (),
         one_at_a_time: bool = False,
         precision: str = "auto",
+        compiled: bool = False,
     ) -> None:
         self._config = config
         self.adapters = adapters
@@ -50,6 +57,8 @@ class TorchParts:
         self._open_parts = open_parts
         self._one_at_a_time = one_at_a_time
         self._precision = precision
+        self._is_compiled = compiled
+        self._compiled: dict[str, Callable[..., Tensor]] = {}
         self._opened: dict[str, nn.Module] = {}
         self._prepared: dict[tuple[bytes, ...], Prepared] = {}
         self._codec = codec(config)
@@ -83,19 +92,22 @@ class TorchParts:
         """See Parts."""
         words = text or no_text(self._config.text)
         numbers = (np.float32(seconds), np.float32(bpm if text else 0.0))
-        conditions = (words.tokens, words.mask, words.pooled, *numbers, frame_mask)
+        window, num_frames = self._window(x.shape[1]), x.shape[1]
+        conditions = (words.tokens, words.mask, words.pooled, *numbers, _filled(frame_mask, window))
         batch = Conditions(*(self._batch(value) for value in conditions))
         if inpaint is not None:
-            batch = batch._replace(inpaint=self._batch(inpaint))
-        network, inputs = self._part(DIT), (self._batch(x), self._batch(np.float32(t)), batch)
+            batch = batch._replace(inpaint=self._batch(_filled(inpaint, window)))
+        network, inputs = self._part(DIT), (self._batch(_filled(x, window)), self._batch(np.float32(t)), batch)
         if isinstance(network, ContinuousDiT):
-            return _numpy(network(*inputs, self._prepare(network, batch, words, seconds)))
-        return _numpy(network(*inputs))
+            out = self._fast(DIT)(*inputs, self._prepare(network, batch, words, seconds))
+        else:
+            out = self._fast(DIT)(*inputs)
+        return _numpy(out)[:, :num_frames]
 
     @torch.inference_mode()
     def decode(self, latents: Floats, seed: int = 0) -> Floats:
         """See Parts."""
-        return self._codec.decode(self._part(DECODER), self._batch(latents), seed)
+        return self._codec.decode(self._fast(DECODER), self._batch(latents), seed)
 
     @torch.inference_mode()
     def encode(self, samples: Floats) -> Floats:
@@ -110,7 +122,24 @@ class TorchParts:
     def close(self) -> None:
         """Give memory back; the next call opens again."""
         self._opened.clear()
+        self._compiled.clear()
         self._prepared.clear()
+
+    def _fast(self, name: str) -> Callable[..., Tensor]:
+        """A part, compiled where that was asked for."""
+        if not self._is_compiled:
+            return self._part(name)
+        if name not in self._compiled:
+            # The transformer is given few lengths, and its many small kernels become one graph on CUDA; sounds are
+            # decoded once, at any length.
+            mode = "reduce-overhead" if name == DIT and self._device.type == "cuda" else "default"
+            self._compiled[name] = torch.compile(self._part(name), mode=mode, dynamic=False if name == DIT else None)
+        return self._compiled[name]
+
+    def _window(self, num_frames: int) -> int:
+        """Frames that the transformer is given for so many."""
+        lengths = sorted({*WINDOWS, self._config.dit.max_frames}) if self._is_compiled else []
+        return next((length for length in lengths if length >= num_frames), num_frames)
 
     def _prepare(self, network: ContinuousDiT, batch: Conditions, words: TextEmbedding, seconds: float) -> Prepared:
         """What the steps of a sound share, computed in the first of them."""
@@ -136,6 +165,24 @@ class TorchParts:
         return torch.from_numpy(np.ascontiguousarray(np.asarray(values)[None])).to(self._device)
 
 
+def found_device(name: str) -> str:
+    """The device of a name of DEVICES. Raises: UsageError for a name that is none, or a device that is not there."""
+    if name not in DEVICES:
+        raise UsageError(f"device must be one of {', '.join(DEVICES)}, got {name!r}.")
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return "cuda" if present["cuda"] else "cpu"
+    if not present[name]:
+        raise UsageError(f"device {name} was asked for, but torch finds none on this machine.")
+    return name
+
+
+def _filled(values: np.ndarray[Any, Any], length: int) -> np.ndarray[Any, Any]:
+    """Zeros (or False) after the last entry of the last axis, up to a length."""
+    missing = length - values.shape[-1]
+    return np.pad(values, [*[(0, 0)] * (values.ndim - 1), (0, missing)]) if missing else values
+
+
 def _numpy(batch: Tensor) -> Floats:
     """The only item of a batch."""
     out: Floats = batch[0].float().cpu().numpy()
@@ -148,6 +195,8 @@ def load_parts(
     device: str | torch.device = "cpu",
     adapters: Sequence[tuple[Path, float]] = (),
     precision: str = "auto",
+    *,
+    compiled: bool = False,
 ) -> TorchParts:
     """A model folder's parts on torch: from its graphs and weights map, or from its safetensors.
 
@@ -164,6 +213,7 @@ def load_parts(
         refuse_other_base(adapter, folder)
     used = tuple(AdapterUse(adapter.name, adapter.digest, strength) for adapter, strength in laid)
     changes = {DIT: functools.partial(applied, adapters=laid, origin=str(folder))} if laid else {}
-    one_at_a_time = torch.device(device).type == "cpu" and precision == "auto"
+    # What was dropped would be changed, or compiled, again.
+    one_at_a_time = torch.device(device).type == "cpu" and precision == "auto" and not compiled
     opened = openers(folder, config, changes)
-    return TorchParts(config, opened, device, used, one_at_a_time=one_at_a_time, precision=precision)
+    return TorchParts(config, opened, device, used, one_at_a_time, precision, compiled)
