@@ -89,9 +89,16 @@ class Reference:
         (folder / "model_config.json").write_text(json.dumps(settings, indent=2))
         self.shapes = {name: tuple(value.shape) for name, value in state.items()}
 
-    def condition(self, prompt: str, seconds: float) -> dict[str, Any]:
-        """Its conditioning tensors: cross_attn_cond [1, L, D], global_cond [1, D] and masks."""
+    def condition(self, prompt: str, seconds: float, inpaint: np.ndarray | None = None) -> dict[str, Any]:
+        """Its conditioning tensors: cross_attn_cond [1, L, D], global_cond [1, D], masks, and for inpainting models
+        input_concat_cond [1, 1 + C, T].
+
+        Args: inpaint: [1 + C, T], the mask (1 = known) and the latents where they are known.
+        """
         tensors = self.model.conditioner([{"prompt": prompt, "seconds_start": 0, "seconds_total": seconds}], "cpu")
+        if inpaint is not None:
+            tensors["inpaint_mask"] = [torch.from_numpy(inpaint[None, :1])]
+            tensors["inpaint_masked_input"] = [torch.from_numpy(inpaint[None, 1:])]
         return self.model.get_conditioning_inputs(tensors)
 
     def output(self, x: np.ndarray, t: float, given: dict[str, Any], cfg_scale: float = 1.0) -> np.ndarray:
