@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from rich.progress import Progress
 
+import arctone
 from arctone.audio.files import write_audio
-from arctone.checkpoints.adapter import WEIGHTS, load_adapter
+from arctone.checkpoints.adapter import load_adapter
 from arctone.config import read_config, write_config
 from arctone.data.clip import ClipInfo, ClipSource
 from arctone.data.encoders import use_threads
@@ -47,6 +49,8 @@ HELD_OUT = ("unseen_preset",)
 CATEGORIES = ("note", "phrase")
 MAX_SECONDS = 11.88
 SPENT = "spent.json"
+# Some ten seconds of work: what a run that is killed loses.
+CHECKPOINT_EVERY = 10
 # Scanning for clips of one preset ends here.
 MAX_SCANNED = 400_000
 ROWS = {
@@ -139,26 +143,35 @@ def _spent(out: Path) -> Spent:
 
 
 def _tuned(settings: run.Settings, before: Spent) -> Spent:
-    """Train on, and write what it took, also if it is interrupted."""
+    """Train on, and write what it took: after every update, so that a run that is killed has paid for its time, too."""
     # Opened before the clock: what is timed is encoding and training.
     sounds = run.open_sounds(settings, print)
     run.begin(settings)
     wall, cpu = time.monotonic(), time.process_time()
-    try:
-        run.tune(settings, sounds, _trained)
-    finally:
+
+    def paid(steps: int) -> Spent:
         seconds, busy = time.monotonic() - wall, time.process_time() - cpu
-        steps = load_adapter(settings.out).origin.steps if (settings.out / WEIGHTS).exists() else 0
         now = Spent(round(before.seconds + seconds, 1), round(before.cpu_seconds + busy, 1), steps)
         write_config(settings.out / SPENT, now)
-    return now
+        return now
+
+    # Only an adapter that was written counts as trained.
+    run.tune(settings, sounds, functools.partial(_trained, note=lambda: paid(before.steps)))
+    return paid(load_adapter(settings.out).origin.steps)
 
 
-def _trained(trainer: run.Trainer, finish: run.Finish) -> None:
+def _trained(trainer: run.Trainer, finish: run.Finish, note: Callable[[], object]) -> None:
     with Progress() as bar:
         task = bar.add_task("training", total=trainer.config.total_steps)
-        trainer.run(lambda step, _: bar.update(task, completed=step))
-    finish()
+
+        def shown(step: int, _: object) -> None:
+            bar.update(task, completed=step)
+            note()
+
+        try:
+            trainer.run(shown)
+        finally:
+            finish()
 
 
 def measure(
@@ -229,7 +242,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         keep_apart=False,
     )
     training = train(corpus, timbre, settings)
-    before, after = run.untuned(settings), run.tuned(settings)
+    before = run.untuned(settings)
+    after = arctone.load(settings.model, engine="torch", adapters=[(settings.out, options.strength)])
     goal, known = (real_takes(corpus, found, options.cache / "real", _silent) for found in (timbre.goal, timbre.known))
     infos = [corpus.info(index) for index in timbre.goal]
     own = comparing.wanted(
@@ -260,7 +274,9 @@ def others(source: ClipSource, instrument: str, count: int) -> list[int]:
 def plan_of(options: argparse.Namespace) -> FineTuning:
     """The command's own settings, with the steps and minutes of the options."""
     plan = fine_tuning()
-    loop = dataclasses.replace(plan.loop, total_steps=options.steps, max_minutes=options.minutes)
+    loop = dataclasses.replace(
+        plan.loop, total_steps=options.steps, max_minutes=options.minutes, checkpoint_every=CHECKPOINT_EVERY
+    )
     return dataclasses.replace(plan, loop=loop)
 
 
@@ -272,6 +288,7 @@ def _settings(options: argparse.Namespace, settings: run.Settings) -> JSON:
         "instrument": options.instrument,
         "rank": settings.plan.lora.rank,
         "rate": settings.plan.loop.rate,
+        "strength": options.strength,
         "goal_clips": options.clips,
         "known_clips": options.clips,
         "rest_prompts": options.rest_prompts,
@@ -298,6 +315,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clips", type=int, default=20, help="to train on, as the goal, and of the known version")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--strength", type=float, default=1.0, help="of the adapter when it is asked")
     parser.add_argument("--rest-prompts", type=int, default=24)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--timbre-seed", type=int, default=7, help="of the corpus that gives the clips of the timbre")

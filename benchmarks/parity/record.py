@@ -16,7 +16,7 @@ import numpy as np
 
 from arctone.flow.noise import item_noise
 from benchmarks.parity.reference import Reference, log_snr_times
-from benchmarks.parity.shapes import KINDS, T5_TINY, model_config
+from benchmarks.parity.shapes import KINDS, T5_TINY, inpaint_example, model_config
 
 PROMPT, SECONDS, STEPS, SEED = "rain", 0.5, 8, 7
 LEVELS = (1.0, 0.6, 0.05)
@@ -25,7 +25,7 @@ LEVELS = (1.0, 0.6, 0.05)
 def recorded(kind: str, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, list[int]]]:
     """Values by name, and the shapes of the published tensors."""
     reference = Reference(kind, folder, shrunken=True)
-    given = reference.condition(PROMPT, SECONDS)
+    given = reference.condition(PROMPT, SECONDS, inpaint_example() if kind == "inpaint" else None)
     x = item_noise(SEED, 0, (8, 16))
     noise = lambda step: item_noise(SEED, step, (8, 16))  # noqa: E731
     found = {"context": given["cross_attn_cond"][0].numpy(), "global": given["global_cond"][0].numpy()}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,9 +23,13 @@ from stable_audio_tools.models.factory import create_model_from_config
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import T5Config, T5EncoderModel
 
+from arctone.flow.noise import item_noise
+from benchmarks.parity.answers import PROMPT, SECONDS, SEED
 from benchmarks.parity.shapes import T5_BASE, T5_TINY, drawn, model_config
 
 NoiseFn = Callable[[int], np.ndarray]
+# The published default for sampling 1.0.
+CFG_SCALE = 7.0
 LETTERS = "▁ abcdefghijklmnopqrstuvwxyz0123456789,.-'"
 
 
@@ -86,9 +89,16 @@ class Reference:
         (folder / "model_config.json").write_text(json.dumps(settings, indent=2))
         self.shapes = {name: tuple(value.shape) for name, value in state.items()}
 
-    def condition(self, prompt: str, seconds: float) -> dict[str, Any]:
-        """Its conditioning tensors: cross_attn_cond [1, L, D], global_cond [1, D] and masks."""
+    def condition(self, prompt: str, seconds: float, inpaint: np.ndarray | None = None) -> dict[str, Any]:
+        """Its conditioning tensors: cross_attn_cond [1, L, D], global_cond [1, D], masks, and for inpainting models
+        input_concat_cond [1, 1 + C, T].
+
+        Args: inpaint: [1 + C, T], the mask (1 = known) and the latents where they are known.
+        """
         tensors = self.model.conditioner([{"prompt": prompt, "seconds_start": 0, "seconds_total": seconds}], "cpu")
+        if inpaint is not None:
+            tensors["inpaint_mask"] = [torch.from_numpy(inpaint[None, :1])]
+            tensors["inpaint_masked_input"] = [torch.from_numpy(inpaint[None, 1:])]
         return self.model.get_conditioning_inputs(tensors)
 
     def output(self, x: np.ndarray, t: float, given: dict[str, Any], cfg_scale: float = 1.0) -> np.ndarray:
@@ -149,6 +159,31 @@ def log_snr_times(steps: int) -> tuple[float, ...]:
     return tuple(float(value) for value in t)
 
 
-def relative_error(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Greatest difference, relative to the greatest value."""
-    return float(np.abs(ours - theirs).max() / max(float(np.abs(theirs).max()), math.ulp(1.0)))
+class Theirs:
+    """The public program as one side of a comparison (see answers.Side)."""
+
+    def __init__(self, kind: str, reference: Reference) -> None:
+        self._kind, self._reference = kind, reference
+        self._given = reference.condition(PROMPT, SECONDS)
+
+    def context(self) -> np.ndarray:
+        """See Side."""
+        found: np.ndarray = self._given["cross_attn_cond"][0].numpy()
+        return found
+
+    def output(self, x: np.ndarray, t: float) -> np.ndarray:
+        """See Side."""
+        return self._reference.output(x, t, self._given)
+
+    def sampled(self, steps: int, shape: tuple[int, int]) -> np.ndarray:
+        """See Side."""
+        start = item_noise(SEED, 0, shape)
+        noise = lambda step: item_noise(SEED, step, shape)  # noqa: E731
+        if self._kind == "1.0":
+            return self._reference.dpmpp_3m_sde(steps, start, noise, self._given, CFG_SCALE)
+        return self._reference.ping_pong(log_snr_times(steps), start, noise, self._given)
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        """See Side; the transformer goes, which is most of what is in memory."""
+        self._reference.model.model = None
+        return self._reference.decode(latents)

@@ -1,7 +1,8 @@
 """Published configurations, in their true sizes and shrunken, and random weights that depend on a tensor's name alone.
 
 Sizes: model_config.json of stable-audio-open-small (post-trained and base) and of stable-audio-open-1.0. "adaln" is no
-published model; it has the other ways of conditioning that the published program knows.
+published model; it has the other ways of conditioning that the published program knows. "inpaint" is the small one
+with input channels for a mask and what it leaves, as the published program trains them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-KINDS = ("small", "small-base", "1.0", "adaln")
+from arctone.flow.noise import item_noise
+
+KINDS = ("small", "small-base", "1.0", "adaln", "inpaint")
 T5_BASE = {"vocab_size": 32_128, "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12}
 T5_TINY = {"vocab_size": 96, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
 
@@ -41,12 +44,17 @@ def model_config(kind: str, *, shrunken: bool = False) -> dict[str, Any]:
     diffusion = {
         "cross_attention_cond_ids": ["prompt", *numbers],
         "global_cond_ids": numbers,
-        "diffusion_objective": {"small": "rf_denoiser", "1.0": "v"}.get(kind, "rectified_flow"),
+        "diffusion_objective": {"small": "rf_denoiser", "inpaint": "rf_denoiser", "1.0": "v"}.get(
+            kind, "rectified_flow"
+        ),
         "type": "dit",
         "config": _transformer(kind, latent, width, len(numbers), shrunken=shrunken),
     }
+    is_inpainting = kind == "inpaint"
+    if is_inpainting:
+        diffusion["input_concat_ids"] = ["inpaint_mask", "inpaint_masked_input"]
     return {
-        "model_type": "diffusion_cond",
+        "model_type": "diffusion_cond_inpaint" if is_inpainting else "diffusion_cond",
         "sample_size": 2048 * frames,
         "sample_rate": 44_100,
         "audio_channels": 2,
@@ -66,6 +74,7 @@ def _transformer(kind: str, latent: int, width: int, num_numbers: int, *, shrunk
         sizes = {"embed_dim": 64, "depth": 2, "num_heads": 2}
     special = {
         "1.0": {"project_cond_tokens": False},
+        "inpaint": {"input_concat_dim": latent + 1, "attn_kwargs": {"qk_norm": "ln"}},
         "adaln": {"global_cond_type": "adaLN", "num_memory_tokens": 3, "attn_kwargs": {"qk_norm": "l2"}},
     }
     return {
@@ -76,6 +85,13 @@ def _transformer(kind: str, latent: int, width: int, num_numbers: int, *, shrunk
         "transformer_type": "continuous_transformer",
         **special.get(kind, {"attn_kwargs": {"qk_norm": "ln"}}),
     }
+
+
+def inpaint_example() -> np.ndarray:
+    """A mask with a gap in it and what it leaves of some latents, of the shrunken sizes: [1 + 8, 16]."""
+    known = np.ones((1, 16), np.float32)
+    known[:, 5:11] = 0
+    return np.concatenate([known, known * item_noise(7, 100, (8, 16))])
 
 
 def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:

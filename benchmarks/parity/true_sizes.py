@@ -1,19 +1,23 @@
 """The published sizes, with random weights, in the public program and in ours: how far apart every stage is.
 
-    PYTHONPATH=src:. python -m benchmarks.parity.true_sizes small --out parity-small.json
+    PYTHONPATH=src:. python -m benchmarks.parity.true_sizes small --out benchmarks/parity/results/small.json
+    PYTHONPATH=src:. python -m benchmarks.parity.true_sizes 1.0 --frames 256 --steps 4 --decode-frames 64 \
+        --folder parity-1.0 --out benchmarks/parity/results/1.0.json
 
-Needs the public program (see reference.py), 12 GB of memory for "small" and 20 GB for "1.0".
+Each side runs in a process of its own: first the public program, which also saves the checkpoint, then ours, which
+opens it. Needs the public program (see reference.py), 4 GB of memory for "small" and 12 GB for "1.0". With --folder,
+work that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,131 +31,151 @@ from arctone.flow.guidance import guided
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS
 from arctone.flow.schedules import sampler_times
+from arctone.metrics.cost import peak_memory_bytes
 from arctone.model_folder import read_model_config
 from arctone.models.conditions import Conditions
 from arctone.tokenizer import Tokenizer
 from benchmarks.machine import describe, sentence
-from benchmarks.parity.reference import Reference, log_snr_times, relative_error
-from benchmarks.parity.shapes import KINDS
+from benchmarks.parity.answers import PROMPT, SECONDS, SEED, Questions, answer, compared
+from benchmarks.parity.shapes import KINDS, model_config
 
-T = TypeVar("T")
-PROMPT, SEED = "rain on a tin roof", 7
-LEVELS = (1.0, 0.6, 0.05)
+THEIRS, OURS = SIDES = ("theirs", "ours")
+PUBLISHED, MEMORY = "published", "memory.json"
 
 
 class Ours:
-    """The converted folder, asked for the same values."""
+    """The converted folder (see Side)."""
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    def __init__(self, folder: Path) -> None:
         self.config: ModelConfig = read_model_config(folder)
         self.parts: TorchParts = load_parts(folder, self.config)
         tokens = Tokenizer(folder, self.config.text.max_tokens).encode(PROMPT)
         self.text: TextEmbedding = self.parts.encode_text(tokens.ids, tokens.mask)
-        self.dit: Any = openers(folder, self.config)[DIT]()
-        self.seconds = seconds
-        self.mask = np.ones(self.config.dit.max_frames, bool)
-        values = (self.text.tokens, self.text.mask, self.text.pooled, np.float32(seconds), np.float32(0), self.mask)
-        self.conditions = Conditions(*(torch.from_numpy(np.asarray(value)[None]) for value in values))
+        self._open = openers(folder, self.config)[DIT]
 
     def context(self) -> np.ndarray:
-        """Text and duration as the transformer is given them."""
-        context: np.ndarray = self.dit.conditioning(self.conditions)[0][0].numpy()
+        """See Side."""
+        context: np.ndarray = self._dit().conditioning(self._conditions(1))[0][0].numpy()
         return context
 
     @torch.inference_mode()
     def output(self, x: np.ndarray, t: float) -> np.ndarray:
-        """One call of the network."""
-        found: np.ndarray = self.dit.output(torch.from_numpy(x[None]), torch.tensor([t]), self.conditions)[0].numpy()
+        """See Side."""
+        batch = torch.from_numpy(x[None]), torch.tensor([t])
+        found: np.ndarray = self._dit().output(*batch, self._conditions(x.shape[1]))[0].numpy()
         return found
 
-    def sampled(self, steps: int, shape: tuple[int, int], cfg_scale: float) -> np.ndarray:
-        """Latents by the model's own sampler and grid."""
-        sampling = self.config.sampling
+    def sampled(self, steps: int, shape: tuple[int, int]) -> np.ndarray:
+        """See Side; by the model's own sampler and grid."""
+        sampling, mask = self.config.sampling, np.ones(shape[1], bool)
         times = sampler_times(sampling.sampler, steps, sampling.shift, sampling.schedule)
         start = item_noise(SEED, 0, shape) * np.float32(times[0])
+        scale = sampling.cfg_scale if sampling.sampler == "dpmpp_3m_sde" else 1.0
 
         def velocity(x: np.ndarray, t: float) -> np.ndarray:
-            towards = self.parts.velocity(x, t, self.text, self.seconds, 0.0, self.mask)
-            if cfg_scale == 1:
+            towards = self.parts.velocity(x, t, self.text, SECONDS, 0.0, mask)
+            if scale == 1:
                 return towards
-            away = self.parts.velocity(x, t, None, self.seconds, 0.0, self.mask)
-            return np.asarray(guided(towards, away, cfg_scale), np.float32)
+            away = self.parts.velocity(x, t, None, SECONDS, 0.0, mask)
+            return np.asarray(guided(towards, away, scale), np.float32)
 
         sampler = SAMPLERS[sampling.sampler]
         latents: np.ndarray = list(sampler(velocity, start, times, lambda step: item_noise(SEED, step, shape)))[-1].x
         return latents
 
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        """See Side."""
+        return self.parts.decode(latents)
 
-def compare(kind: str, folder: Path, steps: int, decode_frames: int) -> dict[str, Any]:
-    """Relative errors and seconds of every stage."""
-    seconds, rows = 8.0, {}
-    reference = Reference(kind, folder / "published", shrunken=False)
-    started = time.perf_counter()
-    convert(folder / "published", folder / "ours", folder / "published" / "t5-base", name=kind)
-    ours = Ours(folder / "ours", seconds)
-    opened_s = time.perf_counter() - started
-    given = reference.condition(PROMPT, seconds)
-    rows["conditioning"] = {"relative_error": relative_error(ours.context(), given["cross_attn_cond"][0].numpy())}
-    shape = (ours.config.dit.latent_channels, ours.config.dit.max_frames)
-    x = item_noise(SEED, 0, shape)
-    for level in LEVELS:
-        rows[f"transformer at {level:g}"] = row(
-            lambda level=level: ours.output(x, level), lambda level=level: reference.output(x, level, given)
-        )
-    is_v = kind == "1.0"
-    scale = ours.config.sampling.cfg_scale if is_v else 1.0
-    latents: list[np.ndarray] = []
+    def _dit(self) -> Any:
+        return self._open()
 
-    def theirs() -> np.ndarray:
-        noise = lambda step: item_noise(SEED, step, shape)  # noqa: E731
-        if is_v:
-            return reference.dpmpp_3m_sde(steps, x, noise, given, scale)
-        return reference.ping_pong(log_snr_times(steps), x, noise, given)
-
-    rows[f"{steps} steps"] = row(lambda: kept(latents, ours.sampled(steps, shape, scale)), theirs)
-    part = latents[0][:, :decode_frames]
-    rows[f"decoder, {decode_frames} frames"] = row(lambda: ours.parts.decode(part), lambda: reference.decode(part))
-    return {"machine": sentence(describe()), "kind": kind, "convert_and_open_s": round(opened_s, 1), "stages": rows}
+    def _conditions(self, frames: int) -> Conditions:
+        text = self.text
+        values = (text.tokens, text.mask, text.pooled, np.float32(SECONDS), np.float32(0), np.ones(frames, bool))
+        return Conditions(*(torch.from_numpy(np.asarray(value)[None]) for value in values))
 
 
-def kept(where: list[np.ndarray], value: np.ndarray) -> np.ndarray:
-    """The value, remembered."""
-    where.append(value)
-    return value
+def run_side(side: str, kind: str, folder: Path, questions: Questions) -> None:
+    """All answers of one side. folder: of the whole comparison; the public side writes the checkpoint there."""
+    if side == THEIRS:
+        from benchmarks.parity.reference import Reference, Theirs
+
+        answer(Theirs(kind, Reference(kind, folder / PUBLISHED, shrunken=False)), questions, folder / side)
+    else:
+        converted = folder / "converted"
+        if not converted.exists():
+            convert(folder / PUBLISHED, converted, folder / PUBLISHED / "t5-base", name=kind)
+        answer(Ours(converted), questions, folder / side)
+    (folder / side / MEMORY).write_text(json.dumps(peak_memory_bytes()) + "\n")
 
 
-def row(ours: Callable[[], np.ndarray], theirs: Callable[[], np.ndarray]) -> dict[str, float]:
-    """Both values, and the time each took; one run, so the times are only hints."""
-    own, own_s = timed(ours)
-    other, other_s = timed(theirs)
-    error = relative_error(own, other)
-    print(f"error {error:.2e}, ours {own_s:.2f} s, theirs {other_s:.2f} s", flush=True)
-    return {"relative_error": error, "ours_s": round(own_s, 2), "theirs_s": round(other_s, 2)}
+def compare(kind: str, folder: Path, questions: Questions) -> dict[str, Any]:
+    """The report on two sides that have answered."""
+    names = [*questions.asked(_Nobody(), folder)]
+    peaks = {side: json.loads((folder / side / MEMORY).read_text()) for side in SIDES}
+    return {
+        "machine": sentence(describe()),
+        "kind": kind,
+        "peak_memory_gb": {side: round(peak / 1e9, 1) for side, peak in peaks.items() if peak},
+        "stages": compared(names, folder / OURS, folder / THEIRS),
+    }
 
 
-def timed(work: Callable[[], T]) -> tuple[T, float]:
-    """A result and the seconds it took."""
-    started = time.perf_counter()
-    result = work()
-    return result, time.perf_counter() - started
+class _Nobody:
+    """Gives the questions their names; it is never asked."""
+
+    def __getattr__(self, name: str) -> Any:
+        return None
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def run_both(kind: str, folder: Path, questions: Questions) -> dict[str, Any]:
+    """Each side in a process of its own, and then the report. Raises: subprocess.CalledProcessError if one fails."""
+    numbers = [f"--first-frames={questions.window[1]}", f"--frames={questions.frames}", f"--steps={questions.steps}"]
+    numbers += [f"--decode-frames={questions.decode_frames}", f"--folder={folder}"]
+    for side in SIDES:
+        # A side that is complete is not opened again: that alone would take minutes.
+        if not (folder / side / MEMORY).exists():
+            module = ["-m", "benchmarks.parity.true_sizes", kind, "--side", side]
+            subprocess.run([sys.executable, *module, *numbers], check=True)
+    return compare(kind, folder, questions)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="where the report goes")
+    parser.add_argument("--first-frames", type=int, help="of the first call; the published window if not given")
+    parser.add_argument(
+        "--frames", type=int, help="of the other calls and of sampling; those of the first if not given"
+    )
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--decode-frames", type=int, default=256)
-    parser.add_argument("--folder", type=Path, help="keep the checkpoints there")
-    given = parser.parse_args()
+    parser.add_argument("--decode-frames", type=int, help="of the sampled frames; all if not given")
+    parser.add_argument("--folder", type=Path, help="keep the checkpoints and the answers there")
+    parser.add_argument("--side", choices=SIDES, help="only this one, without a report")
+    return parser
+
+
+def main() -> int:
+    """Command line. Returns: 0 if the greatest relative error is at most 1e-4."""
+    given = _parser().parse_args()
+    config = model_config(given.kind)
+    window = config["model"]["io_channels"], given.first_frames or config["sample_size"] // 2048
+    frames = given.frames or window[1]
+    questions = Questions(window, frames, given.steps, given.decode_frames or frames)
+    if given.side:
+        run_side(given.side, given.kind, given.folder, questions)
+        return 0
     with tempfile.TemporaryDirectory() as temporary:
-        report = compare(given.kind, given.folder or Path(temporary), given.steps, given.decode_frames)
-    given.out.write_text(json.dumps(report, indent=2) + "\n")
+        report = run_both(given.kind, given.folder or Path(temporary), questions)
+    text = json.dumps(report, indent=2) + "\n"
+    print(text)
+    if given.out:
+        given.out.write_text(text)
     worst = max(values["relative_error"] for values in report["stages"].values())
     print(f"worst relative error {worst:.2e}")
-    raise SystemExit(0 if worst <= 1e-4 else 1)
+    return 0 if worst <= 1e-4 else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

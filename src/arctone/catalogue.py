@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from arctone.errors import UsageError
 
 T5_BASE = "google-t5/t5-base"
+STABLE_AUDIO_3 = "stable-audio-3"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,12 @@ CATALOGUE = (
 
 
 def fetchable(name: str) -> Fetchable:
-    """The entry of that name. Raises: UsageError that lists the names."""
+    """The entry of that name. Raises: UsageError that lists the names, or says that Stable Audio 3 is not read."""
+    if name.rpartition("/")[2].startswith(STABLE_AUDIO_3):
+        raise UsageError(
+            f"{name} cannot be fetched: arctone does not read Stable Audio 3, whose autoencoder (SAME) and text "
+            "encoder (T5Gemma) it does not have."
+        )
     entries = {entry.name: entry for entry in CATALOGUE}
     if name in entries:
         return entries[name]

@@ -203,6 +203,23 @@ def other_autoencoder(folder: Path) -> None:
     path.write_text(path.read_text().replace('"oobleck"', '"dac"'))
 
 
+def stable_audio_3(folder: Path) -> None:
+    path = folder / "model_config.json"
+    path.write_text(path.read_text().replace('"type": "t5"', '"type": "t5gemma"'))
+
+
+def inputs_without_inpainting(folder: Path) -> None:
+    path = folder / "model_config.json"
+    config = json.loads(path.read_text())
+    config["model"]["diffusion"]["input_concat_ids"] = ["inpaint_mask", "inpaint_masked_input"]
+    path.write_text(json.dumps(config))
+
+
+def inpainting_without_inputs(folder: Path) -> None:
+    path = folder / "model_config.json"
+    path.write_text(path.read_text().replace('"diffusion_cond"', '"diffusion_cond_inpaint"'))
+
+
 class Bomb:
     """Unpickling it makes a file."""
 
@@ -223,6 +240,9 @@ BAD_FILES: dict[Callable[[Path], None], str] = {
     truncated_ckpt: "not a whole checkpoint",
     other_config: "num_head ",
     other_autoencoder: "dac",
+    stable_audio_3: "Stable Audio 3",
+    inputs_without_inpainting: "need the model_type diffusion_cond_inpaint",
+    inpainting_without_inputs: "must be inpaint_mask, inpaint_masked_input",
 }
 
 

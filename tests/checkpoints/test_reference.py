@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from benchmarks.parity.shapes import inpaint_example
 from torch import Tensor
 
+from arctone.audio.waveform import Waveform
 from arctone.checkpoints.parts import DIT, openers
 from arctone.engine import load
 from arctone.engines.parts import TextEmbedding
@@ -43,7 +45,9 @@ def text_of(folder: Path) -> TextEmbedding:
 
 def conditions(folder: Path) -> Conditions:
     text = text_of(folder)
-    values = (text.tokens, text.mask, text.pooled, np.float32(SECONDS), np.float32(0), MASK)
+    values = [text.tokens, text.mask, text.pooled, np.float32(SECONDS), np.float32(0), MASK]
+    if read_model_config(folder).dit.inpaint_channels:
+        values.append(inpaint_example())
     return Conditions(*(torch.from_numpy(np.asarray(value)[None]) for value in values))
 
 
@@ -90,6 +94,31 @@ def test_eight_ping_pong_steps(kind: str, converted: dict[str, Path]) -> None:
     parts, text = load_parts(folder, read_model_config(folder)), text_of(folder)
     steps = ping_pong(lambda x, t: parts.velocity(x, t, text, SECONDS, 0.0, MASK), noise(0), log_snr(8), noise)
     assert_close(list(steps)[-1].x, recorded(kind)["ping_pong"])
+
+
+def test_eight_steps_around_a_known_part(converted: dict[str, Path]) -> None:
+    """A checkpoint for inpainting is told the mask and what it leaves, and makes what the public program makes."""
+    folder = converted["inpaint"]
+    parts, text, told = load_parts(folder, read_model_config(folder)), text_of(folder), inpaint_example()
+
+    def sampled(told: np.ndarray) -> np.ndarray:
+        velocity = lambda x, t: parts.velocity(x, t, text, SECONDS, 0.0, MASK, told)  # noqa: E731
+        latents: np.ndarray = list(ping_pong(velocity, noise(0), log_snr(8), noise))[-1].x
+        return latents
+
+    assert_close(sampled(told), recorded("inpaint")["ping_pong"])
+    # What is known matters: without it another sound is made.
+    assert np.abs(sampled(np.zeros_like(told)) - recorded("inpaint")["ping_pong"]).max() > 1e-2
+
+
+def test_a_converted_inpainting_model_keeps_all_but_the_region(converted: dict[str, Path]) -> None:
+    model = load(converted["inpaint"], engine="torch")
+    rng = np.random.default_rng(3)
+    source = Waveform(rng.uniform(-0.3, 0.3, (2, 22_050)).astype(np.float32), 44_100)
+    made = model.generate("rain", source=source, inpaint=("0.1:0.3",), seed=2, steps=2).waveforms[0].samples
+    region = slice(4_410, 13_230)
+    assert np.array_equal(np.delete(made, region, axis=1), np.delete(source.samples, region, axis=1))
+    assert np.abs(made[:, region] - source.samples[:, region]).max() > 1e-2
 
 
 def test_v_ddim_is_eulers_method_on_the_straight_path(converted: dict[str, Path]) -> None:

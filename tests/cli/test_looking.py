@@ -102,3 +102,10 @@ def test_columns_are_as_wide_as_their_longest_cell(capsys):
 def test_memory_is_at_most_all_of_it():
     found = machine.memory_bytes()
     assert found is None or 0 < found[0] <= found[1]
+
+
+@pytest.mark.parametrize("name", ["stable-audio-3-small-music", "stabilityai/stable-audio-3-small-sfx"])
+def test_stable_audio_3_is_named_as_not_read(arctone, name):
+    done = arctone("models", "pull", name)
+    assert done.code == 2
+    assert f"{name} cannot be fetched: arctone does not read Stable Audio 3" in done.err

@@ -25,6 +25,10 @@ from arctone.config_model import (
 from arctone.errors import ModelError
 
 PROMPT: Final = "prompt"
+PLAIN: Final = "diffusion_cond"
+INPAINTING: Final = "diffusion_cond_inpaint"
+# What such a model is given beside its latents, in this order: one channel, and as many as there are latent channels.
+INPAINT_IDS: Final = ("inpaint_mask", "inpaint_masked_input")
 
 
 class EncoderSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,6 +159,7 @@ class TransformerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     project_cond_tokens: bool = True
     project_global_cond: bool = True
     transformer_type: Literal["continuous_transformer"] = "continuous_transformer"
+    input_concat_dim: int = 0
     global_cond_type: Literal["prepend", "adaLN"] = "prepend"
     timestep_cond_type: Literal["global"] = "global"
     num_memory_tokens: int = 0
@@ -186,7 +191,7 @@ class ModelSection(Struct, frozen=True, forbid_unknown_fields=True):
 class PublishedConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file; its training block says nothing about the model."""
 
-    model_type: Literal["diffusion_cond"]
+    model_type: Literal["diffusion_cond", "diffusion_cond_inpaint"]
     sample_size: int
     sample_rate: int
     model: ModelSection
@@ -199,6 +204,11 @@ def read_published(path: Path, name: str) -> ModelConfig:
 
     Raises: ModelError that names the key if a key is unknown, missing or of a value that this version cannot run.
     """
+    if path.is_file() and b'"t5gemma"' in path.read_bytes():
+        raise ModelError(
+            f"{path} is of Stable Audio 3, which this version does not read: it has neither its autoencoder (SAME) nor "
+            "its text encoder (T5Gemma)."
+        )
     published = read_config(path, PublishedConfig)
     try:
         return _model(published, name)
@@ -260,8 +270,7 @@ def _transformer(published: PublishedConfig) -> ContinuousDiTConfig:
     cross = diffusion.cross_attention_cond_ids
     _require(cross[:1] == (PROMPT,), "model.diffusion.cross_attention_cond_ids must begin with prompt")
     _require({*cross[1:], *diffusion.global_cond_ids} == named, "every number must be in the conditions, and be used")
-    others = diffusion.input_concat_ids + diffusion.prepend_cond_ids
-    _require(not others, "model.diffusion.input_concat_ids and prepend_cond_ids must be empty")
+    _require(not diffusion.prepend_cond_ids, "model.diffusion.prepend_cond_ids must be empty")
     width = conditioning.cond_dim
     _require(settings.cond_token_dim == width, f"cond_token_dim must be cond_dim, {width}")
     total = width * len(diffusion.global_cond_ids)
@@ -284,7 +293,23 @@ def _transformer(published: PublishedConfig) -> ContinuousDiTConfig:
         global_numbers=diffusion.global_cond_ids,
         max_frames=frames,
         max_seconds=math.floor(100 * published.sample_size / published.sample_rate) / 100,
+        inpaint_channels=_inpaint_channels(published),
     )
+
+
+def _inpaint_channels(published: PublishedConfig) -> int:
+    diffusion = published.model.diffusion
+    if published.model_type == PLAIN:
+        silent = not (diffusion.input_concat_ids or diffusion.config.input_concat_dim)
+        _require(silent, f"model.diffusion.input_concat_ids and input_concat_dim need the model_type {INPAINTING}")
+        return 0
+    named = diffusion.input_concat_ids == INPAINT_IDS
+    _require(
+        named, f"model.diffusion.input_concat_ids must be {', '.join(INPAINT_IDS)} for the model_type {INPAINTING}"
+    )
+    wanted = diffusion.config.io_channels + 1
+    _require(diffusion.config.input_concat_dim == wanted, f"input_concat_dim must be {wanted}, a mask and the latents")
+    return wanted
 
 
 def sampling_of(dit: ContinuousDiTConfig) -> SamplingConfig:
@@ -320,6 +345,7 @@ def published_config(config: ModelConfig, text_name: str = "t5-base") -> dict[st
         global_cond_dim=dit.text_width * len(dit.global_numbers),
         project_cond_tokens=dit.context_width == dit.width,
         project_global_cond=dit.global_width == dit.width,
+        input_concat_dim=dit.inpaint_channels,
         global_cond_type=dit.global_condition,
         num_memory_tokens=dit.memory_tokens,
         attn_kwargs=AttentionSettings(dit.qk_norm),
@@ -330,6 +356,7 @@ def published_config(config: ModelConfig, text_name: str = "t5-base") -> dict[st
         cross_attention_cond_ids=(PROMPT, *dit.cross_numbers),  # type: ignore[arg-type]
         global_cond_ids=dit.global_numbers,  # type: ignore[arg-type]
         diffusion_objective=dit.objective,
+        input_concat_ids=INPAINT_IDS if dit.inpaint_channels else (),
     )
     model = ModelSection(
         _pretransform(autoencoder),
@@ -338,7 +365,9 @@ def published_config(config: ModelConfig, text_name: str = "t5-base") -> dict[st
         autoencoder.latent_channels,
     )
     size = dit.max_frames * autoencoder.hop_length
-    whole = PublishedConfig("diffusion_cond", size, config.sample_rate, model, config.channels)
+    whole = PublishedConfig(
+        INPAINTING if dit.inpaint_channels else PLAIN, size, config.sample_rate, model, config.channels
+    )
     written: dict[str, Any] = msgspec.to_builtins(whole)
     return {key: value for key, value in written.items() if value is not None}
 
