@@ -132,13 +132,15 @@ def test_a_region_fits_its_surroundings(spark: Model) -> None:
 
 @pytest.mark.parametrize(("prompt", "seed"), [("rain on a tin roof", 3), ("a dark pad in C minor", 4)])
 def test_a_continuation_keeps_the_source_and_its_level(spark: Model, prompt: str, seed: int) -> None:
-    source = made(spark, prompt, seed=seed, duration_seconds=3.0)
-    longer = made(spark, prompt, seed=5, source=source, extend=True, duration_seconds=6.0)
+    # The beginning of a longer sound: a whole one has ended after three seconds, and nothing goes on.
+    whole = made(spark, prompt, seed=seed, duration_seconds=8.0)
+    source = whole.with_samples(whole.samples[:, : 3 * RATE].copy())
+    longer = made(spark, prompt, seed=5, source=source, extend=True, duration_seconds=8.0, normalize="off")
     kept = source.num_samples - round(EXTEND_FADE_SECONDS * RATE)
-    assert longer.num_samples == 6 * RATE
+    assert longer.num_samples == 8 * RATE
     assert np.array_equal(longer.samples[:, :kept], source.samples[:, :kept])
-    levels = [20 * np.log10(longer.samples[:, i * RATE : (i + 1) * RATE].std()) for i in range(2, 6)]
-    assert np.ptp(levels) < 6
+    before, after = (20 * np.log10(longer.samples[:, i * RATE : (i + 1) * RATE].std()) for i in (2, 3))
+    assert abs(after - before) < 3
     score = seam_score(longer, kept)
     assert score.step_rank < 0.99
     assert score.click_rank < 0.99
@@ -146,15 +148,17 @@ def test_a_continuation_keeps_the_source_and_its_level(spark: Model, prompt: str
 
 @pytest.mark.parametrize("prompt", ["rain on a tin roof", "a dark pad in C minor"])
 def test_seams_between_windows_cannot_be_told(spark: Model, prompt: str) -> None:
-    long = made(spark, prompt, seed=3, steps=6, duration_seconds=14.0, normalize="off")
-    assert long.num_samples == 14 * RATE
-    plan = windows(np.ones(-(-long.num_samples // 2048), bool), 256)
-    seams = [window.kept_stop * 2048 for window in plan[:-1]]
-    assert len(seams) == 1
-    middles = [seam + round(WINDOW_FADE_SECONDS / 2 * RATE) for seam in seams]
-    scores = [seam_score(long, at) for at in (*seams, *middles)]
+    scores = []
+    for seed in (3, 4, 5, 6):
+        long = made(spark, prompt, seed=seed, steps=6, duration_seconds=14.0, normalize="off")
+        assert long.num_samples == 14 * RATE
+        plan = windows(np.ones(-(-long.num_samples // 2048), bool), 256)
+        seams = [window.kept_stop * 2048 for window in plan[:-1]]
+        assert len(seams) == 1
+        middles = [seam + round(WINDOW_FADE_SECONDS / 2 * RATE) for seam in seams]
+        scores += [seam_score(long, at) for at in (*seams, *middles)]
     assert max(score.step_rank for score in scores) < 0.99
-    assert np.mean([score.step_rank for score in scores]) < 0.8
+    assert np.mean([score.step_rank for score in scores]) < 0.7
     assert max(score.click_rank for score in scores) < 0.99
 
 
