@@ -108,4 +108,4 @@ def test_memory_is_at_most_all_of_it():
 def test_stable_audio_3_is_named_as_not_read(arctone, name):
     done = arctone("models", "pull", name)
     assert done.code == 2
-    assert f"{name} cannot be fetched: arctone does not read Stable Audio 3" in done.err
+    assert f"{name} cannot be fetched: arctone does not read Stable Audio 3" in done.stderr
