@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from arctone.checkpoints.published import convert
 from arctone.engines.torch import load_parts
+from arctone.export.parity import snr_db
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import ping_pong
 from arctone.flow.schedules import sampler_times
@@ -39,12 +40,6 @@ PROMPT, SEED, SECONDS, STEPS, FRAMES = "rain on a tin roof", 7, 11.88, 8, 256
 STAGES = ("text", "sampling", "decoding")
 PEER, PEER_CAST, OURS, OURS_HALF = "public, float32", "public, bfloat16", "arctone, float32", "arctone, bfloat16"
 Made = tuple[dict[str, float], dict[str, np.ndarray]]
-
-
-def snr_db(wanted: np.ndarray, got: np.ndarray) -> float:
-    """Power of the wanted values over that of the difference, in dB."""
-    noise = float(np.square(wanted - got, dtype=np.float64).sum())
-    return 10 * float(np.log10(float(np.square(wanted, dtype=np.float64).sum()) / noise)) if noise else 200.0
 
 
 class Peer:

@@ -56,3 +56,14 @@ def has_graphs_alone(folder: Path) -> bool:
 def has_text(folder: Path) -> bool:
     """Whether a folder brings a text encoder with its tokenizer."""
     return ((folder / MAP).is_file() or (folder / OWN).is_file()) and (folder / FILE_NAME).is_file()
+
+
+def copy_untrained(given: Path, folder: Path) -> None:
+    """Write what the stages after the autoencoder leave as it is into a folder that lacks it.
+
+    That is a model's autoencoder and, if it brings them, its text encoder and tokenizer.
+    Raises: ModelError if the model has no autoencoder.
+    """
+    copy_autoencoder(given, folder)
+    if has_text(given):
+        copy_text(given, folder)

@@ -52,14 +52,12 @@ class FeaturePool:
 
         Args: on_clip: called with the number of clips done and of all.
         """
-        order = np.random.default_rng([seed, len(source)]).permutation(len(source))[:num_clips]
-        if not len(order):
-            raise UsageError(f"num_clips: {num_clips} clips of a source of {len(source)} leave nothing to train on")
+        order = drawn_clips(source, num_clips, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
             for number, index in enumerate(order):
-                file.write(_rows(source, int(index)).tobytes())
+                file.write(_rows(source, index).tobytes())
                 if on_clip is not None:
                     on_clip(number + 1, len(order))
         partial.replace(path)
@@ -68,6 +66,14 @@ class FeaturePool:
     def windows(self, starts: np.ndarray, length: int) -> Tensor:
         """Windows [B, length, 1121] in float32."""
         return torch.from_numpy(np.stack([self.frames[start : start + length] for start in starts]).astype(np.float32))
+
+
+def drawn_clips(source: ClipSource, num_clips: int, seed: int) -> list[int]:
+    """So many clips of a source at most, each once, in a random order. Raises: UsageError if that is none."""
+    order: list[int] = np.random.default_rng([seed, len(source)]).permutation(len(source))[:num_clips].tolist()
+    if not order:
+        raise UsageError(f"num_clips: {num_clips} clips of a source of {len(source)} leave nothing to train on")
+    return order
 
 
 def _rows(source: ClipSource, index: int) -> np.ndarray:

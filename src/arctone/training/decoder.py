@@ -8,6 +8,7 @@ C latent channels, T latent frames, M = 4 T feature frames, F features, P parame
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,7 @@ from arctone.data.clip import ClipSource
 from arctone.engines.torch import TorchParts
 from arctone.errors import UsageError
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralDecoder
-from arctone.training.autoencoder import AutoencoderConfig, SpectralTask
+from arctone.training.autoencoder import AutoencoderConfig, SpectralTask, drawn_clips
 
 HOP = 2048
 
@@ -77,14 +78,12 @@ class LatentPool:
         Args: target: "original" or "teacher". on_clip: called with the number of clips done and of all.
         Raises: UsageError if there is no clip.
         """
-        order = np.random.default_rng([seed, len(source)]).permutation(len(source))[:num_clips]
-        if not len(order):
-            raise UsageError(f"num_clips: {num_clips} clips of a source of {len(source)} leave nothing to train on")
+        order = drawn_clips(source, num_clips, seed)
         folder.mkdir(parents=True, exist_ok=True)
         partial = [(folder / name).with_suffix(".partial") for name in (cls.LATENTS, cls.TARGETS)]
         with partial[0].open("wb") as latents_file, partial[1].open("wb") as targets_file:
             for number, index in enumerate(order):
-                samples = _whole(source.waveform(int(index)).samples)
+                samples = _whole(source.waveform(index).samples)
                 latents = teacher.encode(samples)
                 wanted = samples if target == "original" else teacher.decode(latents, seed=number)
                 latents_file.write(latents.T.astype(np.float16).tobytes())
@@ -101,6 +100,7 @@ class LatentPool:
         """Whether `build` was finished there."""
         return (folder / cls.TARGETS).exists()
 
+    @functools.cached_property
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the latents' channels, [C] each."""
         latents = self.latents.astype(np.float32)
@@ -113,7 +113,7 @@ class DecoderTask(SpectralTask):
     def __init__(self, module: SpectralDecoder, pool: LatentPool, config: DecoderConfig, seed: int = 0) -> None:
         super().__init__("decoder", module, len(pool.targets), pool.latents.shape[1], config, seed)
         self.module, self.pool = module, pool
-        self.noise_scale = config.latent_noise * pool.statistics()[1]
+        self.noise_scale = config.latent_noise * pool.statistics[1]
 
     def windows(self, starts: np.ndarray) -> dict[str, Tensor]:
         """See SpectralTask; windows begin with a latent frame."""

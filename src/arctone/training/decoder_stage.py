@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from arctone.checkpoints.copying import copy_autoencoder, copy_text, has_text
+from arctone.checkpoints.copying import copy_untrained
 from arctone.checkpoints.folder import (
     AUTOENCODER,
     DIT,
@@ -74,7 +74,7 @@ def _student(config: SpectralConfig, teacher: ModelConfig, pool: LatentPool, ini
     if config == teacher.sounding:
         fill(module, _decoder_state(init, teacher), str(init))
     else:
-        standardise(module, *pool.statistics())
+        standardise(module, *pool.statistics)
     return module
 
 
@@ -107,9 +107,7 @@ def finish_decoder(trainer: Trainer, out: Path, init: Path) -> None:
 def _bring(init: Path, out: Path, config: ModelConfig) -> None:
     """Put the parts of a model into a folder where they are not there yet."""
     if (init / MAP).is_file():
-        copy_autoencoder(init, out)
-        if has_text(init):
-            copy_text(init, out)
+        copy_untrained(init, out)
         for part in (DIT, FLOW) if has_flow(init) else (DIT,):
             if not (out / f"{part}.safetensors").exists():
                 save_part(out, part, load_state(init, part), config)

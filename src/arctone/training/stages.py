@@ -10,7 +10,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from arctone.checkpoints.copying import copy_autoencoder, copy_text, has_text
+from arctone.checkpoints.copying import copy_untrained
 from arctone.checkpoints.folder import (
     AUTOENCODER,
     DIT,
@@ -107,7 +107,7 @@ def beginning_with(recipe: Recipe, init: Path | None, out: Path) -> Recipe:
             f"init: {init} holds a post-trained model, which training as a flow would undo; begin with a flow model, "
             "or use arctone train lora"
         )
-    _bring(init, out)
+    copy_untrained(init, out)
     return dataclasses.replace(recipe, model=config)
 
 
@@ -240,17 +240,10 @@ def _model_to_post_train(init: Path | None, out: Path) -> ModelConfig:
         raise UsageError(f"init: {init} holds a post-trained model, but only a flow model can be post-trained")
     if (out / "config.json").exists() and few_step(load_config(out)) != few_step(config):
         raise UsageError(f"out: {out} holds another model than init, {init}; choose another folder")
-    _bring(init, out)
+    copy_untrained(init, out)
     if not (out / f"{FLOW}.safetensors").exists():
         save_part(out, FLOW, load_state(init, DIT), load_config(out))
     return config
-
-
-def _bring(init: Path, out: Path) -> None:
-    """Put a model's autoencoder and, if it has them, its text encoder and tokenizer into another folder."""
-    copy_autoencoder(init, out)
-    if has_text(init):
-        copy_text(init, out)
 
 
 def _new_dit(recipe: Recipe) -> DiT:
