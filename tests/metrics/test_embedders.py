@@ -1,6 +1,7 @@
 """Embedders: preparation step by step, the packaged ones on sounds, the usual ones at the seam to their libraries."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -382,3 +383,27 @@ def test_hashes_name_content_and_rate(tmp_path: Path) -> None:
 
 def test_windows_are_pooled_by_their_mean() -> None:
     assert Embedded(np.array([[1.0, 3.0], [3.0, 5.0]], np.float32)).pooled.tolist() == [2.0, 4.0]
+
+
+class Sum:
+    """Stands for an embedder that adds up what two others heard."""
+
+    name, version, sample_rate, credit, frechet_rows = "sum", "1", 44_100, "", "clips"
+
+    def __init__(self, *parts: TinyEmbedder) -> None:
+        self.parts = parts
+
+    def embed(self, waveform: Waveform) -> Embedded:
+        return self.combine([part.embed(waveform) for part in self.parts])
+
+    def combine(self, heard: Sequence[Embedded]) -> Embedded:
+        return Embedded(np.sum([one.windows for one in heard], axis=0))
+
+
+def test_what_others_heard_is_not_computed_again_for_an_embedder_made_of_them(tmp_path: Path) -> None:
+    first, second, cache, sound = TinyEmbedder(), TinyEmbedder(), EmbeddingCache(tmp_path), noise(1.0)
+    second.name = "second"
+    known = [cache.embedded(part, "ab" * 16, lambda: sound) for part in (first, second)]
+    made = cache.embedded(Sum(first, second), "ab" * 16, lambda: pytest.fail("the sound was read again"))
+    assert np.allclose(made.windows, known[0].windows + known[1].windows)
+    assert (first.num_calls, second.num_calls) == (1, 1)

@@ -18,7 +18,7 @@ import numpy as np
 
 from arctone.atomic import write_atomically
 from arctone.audio.waveform import Waveform
-from arctone.metrics.embedders.protocol import Embedded, Embedder
+from arctone.metrics.embedders.protocol import DerivedEmbedder, Embedded, Embedder
 
 
 class EmbeddingCache:
@@ -34,10 +34,15 @@ class EmbeddingCache:
         path = self._folder / embedder.name / version_name(embedder) / key[:2] / f"{key}.npz"
         found = _read(path)
         if found is None:
-            found = embedder.embed(sound())
+            found = self._computed(embedder, key, sound)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, _packed(found), force=True)
         return found
+
+    def _computed(self, embedder: Embedder, key: str, sound: Callable[[], Waveform]) -> Embedded:
+        if isinstance(embedder, DerivedEmbedder):
+            return embedder.combine([self.embedded(part, key, sound) for part in embedder.parts])
+        return embedder.embed(sound())
 
 
 def version_name(embedder: Embedder) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
+import numpy as np
+
 from arctone.audio.resample import conform
 from arctone.audio.waveform import Waveform
 from arctone.errors import ModelError
@@ -61,13 +63,18 @@ class EarsEmbedder:
     frechet_rows: Rows = "clips"
 
     def __init__(self) -> None:
-        parts = (package_version("aisfx", "0.1.2"), package_version("musicnn", "0.1.0"))
+        self.parts = (AisfxEmbedder(), MusicnnEmbedder())
         self._heads = ears.load()
-        self.version = f"{self._heads.version} on aisfx {parts[0]}, musicnn {parts[1]}"
+        self.version = f"{self._heads.version} on " + ", ".join(f"{part.name} {part.version}" for part in self.parts)
 
     def embed(self, waveform: Waveform) -> Embedded:
         """One row, of length 1."""
-        return Embedded(self._heads.audio(ears.audio_features(waveform)[None]))
+        return self.combine([part.embed(waveform) for part in self.parts])
+
+    def combine(self, heard: Sequence[Embedded]) -> Embedded:
+        """See `DerivedEmbedder`."""
+        features = np.concatenate([one.pooled for one in heard])
+        return Embedded(self._heads.audio(features[None]))
 
     def embed_text(self, captions: Sequence[str]) -> FloatArray:
         """[N, 128], each of length 1."""

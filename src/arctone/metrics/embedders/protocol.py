@@ -57,3 +57,18 @@ class TextEmbedder(Protocol):
     def embed_text(self, captions: Sequence[str]) -> FloatArray:
         """[N, D]. Raises: ModelError without the weights."""
         ...
+
+
+@runtime_checkable
+class DerivedEmbedder(Protocol):
+    """An embedder made of what others hear, so that a cache computes these once for all.
+
+    parts: the others, in the order in which `combine` takes what they heard.
+    """
+
+    @property
+    def parts(self) -> Sequence[Embedder]: ...
+
+    def combine(self, heard: Sequence[Embedded]) -> Embedded:
+        """What `embed` gives for the sound that the parts heard."""
+        ...
