@@ -4,16 +4,20 @@
 
 Needs the public program (see parity/reference.py) and 16 GB of memory. Both sides have the same random weights, the
 same prompt and the same noise: 11.89 s of stereo, 8 ping-pong steps, batch 1. The public program runs in float32, as it
-is by default, and cast to bfloat16; ours in float32 and from a folder that was converted to 16 bit. Figures are medians
-over the rounds; ratios are medians of the rounds' own ratios.
+is by default, and cast to bfloat16; ours on torch in float32 and from a folder that was converted to 16 bit, and on the
+native engine with 8-bit weights, all graphs open, their packed weights in a cache folder. Figures are medians over the
+rounds; ratios are medians of the rounds' own ratios. Before the rounds each side warms up on one velocity and on
+decoding the first side's latents, from which the errors come.
 
 The share of the machine: multiplications of the stage, over its time, over what the fastest matrix product of the same
-type reaches here in the same process.
+type reaches here in the same process. The bound: what the ratio to the public program would be if every multiplication
+of a sound ran at that speed and nothing else took time.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -26,8 +30,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from arctone.checkpoints.published import convert
+from arctone.engines.native import NativeParts
+from arctone.engines.parts import Parts
 from arctone.engines.torch import load_parts
 from arctone.export.parity import snr_db
+from arctone.export.published import build_published
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import ping_pong
 from arctone.flow.schedules import sampler_times
@@ -39,14 +46,17 @@ from benchmarks.results import JSON
 PROMPT, SEED, SECONDS, STEPS, FRAMES = "rain on a tin roof", 7, 11.88, 8, 256
 STAGES = ("text", "sampling", "decoding")
 PEER, PEER_CAST, OURS, OURS_HALF = "public, float32", "public, bfloat16", "arctone, float32", "arctone, bfloat16"
+NATIVE = "arctone native, int8"
 Made = tuple[dict[str, float], dict[str, np.ndarray]]
 
 
 class Peer:
-    """The public program. dtype: what its weights are cast to."""
+    """The public program. reference: of parity/reference.py, in float32. dtype: what its weights are cast to."""
 
     def __init__(self, reference: Any, dtype: torch.dtype) -> None:
-        self._reference, self._dtype = reference, dtype
+        self._reference, self._dtype = copy.copy(reference), dtype
+        if dtype != torch.float32:
+            self._reference.model = copy.deepcopy(reference.model).to(dtype)
 
     @torch.inference_mode()
     def make(self) -> Made:
@@ -70,19 +80,21 @@ class Peer:
         clock.stop("decoding")
         return clock.seconds, {"velocity": _array(velocity), "latents": _array(latents), "sound": _array(sound)}
 
-    def decode(self, latents: np.ndarray) -> np.ndarray:
-        """Sound of given latents."""
-        with torch.inference_mode():
-            batch = torch.from_numpy(latents[None]).to(self._dtype)
-            return _array(self._reference.model.pretransform.model.decoder(batch))
+    @torch.inference_mode()
+    def warm_up(self, latents: np.ndarray) -> np.ndarray:
+        """Each part once; returns the sound of given latents."""
+        given = {n: _cast(value, self._dtype) for n, value in self._reference.condition(PROMPT, SECONDS).items()}
+        batch = torch.from_numpy(latents[None]).to(self._dtype)
+        self._reference.model.model(batch, torch.tensor([0.6]).to(self._dtype), **given)
+        return _array(self._reference.model.pretransform.model.decoder(batch))
 
 
 class Ours:
-    """A converted folder on the torch engine."""
+    """A folder on one of our engines; parts: that engine's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, parts: Parts) -> None:
         self.config = read_model_config(folder)
-        self.parts = load_parts(folder, self.config)
+        self.parts = parts
         self._tokens = Tokenizer(folder, self.config.text.max_tokens).encode(PROMPT)
         self._mask = np.ones(FRAMES, bool)
 
@@ -103,8 +115,10 @@ class Ours:
         clock.stop("decoding")
         return clock.seconds, {"velocity": velocity, "latents": latents, "sound": sound}
 
-    def decode(self, latents: np.ndarray) -> np.ndarray:
+    def warm_up(self, latents: np.ndarray) -> np.ndarray:
         """See Peer."""
+        text = self.parts.encode_text(self._tokens.ids, self._tokens.mask)
+        self.parts.velocity(latents, 0.6, text, SECONDS, 0.0, self._mask)
         sound: np.ndarray = self.parts.decode(latents)
         return sound
 
@@ -155,9 +169,15 @@ def ceilings(rounds: int = 20) -> dict[str, float]:
     found = {}
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         a, b = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
-        best = min(_seconds(lambda a=a, b=b: a @ b) for _ in range(rounds))
-        found[name] = round(2 * 2048**3 / best / 1e9, 1)
+        found[name] = _speed(lambda a=a, b=b: a @ b, rounds)
+    c, d = (torch.randint(-127, 128, (2048, 2048), dtype=torch.int8) for _ in range(2))
+    found["int8"] = _speed(lambda: torch._int_mm(c, d), rounds)
     return found
+
+
+def _speed(product: Callable[[], object], rounds: int) -> float:
+    """Of a product of two matrices of 2048 x 2048."""
+    return round(2 * 2048**3 / min(_seconds(product) for _ in range(rounds)) / 1e9, 1)
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -188,17 +208,16 @@ def compared(sides: dict[str, Any], rounds: int) -> JSON:
     """Stages and errors of each side; the first is the reference."""
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
     values: dict[str, dict[str, np.ndarray]] = {}
-    for number in range(rounds + 1):
+    first, *others = sides
+    _, wanted = sides[first].make()
+    decoded = {first: wanted["sound"]} | {name: sides[name].warm_up(wanted["latents"]) for name in others}
+    for number in range(rounds):
         for name, side in sides.items():
             seconds, values[name] = side.make()
             print(number, name, {stage: round(value, 2) for stage, value in seconds.items()}, flush=True)
-            if number:
-                taken[name].append(seconds)
-    first, *_ = sides
-    wanted = values[first]
+            taken[name].append(seconds)
     rows = []
-    for name, side in sides.items():
-        decoded = side.decode(wanted["latents"])
+    for name in sides:
         rows.append(
             {
                 "name": name,
@@ -207,7 +226,7 @@ def compared(sides: dict[str, Any], rounds: int) -> JSON:
                 "ratios": {other: _ratio(taken[other], taken[name]) for other in (PEER, PEER_CAST) if other in sides},
                 "velocity_snr_db": round(snr_db(wanted["velocity"], values[name]["velocity"]), 1),
                 "latents_snr_db": round(snr_db(wanted["latents"], values[name]["latents"]), 1),
-                "decoded_snr_db": round(snr_db(wanted["sound"], decoded), 1),
+                "decoded_snr_db": round(snr_db(wanted["sound"], decoded[name]), 1),
             }
         )
     return {"rows": rows}
@@ -234,16 +253,33 @@ def block(result: JSON) -> str:
 
 
 def _shares(result: JSON) -> str:
-    """The share of the machine's own ceiling that each stage reaches."""
-    rows = []
+    """The share of the machine's own ceiling that each stage reaches, and the ratio that the ceiling allows."""
+    rows, operations = [], result["operations"]
+    slowest = next(row["total"] for row in result["rows"] if row["name"] == PEER)
     for row in result["rows"]:
-        kind = "float32" if "float32" in row["name"] else "bfloat16"
-        ceiling = result["ceilings"][kind]
-        cells = [f"{100 * result['operations'][s] / row['seconds'][s] / ceiling:.0f} %" for s in STAGES[1:]]
-        rows.append([row["name"], f"{ceiling:.0f}", *cells])
-    counted = ", ".join(f"{stage} {value:g}" for stage, value in result["operations"].items())
-    table = results.table(["", "ceiling, GFLOP/s", "sampling", "decoding"], rows)
-    return f"{table}\n\nGFLOP of a sound: {counted}."
+        ceiling = result["ceilings"][row["name"].split(", ")[1]]
+        cells = [f"{100 * operations[s] / row['seconds'][s] / ceiling:.0f} %" for s in STAGES[1:]]
+        least = sum(operations.values()) / ceiling
+        rows.append([row["name"], f"{ceiling:.0f}", *cells, f"{least:.2f}", f"{slowest / least:.1f}x"])
+    counted = ", ".join(f"{stage} {value:g}" for stage, value in operations.items())
+    head = ["", "ceiling, GFLOP/s", "sampling", "decoding", "least possible, s", "bound, times public float32"]
+    return f"{results.table(head, rows)}\n\nGFLOP of a sound: {counted}."
+
+
+def _ours(options: argparse.Namespace, published: Path) -> dict[str, Ours]:
+    """Our sides; folders that are missing are made."""
+    found = {}
+    for name, precision in ((OURS, "float32"), (OURS_HALF, "bfloat16")):
+        folder = options.folder / precision
+        if not folder.exists():
+            convert(published, folder, published / "t5-base", name=precision, precision=precision)
+        found[name] = Ours(folder, load_parts(folder, read_model_config(folder)))
+    folder = options.folder / "int8"
+    if not folder.exists():
+        build_published(options.folder / "float32", folder, encoder=False)
+    cache = options.folder / "int8-cache"
+    found[NATIVE] = Ours(folder, NativeParts(folder, read_model_config(folder), options.threads, cache))
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -258,17 +294,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     torch.set_num_threads(options.threads)
     published = options.folder / "published"
-    references = {name: Reference("small", published, shrunken=False) for name in (PEER, PEER_CAST)}
-    references[PEER_CAST].model.to(torch.bfloat16)
-    sides: dict[str, Any] = {
-        PEER: Peer(references[PEER], torch.float32),
-        PEER_CAST: Peer(references[PEER_CAST], torch.bfloat16),
-    }
-    for name, precision in ((OURS, "float32"), (OURS_HALF, "bfloat16")):
-        folder = options.folder / precision
-        if not folder.exists():
-            convert(published, folder, published / "t5-base", name=precision, precision=precision)
-        sides[name] = Ours(folder)
+    reference = Reference("small", published, shrunken=False)
+    peers = {PEER: Peer(reference, torch.float32), PEER_CAST: Peer(reference, torch.bfloat16)}
+    sides: dict[str, Any] = {**peers, **_ours(options, published)}
     found = compared(sides, options.rounds)
     found |= {"ceilings": ceilings(), "operations": operations(sides[OURS])}
     settings = {"threads": options.threads, "rounds": options.rounds, "torch": torch.__version__}
