@@ -17,7 +17,6 @@ of a sound ran at that speed and nothing else took time.
 from __future__ import annotations
 
 import argparse
-import copy
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -51,12 +50,11 @@ Made = tuple[dict[str, float], dict[str, np.ndarray]]
 
 
 class Peer:
-    """The public program. reference: of parity/reference.py, in float32. dtype: what its weights are cast to."""
+    """The public program. reference: of parity/reference.py. dtype: what its weights are cast to."""
 
     def __init__(self, reference: Any, dtype: torch.dtype) -> None:
-        self._reference, self._dtype = copy.copy(reference), dtype
-        if dtype != torch.float32:
-            self._reference.model = copy.deepcopy(reference.model).to(dtype)
+        self._reference, self._dtype = reference, dtype
+        reference.model.to(dtype)
 
     @torch.inference_mode()
     def make(self) -> Made:
@@ -294,9 +292,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     torch.set_num_threads(options.threads)
     published = options.folder / "published"
-    reference = Reference("small", published, shrunken=False)
-    peers = {PEER: Peer(reference, torch.float32), PEER_CAST: Peer(reference, torch.bfloat16)}
-    sides: dict[str, Any] = {**peers, **_ours(options, published)}
+    sides: dict[str, Any] = {
+        name: Peer(Reference("small", published, shrunken=False), dtype)
+        for name, dtype in ((PEER, torch.float32), (PEER_CAST, torch.bfloat16))
+    }
+    sides |= _ours(options, published)
     found = compared(sides, options.rounds)
     found |= {"ceilings": ceilings(), "operations": operations(sides[OURS])}
     settings = {"threads": options.threads, "rounds": options.rounds, "torch": torch.__version__}
