@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from arctone.models.discriminator import Scores
 from arctone.training.arc import CRITIC, DISCRIMINATOR, GENERATOR, ArcTask
 from arctone.training.arc_batches import ArcBatch
 from arctone.training.arc_config import ArcConfig
-from arctone.training.arc_losses import GAMES, item_means
+from arctone.training.arc_losses import GAMES, item_means, latent_error
 from arctone.training.arc_teacher import TeacherBatch
 from arctone.training.loop import Trainer
 from tests.training.arc_parts import CAPTIONS, EVERYTHING, LOOP, PromptedBatches, arc_task
@@ -401,6 +402,26 @@ def test_teacher_examples_are_points_of_its_guided_path() -> None:
     for item in range(6):
         assert torch.allclose(x_t[item], path[t[item].item()][item], atol=1e-5)
     assert len(set(t.tolist())) == 4
+
+
+@torch.no_grad()
+def test_the_velocity_target_is_the_guided_velocity_at_times_that_move() -> None:
+    task = arc_task(dataclasses.replace(EVERYTHING, teacher_target="velocity", teacher_steps=4, teacher_cfg_scale=3.0))
+    assert task.teacher is not None
+    dit, seen = task.teacher.module, set()
+    for step in range(0, 24, 3):
+        batch = task.draws.teacher(step, 0, 1)
+        x_t, t, x_0 = task.teacher.example(batch)
+        with_text, without = dit(x_t, t, batch.conditions), dit(x_t, t, batch.conditions.unconditional())
+        velocity = without + 3.0 * (with_text - without)
+        assert torch.allclose((x_t - x_0) / t[:, None, None], velocity, atol=1e-4)
+        loss = task.teacher_loss(batch)
+        errors = latent_error(task.generator(x_t, t, batch.conditions), velocity, batch.conditions.frame_mask)
+        assert loss.item() == pytest.approx((errors * batch.weight).sum().item(), rel=1e-3)
+        seen |= {round(time, 4) for time in t.tolist()}
+    between = sorted(seen - {1.0})
+    assert len(between) == 24  # eight paths with three times between 1 and 0 each
+    assert max(np.diff(between)) < 0.25 / 2
 
 
 def test_teacher_path_is_kept_until_the_refresh_and_looked_at_from_new_places() -> None:
