@@ -207,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **train_probe.vars_of_corpus(options),
     }
     versions = {embedder.name: {"version": embedder.version, "credit": embedder.credit} for embedder in embedders}
-    print(results.write("generation_table", settings, {"embedders": versions, "rows": found}, options.results))
+    print(results.write(options.name, settings, {"embedders": versions, "rows": found}, options.results))
 
 
 def _cells(found: Sequence[Any]) -> JSON:
@@ -253,6 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--latency-seconds", type=float, default=11.89, help="length of the sound that is timed")
     parser.add_argument("--probe", type=Path, default=train_probe.PATH, help="its families balance the prompts")
     parser.add_argument("--cache", type=Path, default=results.ROOT / "outputs" / "generation_table")
+    parser.add_argument("--name", default="generation_table", help="of the stored result, for another choice of rows")
     parser.add_argument("--results", type=Path, default=results.FOLDER)
     clips.add_corpus_options(parser)
     return parser

@@ -54,6 +54,7 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "arc-update": ("arc_update", arc_tables.update_block),
     "engines": ("engine_table", engine_table.block),
     "generation": ("generation_table", generation_table.block),
+    "generation-int8": ("generation_int8", generation_table.block),
     "ears": ("train_ears", train_ears.block),
     "lengths": ("lengths", lengths.lengths_block),
     "lengths-samplers": ("lengths", lengths.samplers_block),

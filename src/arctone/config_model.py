@@ -193,6 +193,8 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decoder: SpectralConfig | None = None
     # Of a post-trained model: SHA-256 of the flow model's weights it was made from, whose adapters fit it too.
     flow_hash: str = ""
+    # How that flow model is sampled.
+    flow_sampling: SamplingConfig | None = None
 
     @property
     def sounding(self) -> AutoencoderConfig:

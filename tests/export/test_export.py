@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from arctone.checkpoints.folder import FLOW, load_config, load_state, save_part
+from arctone.checkpoints.folder import FLOW, flow_part, load_config, load_state, save_part
 from arctone.checkpoints.graph_tensors import constants
 from arctone.checkpoints.weights_map import MAP, REST, load_from_graphs, part_state
 from arctone.engines.graph import load_graph
@@ -21,7 +21,6 @@ from arctone.export.litert import check_quantised, convert, quantise
 from arctone.export.parity import parity
 from arctone.export.slim import slim
 from arctone.model_folder import check_hashes, file_hash
-from arctone.training.fine_tune import trained_part
 from tiny_model import write_checkpoint
 
 GRAPHS = ("text", "dit", "decoder", "encoder")
@@ -197,5 +196,5 @@ def test_the_flow_model_of_a_post_trained_one_comes_along(tmp_path: Path, traine
     assert read.keys() == flow.keys()
     assert max(float((read[name] - flow[name]).abs().max()) for name in flow) < 0.02
     assert all(float((fast[name] - trained[f"dit.{name}"]).abs().max()) < 0.02 for name in fast)
-    assert trained_part(tmp_path / "made") == FLOW
+    assert flow_part(tmp_path / "made") == FLOW
     check_hashes(tmp_path / "made")

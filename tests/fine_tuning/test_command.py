@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -17,9 +18,20 @@ import arctone
 import tiny_model
 from arctone.audio.files import read_audio
 from arctone.checkpoints.adapter import load_adapter
-from arctone.checkpoints.folder import DIT, FLOW, encoder_hash, load_config, load_dit, load_state, part_hash, save_part
+from arctone.checkpoints.folder import (
+    DIT,
+    FLOW,
+    encoder_hash,
+    flow_config,
+    load_config,
+    load_dit,
+    load_state,
+    part_hash,
+    save_part,
+)
 from arctone.cli.main import run
 from arctone.cli.train import app
+from arctone.config_model import SamplingConfig
 from arctone.data.encoders import open_autoencoder
 from arctone.errors import ArctoneError, InputFileError, ModelError, UsageError
 from arctone.training import stages
@@ -192,12 +204,25 @@ def test_a_post_trained_model_is_tuned_through_its_flow(model: Path, own: Path, 
         _train(*given, "--out", tmp_path / "other")
 
 
-def test_training_as_a_flow_would_undo_post_training(model: Path, tmp_path: Path) -> None:
+def test_training_as_a_flow_goes_on_from_the_flow_of_a_post_trained_model(model: Path, tmp_path: Path) -> None:
     from arctone.training.recipes import recipe
 
     fast = _post_trained(model, tmp_path / "fast")
-    with pytest.raises(UsageError, match="holds a post-trained model, which training as a flow would undo"):
-        stages.beginning_with(recipe("spark"), fast, tmp_path / "out")
+    plan = stages.beginning_with(recipe("spark"), fast, tmp_path / "out")
+    assert plan.model == load_config(tmp_path / "out") == load_config(model)
+    assert part_hash(tmp_path / "out", "autoencoder") == part_hash(model, "autoencoder")
+    (fast / "flow.safetensors").unlink()
+    with pytest.raises(UsageError, match="is post-trained and holds no flow"):
+        stages.beginning_with(recipe("spark"), fast, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_an_older_post_trained_model_gives_a_flow_that_is_sampled_the_usual_way() -> None:
+    before = msgspec.structs.replace(tiny_model.CONFIG, sampling=SamplingConfig("heun", 9, 2.5, 3.0))
+    after = stages.few_step(before, "hash")
+    assert flow_config(after) == flow_config(before) == before
+    older = flow_config(msgspec.structs.replace(after, flow_sampling=None))
+    assert older.sampling == SamplingConfig(duration_seconds=3.0)
 
 
 def test_a_flow_that_begins_with_a_shipped_model_brings_its_parts(tiny_model_folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import arctone
 from arctone.audio.crossfade import EXTEND_FADE_SECONDS, WINDOW_FADE_SECONDS
 from arctone.audio.resample import conform, resample
-from arctone.audio.seams import seam_score
+from arctone.audio.seams import SeamScore, seam_score
 from arctone.audio.spectral import band_edges
 from arctone.audio.stft import stft
 from arctone.audio.waveform import Waveform
@@ -40,6 +40,15 @@ def drums(spark: Model) -> Waveform:
 
 def made(model: Model, prompt: str, **fields: Any) -> Waveform:
     return model.generate(prompt, **{"steps": STEPS, **fields}).waveforms[0]
+
+
+def cannot_be_told(scores: list[SeamScore]) -> bool:
+    """Whether seams are like other places of their sounds, where ranks are spread evenly from 0 to 1.
+
+    For eight such places a mean above 0.7 has a chance of 2.5 %, and more than one rank above 0.97 one of 2.3 %.
+    """
+    ranks = np.array([(score.step_rank, score.click_rank) for score in scores])
+    return bool((ranks.mean(axis=0) < 0.7).all() and ((ranks > 0.97).sum(axis=0) <= 1).all())
 
 
 def distance_db(one: Waveform, two: Waveform) -> float:
@@ -148,7 +157,7 @@ def test_a_continuation_keeps_the_source_and_its_level(spark: Model, prompt: str
 
 @pytest.mark.parametrize("prompt", ["rain on a tin roof", "a dark pad in C minor"])
 def test_seams_between_windows_cannot_be_told(spark: Model, prompt: str) -> None:
-    scores = []
+    scores, cuts = [], []
     for seed in (3, 4, 5, 6):
         long = made(spark, prompt, seed=seed, steps=6, duration_seconds=14.0, normalize="off")
         assert long.num_samples == 14 * RATE
@@ -157,9 +166,11 @@ def test_seams_between_windows_cannot_be_told(spark: Model, prompt: str) -> None
         assert len(seams) == 1
         middles = [seam + round(WINDOW_FADE_SECONDS / 2 * RATE) for seam in seams]
         scores += [seam_score(long, at) for at in (*seams, *middles)]
-    assert max(score.step_rank for score in scores) < 0.99
-    assert np.mean([score.step_rank for score in scores]) < 0.7
-    assert max(score.click_rank for score in scores) < 0.99
+        # The same without care: another part of the sound, at another level, set hard against what was before.
+        cut = np.concatenate([long.samples[:, : seams[0]], 0.25 * long.samples[:, : seams[0]]], axis=1)
+        cuts.append(seam_score(Waveform(cut, RATE), seams[0]))
+    assert cannot_be_told(scores)
+    assert not cannot_be_told(cuts)
 
 
 @pytest.mark.parametrize("prompt", ["rain on a tin roof", "a dark pad in C minor"])
@@ -188,9 +199,8 @@ def test_the_seam_of_a_loop_is_no_louder_than_its_inside(spark: Model, prompt: s
 
 @pytest.mark.parametrize("prompt", ["rain on a tin roof", "wind howling", "a dark pad in C minor"])
 def test_the_seam_of_a_texture_cannot_be_told(spark: Model, prompt: str) -> None:
-    score = seam_score(made(spark, prompt, seed=2, loop=True, duration_seconds=2.5), 0, is_loop=True)
-    assert score.step_rank < 0.97
-    assert score.click_rank < 0.97
+    loops = [made(spark, prompt, seed=seed, loop=True, duration_seconds=2.5) for seed in range(2, 8)]
+    assert cannot_be_told([seam_score(loop, 0, is_loop=True) for loop in loops])
 
 
 def test_a_recording_becomes_a_loop_that_changes_at_its_ends_only(spark: Model, piano: Waveform) -> None:

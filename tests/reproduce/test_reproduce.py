@@ -172,10 +172,12 @@ def test_a_given_flow_and_given_latents_are_used_as_they_are(done: Path, setting
     assert not (tmp_path / "latents").exists()
 
 
-def test_a_post_trained_model_has_no_flow_to_keep(done: Path, settings: Settings, tmp_path: Path) -> None:
-    here = dataclasses.replace(settings, out=tmp_path, model=done / "models" / "arc", keep_flow=True)
-    with pytest.raises(UsageError, match="is post-trained"):
-        Reproduction(here)
+def test_the_flow_of_a_post_trained_model_is_kept(done: Path, settings: Settings, tmp_path: Path) -> None:
+    fast = done / "models" / "arc"
+    Reproduction(dataclasses.replace(settings, out=tmp_path, model=fast, keep_flow=True))
+    kept, flow = load_state(tmp_path / "models" / "flow", "dit"), load_state(done / "models" / "flow", "dit")
+    assert all((flow[name] == kept[name]).all() for name in flow)
+    assert load_config(tmp_path / "models" / "flow") == load_config(done / "models" / "flow")
 
 
 def test_budgets() -> None:

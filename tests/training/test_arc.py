@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,9 +18,9 @@ from arctone.flow.schedules import log_snr
 from arctone.models.conditions import Conditions
 from arctone.models.discriminator import Scores
 from arctone.training.arc import CRITIC, DISCRIMINATOR, GENERATOR, ArcTask
-from arctone.training.arc_batches import ArcBatch
+from arctone.training.arc_batches import ArcBatch, teacher_part
 from arctone.training.arc_config import ArcConfig
-from arctone.training.arc_losses import GAMES, item_means
+from arctone.training.arc_losses import GAMES, item_means, latent_error
 from arctone.training.arc_teacher import TeacherBatch
 from arctone.training.loop import Trainer
 from tests.training.arc_parts import CAPTIONS, EVERYTHING, LOOP, PromptedBatches, arc_task
@@ -401,6 +402,47 @@ def test_teacher_examples_are_points_of_its_guided_path() -> None:
     for item in range(6):
         assert torch.allclose(x_t[item], path[t[item].item()][item], atol=1e-5)
     assert len(set(t.tolist())) == 4
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("sampler", "num_times"), [("euler", 1 + 8 * 3), ("ping_pong", 4)])
+def test_the_velocity_target_is_the_guided_velocity_at_the_samplers_times(sampler: str, num_times: int) -> None:
+    """Along the flow the times move from path to path, so that none is left out; those of ping-pong are its own."""
+    teacher = {"teacher_sampler": sampler, "teacher_target": "velocity", "teacher_steps": 4, "teacher_cfg_scale": 3.0}
+    task = arc_task(dataclasses.replace(EVERYTHING, **teacher))
+    assert task.teacher is not None
+    dit, seen = task.teacher.module, set()
+    for step in range(0, 24, 3):
+        batch = task.draws.teacher(step, 0, 1)
+        x_t, t, x_0 = task.teacher.example(batch)
+        with_text, without = dit(x_t, t, batch.conditions), dit(x_t, t, batch.conditions.unconditional())
+        velocity = without + 3.0 * (with_text - without)
+        assert torch.allclose((x_t - x_0) / t[:, None, None], velocity, atol=1e-4)
+        errors = latent_error(task.generator(x_t, t, batch.conditions), velocity, batch.conditions.frame_mask)
+        assert task.teacher_loss(batch).item() == pytest.approx((errors * batch.weight).sum().item(), rel=1e-3)
+        seen |= {round(time, 4) for time in t.tolist()}
+    assert len(seen) == num_times
+    if sampler == "euler":
+        assert max(np.diff(sorted(seen - {1.0}))) < 0.25 / 2
+
+
+@torch.no_grad()
+def test_a_ping_pong_path_is_the_guided_estimate_noised_anew_step_by_step() -> None:
+    config = ArcConfig(teacher_warmup=2, teacher_sampler="ping_pong", teacher_steps=3, teacher_target="velocity")
+    task = arc_task(config)
+    assert task.teacher is not None
+    batch = task.draws.teacher(0, 0, 1)
+    path, times = task.teacher._trajectory(batch), task.teacher.times(batch)
+    noises = [batch.noise]
+    for index in (0, 1):
+        t = times[index + 1]
+        noises.append((path.x_t[index + 1] - (1 - t) * path.x_0[index]) / t)
+    alike = torch.corrcoef(torch.stack([noise.flatten() for noise in noises]))
+    assert (alike - torch.eye(3)).abs().max().item() < 0.1
+    assert all(noise.std().item() == pytest.approx(1, abs=0.1) for noise in noises)
+    rows = slice(1, 4)
+    part = task.teacher._trajectory(teacher_part(batch, rows, 1))
+    assert torch.allclose(part.x_t, path.x_t[:, rows], atol=1e-5)
 
 
 def test_teacher_path_is_kept_until_the_refresh_and_looked_at_from_new_places() -> None:

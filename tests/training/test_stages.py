@@ -152,11 +152,28 @@ def test_post_training_needs_a_flow_model_and_another_folder(trained: Path, post
         stages.arc(_recipe(), latents, tmp_path, None)
     with pytest.raises(UsageError, match="is also init"):
         stages.arc(_recipe(), latents, trained, trained)
-    with pytest.raises(UsageError, match="holds a post-trained model"):
-        stages.arc(_recipe(), latents, tmp_path / "again", post_trained)
     (tmp_path / "config.json").write_text((trained / "config.json").read_text().replace("tiny", "other"))
     with pytest.raises(UsageError, match="holds another model than init"):
         stages.arc(_recipe(), latents, tmp_path, trained)
+
+
+def test_all_training_of_a_post_trained_model_begins_with_its_flow(
+    trained: Path, post_trained: Path, tmp_path: Path
+) -> None:
+    plan, latents, flow = _recipe(), trained / "latents", load_dit(trained).state_dict()
+    assert any(not torch.equal(value, load_dit(post_trained).state_dict()[name]) for name, value in flow.items())
+    again = stages.beginning_with(plan, post_trained, tmp_path / "flow")
+    trainers = {
+        "flow": stages.flow(again, latents, tmp_path / "flow", post_trained),
+        "arc": stages.arc(plan, latents, tmp_path / "arc", post_trained),
+        "dmd": stages.distill(plan, latents, tmp_path / "dmd", post_trained, "dmd"),
+    }
+    for name, trainer in trainers.items():
+        state = trainer.module.state_dict()
+        assert all(torch.equal(value, state[tensor]) for tensor, value in flow.items()), name
+    stages.finish_few_step(trainers["arc"], tmp_path / "arc")
+    assert load_config(tmp_path / "arc") == load_config(post_trained)
+    assert load_config(tmp_path / "flow") == load_config(trained)
 
 
 def test_a_damaged_flow_model_is_named(trained: Path, tmp_path: Path) -> None:

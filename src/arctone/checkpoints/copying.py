@@ -58,12 +58,12 @@ def has_text(folder: Path) -> bool:
     return ((folder / MAP).is_file() or (folder / OWN).is_file()) and (folder / FILE_NAME).is_file()
 
 
-def copy_untrained(given: Path, folder: Path) -> None:
+def copy_untrained(given: Path, folder: Path, config: ModelConfig | None = None) -> None:
     """Write what the stages after the autoencoder leave as it is into a folder that lacks it.
 
     That is a model's autoencoder and, if it brings them, its text encoder and tokenizer.
-    Raises: ModelError if the model has no autoencoder.
+    Args: config: None = the model's. Raises: ModelError if the model has no autoencoder.
     """
-    copy_autoencoder(given, folder)
+    copy_autoencoder(given, folder, config)
     if has_text(given):
         copy_text(given, folder)

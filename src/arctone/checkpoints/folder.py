@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save, save_file
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
 from arctone.config import read_config, write_config
-from arctone.config_model import DiTConfig, ModelConfig, SpectralConfig, of_type
-from arctone.errors import ModelError
+from arctone.config_model import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig, of_type
+from arctone.errors import ModelError, UsageError
 from arctone.models.dit import DiT
 from arctone.models.spectral import SpectralAutoencoder
 
@@ -71,6 +72,32 @@ def has_part_in_graphs(folder: Path, part: str) -> bool:
 def has_flow(folder: Path) -> bool:
     """Whether a post-trained model's folder also holds the flow model it was made from."""
     return (folder / f"{FLOW}.safetensors").is_file() or (folder / FLOW_GRAPH).is_file()
+
+
+def flow_part(folder: Path) -> str:
+    """Which part of a model is a flow model: its transformer, or the one that a post-trained one was made from.
+
+    Raises: UsageError if a post-trained model's folder holds no flow model.
+    """
+    if not load_config(folder).sampling.post_trained:
+        return DIT
+    if not has_flow(folder):
+        raise UsageError(
+            f"model: {folder} is post-trained and holds no {FLOW}.safetensors, the flow model it was made from; name "
+            "that model"
+        )
+    return FLOW
+
+
+def flow_config(config: ModelConfig) -> ModelConfig:
+    """The config of the flow model that `flow_part` names: that of a post-trained one is sampled as a flow again.
+
+    Where the config does not tell how, it is the usual way, at the model's usual length.
+    """
+    if not config.sampling.post_trained:
+        return config
+    usual = SamplingConfig(duration_seconds=config.sampling.duration_seconds)
+    return msgspec.structs.replace(config, sampling=config.flow_sampling or usual, flow_hash="", flow_sampling=None)
 
 
 def _file(folder: Path, part: str) -> Path:

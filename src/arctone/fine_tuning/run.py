@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 import arctone
-from arctone.checkpoints.folder import part_hash
+from arctone.checkpoints.folder import flow_part, part_hash
 from arctone.config import read_config, write_config
 from arctone.data.encode import EncodeSettings, encode_corpus
 from arctone.data.encoders import open_autoencoder, open_text_encoder
@@ -116,7 +116,7 @@ def begin(settings: Settings) -> None:
     fine_tune.refuse_unknown_targets(plan, settings.model)
     wanted = State(
         source=settings.source,
-        weights=part_hash(settings.model, fine_tune.trained_part(settings.model)),
+        weights=part_hash(settings.model, flow_part(settings.model)),
         kind="full" if plan.is_full else "lora",
         rank=plan.lora.rank,
         alpha=plan.lora.alpha,

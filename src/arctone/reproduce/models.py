@@ -11,12 +11,20 @@ from pathlib import Path
 import msgspec
 
 from arctone.checkpoints.copying import copy_autoencoder, copy_text
-from arctone.checkpoints.folder import DIT, load_autoencoder, load_config, load_dit, load_state, save_part
+from arctone.checkpoints.folder import (
+    DIT,
+    flow_config,
+    flow_part,
+    load_autoencoder,
+    load_config,
+    load_dit,
+    load_state,
+    save_part,
+)
 from arctone.checkpoints.text import find_text_folder, load_text_encoder
 from arctone.config_model import ModelConfig, TextConfig, of_type
 from arctone.engine import Engine, Model
 from arctone.engines.torch import TorchParts
-from arctone.errors import UsageError
 from arctone.model_folder import file_hash
 from arctone.reproduce.ablations import ABLATIONS
 from arctone.tokenizer import Tokenizer
@@ -32,26 +40,23 @@ def prepare(given: Path, folder: Path, recipe: Recipe, keep_flow: bool = False) 
     """Write the parts that are not trained into a new flow model's folder; returns the recipe of that model.
 
     Args: given: a model folder with an autoencoder; its sizes of latents and text replace the recipe's. keep_flow: its
-    transformer is among these parts, and its sizes replace the recipe's.
-    Raises: ModelError if it lacks a part; UsageError if a transformer that is to be kept is post-trained.
+    transformer is among these parts, and its sizes replace the recipe's; of a post-trained model it is the flow that it
+    was made from. Raises: ModelError if it lacks a part; UsageError if the flow of a post-trained model is not there.
     """
-    config = load_config(given)
+    config = flow_config(load_config(given))
     if keep_flow:
-        if config.sampling.post_trained:
-            raise UsageError(f"model: {given} is post-trained, so it has no flow that could be kept")
+        part = flow_part(given)
         copy_autoencoder(given, folder, config)
         copy_text(given, folder)
         if not (folder / f"{DIT}.safetensors").exists():
-            save_part(folder, DIT, load_state(given, DIT), config)
+            save_part(folder, DIT, load_state(given, part), config)
         return dataclasses.replace(recipe, model=config)
     fixed = {name: getattr(config.dit, name) for name in ("latent_channels", "text_width", "max_frames", "max_seconds")}
     model = msgspec.structs.replace(
         config,
         name="reproduction",
         dit=msgspec.structs.replace(recipe.model.dit, **fixed),
-        sampling=msgspec.structs.replace(
-            config.sampling, sampler="euler", cfg_scale=recipe.model.sampling.cfg_scale, post_trained=False
-        ),
+        sampling=msgspec.structs.replace(config.sampling, cfg_scale=recipe.model.sampling.cfg_scale),
     )
     copy_autoencoder(given, folder, model)
     copy_text(given, folder)

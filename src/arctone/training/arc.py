@@ -74,7 +74,7 @@ class ArcTask:
             raise UsageError("critic: must be given where alignment_steps is above 0, and only there")
         if self.config.has_teacher != (teacher is not None):
             raise UsageError("teacher: must be given where teacher_warmup or teacher_weight is above 0, and only there")
-        self.teacher = Teacher(teacher, self.config.teacher_steps, self.config.teacher_cfg_scale) if teacher else None
+        self.teacher = Teacher(teacher, self.config) if teacher else None
         self.listener: Listener | None = None
 
     @property
@@ -210,11 +210,14 @@ class ArcTask:
         return (caption_choice(similarities, captions.own, captions.same) * batch.weight).sum()
 
     def teacher_loss(self, batch: TeacherBatch) -> Tensor:
-        """Squared distance from the one-step estimate to where the guided teacher ends."""
+        """Squared distance from the one-step estimate to where the guided teacher ends, or of their velocities."""
         assert self.teacher is not None
         x_t, t, x_0 = self.teacher.example(batch)
-        estimate = self.estimate(x_t, t, batch.conditions)
-        return (latent_error(estimate, x_0, batch.conditions.frame_mask) * batch.weight).sum()
+        error = latent_error(self.estimate(x_t, t, batch.conditions), x_0, batch.conditions.frame_mask)
+        if self.config.teacher_target == "velocity":
+            # Estimates of x_0 that differ by d come from velocities that differ by d / t.
+            error = error / t.square()
+        return (error * batch.weight).sum()
 
     def estimate(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """The generator's x_0 [B, C, T], one step from x_t at t [B]."""

@@ -10,6 +10,7 @@ from arctone.models.discriminator import HEADS
 from arctone.training.arc_losses import GAMES
 
 TIME_LAWS = ("log_snr", "sampler")
+TEACHER_SAMPLERS, TEACHER_TARGETS = ("euler", "ping_pong"), ("end", "velocity")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +58,11 @@ class ArcConfig:
     penalty_std: float = 0.05
     centring_weight: float = 0.0
 
-    # Guided teacher: the frozen flow model, sampled with guidance in so many Euler steps once every teacher_refresh
-    # steps. The generator learns its results alone for teacher_warmup steps, then with teacher_weight.
+    # Guided teacher: the frozen flow model, sampled with guidance in so many steps once every teacher_refresh steps.
+    # The generator learns from it alone for teacher_warmup steps, then with teacher_weight: at each point of its path
+    # where the path ends, or the guided velocity there, so that the guidance is no longer needed.
+    teacher_sampler: str = "euler"
+    teacher_target: str = "end"
     teacher_warmup: int = 0
     teacher_warmup_scale: float = 1.0  # of the learning rates, in these steps
     teacher_weight: float = 0.0
@@ -85,6 +89,8 @@ class ArcConfig:
         _one_of("loss", self.loss, GAMES)
         _one_of("head", self.head, HEADS)
         _one_of("time_law", self.time_law, TIME_LAWS)
+        _one_of("teacher_sampler", self.teacher_sampler, TEACHER_SAMPLERS)
+        _one_of("teacher_target", self.teacher_target, TEACHER_TARGETS)
         for name in ("tempo_dropout", "self_output"):
             _at_least(name, getattr(self, name), 0.0, 1.0)
         for name in (field.name for field in dataclasses.fields(self) if field.name.endswith("_weight")):

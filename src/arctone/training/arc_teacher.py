@@ -1,20 +1,27 @@
-"""The guided teacher: what the flow model makes in many steps with guidance, for the generator to reach in one.
+"""The guided teacher: what the flow model makes in many steps with guidance, for the generator to reach in one, or to
+make without guidance.
 
 B items, C channels, T latent frames.
-Source: the ODE warm-up of the public ARC trainer and of Stable Audio 3 (arXiv 2605.17991).
+Sources: of the path's end as target, the ODE warm-up of the public ARC trainer and of Stable Audio 3 (arXiv
+2605.17991); of the guided velocity, C. Meng et al., "On distillation of guided diffusion models", CVPR 2023.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from arctone.flow.samplers import euler
-from arctone.flow.schedules import linear
+from arctone.flow.samplers import SAMPLERS
+from arctone.flow.schedules import linear, log_snr
 from arctone.models.conditions import Conditions
+from arctone.training.arc_config import ArcConfig
 from arctone.training.guided import guided_velocity
+
+# Its multiples fill the range from 0 to 1 evenly.
+_GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
 class TeacherBatch(NamedTuple):
@@ -32,32 +39,63 @@ class TeacherBatch(NamedTuple):
     weight: Tensor
 
 
+class _Path(NamedTuple):
+    """Points of a trajectory and the estimates of x_0 at them, the last of which is its end; [steps, B, C, T]."""
+
+    x_t: Tensor
+    x_0: Tensor
+
+
 class Teacher:
     """Guided trajectories, kept until those of another step are asked for.
 
     They are a function of the key alone, so that a resumed run makes the same ones again.
 
-    Args: module: the frozen flow model. steps: Euler steps from noise to data. cfg_scale: of the guidance.
+    Args: module: the frozen flow model. config: steps, guidance and target.
     """
 
-    def __init__(self, module: nn.Module, steps: int, cfg_scale: float) -> None:
-        self.module, self.cfg_scale = module, cfg_scale
-        self.times = linear(steps)
-        self._paths: dict[tuple[int, int], list[Tensor]] = {}
+    def __init__(self, module: nn.Module, config: ArcConfig) -> None:
+        self.module, self.config = module, config
+        self._paths: dict[tuple[int, int], _Path] = {}
+
+    def times(self, batch: TeacherBatch) -> tuple[float, ...]:
+        """Grid of a batch's trajectories, from 1 to 0: of ping-pong the sampler's own.
+
+        Where velocities along the flow are learned the times between are moved by up to half a step, all by the same,
+        so that over the batches all times occur: a sampler may look at any of them.
+        """
+        num_steps = self.config.teacher_steps
+        if self.config.teacher_sampler == "ping_pong":
+            return log_snr(num_steps)
+        grid = linear(num_steps)
+        if self.config.teacher_target == "end":
+            return grid
+        moved = ((batch.key[0] + 1) * _GOLDEN_RATIO % 1 - 0.5) / num_steps
+        return (grid[0], *(t + moved for t in grid[1:-1]), grid[-1])
 
     def example(self, batch: TeacherBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """For each item a point of its trajectory, x_t [B, C, T], its time [B] and the trajectory's end [B, C, T]."""
+        """For each item a point of its trajectory, x_t [B, C, T], its time [B] and x_0 [B, C, T]: the trajectory's end,
+        or where the guided velocity at this point leads to.
+        """
         if batch.key not in self._paths:
             kept = {key: path for key, path in self._paths.items() if key[0] == batch.key[0]}
             self._paths = kept | {batch.key: self._trajectory(batch)}
-        path = self._paths[batch.key]
-        place = (batch.quantiles * (len(self.times) - 1)).long().clamp(max=len(self.times) - 2)
-        points = torch.stack(path)
-        t = torch.tensor(self.times, device=place.device)[place]
-        return points[place, torch.arange(len(place), device=place.device)], t, path[-1]
+        path, times = self._paths[batch.key], torch.tensor(self.times(batch), device=batch.quantiles.device)
+        place = (batch.quantiles * len(path.x_0)).long().clamp(max=len(path.x_0) - 1)
+        items = torch.arange(len(place), device=place.device)
+        x_0 = path.x_0[-1] if self.config.teacher_target == "end" else path.x_0[place, items]
+        return path.x_t[place, items], times[place], x_0
 
     @torch.no_grad()
-    def _trajectory(self, batch: TeacherBatch) -> list[Tensor]:
-        velocity_fn = guided_velocity(self.module, batch.conditions, self.cfg_scale)
-        steps = euler(velocity_fn, batch.noise, self.times, lambda _: batch.noise)
-        return [batch.noise, *(step.x.float() for step in steps)]
+    def _trajectory(self, batch: TeacherBatch) -> _Path:
+        velocity_fn = guided_velocity(self.module, batch.conditions, self.config.teacher_cfg_scale)
+        frames = batch.noise.shape[-1]
+
+        def fresh(index: int) -> Tensor:
+            # White noise, moved along, is as good as new, and needs no other part of the batch to be the same again.
+            return batch.noise.roll(max(1, index * frames // self.config.teacher_steps), -1)
+
+        sampler = SAMPLERS[self.config.teacher_sampler]
+        steps = list(sampler(velocity_fn, batch.noise, self.times(batch), fresh))
+        points = [batch.noise, *(step.x.float() for step in steps[:-1])]
+        return _Path(torch.stack(points), torch.stack([step.x_0.float() for step in steps]))

@@ -23,7 +23,7 @@ from arctone.checkpoints.folder import (
     FLOW,
     encoder_hash,
     fill,
-    has_flow,
+    flow_part,
     load_config,
     load_state,
     part_hash,
@@ -31,7 +31,6 @@ from arctone.checkpoints.folder import (
 )
 from arctone.config_model import DiTConfig, of_type
 from arctone.data.latents import LatentDataset
-from arctone.errors import UsageError
 from arctone.models.dit import DiT
 from arctone.models.lora import Adapted, LoraConfig, low_rank_pairs, target_layers
 from arctone.training.flow import Batches, FlowConfig, FlowTask
@@ -89,21 +88,6 @@ class LoraTask(FlowTask):
             return super().losses(module, batch, step)
 
 
-def trained_part(model: Path) -> str:
-    """Which of a model's parts is fine-tuned: its transformer, or the flow model that a post-trained one was made from.
-
-    Raises: UsageError if a post-trained model's folder holds no flow model.
-    """
-    if not load_config(model).sampling.post_trained:
-        return DIT
-    if not has_flow(model):
-        raise UsageError(
-            f"model: {model} is post-trained and holds no {FLOW}.safetensors, the flow model it was made from; name "
-            "that model, and use the adapter with both"
-        )
-    return FLOW
-
-
 def refuse_unknown_targets(plan: FineTuning, model: Path) -> None:
     """Raise UsageError unless all target modules of a plan are linear layers of the model's transformer."""
     with torch.device("meta"):
@@ -118,7 +102,7 @@ def trainer(plan: FineTuning, model: Path, latents: Path, out: Path) -> Trainer:
     dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(model))
     batches = LatentBatches(dataset, plan.batch_frames, plan.loop.seed)
     dit = DiT(of_type(load_config(model).dit, DiTConfig))
-    fill(dit, load_state(model, trained_part(model)), str(model))
+    fill(dit, load_state(model, flow_part(model)), str(model))
     seed = plan.loop.seed
     task = (
         FlowTask(dit, batches, plan.flow, seed) if plan.is_full else LoraTask(dit, batches, plan.lora, plan.flow, seed)
@@ -131,7 +115,7 @@ def finish(plan: FineTuning, trained: Trainer, model: Path, out: Path) -> None:
     if plan.is_full:
         _finish_full(trained.ema.state, model, out)
         return
-    origin = Origin(load_config(model).name, part_hash(model, trained_part(model)), trained.step)
+    origin = Origin(load_config(model).name, part_hash(model, flow_part(model)), trained.step)
     save_adapter(out, low_rank_pairs(trained.ema.state), plan.lora, origin)
 
 
@@ -140,7 +124,7 @@ def _finish_full(state: dict[str, Tensor], model: Path, out: Path) -> None:
     config = load_config(model)
     copy_autoencoder(model, out, config)
     copy_text(model, out)
-    if trained_part(model) == FLOW:
+    if flow_part(model) == FLOW:
         before, fast = load_state(model, FLOW), load_state(model, DIT)
         save_part(out, FLOW, state, config)
         config = msgspec.structs.replace(config, flow_hash=part_hash(out, FLOW))

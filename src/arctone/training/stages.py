@@ -17,6 +17,8 @@ from arctone.checkpoints.folder import (
     FLOW,
     encoder_hash,
     fill,
+    flow_config,
+    flow_part,
     load_config,
     load_state,
     part_hash,
@@ -86,7 +88,7 @@ def flow(recipe: Recipe, latents: Path, out: Path, init: Path | None = None) -> 
     batches = LatentBatches(dataset, recipe.flow_batch_frames, recipe.flow_loop.seed)
     module = _new_dit(recipe)
     if init is not None:
-        fill(module, load_state(init, DIT), str(init))
+        fill(module, load_state(init, flow_part(init)), str(init))
     task = FlowTask(module, batches, recipe.flow, recipe.flow_loop.seed)
     if recipe.flow_loop.demo_every:
         task.listener = flow_listener(recipe.model, out)
@@ -95,19 +97,15 @@ def flow(recipe: Recipe, latents: Path, out: Path, init: Path | None = None) -> 
 
 def beginning_with(recipe: Recipe, init: Path | None, out: Path) -> Recipe:
     """The recipe of a flow that begins with a model: its sizes are that model's, and so are its other parts, which are
-    put into `out` where they are not there yet.
+    put into `out` where they are not there yet. Of a post-trained model it is the flow model it was made from.
 
-    Raises: UsageError if the model is post-trained: the flow objective would undo it. ModelError if a part is missing.
+    Raises: UsageError if a post-trained model's folder lacks that; ModelError if a part is missing.
     """
     if init is None:
         return recipe
-    config = load_config(init)
-    if config.sampling.post_trained:
-        raise UsageError(
-            f"init: {init} holds a post-trained model, which training as a flow would undo; begin with a flow model, "
-            "or use arctone train lora"
-        )
-    copy_untrained(init, out)
+    flow_part(init)
+    config = flow_config(load_config(init))
+    copy_untrained(init, out, config)
     return dataclasses.replace(recipe, model=config)
 
 
@@ -126,7 +124,7 @@ def arc(recipe: Recipe, latents: Path, out: Path, init: Path | None) -> Trainer:
     assert init is not None
     dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(out))
     batches = LatentBatches(dataset, recipe.arc_batch_frames, recipe.arc_loop.seed)
-    task = _arc_task(recipe, config, load_state(init, DIT), batches, str(init))
+    task = _arc_task(recipe, config, load_state(init, flow_part(init)), batches, str(init))
     if recipe.arc_loop.demo_every:
         task.listener = flow_listener(few_step(config), out)
     return Trainer(task, recipe.arc_loop, out / ARC_FOLDER)
@@ -159,7 +157,9 @@ def _arc_task(
 
 def finish_few_step(trainer: Trainer, out: Path) -> None:
     """Write the averaged generator or student, and how a post-trained model is sampled."""
-    save_part(out, DIT, trainer.ema.state, few_step(load_config(out), part_hash(out, FLOW)))
+    config = load_config(out)
+    # A run that goes on has written it before.
+    save_part(out, DIT, trainer.ema.state, few_step(flow_config(config), part_hash(out, FLOW)))
 
 
 def distill(recipe: Recipe, latents: Path, out: Path, init: Path | None, kind: str) -> Trainer:
@@ -176,7 +176,7 @@ def distill(recipe: Recipe, latents: Path, out: Path, init: Path | None, kind: s
     dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(out))
     batches = LatentBatches(dataset, recipe.distill_batch_frames, loop.seed)
     teacher = DiT(of_type(config.dit, DiTConfig))
-    fill(teacher, load_state(init, DIT), str(init))
+    fill(teacher, load_state(init, flow_part(init)), str(init))
     make = _dmd_task if kind == "dmd" else _consistency_task
     task = make(recipe, config, teacher, batches)
     if loop.demo_every:
@@ -224,25 +224,24 @@ def few_step(config: ModelConfig, flow_hash: str = "") -> ModelConfig:
     sampling = msgspec.structs.replace(
         config.sampling, sampler="ping_pong", steps=8, cfg_scale=1.0, shift=1.0, schedule="auto", post_trained=True
     )
-    return msgspec.structs.replace(config, sampling=sampling, flow_hash=flow_hash)
+    return msgspec.structs.replace(config, sampling=sampling, flow_hash=flow_hash, flow_sampling=config.sampling)
 
 
 def _model_to_post_train(init: Path | None, out: Path) -> ModelConfig:
     """The config of `init`, with everything put into `out` that post-training leaves as it is, and its transformer
-    under another name: adapters for the new model are trained on that.
+    under another name: adapters for the new model are trained on that. Of a post-trained model it is the flow model
+    that it was made from.
     """
     if init is None:
         raise UsageError("init: post-training needs a flow model to begin with; name one, or its folder")
     if out.exists() and out.samefile(init):
         raise UsageError(f"out: {out} is also init, and its flow model would be lost; choose another folder")
-    config = load_config(init)
-    if config.sampling.post_trained:
-        raise UsageError(f"init: {init} holds a post-trained model, but only a flow model can be post-trained")
-    if (out / "config.json").exists() and few_step(load_config(out)) != few_step(config):
+    part, config = flow_part(init), flow_config(load_config(init))
+    if (out / "config.json").exists() and flow_config(load_config(out)) != config:
         raise UsageError(f"out: {out} holds another model than init, {init}; choose another folder")
-    copy_untrained(init, out)
+    copy_untrained(init, out, config)
     if not (out / f"{FLOW}.safetensors").exists():
-        save_part(out, FLOW, load_state(init, DIT), load_config(out))
+        save_part(out, FLOW, load_state(init, part), load_config(out))
     return config
 
 
