@@ -183,6 +183,18 @@ def test_a_batch_replaces_nothing_of_other_requests_unless_forced(batch):
     assert made() != before
 
 
+def test_a_batch_goes_on_only_in_the_precision_that_it_began_with(batch):
+    batch()
+    before = made()
+    report = json.loads(batch("--precision", "float32", "--json").out)
+    assert (report["made"], report["skipped"]) == ([], [])
+    assert "was made with precision auto, not float32; it is replaced only with --force" in report["failed"]["1"]
+    assert made() == before
+    assert json.loads(batch("--precision", "float32", "--json", "--force").out)["made"] == [1, 2, 6]
+    assert json.loads(batch("--precision", "float32", "--json").out)["skipped"] == [1, 2, 6]
+    assert "not auto" in json.loads(batch("--json").out)["failed"]["1"]
+
+
 def test_an_interrupted_batch_leaves_whole_files_only(batch, monkeypatch):
     from arctone.batch import making as module
 

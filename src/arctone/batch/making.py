@@ -37,15 +37,18 @@ def write_line(line: Line, result: GenerationResult) -> None:
         write_audio(path, sound, metadata=result.to_metadata(item), force=True)
 
 
-def is_done(line: Line) -> bool:
-    """Whether all files of a line are there. Raises: UsageError if one is there that was made by another request."""
+def is_done(line: Line, precision: str = "auto") -> bool:
+    """Whether all files of a line are there.
+
+    Raises: UsageError if one is there that was made by another request or in another precision.
+    """
     there = [path for path in line.paths if path.exists()]
     for path in there:
-        _check_same(line, path)
+        _check_same(line, path, precision)
     return len(there) == len(line.paths)
 
 
-def _check_same(line: Line, path: Path) -> None:
+def _check_same(line: Line, path: Path, precision: str) -> None:
     record = read_metadata(path) or {}
     found = record.get("request")
     name = line.source.name if line.source else None
@@ -53,6 +56,12 @@ def _check_same(line: Line, path: Path) -> None:
     same_source = (source.get("name") if isinstance(source, dict) else None) == name
     if not isinstance(found, dict) or not same_source or any(found.get(key) != value for key, value in _fixed(line)):
         raise UsageError(f"{path} is there, but it was not made by this line; it is replaced only with --force.")
+    made_in = record.get("precision", "auto")
+    if made_in != precision:
+        raise UsageError(
+            f"{path} is there, but it was made with precision {made_in}, not {precision}; it is replaced only with "
+            "--force."
+        )
 
 
 def _fixed(line: Line) -> Iterator[tuple[str, Any]]:

@@ -33,12 +33,12 @@ RayOption = Annotated[
 ]
 
 
-def left_to_make(lines: Iterable[Line], report: Report, *, force: bool) -> list[Line]:
+def left_to_make(lines: Iterable[Line], report: Report, precision: str, *, force: bool) -> list[Line]:
     """The lines whose files are not all there yet; the others go into the report."""
     left: list[Line] = []
     for line in lines:
         try:
-            if not force and is_done(line):
+            if not force and is_done(line, precision):
                 report.skipped.append(line.number)
             else:
                 left.append(line)
@@ -63,10 +63,12 @@ def make(lines: list[Line], how: Making, threads: int | None, report: Report, *,
     if how.ray is not None:
         if how.precision != "auto":
             raise UsageError("precision: a batch on a cluster works in that of the model's files; leave it out.")
-        _make_on_ray(left_to_make(lines, report, force=force), how, threads or 1, report, force=force, quiet=quiet)
+        _make_on_ray(
+            left_to_make(lines, report, how.precision, force=force), how, threads or 1, report, force=force, quiet=quiet
+        )
         return
     model = loaded(how.model, how.engine, None, how.adapters, how.precision)
-    for line in left_to_make(lines, report, force=force):
+    for line in left_to_make(lines, report, how.precision, force=force):
         try:
             _make(line, model, quiet=quiet)
             count_made(line, report, quiet=quiet)

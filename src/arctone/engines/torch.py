@@ -17,14 +17,13 @@ from arctone.config_model import ModelConfig
 from arctone.engines.codecs import codec
 from arctone.engines.parts import Floats, Ints, Mask, TextEmbedding, no_text
 from arctone.engines.precision import check_precision, in_precision
+from arctone.engines.windows import WINDOWS
 from arctone.errors import UsageError
 from arctone.models.conditions import Conditions
 from arctone.models.continuous_dit import ContinuousDiT, Prepared
 from arctone.request import AdapterUse
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-# Latent frames that sounds are filled up to where the transformer is compiled: each length is compiled once.
-WINDOWS = (64, 128, 192, 256)
 # Guidance has two sides, and so has a change of length in the middle of a long sound.
 NUM_PREPARED = 4
 
@@ -137,7 +136,7 @@ class TorchParts:
         return self._compiled[name]
 
     def _window(self, num_frames: int) -> int:
-        """Frames that the transformer is given for so many."""
+        """Frames that the transformer is given for so many: where it is compiled, each length is compiled once."""
         lengths = sorted({*WINDOWS, self._config.dit.max_frames}) if self._is_compiled else []
         return next((length for length in lengths if length >= num_frames), num_frames)
 

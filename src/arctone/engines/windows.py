@@ -9,6 +9,9 @@ import numpy as np
 from arctone.engines.parts import Floats
 from arctone.errors import ModelError, UsageError
 
+WINDOWS = (64, 128, 192, 256)
+"""Lengths in latent frames that sounds are filled up to where a length is fixed; 64 frames are 2.97 s."""
+
 
 def window_lengths(signatures: tuple[str, ...]) -> list[int]:
     """The static lengths of a graph's signatures "T64", "T128", ..., in order. Raises: ModelError if there are none."""

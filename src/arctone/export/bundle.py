@@ -17,9 +17,9 @@ from arctone.checkpoints.folder import FLOW, FLOW_GRAPH, fill, has_flow, load_au
 from arctone.checkpoints.weights_map import write_weights_map
 from arctone.config import write_config
 from arctone.config_model import ModelConfig, TextConfig, of_type
+from arctone.engines.windows import WINDOWS
 from arctone.errors import ModelError, UsageError
 from arctone.export.graphs import (
-    WINDOWS,
     Signature,
     decoder_signatures,
     dit_signatures,

@@ -16,13 +16,11 @@ from torch.nn import functional
 from arctone.audio.spectral import NUM_BANDS, NUM_FEATURES
 from arctone.audio.stft import NUM_BINS
 from arctone.config_model import ModelConfig
+from arctone.engines.windows import WINDOWS
 from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
 from arctone.models.spectral import FRAMES_PER_LATENT, ConvNeXtBlock, SpectralDecoder, SpectralEncoder
 from arctone.models.text import TextEncoder
-
-WINDOWS = (64, 128, 192, 256)
-"""Static lengths in latent frames; 64 frames are 2.97 s."""
 
 
 @dataclass(frozen=True)
