@@ -102,7 +102,7 @@ def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
         return values
     if name.endswith("weight_g"):
         return 0.6 + 0.1 * values
-    if name.endswith(("gamma", "norm.weight")):
+    if name.endswith(("gamma", "norm.weight", "norm.alpha", "running_std", "scaling_factor")):
         return 1 + 0.1 * values
     if len(shape) < 2:
         return 0.1 * values

@@ -3,6 +3,7 @@
     PYTHONPATH=src:. python -m benchmarks.parity.true_sizes small --out benchmarks/parity/results/small.json
     PYTHONPATH=src:. python -m benchmarks.parity.true_sizes 1.0 --frames 256 --steps 4 --decode-frames 64 \
         --folder parity-1.0 --out benchmarks/parity/results/1.0.json
+    PYTHONPATH=src:.:stable-audio-3 python -m benchmarks.parity.true_sizes 3-small --frames 388 --decode-frames 324
 
 Each side runs in a process of its own: first the public program, which also saves the checkpoint, then ours, which
 opens it. Needs the public program (see reference.py), 4 GB of memory for "small" and 12 GB for "1.0". With --folder,
@@ -36,8 +37,9 @@ from arctone.model_folder import read_model_config
 from arctone.models.conditions import Conditions
 from arctone.tokenizer import Tokenizer
 from benchmarks.machine import describe, sentence
-from benchmarks.parity.answers import PROMPT, SECONDS, SEED, Questions, answer, compared
+from benchmarks.parity.answers import PROMPT, SECONDS, SEED, Questions, Side, answer, compared
 from benchmarks.parity.shapes import KINDS, model_config
+from benchmarks.parity.shapes_3 import KINDS_3, model_config_3
 
 THEIRS, OURS = SIDES = ("theirs", "ours")
 PUBLISHED, MEMORY = "published", "memory.json"
@@ -68,7 +70,8 @@ class Ours:
     def sampled(self, steps: int, shape: tuple[int, int]) -> np.ndarray:
         """See Side; by the model's own sampler and grid."""
         sampling, mask = self.config.sampling, np.ones(shape[1], bool)
-        times = sampler_times(sampling.sampler, steps, sampling.shift, sampling.schedule)
+        ends = sampling.log_snr.start_for(shape[1]), sampling.log_snr.end
+        times = sampler_times(sampling.sampler, steps, sampling.shift, sampling.schedule, log_snr_ends=ends)
         start = item_noise(SEED, 0, shape) * np.float32(times[0])
         scale = sampling.cfg_scale if sampling.sampler == "dpmpp_3m_sde" else 1.0
 
@@ -99,15 +102,24 @@ class Ours:
 def run_side(side: str, kind: str, folder: Path, questions: Questions) -> None:
     """All answers of one side. folder: of the whole comparison; the public side writes the checkpoint there."""
     if side == THEIRS:
-        from benchmarks.parity.reference import Reference, Theirs
-
-        answer(Theirs(kind, Reference(kind, folder / PUBLISHED, shrunken=False)), questions, folder / side)
+        answer(_theirs(kind, folder / PUBLISHED), questions, folder / side)
     else:
         converted = folder / "converted"
         if not converted.exists():
-            convert(folder / PUBLISHED, converted, folder / PUBLISHED / "t5-base", name=kind)
+            text = None if kind in KINDS_3 else folder / PUBLISHED / "t5-base"
+            convert(folder / PUBLISHED, converted, text, name=kind)
         answer(Ours(converted), questions, folder / side)
     (folder / side / MEMORY).write_text(json.dumps(peak_memory_bytes()) + "\n")
+
+
+def _theirs(kind: str, folder: Path) -> Side:
+    if kind in KINDS_3:
+        from benchmarks.parity.reference_3 import Reference3, Theirs3
+
+        return Theirs3(Reference3(kind, folder, shrunken=False))
+    from benchmarks.parity.reference import Reference, Theirs
+
+    return Theirs(kind, Reference(kind, folder, shrunken=False))
 
 
 def compare(kind: str, folder: Path, questions: Questions) -> dict[str, Any]:
@@ -143,7 +155,7 @@ def run_both(kind: str, folder: Path, questions: Questions) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("kind", choices=(*KINDS, *KINDS_3))
     parser.add_argument("--out", type=Path, help="where the report goes")
     parser.add_argument("--first-frames", type=int, help="of the first call; the published window if not given")
     parser.add_argument(
@@ -159,8 +171,9 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Command line. Returns: 0 if the greatest relative error is at most 1e-4."""
     given = _parser().parse_args()
-    config = model_config(given.kind)
-    window = config["model"]["io_channels"], given.first_frames or config["sample_size"] // 2048
+    config = model_config_3(given.kind) if given.kind in KINDS_3 else model_config(given.kind)
+    hop = config["model"]["pretransform"]["config"]["downsampling_ratio"]
+    window = config["model"]["io_channels"], given.first_frames or config["sample_size"] // hop
     frames = given.frames or window[1]
     questions = Questions(window, frames, given.steps, given.decode_frames or frames)
     if given.side:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from arctone.errors import UsageError
 
-T5_BASE = "google-t5/t5-base"
-STABLE_AUDIO_3 = "stable-audio-3"
+T5_BASE, T5_GEMMA = "google-t5/t5-base", "google/t5gemma-b-b-ul2"
 
 
 @dataclass(frozen=True)
 class Fetchable:
-    """A model on the hub: its place, the T5 it reads prompts with, and what its owner asks for."""
+    """A model on the hub: its place, the text encoder it reads prompts with, and what their owners ask for."""
 
     name: str
     place: str
@@ -21,6 +20,7 @@ class Fetchable:
     summary: str
     licence: str
     terms: str
+    text_licence: str = "Apache-2.0"
 
 
 _STABILITY = "Stability AI Community License"
@@ -47,16 +47,28 @@ CATALOGUE = (
         _STABILITY,
         _STABILITY_TERMS,
     ),
+    *(
+        Fetchable(
+            f"stable-audio-3-small-{kind}",
+            f"stabilityai/stable-audio-3-small-{kind}",
+            T5_GEMMA,
+            summary,
+            _STABILITY,
+            _STABILITY_TERMS,
+            "Gemma Terms of Use, to be accepted on its page",
+        )
+        for kind, summary in (
+            ("music", "music in 8 steps, post-trained"),
+            ("music-base", "music in about 50 steps with guidance"),
+            ("sfx", "sound effects in 8 steps, post-trained"),
+            ("sfx-base", "sound effects in about 50 steps with guidance"),
+        )
+    ),
 )
 
 
 def fetchable(name: str) -> Fetchable:
-    """The entry of that name. Raises: UsageError that lists the names, or says that Stable Audio 3 is not read."""
-    if name.rpartition("/")[2].startswith(STABLE_AUDIO_3):
-        raise UsageError(
-            f"{name} cannot be fetched: arctone does not read Stable Audio 3, whose autoencoder (SAME) and text "
-            "encoder (T5Gemma) it does not have."
-        )
+    """The entry of that name. Raises: UsageError that lists the names."""
     entries = {entry.name: entry for entry in CATALOGUE}
     if name in entries:
         return entries[name]

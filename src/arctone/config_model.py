@@ -59,6 +59,53 @@ class OobleckConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
         return decoder_reach(tuple(reversed(self.strides))) + 3
 
 
+class SameConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="same", tag_field="type"):
+    """Transformer autoencoder of waveforms, as published with Stable Audio 3 (its smaller one: one level of strides).
+
+    patch: audio samples of a channel that make one token. stride: tokens that become one latent frame.
+    chunk: tokens, without those for latents, that attend to each other.
+    encoder_kernel, decoder_kernel: of the convolutions between patches and tokens. has_level: whether latents are
+    divided by one learned level. branch_scale: whether each branch of a block has a learned scale.
+    """
+
+    latent_channels: int = 256
+    audio_channels: int = 2
+    patch: int = 256
+    width: int = 768
+    head_size: int = 64
+    mlp_width: int = 2304
+    encoder_depth: int = 6
+    decoder_depth: int = 6
+    stride: int = 16
+    chunk: int = 32
+    shares_new_token: bool = True
+    is_differential: bool = True
+    encoder_kernel: int = 1
+    decoder_kernel: int = 3
+    has_level: bool = True
+    branch_scale: bool = False
+    soft_clip: bool = False
+
+    @property
+    def hop_length(self) -> int:
+        """Audio samples per latent frame."""
+        return self.patch * self.stride
+
+    @property
+    def chunk_frames(self) -> int:
+        """Latent frames of a chunk."""
+        return self.chunk // self.stride
+
+    @property
+    def reach_frames(self) -> int:
+        """Latent frames on either side of a frame that its decoded sound depends on, at most; whole chunks.
+
+        Half of the blocks work in chunks, the other half in chunks moved by half of one; then come the neighbours of
+        the last convolution.
+        """
+        return 2 * self.chunk_frames
+
+
 class DiTConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dit", tag_field="type"):
     """Diffusion transformer with shared adaptive layer norm, told its place in time and in the beat."""
 
@@ -78,28 +125,50 @@ class DiTConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="di
         return False
 
     @property
+    def headroom_seconds(self) -> float:
+        """What it is given beyond the end of a sound: nothing, its mask tells it the length."""
+        return 0.0
+
+    @property
+    def frames_multiple(self) -> int:
+        """Numbers of frames that it can be given are multiples of this."""
+        return 1
+
+    @property
     def hears_tempo(self) -> bool:
         """Whether a tempo in beats per minute is among its conditions."""
         return True
 
 
+Waves = Literal["learned", "exponential"]
+
+
 class NumberConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A number that conditions a transformer: its name and the range that it is brought to [0, 1] from."""
+    """A number that conditions a transformer: its name, the range that it is brought to [0, 1] from, and its waves.
+
+    waves: whether the rates of the waves that show the number are learned, or lie evenly on a log scale.
+    """
 
     name: NumberName
     minimum: float
     maximum: float
+    waves: Waves = "learned"
 
 
 class ContinuousDiTConfig(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="continuous_transformer", tag_field="type"
 ):
-    """Diffusion transformer as published with Stable Audio Open.
+    """Diffusion transformer as published with Stable Audio Open and Stable Audio 3.
 
     objective: "v" is the velocity of variance-preserving diffusion, the others that of rectified flow.
     context_width: width of the cross-attention's context; `width` if conditions are projected to it.
     global_condition: whether the global vector is a token before the frames, or modulates the layer norms.
     cross_numbers, global_numbers: which numbers follow the text in the context, and which make the global vector.
+    time_waves, log_snr_time: how the noise level is shown, and whether as its log-SNR.
+    learned_padding: whether a learned vector stands for the padding of a prompt, instead of zeros.
+    inpaint_place: whether mask and known latents enter with the latents, or in every block.
+    window: whether it is always given max_frames, or what a sound needs and headroom_seconds more, in
+    multiples of frames_multiple.
     """
 
     objective: Literal["v", "rectified_flow", "rf_denoiser"] = "rf_denoiser"
@@ -111,19 +180,27 @@ class ContinuousDiTConfig(
     context_width: int = 1024
     global_width: int = 1024
     global_condition: Literal["prepend", "adaLN"] = "prepend"
-    qk_norm: Literal["none", "l2", "ln"] = "ln"
+    qk_norm: Literal["none", "l2", "ln", "rms"] = "ln"
+    norm: Literal["layer", "rms"] = "layer"
     memory_tokens: int = 0
+    time_waves: Waves = "learned"
+    log_snr_time: bool = False
+    learned_padding: bool = False
     numbers: tuple[NumberConfig, ...] = (NumberConfig("seconds_total", 0, 256),)
     cross_numbers: tuple[str, ...] = ("seconds_total",)
     global_numbers: tuple[str, ...] = ("seconds_total",)
     max_frames: int = 256
     max_seconds: float = 11.88
     inpaint_channels: int = 0
+    inpaint_place: Literal["input", "blocks"] = "input"
+    window: Literal["full", "fitting"] = "full"
+    headroom_seconds: float = 0.0
+    frames_multiple: int = 1
 
     @property
     def full_window(self) -> bool:
-        """Whether it is always given max_frames, and shorter sounds are cut from the end: yes, as it was trained."""
-        return True
+        """Whether it is always given max_frames, and shorter sounds are cut from the end."""
+        return self.window == "full"
 
     @property
     def hears_tempo(self) -> bool:
@@ -158,9 +235,46 @@ class T5Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="t5"
     max_tokens: int = 64
 
 
-AutoencoderConfig = SpectralConfig | OobleckConfig
+class T5GemmaConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="t5gemma", tag_field="type"):
+    """Encoder of a T5Gemma model. Defaults: t5gemma-b-b-ul2.
+
+    key_heads: of keys and values, each shared by several queries. score_width: attention scores are divided by its
+    root. score_cap: what their size is softly limited to; 0 = not at all.
+    """
+
+    vocabulary: int = 256_000
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    key_heads: int = 12
+    head_width: int = 64
+    mlp_width: int = 2048
+    score_width: float = 64
+    score_cap: float = 50.0
+    rotary_base: float = 10_000.0
+    norm_epsilon: float = 1e-6
+    max_tokens: int = 256
+
+
+AutoencoderConfig = SpectralConfig | OobleckConfig | SameConfig
 TransformerConfig = DiTConfig | ContinuousDiTConfig
-TextEncoderConfig = TextConfig | T5Config
+TextEncoderConfig = TextConfig | T5Config | T5GemmaConfig
+
+
+class LogSnrRamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ends of the log-SNR schedule.
+
+    start: for sounds of `frames` latent frames; it falls by `per_doubling` where a sound is twice as long.
+    """
+
+    start: float = -6.0
+    end: float = 2.0
+    per_doubling: float = 0.0
+    frames: int = 2000
+
+    def start_for(self, num_frames: int) -> float:
+        """Where the ramp of a sound of so many frames begins."""
+        return self.start - self.per_doubling * math.log2(max(1, num_frames) / self.frames)
 
 
 class SamplingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -172,7 +286,10 @@ class SamplingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     duration_seconds: float = 8.0
     shift: float = 1.0
     # "auto" is the grid that suits the sampler; the others hold for every sampler (flow/schedules.py).
-    schedule: Literal["auto", "log_snr", "cosine", "exponential"] = "auto"
+    schedule: Literal["auto", "linear", "log_snr", "cosine", "exponential"] = "auto"
+    log_snr: LogSnrRamp = LogSnrRamp()
+    # "projected" guides only across the direction of the estimate itself, so that its level does not grow.
+    guidance: Literal["plain", "projected"] = "plain"
     # A post-trained model has its guidance built in: other scales than 1 bring a warning.
     post_trained: bool = False
 

@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from benchmarks.parity.shapes import KINDS, drawn
+from benchmarks.parity.shapes_3 import KINDS_3
 from safetensors.torch import save_file
 from torch import Tensor
 
+from arctone.checkpoints import t5gemma_folder
 from arctone.checkpoints.published_config import read_published
 from arctone.checkpoints.published_names import table
 from arctone.checkpoints.t5_folder import places, t5_config
 
 RECORDED = Path(__file__).parent / "reference"
-__all__ = ["KINDS", "RECORDED", "published_folder", "recorded", "t5_folder", "tensors"]
+ALL_KINDS = (*KINDS, *KINDS_3)
+__all__ = ["ALL_KINDS", "KINDS", "KINDS_3", "RECORDED", "published_folder", "recorded", "t5_folder", "tensors"]
 
 
 def recorded(kind: str) -> dict[str, np.ndarray]:
@@ -35,11 +38,25 @@ def tensors(kind: str, folder: Path) -> dict[str, Tensor]:
 
 
 def published_folder(kind: str, folder: Path) -> Path:
-    """A folder with model_config.json and model.safetensors."""
+    """A folder with model_config.json and model.safetensors; of Stable Audio 3 also with its text encoder."""
     folder.mkdir(parents=True)
     config = json.loads((RECORDED / f"{kind}.json").read_text())["config"]
     (folder / "model_config.json").write_text(json.dumps(config))
     save_file(tensors(kind, folder), folder / "model.safetensors")
+    if kind in KINDS_3:
+        t5gemma_folder_of(folder / "t5gemma-b-b-ul2")
+    return folder
+
+
+def t5gemma_folder_of(folder: Path) -> Path:
+    """A folder with a T5Gemma encoder of a few thousand weights."""
+    folder.mkdir(parents=True)
+    shutil.copyfile(RECORDED / "t5gemma.json", folder / "config.json")
+    shutil.copyfile(RECORDED / "t5gemma-tokenizer.json", folder / "tokenizer.json")
+    wanted = t5gemma_folder.places(t5gemma_folder.t5gemma_config(folder, 12)).values()
+    # The weights were drawn from the names that they have in the encoder alone.
+    state = {f"encoder.{p.name}": torch.from_numpy(drawn(f"encoder.{p.name}", p.shape)) for p in wanted}
+    save_file(state, folder / "model.safetensors")
     return folder
 
 

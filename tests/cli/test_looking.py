@@ -104,8 +104,13 @@ def test_memory_is_at_most_all_of_it():
     assert found is None or 0 < found[0] <= found[1]
 
 
-@pytest.mark.parametrize("name", ["stable-audio-3-small-music", "stabilityai/stable-audio-3-small-sfx"])
-def test_stable_audio_3_is_named_as_not_read(arctone, name):
-    done = arctone("models", "pull", name)
+def test_a_large_model_of_stable_audio_3_is_not_offered(arctone):
+    done = arctone("models", "pull", "stable-audio-3-medium")
     assert done.code == 2
-    assert f"{name} cannot be fetched: arctone does not read Stable Audio 3" in done.stderr
+    assert "stable-audio-3-medium is not among the models that can be fetched" in done.stderr
+
+
+def test_the_terms_of_both_owners_are_told(arctone):
+    told = arctone("models", "licence", "stable-audio-3-small-music").out
+    assert "Stability AI Community License" in told
+    assert "google/t5gemma-b-b-ul2, Gemma Terms of Use" in told

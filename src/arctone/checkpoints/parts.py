@@ -21,16 +21,20 @@ from arctone.config_model import (
     DiTConfig,
     ModelConfig,
     OobleckConfig,
+    SameConfig,
     SpectralConfig,
     T5Config,
+    T5GemmaConfig,
     TextConfig,
 )
 from arctone.errors import ModelError
 from arctone.models.continuous_dit import ContinuousDiT
 from arctone.models.dit import DiT
 from arctone.models.oobleck import OobleckDecoder, OobleckEncoder
+from arctone.models.same import SameDecoder, SameEncoder
 from arctone.models.spectral import SpectralDecoder, SpectralEncoder
 from arctone.models.t5 import T5Encoder
+from arctone.models.t5gemma import T5GemmaEncoder
 from arctone.models.text import TextEncoder
 
 TEXT, DIT, ENCODER, DECODER = PARTS = ("text", "dit", "encoder", "decoder")
@@ -49,15 +53,18 @@ def _bert(config: TextConfig) -> TextEncoder:
 BUILDERS: dict[tuple[str, type], Build] = {
     (TEXT, TextConfig): _bert,
     (TEXT, T5Config): T5Encoder,
+    (TEXT, T5GemmaConfig): T5GemmaEncoder,
     (DIT, DiTConfig): DiT,
     (DIT, ContinuousDiTConfig): ContinuousDiT,
     (ENCODER, SpectralConfig): SpectralEncoder,
     (DECODER, SpectralConfig): SpectralDecoder,
     (ENCODER, OobleckConfig): OobleckEncoder,
     (DECODER, OobleckConfig): OobleckDecoder,
+    (ENCODER, SameConfig): SameEncoder,
+    (DECODER, SameConfig): SameDecoder,
 }
 # Large, and without any tensor besides those in the file.
-MAPPED = (T5Config, ContinuousDiTConfig, OobleckConfig)
+MAPPED = (T5Config, T5GemmaConfig, ContinuousDiTConfig, OobleckConfig, SameConfig)
 
 
 def openers(folder: Path, config: ModelConfig, changes: Mapping[str, Change] | None = None) -> dict[str, Open]:

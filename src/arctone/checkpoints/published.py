@@ -16,10 +16,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from arctone.checkpoints import diffusers_layout
-from arctone.checkpoints.published_config import published_config, read_published
-from arctone.checkpoints.published_names import account, from_published, table, to_published
-from arctone.checkpoints.t5_folder import t5_config, t5_state, tokenizer_file
+from arctone.checkpoints.published_config import is_third, published_config, read_published
+from arctone.checkpoints.published_config_3 import text_folder_name
+from arctone.checkpoints.published_names import account, from_published, settled, table, to_published
+from arctone.checkpoints.t5_folder import tokenizer_file
 from arctone.checkpoints.tensor_files import read_checkpoint, read_tensors
+from arctone.checkpoints.text_folder import text_config, text_state
 from arctone.config import write_config
 from arctone.config_model import ModelConfig
 from arctone.errors import ModelError, UsageError
@@ -58,7 +60,9 @@ def read(folder: Path, name: str) -> Published:
         raise ModelError(
             f"{folder} is no published model: neither {MODEL_CONFIG} nor {diffusers_layout.INDEX} is there."
         )
-    account(state, table(config), str(path))
+    names = table(config)
+    state = settled(state, names)
+    account(state, names, str(path))
     return Published(config, state, str(path))
 
 
@@ -72,27 +76,25 @@ def _weights(folder: Path) -> Path:
 def convert(
     source: Path, out: Path, text: Path | None, *, name: str = "", precision: str = "float32", force: bool = False
 ) -> ModelConfig:
-    """Make a model folder of a published checkpoint and a T5; it appears whole or not at all.
+    """Make a model folder of a published checkpoint and its text encoder; it appears whole or not at all.
 
-    Args: source: see `read`. out: the new folder. text: folder of the T5; None = `source`/text_encoder, which the
-    layout of diffusers has. name: the model's name; the source folder's if empty. precision: of the weights, and
-    so of the arithmetic: float32, bfloat16 or float16. Parts that lose too much stay in float32. force: replace
-    a folder.
+    Args: source: see `read`. out: the new folder. text: folder of the T5 or T5Gemma; None = the one that came with
+    the checkpoint: text_encoder in the layout of diffusers, the folder that its config names in Stable Audio 3.
+    name: the model's name; the source folder's if empty. precision: of the weights, and so of the arithmetic:
+    float32, bfloat16 or float16. Parts that lose too much stay in float32. force: replace a folder.
     Returns: the new folder's config. Raises: ModelError; UsageError for an unknown precision or a target that exists.
     """
     if precision not in PRECISIONS:
         raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
     published = read(source, name or source.resolve().name)
     words = _text_folder(source, text)
-    sizes = t5_config(words, published.config.text.max_tokens)
-    if sizes.width != published.config.text.width:
-        raise ModelError(f"{words} is {sizes.width} wide, but the model reads text {published.config.text.width} wide.")
+    sizes = text_config(words, published.config.text)
     config = msgspec.structs.replace(published.config, text=sizes)
     with new_folder(out, force=force) as folder:
         dtype = PRECISIONS[precision]
         for part, places in table(config).tensors.items():
             _save(_cast(from_published(published.state, places), dtype, part), folder / f"{part}.safetensors")
-        _save(_cast(t5_state(words, sizes), dtype, "text"), folder / "text.safetensors")
+        _save(_cast(text_state(words, sizes), dtype, "text"), folder / "text.safetensors")
         shutil.copyfile(tokenizer_file(_tokenizer_folder(source, words)), folder / FILE_NAME)
         _copy_texts(source, folder)
         write_config(folder / CONFIG, config)
@@ -149,9 +151,14 @@ def _save(state: dict[str, Tensor], path: Path) -> None:
 def _text_folder(source: Path, text: Path | None) -> Path:
     if text is not None:
         return text
-    if (source / "text_encoder").is_dir():
-        return source / "text_encoder"
-    raise ModelError(f"{source} holds no text encoder, as published; name the folder of t5-base with --text.")
+    third, wanted = is_third(source / MODEL_CONFIG), "t5-base"
+    beside = source / "text_encoder"
+    if third:
+        wanted = "t5gemma-b-b-ul2"
+        beside = source / (text_folder_name(source / MODEL_CONFIG) or "text_encoder")
+    if beside.is_dir():
+        return beside
+    raise ModelError(f"{source} holds no text encoder, as published; name the folder of {wanted} with --text.")
 
 
 def _tokenizer_folder(source: Path, words: Path) -> Path:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
+from arctone.checkpoints.published_config_3 import published_third, read_third
+from arctone.checkpoints.published_sections import INPAINT_IDS, INPAINTING, PLAIN, PROMPT, require
 from arctone.config import read_config
 from arctone.config_model import (
     ContinuousDiTConfig,
@@ -19,16 +21,11 @@ from arctone.config_model import (
     NumberConfig,
     NumberName,
     OobleckConfig,
+    SameConfig,
     SamplingConfig,
     T5Config,
 )
 from arctone.errors import ModelError
-
-PROMPT: Final = "prompt"
-PLAIN: Final = "diffusion_cond"
-INPAINTING: Final = "diffusion_cond_inpaint"
-# What such a model is given beside its latents, in this order: one channel, and as many as there are latent channels.
-INPAINT_IDS: Final = ("inpaint_mask", "inpaint_masked_input")
 
 
 class EncoderSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -204,11 +201,8 @@ def read_published(path: Path, name: str) -> ModelConfig:
 
     Raises: ModelError that names the key if a key is unknown, missing or of a value that this version cannot run.
     """
-    if path.is_file() and b'"t5gemma"' in path.read_bytes():
-        raise ModelError(
-            f"{path} is of Stable Audio 3, which this version does not read: it has neither its autoencoder (SAME) nor "
-            "its text encoder (T5Gemma)."
-        )
+    if is_third(path):
+        return read_third(path, name)
     published = read_config(path, PublishedConfig)
     try:
         return _model(published, name)
@@ -216,14 +210,19 @@ def read_published(path: Path, name: str) -> ModelConfig:
         raise ModelError(f"{path}: {problem}") from None
 
 
+def is_third(path: Path) -> bool:
+    """Whether a model_config.json is of Stable Audio 3, which reads prompts with T5Gemma."""
+    return path.is_file() and b'"t5gemma"' in path.read_bytes()
+
+
 def _model(published: PublishedConfig, name: str) -> ModelConfig:
     model = published.model
     autoencoder = _autoencoder(model.pretransform)
     dit = _transformer(published)
     texts = [part for part in model.conditioning.configs if isinstance(part, T5Conditioner)]
-    _require(len(texts) == 1, "model.conditioning.configs must hold one condition of the type t5")
-    _require(not texts[0].config.project_out, "project_out of the condition prompt must be false")
-    _require(model.io_channels == autoencoder.latent_channels, "model.io_channels must be the autoencoder's latent_dim")
+    require(len(texts) == 1, "model.conditioning.configs must hold one condition of the type t5")
+    require(not texts[0].config.project_out, "project_out of the condition prompt must be false")
+    require(model.io_channels == autoencoder.latent_channels, "model.io_channels must be the autoencoder's latent_dim")
     return ModelConfig(
         name=name,
         autoencoder=autoencoder,
@@ -238,12 +237,12 @@ def _model(published: PublishedConfig, name: str) -> ModelConfig:
 
 def _autoencoder(section: PretransformSection) -> OobleckConfig:
     encoder, decoder = section.config.encoder.config, section.config.decoder.config
-    _require(encoder.use_snake and decoder.use_snake, "use_snake of the autoencoder must be true")
+    require(encoder.use_snake and decoder.use_snake, "use_snake of the autoencoder must be true")
     plain = not (encoder.antialias_activation or decoder.antialias_activation or decoder.use_nearest_upsample)
-    _require(plain, "antialias_activation and use_nearest_upsample of the autoencoder must be false")
+    require(plain, "antialias_activation and use_nearest_upsample of the autoencoder must be false")
     same = all(getattr(encoder, key) == getattr(decoder, key) for key in ("channels", "c_mults", "strides"))
-    _require(same, "the autoencoder's encoder and decoder must have the same channels, c_mults and strides")
-    _require(encoder.latent_dim == 2 * decoder.latent_dim, "the encoder's latent_dim must be twice the decoder's")
+    require(same, "the autoencoder's encoder and decoder must have the same channels, c_mults and strides")
+    require(encoder.latent_dim == 2 * decoder.latent_dim, "the encoder's latent_dim must be twice the decoder's")
     found = OobleckConfig(
         latent_channels=decoder.latent_dim,
         audio_channels=encoder.in_channels,
@@ -254,7 +253,7 @@ def _autoencoder(section: PretransformSection) -> OobleckConfig:
         scale=section.scale,
     )
     hop = section.config.downsampling_ratio
-    _require(hop == found.hop_length, f"downsampling_ratio must be the product of the strides, {found.hop_length}")
+    require(hop == found.hop_length, f"downsampling_ratio must be the product of the strides, {found.hop_length}")
     return found
 
 
@@ -268,13 +267,13 @@ def _transformer(published: PublishedConfig) -> ContinuousDiTConfig:
     )
     named = {number.name for number in numbers}
     cross = diffusion.cross_attention_cond_ids
-    _require(cross[:1] == (PROMPT,), "model.diffusion.cross_attention_cond_ids must begin with prompt")
-    _require({*cross[1:], *diffusion.global_cond_ids} == named, "every number must be in the conditions, and be used")
-    _require(not diffusion.prepend_cond_ids, "model.diffusion.prepend_cond_ids must be empty")
+    require(cross[:1] == (PROMPT,), "model.diffusion.cross_attention_cond_ids must begin with prompt")
+    require({*cross[1:], *diffusion.global_cond_ids} == named, "every number must be in the conditions, and be used")
+    require(not diffusion.prepend_cond_ids, "model.diffusion.prepend_cond_ids must be empty")
     width = conditioning.cond_dim
-    _require(settings.cond_token_dim == width, f"cond_token_dim must be cond_dim, {width}")
+    require(settings.cond_token_dim == width, f"cond_token_dim must be cond_dim, {width}")
     total = width * len(diffusion.global_cond_ids)
-    _require(settings.global_cond_dim == total, f"global_cond_dim must be {total}, cond_dim for each global condition")
+    require(settings.global_cond_dim == total, f"global_cond_dim must be {total}, cond_dim for each global condition")
     frames = published.sample_size // published.model.pretransform.config.downsampling_ratio
     return ContinuousDiTConfig(
         objective=diffusion.diffusion_objective,
@@ -301,14 +300,12 @@ def _inpaint_channels(published: PublishedConfig) -> int:
     diffusion = published.model.diffusion
     if published.model_type == PLAIN:
         silent = not (diffusion.input_concat_ids or diffusion.config.input_concat_dim)
-        _require(silent, f"model.diffusion.input_concat_ids and input_concat_dim need the model_type {INPAINTING}")
+        require(silent, f"model.diffusion.input_concat_ids and input_concat_dim need the model_type {INPAINTING}")
         return 0
     named = diffusion.input_concat_ids == INPAINT_IDS
-    _require(
-        named, f"model.diffusion.input_concat_ids must be {', '.join(INPAINT_IDS)} for the model_type {INPAINTING}"
-    )
+    require(named, f"model.diffusion.input_concat_ids must be {', '.join(INPAINT_IDS)} for the model_type {INPAINTING}")
     wanted = diffusion.config.io_channels + 1
-    _require(diffusion.config.input_concat_dim == wanted, f"input_concat_dim must be {wanted}, a mask and the latents")
+    require(diffusion.config.input_concat_dim == wanted, f"input_concat_dim must be {wanted}, a mask and the latents")
     return wanted
 
 
@@ -332,6 +329,8 @@ def sampling_of(dit: ContinuousDiTConfig) -> SamplingConfig:
 def published_config(config: ModelConfig, text_name: str = "t5-base") -> dict[str, Any]:
     """The content of a model_config.json for a model of published types. Raises: ModelError for other types."""
     autoencoder, dit = config.autoencoder, config.dit
+    if isinstance(autoencoder, SameConfig) and isinstance(dit, ContinuousDiTConfig):
+        return published_third(config, autoencoder, dit)
     if not (isinstance(autoencoder, OobleckConfig) and isinstance(dit, ContinuousDiTConfig)):
         raise ModelError(f"{config.name} is of types that the published layout does not know.")
     numbers = [NumberConditioner(number.name, NumberSettings(number.minimum, number.maximum)) for number in dit.numbers]
@@ -348,7 +347,7 @@ def published_config(config: ModelConfig, text_name: str = "t5-base") -> dict[st
         input_concat_dim=dit.inpaint_channels,
         global_cond_type=dit.global_condition,
         num_memory_tokens=dit.memory_tokens,
-        attn_kwargs=AttentionSettings(dit.qk_norm),
+        attn_kwargs=AttentionSettings(dit.qk_norm),  # type: ignore[arg-type]
     )
     diffusion = DiffusionSection(
         config=transformer,
@@ -392,8 +391,3 @@ def _pretransform(autoencoder: OobleckConfig) -> PretransformSection:
         autoencoder.audio_channels,
     )
     return PretransformSection("autoencoder", section, autoencoder.scale)
-
-
-def _require(condition: bool, sentence: str) -> None:
-    if not condition:
-        raise ModelError(f"{sentence}.")

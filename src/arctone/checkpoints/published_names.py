@@ -12,9 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from arctone.config_model import ContinuousDiTConfig, ModelConfig, OobleckConfig, of_type
+from arctone.checkpoints import same_names
+from arctone.checkpoints.places import Place, renamed
+from arctone.config_model import ContinuousDiTConfig, ModelConfig, OobleckConfig, SameConfig, of_type
 from arctone.errors import ModelError
-from arctone.models.continuous_dit import MIN_ROTATED, ContinuousDiT
+from arctone.models.continuous_dit import ContinuousDiT, rotated_entries
 from arctone.models.oobleck import Oobleck
 
 TRANSFORMER, AUTOENCODER, CONDITIONER = "model.model.", "pretransform.model.", "conditioner.conditioners."
@@ -41,19 +43,13 @@ _BLOCK = {
     "mlp.enter": "ff.ff.0.proj",
     "mlp.leave": "ff.ff.2",
     "modulation": "to_scale_shift_gate",
+    "known": "to_local_embed",
 }
 _NUMBER = {"rates": "embedder.embedding.0.weights", "project": "embedder.embedding.1"}
+_PADDING = f"{CONDITIONER}prompt.padding_embedding"
 _UNIT = {"snake_1": "layers.0", "wide": "layers.1", "snake_2": "layers.2", "pointwise": "layers.3"}
 # Published with a further axis of length 1.
 _COLUMNS = ("enter_residual.weight", "leave_residual.weight", "time.rates")
-
-
-class Place(NamedTuple):
-    """A published tensor: its name without weight norm's endings, its shape, and whether it has weight norm."""
-
-    name: str
-    shape: tuple[int, ...]
-    normed: bool = False
 
 
 class Table(NamedTuple):
@@ -65,37 +61,38 @@ class Table(NamedTuple):
 
 def table(config: ModelConfig) -> Table:
     """All tensors of a model. Raises: ModelError if its types are not those of published models."""
-    dit, oobleck = of_type(config.dit, ContinuousDiTConfig), of_type(config.autoencoder, OobleckConfig)
+    dit = of_type(config.dit, ContinuousDiTConfig)
     with torch.device("meta"):
-        shapes = {"dit": ContinuousDiT(dit).state_dict(), "autoencoder": Oobleck(oobleck).state_dict()}
-    depth = len(oobleck.strides)
-    tensors = {
-        "dit": {name: _dit_place(name, tuple(value.shape)) for name, value in shapes["dit"].items()},
-        "autoencoder": {
-            name: Place(AUTOENCODER + _autoencoder_name(name, depth), tuple(value.shape), value.ndim == 3)
-            for name, value in shapes["autoencoder"].items()
-        },
+        shapes = ContinuousDiT(dit).state_dict()
+    places = {name: _dit_place(name, tuple(value.shape)) for name, value in shapes.items()}
+    if isinstance(config.autoencoder, SameConfig):
+        autoencoder, more = same_names.places(config.autoencoder, AUTOENCODER)
+    else:
+        autoencoder, more = _oobleck_places(of_type(config.autoencoder, OobleckConfig)), {}
+    return Table({"dit": places, "autoencoder": autoencoder}, _constants(dit) | more)
+
+
+def _oobleck_places(config: OobleckConfig) -> dict[str, Place]:
+    with torch.device("meta"):
+        shapes = Oobleck(config).state_dict()
+    depth = len(config.strides)
+    return {
+        name: Place(AUTOENCODER + _autoencoder_name(name, depth), tuple(value.shape), value.ndim == 3)
+        for name, value in shapes.items()
     }
-    return Table(tensors, _constants(dit))
 
 
 def _dit_place(name: str, shape: tuple[int, ...]) -> Place:
     head, _, rest = name.partition(".")
+    if head == "padding":
+        return Place(_PADDING, shape)
     if head == "numbers":
         number, _, inner = rest.partition(".")
-        return Place(f"{CONDITIONER}{number}.{_renamed(inner, _NUMBER)}", shape)
+        return Place(f"{CONDITIONER}{number}.{renamed(inner, _NUMBER)}", shape)
     if head == "blocks":
         index, _, inner = rest.partition(".")
-        return Place(f"{TRANSFORMER}transformer.layers.{index}.{_renamed(inner, _BLOCK)}", shape)
-    return Place(TRANSFORMER + _renamed(name, _DIT), (*shape, 1) if name in _COLUMNS else shape)
-
-
-def _renamed(name: str, names: Mapping[str, str]) -> str:
-    """The name with its beginning (whole words) replaced."""
-    for ours, theirs in names.items():
-        if name == ours or name.startswith(f"{ours}."):
-            return theirs + name[len(ours) :]
-    raise KeyError(name)
+        return Place(f"{TRANSFORMER}transformer.layers.{index}.{renamed(inner, _BLOCK)}", shape)
+    return Place(TRANSFORMER + renamed(name, _DIT), (*shape, 1) if name in _COLUMNS else shape)
 
 
 def _autoencoder_name(name: str, depth: int) -> str:
@@ -108,15 +105,15 @@ def _autoencoder_name(name: str, depth: int) -> str:
     start = f"{half}.layers.{int(block) + 1}.layers"
     if inner == "units":
         unit, *rest = rest
-        return f"{start}.{first + int(unit)}.{_renamed('.'.join(rest), _UNIT)}"
+        return f"{start}.{first + int(unit)}.{renamed('.'.join(rest), _UNIT)}"
     return ".".join([start, str(snake if inner == "snake" else step), *rest])
 
 
 def _constants(dit: ContinuousDiTConfig) -> dict[str, Tensor]:
-    rotated = max(dit.width // dit.heads // 2, MIN_ROTATED)
+    rotated = rotated_entries(dit)
     rates = 1.0 / (10_000 ** (torch.arange(0, rotated, 2).float() / rotated))
     found = {f"{TRANSFORMER}transformer.rotary_pos_emb.inv_freq": rates}
-    for index in range(dit.depth):
+    for index in range(dit.depth if dit.norm == "layer" else 0):
         for norm in ("pre_norm", "cross_attend_norm", "ff_norm"):
             found[f"{TRANSFORMER}transformer.layers.{index}.{norm}.beta"] = torch.zeros(dit.width)
     return found
@@ -132,6 +129,21 @@ def expected_shapes(names: Table) -> dict[str, tuple[int, ...]]:
                 found[f"{place.name}_v"] = place.shape
             else:
                 found[place.name] = place.shape
+    return found
+
+
+def settled(state: Mapping[str, Tensor], names: Table) -> dict[str, Tensor]:
+    """The state with names that have one part too many brought to those that are wanted.
+
+    The public loader of Stable Audio 3 reads such files, whose parts have one more module around them.
+    """
+    wanted = expected_shapes(names)
+    found: dict[str, Tensor] = {}
+    for name, value in state.items():
+        words = name.split(".")
+        shorter = (".".join(words[:index] + words[index + 1 :]) for index in range(1, len(words)))
+        settled_name = name if name in wanted else next((each for each in shorter if each in wanted), name)
+        found[name if settled_name in state else settled_name] = value
     return found
 
 
@@ -180,7 +192,14 @@ def _listed(names: list[str]) -> str:
 
 def from_published(state: Mapping[str, Tensor], places: Mapping[str, Place]) -> dict[str, Tensor]:
     """One part of ours from an accounted published state; tensors are made as they are asked for."""
-    return {name: _read(state, place).reshape(_own_shape(name, place)) for name, place in places.items()}
+    found: dict[str, Tensor] = {}
+    read: set[str] = set()
+    for name, place in places.items():
+        value = _read(state, place).reshape(_own_shape(name, place))
+        # What two of our tensors share has one place in the published file, but files of ours hold it twice.
+        found[name] = value.clone() if place.name in read else value
+        read.add(place.name)
+    return found
 
 
 def _read(state: Mapping[str, Tensor], place: Place) -> Tensor:

@@ -9,7 +9,8 @@ import msgspec
 import torch
 from torch import Tensor
 
-from arctone.checkpoints.published_names import Place, account_part
+from arctone.checkpoints.places import Place
+from arctone.checkpoints.published_names import account_part
 from arctone.checkpoints.tensor_files import read_checkpoint, read_tensors
 from arctone.config_model import T5Config
 from arctone.errors import ModelError

@@ -30,7 +30,9 @@ def convert(
     out: Annotated[Path, typer.Argument(help="The new folder.")],
     text: Annotated[
         str | None,
-        typer.Option("--text", metavar="NAME", help="Folder or hub name of the T5 that the model reads prompts with."),
+        typer.Option(
+            "--text", metavar="NAME", help="Folder or hub name of the T5 or T5Gemma that the model reads prompts with."
+        ),
     ] = None,
     precision: Annotated[
         Precision,

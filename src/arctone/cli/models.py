@@ -61,7 +61,7 @@ def models(
 def pull(
     name: Annotated[str, typer.Argument(help="A model that `arctone models` lists as fetchable.")],
     text: Annotated[
-        str | None, typer.Option("--text", metavar="NAME", help="Another folder or place of its T5.")
+        str | None, typer.Option("--text", metavar="NAME", help="Another folder or place of its text encoder.")
     ] = None,
     source: Annotated[
         str | None, typer.Option("--source", metavar="NAME", help="Another folder or place of the checkpoint.")
@@ -113,7 +113,7 @@ def licence(name: Annotated[str, typer.Argument(help="Name or folder of a model,
 
 def _explain(entry: Fetchable) -> None:
     print(f"{entry.name}: {entry.summary}\nfrom https://huggingface.co/{entry.place}")
-    print(f"licence: {entry.licence}. {entry.terms}\ntext encoder: {entry.text}, Apache-2.0\n")
+    print(f"licence: {entry.licence}. {entry.terms}\ntext encoder: {entry.text}, {entry.text_licence}\n")
 
 
 def model_record(folder: Path, *, whole: bool = False) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from arctone.audio.spectral import features, synthesise
-from arctone.config_model import ModelConfig, OobleckConfig, SpectralConfig
+from arctone.config_model import AutoencoderConfig, ModelConfig, OobleckConfig, SameConfig, SpectralConfig
 from arctone.engines.parts import Floats
 
 # Latents [1, C, T] to spectral parameters or samples.
@@ -74,6 +74,24 @@ class OobleckCodec:
         return mean / self._config.scale
 
 
+class SameCodec:
+    """Waveforms in and out, at the level that the modules give."""
+
+    def decode(self, decoder: Decode, latents: Tensor, seed: int) -> Floats:
+        """See Codec; nothing is random."""
+        samples: Floats = decoder(latents)[0].float().cpu().numpy()
+        return samples
+
+    def prepared(self, samples: Floats) -> Floats:
+        """See Codec."""
+        return samples
+
+    def encode(self, encoder: nn.Module, prepared: Tensor) -> Tensor:
+        """See Codec."""
+        latents: Tensor = encoder(prepared)
+        return latents
+
+
 class MixedCodec:
     """The encoder of one type with the decoder of another.
 
@@ -90,5 +108,7 @@ def codec(config: ModelConfig) -> Codec:
     return own if config.decoder is None else MixedCodec(own, _codec_of(config.decoder))
 
 
-def _codec_of(autoencoder: SpectralConfig | OobleckConfig) -> Codec:
+def _codec_of(autoencoder: AutoencoderConfig) -> Codec:
+    if isinstance(autoencoder, SameConfig):
+        return SameCodec()
     return OobleckCodec(autoencoder) if isinstance(autoencoder, OobleckConfig) else SpectralCodec(autoencoder)

@@ -19,6 +19,7 @@ from arctone.config_model import (
     SpectralConfig,
     decoder_reach,
     encoder_reach,
+    of_type,
 )
 from arctone.engines.graph import Graph
 from arctone.engines.graph_files import DECODER, DECODER_TAIL, ENCODER, NUM_FINE_BLOCKS
@@ -146,7 +147,7 @@ def native_codec(config: ModelConfig, open_graph: OpenGraph, done: Callable[[], 
     def of(autoencoder: AutoencoderConfig) -> NativeCodec:
         if isinstance(autoencoder, OobleckConfig):
             return OobleckGraphs(autoencoder, open_graph)
-        return SpectralGraphs(autoencoder, config.hop_length, open_graph, done)
+        return SpectralGraphs(of_type(autoencoder, SpectralConfig), config.hop_length, open_graph, done)
 
     own = of(config.autoencoder)
     return own if config.decoder is None else MixedGraphs(own, of(config.decoder))

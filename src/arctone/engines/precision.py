@@ -14,13 +14,15 @@ from arctone.errors import UsageError
 from arctone.models.continuous_dit import EXACT_PARTS, ContinuousDiT
 from arctone.models.int8 import quantise
 from arctone.models.oobleck import OobleckDecoder, OobleckEncoder
+from arctone.models.same import SameDecoder, SameEncoder
 from arctone.models.t5 import T5Encoder
+from arctone.models.t5gemma import T5GemmaEncoder
 
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 # Of the transformer's blocks. Keys and values of the context are computed once for a sound: there is nothing to gain.
 INT8_LAYERS = ("to_qkv", "to_q", "to_out", "mlp.enter", "mlp.leave")
 # Others compute some of their own inputs in float32.
-_IN_16_BIT = (T5Encoder, ContinuousDiT, OobleckEncoder, OobleckDecoder)
+_IN_16_BIT = (T5Encoder, T5GemmaEncoder, ContinuousDiT, OobleckEncoder, OobleckDecoder, SameEncoder, SameDecoder)
 
 
 def check_precision(precision: str) -> None:

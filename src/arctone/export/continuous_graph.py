@@ -9,7 +9,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from arctone.models.continuous_dit import ContinuousBlock, ContinuousDiT, CrossAttention, Rotation, SelfAttention
+from arctone.models.continuous_dit import (
+    ContinuousBlock,
+    ContinuousDiT,
+    CrossAttention,
+    Rotation,
+    SelfAttention,
+    rotated_entries,
+)
 
 
 class ContinuousGraph(nn.Module):
@@ -27,7 +34,7 @@ class ContinuousGraph(nn.Module):
         self.dit = dit
         config = dit.config
         length = config.max_frames + config.memory_tokens + (dit.modulate is None)
-        rotation = Rotation.of(length, config.width // config.heads, torch.device("cpu"))
+        rotation = Rotation.of(length, rotated_entries(config), torch.device("cpu"))
         self.register_buffer("cos", rotation.cos)
         self.register_buffer("sin", rotation.sin)
 

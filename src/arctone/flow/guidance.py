@@ -17,6 +17,22 @@ def guided(velocity_cond: Array, velocity_uncond: Array, scale: float) -> Array:
     return velocity_uncond + scale * (velocity_cond - velocity_uncond)
 
 
+def projected(velocity_cond: Array, velocity_uncond: Array, x: Array, t: float, scale: float) -> Array:
+    """Guidance without its part along the conditional estimate of the clean latents, which only makes them louder.
+
+    Args: velocity_cond, velocity_uncond: [..., channels, frames]. x: latents at level t, same shape. t: 0 to 1.
+    scale: 1 gives velocity_cond itself. Returns: same shape.
+    Source: Sadat et al. 2024, "Eliminating oversaturation and artifacts of high guidance scales" (arXiv 2410.02416),
+    without momentum and rescaling, as in the public program of Stable Audio 3.
+    """
+    if scale == 1:
+        return velocity_cond
+    estimate, pull = x - t * velocity_cond, velocity_cond - velocity_uncond
+    power = (estimate**2).sum(axis=(-2, -1), keepdims=True)
+    along = (pull * estimate).sum(axis=(-2, -1), keepdims=True) / (power + (power == 0))
+    return velocity_cond + (scale - 1) * (pull - along * estimate)
+
+
 def rescaled(velocity: Array, velocity_cond: Array, amount: float, frame_mask: Array | None = None) -> Array:
     """Guided velocity brought back towards the spread of the conditional one, item by item.
 

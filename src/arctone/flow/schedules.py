@@ -87,17 +87,25 @@ def exponential(
 
 
 def sampler_times(
-    sampler: str, num_steps: int, shift: float = 1.0, schedule: str = "auto", *, start_level: float = 1.0
+    sampler: str,
+    num_steps: int,
+    shift: float = 1.0,
+    schedule: str = "auto",
+    *,
+    start_level: float = 1.0,
+    log_snr_ends: tuple[float, float] = (LOG_SNR_START, LOG_SNR_END),
 ) -> tuple[float, ...]:
     """The grid of a model's schedule.
 
-    Args: schedule: "log_snr", "cosine", "exponential", or "auto" for what belongs to the sampler: log-SNR for
-    ping_pong, linear and shifted for those of the flow itself. start_level: noise level of the start, which is the
-    first time whatever the shift.
+    Args: schedule: "log_snr", "cosine", "exponential", "linear" (and shifted), or "auto" for what belongs to the
+    sampler: log-SNR for ping_pong, linear for those of the flow itself. start_level: noise level of the start, which
+    is the first time whatever the shift. log_snr_ends: start and end of the grid "log_snr".
     """
-    grids = {"log_snr": log_snr, "cosine": cosine, "exponential": exponential}
     if schedule == "auto" and sampler == "ping_pong":
         schedule = "log_snr"
+    if schedule == "log_snr":
+        return log_snr(num_steps, *log_snr_ends, start_level=start_level)
+    grids = {"cosine": cosine, "exponential": exponential}
     if schedule in grids:
         return grids[schedule](num_steps, start_level=start_level)
     unshifted = start_level / (shift - (shift - 1) * start_level)

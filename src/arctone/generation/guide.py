@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from arctone.engines.parts import Floats, TextEmbedding
-from arctone.flow.guidance import guided
+from arctone.flow.guidance import guided, projected
 from arctone.generation.shared import SharedParts
 from arctone.request import GenerationRequest
 from arctone.tokenizer import Tokenizer
@@ -15,12 +15,19 @@ class Guide:
     """Text embeddings and guidance of one request.
 
     Args: parts: what computes. tokenizer: of the same model. request: resolved. warnings: prompts that were cut are
-    told there.
+    told there. is_projected: whether the model is guided across the direction of its estimate only.
     """
 
     def __init__(
-        self, parts: SharedParts, tokenizer: Tokenizer, request: GenerationRequest, warnings: list[str]
+        self,
+        parts: SharedParts,
+        tokenizer: Tokenizer,
+        request: GenerationRequest,
+        warnings: list[str],
+        *,
+        is_projected: bool = False,
     ) -> None:
+        self._is_projected = is_projected
         self._parts = parts
         self._tokenizer = tokenizer
         self._warnings = warnings
@@ -40,6 +47,8 @@ class Guide:
         if towards is None or away is None:
             only: Floats = towards if away is None else away  # type: ignore[assignment]
             return only
+        if self._is_projected:
+            return np.asarray(projected(towards, away, x, t, self._scale), np.float32)
         return np.asarray(guided(towards, away, self._scale), np.float32)
 
     def _one(

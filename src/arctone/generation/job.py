@@ -49,7 +49,13 @@ class Job:
         fits = self.num_samples <= round(config.dit.max_seconds * config.sample_rate)
         if not fits:
             return frames
-        return config.dit.max_frames if config.dit.full_window else min(frames, config.dit.max_frames)
+        return config.dit.max_frames if config.dit.full_window else self._fitting(config)
+
+    def _fitting(self, config: ModelConfig) -> int:
+        """Frames for the sound and the model's headroom after it."""
+        dit = config.dit
+        frames = -(-(self.num_samples + int(dit.headroom_seconds * config.sample_rate)) // config.hop_length)
+        return min(-(-frames // dit.frames_multiple) * dit.frames_multiple, dit.max_frames)
 
     def sound_frames(self, config: ModelConfig) -> int:
         """Latent frames that hold something of the sound."""

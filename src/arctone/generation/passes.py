@@ -61,7 +61,10 @@ class Work:
         """Times of a pass that begins at a noise level."""
         sampling = self.config.sampling
         name, steps = str(self.request.sampler), int(self.request.steps or 1)
-        return sampler_times(name, steps, sampling.shift, sampling.schedule, start_level=level)
+        samples = round(float(self.request.duration_seconds or 0.0) * self.config.sample_rate)
+        frames = min(-(-samples // self.config.hop_length), self.config.dit.max_frames)
+        ends = sampling.log_snr.start_for(frames), sampling.log_snr.end
+        return sampler_times(name, steps, sampling.shift, sampling.schedule, start_level=level, log_snr_ends=ends)
 
 
 @dataclass

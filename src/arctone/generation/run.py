@@ -57,7 +57,8 @@ class Run:
         self._parts.set_threads(int(self.request.threads or 1))
         yield Progress("text", 0, 0, 1)
         with Stopwatch(self._timings, "text"):
-            guide = Guide(self._parts, self._tokenizer, self.request, self._warnings)
+            is_projected = self._config.sampling.guidance == "projected"
+            guide = Guide(self._parts, self._tokenizer, self.request, self._warnings, is_projected=is_projected)
         yield Progress("text", 0, 1, 1)
         work = Work(self._parts, self._config, self.request, guide, self._timings, self._cancel)
         base = yield from self._encoded(self._job, needs_latents(self._job, self._plan), Counter(0, {"encoding": 1}))

@@ -1,12 +1,12 @@
-"""The transformer published with Stable Audio Open: text and seconds in the context, the noise level as a token.
+"""The transformer published with Stable Audio Open and, changed, with Stable Audio 3: text and seconds in the context.
 
 B batch, C latent channels, T latent frames, L text tokens, D width, H heads, K head size.
 
-Three things that a port must keep: padded text stays among the keys (as zero vectors; nothing is masked), only half of
-each head is rotated, and without text the seconds vanish from the context but not from the global vector.
+Three things that a port must keep: padded text stays among the keys (as zeros or a learned vector; nothing is masked),
+only half of each head is rotated, and without text the seconds vanish from the context but not from the global vector.
 
 Source: Evans et al. 2024, "Stable Audio Open" (arXiv 2407.14358); the small one: Novack et al. 2025,
-arXiv 2505.08175.
+arXiv 2505.08175; Stable Audio 3: arXiv 2605.17991.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.config_model import ContinuousDiTConfig, NumberConfig
+from arctone.config_model import ContinuousDiTConfig, NumberConfig, Waves
 from arctone.models.conditions import Conditions
 from arctone.models.dit import SwiGLU
 from arctone.models.unfilled import normal
@@ -29,6 +29,10 @@ KeysValues = tuple[Tensor, Tensor]
 
 NUM_RATES = 128
 MIN_ROTATED = 32
+# Ends of the rates that are not learned.
+SLOWEST, FASTEST = 0.5, 10_000.0
+# Log-SNR that a network told of it is told at most and at least.
+LOG_SNR_HIGH, LOG_SNR_LOW = 5.0, -12.0
 
 
 class Rotation(NamedTuple):
@@ -38,9 +42,8 @@ class Rotation(NamedTuple):
     sin: Tensor
 
     @classmethod
-    def of(cls, length: int, head_size: int, device: torch.device) -> Rotation:
-        """For positions 0 to length - 1."""
-        rotated = max(head_size // 2, MIN_ROTATED)
+    def of(cls, length: int, rotated: int, device: torch.device) -> Rotation:
+        """For positions 0 to length - 1. rotated: entries of a head, R."""
         rates = 10_000.0 ** (-torch.arange(0, rotated, 2, device=device).float() / rotated)
         angles = torch.outer(torch.arange(length, device=device).float(), rates).repeat(1, 2)
         return cls(angles.cos(), angles.sin())
@@ -55,7 +58,7 @@ class Rotation(NamedTuple):
 
 
 class HeadNorm(nn.Module):
-    """Normalisation of queries or keys over the head: "none", "l2" (unit length) or "ln" (layer norm)."""
+    """Normalisation of queries or keys over the head: "none", "l2" (unit length), "ln" (layer norm) or "rms"."""
 
     def __init__(self, kind: str, head_size: int) -> None:
         super().__init__()
@@ -63,12 +66,16 @@ class HeadNorm(nn.Module):
         if kind == "ln":
             self.weight = nn.Parameter(torch.ones(head_size))
             self.bias = nn.Parameter(torch.zeros(head_size))
+        if kind == "rms":
+            self.gamma = nn.Parameter(torch.ones(head_size))
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "l2":
             return functional.normalize(x, dim=-1)
         if self.kind == "ln":
             return functional.layer_norm(x, x.shape[-1:], self.weight, self.bias, 1e-6)
+        if self.kind == "rms":
+            return functional.rms_norm(x, x.shape[-1:], self.gamma, 1e-6)
         return x
 
 
@@ -120,57 +127,94 @@ class ContinuousBlock(nn.Module):
     def __init__(self, config: ContinuousDiTConfig) -> None:
         super().__init__()
         width = config.width
-        self.self_norm = nn.LayerNorm(width, bias=False)
+        self.self_norm = _norm(config)
         self.self_attention = SelfAttention(config)
-        self.cross_norm = nn.LayerNorm(width, bias=False)
+        self.cross_norm = _norm(config)
         self.cross_attention = CrossAttention(config)
-        self.mlp_norm = nn.LayerNorm(width, bias=False)
+        self.mlp_norm = _norm(config)
         self.mlp = SwiGLU(width, 4 * width)
         modulated = config.global_condition == "adaLN"
         self.modulation = nn.Parameter(torch.zeros(6 * width)) if modulated else None
+        self.known: nn.Sequential | None = None
+        if config.inpaint_place == "blocks":
+            self.known = nn.Sequential(nn.Linear(config.inpaint_channels, width), nn.SiLU(), nn.Linear(width, width))
 
-    def forward(self, x: Tensor, context: KeysValues, shared: Tensor | None, rotation: Rotation) -> Tensor:
-        """x: [B, T, D]; context: of the cross-attention; shared: [B, 6 D], the modulation of all blocks."""
+    def forward(
+        self, x: Tensor, context: KeysValues, shared: Tensor | None, rotation: Rotation, known: Tensor | None = None
+    ) -> Tensor:
+        """x: [B, T, D]; context: of the cross-attention; shared: [B, 6 D], the modulation of all blocks; known: [B, F,
+        1 + C], mask and known latents of the last F frames of x.
+        """
         if shared is None or self.modulation is None:
             x = x + self.self_attention(self.self_norm(x), rotation)
-            x = x + self.cross_attention(self.cross_norm(x), context)
+            x = self._told(x + self.cross_attention(self.cross_norm(x), context), known)
             return x + self.mlp(self.mlp_norm(x))
         parts = (shared + self.modulation).unsqueeze(1).chunk(6, dim=-1)
         scale_1, shift_1, gate_1, scale_2, shift_2, gate_2 = parts
         h = self.self_attention(self.self_norm(x) * (1 + scale_1) + shift_1, rotation)
         x = x + h * torch.sigmoid(1 - gate_1)
-        x = x + self.cross_attention(self.cross_norm(x), context)
+        x = self._told(x + self.cross_attention(self.cross_norm(x), context), known)
         h = self.mlp(self.mlp_norm(x) * (1 + scale_2) + shift_2)
         return x + h * torch.sigmoid(1 - gate_2)
 
+    def _told(self, x: Tensor, known: Tensor | None) -> Tensor:
+        if self.known is None or known is None:
+            return x
+        return x + functional.pad(self.known(known), (0, 0, x.shape[1] - known.shape[1], 0))
+
 
 class NumberEmbedding(nn.Module):
-    """A number to a vector, [B] -> [B, D]: the number itself and waves of learned rates, projected."""
+    """A number to a vector, [B] -> [B, D]: the number itself and waves of learned rates, or waves alone, projected."""
 
     def __init__(self, config: NumberConfig, width: int) -> None:
         super().__init__()
         self.minimum, self.maximum = config.minimum, config.maximum
-        self.rates = nn.Parameter(normal(NUM_RATES))
-        self.project = nn.Linear(2 * NUM_RATES + 1, width)
+        is_learned = config.waves == "learned"
+        self.rates = nn.Parameter(normal(NUM_RATES)) if is_learned else None
+        self.project = nn.Linear(2 * NUM_RATES + is_learned, width)
 
     def forward(self, number: Tensor) -> Tensor:
         unit = (number.float().clamp(self.minimum, self.maximum) - self.minimum) / (self.maximum - self.minimum)
+        if self.rates is None:
+            return self.project(exponential_waves(unit))
         # In this order, because it gives the published rounding.
         angles = unit.unsqueeze(-1) * self.rates * 2 * math.pi
         return self.project(torch.cat([unit.unsqueeze(-1), angles.sin(), angles.cos()], dim=-1))
 
 
 class Timestep(nn.Module):
-    """Noise level [B] to a vector [B, D], by waves of learned rates."""
+    """Noise level [B] to a vector [B, D], by waves.
 
-    def __init__(self, width: int) -> None:
+    waves: whether their rates are learned. as_log_snr: whether they show the log-SNR of the level, 0 for clean latents
+    and 1 for noise.
+    """
+
+    def __init__(self, width: int, waves: Waves = "learned", *, as_log_snr: bool = False) -> None:
         super().__init__()
-        self.rates = nn.Parameter(normal(NUM_RATES))
+        self.as_log_snr = as_log_snr
+        self.rates = nn.Parameter(normal(NUM_RATES)) if waves == "learned" else None
         self.mlp = nn.Sequential(nn.Linear(2 * NUM_RATES, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Tensor) -> Tensor:
+        if self.as_log_snr:
+            level = t.float().clamp(1e-7, 1 - 1e-7)
+            clear = torch.log((1 - level) / level).clamp(LOG_SNR_LOW, LOG_SNR_HIGH)
+            t = (LOG_SNR_HIGH - clear) / (LOG_SNR_HIGH - LOG_SNR_LOW)
+        if self.rates is None:
+            return self.mlp(exponential_waves(t))
         angles = (2 * math.pi * t.float()).unsqueeze(-1) * self.rates
         return self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1))
+
+
+def exponential_waves(value: Tensor) -> Tensor:
+    """Cosines and sines of rates that lie evenly on a log scale, [B] -> [B, 2 NUM_RATES].
+
+    The fastest turn ten thousand times, so the order of the operations, which is the published one, can be heard.
+    """
+    ramp = torch.linspace(0, 1, NUM_RATES, device=value.device)
+    low, high = math.log(SLOWEST), math.log(FASTEST)
+    angles = value.float().unsqueeze(-1) * torch.exp(ramp * (high - low) + low) * 2 * math.pi
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
 class Prepared(NamedTuple):
@@ -198,10 +242,13 @@ class ContinuousDiT(nn.Module):
     def __init__(self, config: ContinuousDiTConfig) -> None:
         super().__init__()
         self.config = config
-        width, channels = config.width, config.latent_channels + config.inpaint_channels
+        width, channels = config.width, config.latent_channels
+        if config.inpaint_place == "input":
+            channels += config.inpaint_channels
         self.enter_residual = nn.Linear(channels, channels, bias=False)
         self.enter = nn.Linear(channels, width, bias=False)
-        self.time = Timestep(width)
+        self.time = Timestep(width, config.time_waves, as_log_snr=config.log_snr_time)
+        self.padding = nn.Parameter(normal(config.text_width)) if config.learned_padding else None
         self.numbers = nn.ModuleDict({n.name: NumberEmbedding(n, config.text_width) for n in config.numbers})
         self.context = _projection(config.text_width, config.context_width)
         self.global_vector = _projection(config.text_width * len(config.global_numbers), config.global_width)
@@ -225,7 +272,13 @@ class ContinuousDiT(nn.Module):
         given = prepared or self.prepare(conditions)
         global_vector = given.global_vector + self.time(t)
         dtype = self.enter.weight.dtype
-        x = x if conditions.inpaint is None else torch.cat([x, conditions.inpaint.to(x.dtype)], dim=1)
+        known: Tensor | None = None
+        if self.config.inpaint_place == "blocks":
+            told = conditions.inpaint
+            known = (x.new_zeros(len(x), self.config.inpaint_channels, x.shape[2]) if told is None else told).mT
+            known = known.to(dtype)
+        elif conditions.inpaint is not None:
+            x = torch.cat([x, conditions.inpaint.to(x.dtype)], dim=1)
         frames = x.mT.to(dtype)
         h = self.enter(frames + self.enter_residual(frames))
         shared: Tensor | None = None
@@ -235,9 +288,9 @@ class ContinuousDiT(nn.Module):
             shared = self.modulate(global_vector.to(dtype))
         if self.memory is not None:
             h = torch.cat([self.memory.expand(h.shape[0], -1, -1), h], dim=1)
-        rotation = Rotation.of(h.shape[1], self.config.width // self.config.heads, h.device)
+        rotation = Rotation.of(h.shape[1], rotated_entries(self.config), h.device)
         for block, context in zip(self.blocks, given.contexts, strict=True):
-            h = block(h, context, shared, rotation)
+            h = block(h, context, shared, rotation, known)
         out = self.leave(h[:, -frames.shape[1] :])
         return (out + self.leave_residual(out)).mT
 
@@ -255,6 +308,9 @@ class ContinuousDiT(nn.Module):
         text = conditions.text_tokens
         # Guidance leads away from an empty context: there the numbers are silent, too.
         spoken = conditions.text_mask.to(text.dtype).amax(dim=1)[:, None, None]
+        if self.padding is not None:
+            is_real = conditions.text_mask.bool().unsqueeze(-1)
+            text = torch.where(is_real, text, self.padding.to(text.dtype)) * spoken
         tokens = [numbers[name].unsqueeze(1).to(text.dtype) * spoken for name in self.config.cross_numbers]
         joined = torch.cat([numbers[name] for name in self.config.global_numbers], dim=-1)
         return torch.cat([text, *tokens], dim=1), self.global_vector(joined)
@@ -284,6 +340,17 @@ def _cross(module: nn.Module) -> CrossAttention:
 
 def _heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def rotated_entries(config: ContinuousDiTConfig) -> int:
+    """How many entries of each head are rotated."""
+    return max(config.width // config.heads // 2, MIN_ROTATED)
+
+
+def _norm(config: ContinuousDiTConfig) -> nn.Module:
+    if config.norm == "rms":
+        return nn.RMSNorm(config.width, eps=1e-5)
+    return nn.LayerNorm(config.width, bias=False)
 
 
 def _projection(wide_in: int, wide_out: int) -> nn.Sequential:
