@@ -1,7 +1,8 @@
 """Configurations of Stable Audio 3, in true sizes and shrunken.
 
 Sizes: those that the public repository states for its small models (optimized/mlx/models/defs) and the defaults of its
-package; the published model_config.json itself was not seen. "3-base" is a model before post-training.
+package; the published model_config.json itself was not seen. "3-base" is a model before post-training,
+and told its noise level as log-SNR, which the package knows besides.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ def model_config_3(kind: str, *, shrunken: bool = False) -> dict[str, Any]:
                     "transformer_type": "continuous_transformer",
                     "global_cond_type": "adaLN",
                     "timestep_features_type": "expo",
+                    "timestep_features_logsnr": kind == "3-base",
                     "num_memory_tokens": 3 if shrunken else 64,
                     "local_add_cond_dim": latent + 1,
                     "norm_type": "rms_norm",
