@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from arctone.audio.waveform import Waveform
 from arctone.checkpoints.parts import DIT, openers
 from arctone.checkpoints.published import convert
-from arctone.checkpoints.published_config import read_published
+from arctone.checkpoints.published_config import published_config, read_published
 from arctone.checkpoints.published_names import expected_shapes, table
 from arctone.config_model import LogSnrRamp, SameConfig
 from arctone.engine import load
@@ -267,6 +267,10 @@ REFUSED = [
     ((*ENCODER, "dim_heads"), 8, "dim_heads must be the same"),
     ((*ENCODER, "other"), 1, "other"),
     ((*TRANSFORMER, "attn_kwargs"), {"qk_norm": "rms", "differential": True}, "attn_kwargs.differential"),
+    ((*TRANSFORMER, "attn_kwargs"), {"qk_norm": "rms", "qk_norm_eps": 1e-3}, "qk_norm_eps must be"),
+    ((*TRANSFORMER, "norm_kwargs"), {"eps": 1e-3}, "norm_kwargs and qk_norm_eps must be"),
+    ((*TRANSFORMER, "input_concat_dim"), 9, "must be empty"),
+    (("model", "pretransform", "scale"), 2.0, "scale of the pretransform must be 1"),
     ((*TRANSFORMER, "patch_size"), 2, "patch_size must be 1"),
     ((*TRANSFORMER, "local_add_cond_dim"), 8, "local_add_cond_dim must be 9"),
     (("model", "diffusion", "local_add_cond_ids"), [], "local_add_cond_ids must be"),
@@ -328,3 +332,11 @@ def test_a_t5_beside_it_is_not_taken(tmp_path: Path) -> None:
     t5_folder(source / "t5gemma-b-b-ul2")
     with pytest.raises(ModelError, match="T5Gemma"):
         convert(source, tmp_path / "out", None)
+
+
+def test_a_config_of_ours_has_each_half_in_the_form_its_public_class_takes(converted: dict[str, Path]) -> None:
+    """The encoder takes a number of such blocks and the decoder a list: the other way round, neither can be built."""
+    halves = published_config(read_model_config(converted["3-small"]))["model"]["pretransform"]["config"]
+    assert halves["encoder"]["config"]["sinusoidal_blocks"] == 0
+    assert halves["decoder"]["config"]["sinusoidal_blocks"] == [0]
+    assert (halves["encoder"]["config"]["in_channels"], halves["decoder"]["config"]["out_channels"]) == (32, 32)

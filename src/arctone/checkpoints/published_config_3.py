@@ -123,12 +123,14 @@ class AutoencoderSection(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PretransformSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """The autoencoder and how the published program runs it."""
+    """The autoencoder and how the published program runs it, which changes nothing."""
 
     config: AutoencoderSection
     type: str = "autoencoder"
+    scale: float = 1.0
     chunked: bool = False
     iterate_batch: bool = False
+    model_half: bool = False
 
 
 class TextSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -179,6 +181,7 @@ class AttentionSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the attention layers."""
 
     qk_norm: Literal["none", "l2", "ln", "rms"] = "none"
+    qk_norm_eps: float = 1e-6
     differential: bool = False
     feat_scale: bool = False
 
@@ -214,6 +217,8 @@ class TransformerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     timestep_features_dim: int = 256
     timestep_features_logsnr: bool = False
     patch_size: int = 1
+    input_concat_dim: int = 0
+    prepend_cond_dim: int = 0
     num_memory_tokens: int = 0
     local_add_cond_dim: int | None = None
     norm_type: Literal["layer_norm", "rms_norm"] = "layer_norm"
@@ -295,6 +300,7 @@ def text_folder_name(path: Path) -> str:
 def _model(published: PublishedConfig3, name: str) -> ModelConfig:
     model = published.model
     autoencoder = _autoencoder(model.pretransform.config)
+    require(model.pretransform.scale == 1, "scale of the pretransform must be 1")
     texts = [part for part in model.conditioning.configs if isinstance(part, TextConditioner)]
     require(len(texts) == 1, "model.conditioning.configs must hold one condition of the type t5gemma")
     require(not texts[0].config.project_out, "project_out of the condition prompt must be false")
@@ -379,11 +385,13 @@ def _transformer(published: PublishedConfig3, text: TextSettings, autoencoder: S
     require(cross[:1] == (PROMPT,), "model.diffusion.cross_attention_cond_ids must begin with prompt")
     require({*cross[1:], *diffusion.global_cond_ids} == named, "every number must be in the conditions, and be used")
     unused = not (diffusion.prepend_cond_ids or diffusion.input_concat_ids or diffusion.modular_local_cond_configs)
+    unused = unused and settings.input_concat_dim == settings.prepend_cond_dim == 0
     require(unused, "prepend_cond_ids, input_concat_ids and modular_local_cond_configs must be empty")
     plain = not (settings.attn_kwargs.differential or settings.attn_kwargs.feat_scale)
     require(plain, "attn_kwargs.differential and feat_scale of the transformer must be false, as in the small models")
     usual = settings.ff_kwargs == FeedForwardSettings() and settings.norm_kwargs == NormSettings()
-    require(usual, f"ff_kwargs and norm_kwargs must be the usual ones (mult 4, biases, eps 1e-5): {_NO_OTHER}")
+    usual = usual and settings.attn_kwargs.qk_norm_eps == 1e-6
+    require(usual, f"ff_kwargs, norm_kwargs and qk_norm_eps must be mult 4, biases, eps 1e-5 and 1e-6: {_NO_OTHER}")
     even = settings.patch_size == 1 and settings.timestep_features_dim == 256
     require(even, f"patch_size must be 1 and timestep_features_dim 256: {_NO_OTHER}")
     width = conditioning.cond_dim
@@ -512,13 +520,14 @@ def _codec_sections(autoencoder: SameConfig) -> AutoencoderSection:
             variable_stride=autoencoder.shares_new_token,
             conv_mapping=kernel == 3,
             layer_scale=autoencoder.branch_scale,
-            sinusoidal_blocks=(0,),
         )
 
     return AutoencoderSection(
         CodecSection(replace(half(autoencoder.encoder_depth, autoencoder.encoder_kernel), in_channels=wide)),
         CodecSection(
-            replace(half(autoencoder.decoder_depth, autoencoder.decoder_kernel), out_channels=wide),
+            replace(
+                half(autoencoder.decoder_depth, autoencoder.decoder_kernel), out_channels=wide, sinusoidal_blocks=(0,)
+            ),
             soft_clip=autoencoder.soft_clip,
         ),
         BottleneckSection(BottleneckSettings(autoencoder.latent_channels, auto_scale=autoencoder.has_level)),
