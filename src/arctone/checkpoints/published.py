@@ -61,7 +61,8 @@ def read(folder: Path, name: str) -> Published:
             f"{folder} is no published model: neither {MODEL_CONFIG} nor {diffusers_layout.INDEX} is there."
         )
     names = table(config)
-    state = settled(state, names)
+    if is_third(folder / MODEL_CONFIG):
+        state = settled(state, names)
     account(state, names, str(path))
     return Published(config, state, str(path))
 

@@ -13,7 +13,15 @@ import msgspec
 from msgspec import Struct
 
 from arctone.checkpoints.published_config_3 import published_third, read_third
-from arctone.checkpoints.published_sections import INPAINT_IDS, INPAINTING, PLAIN, PROMPT, require
+from arctone.checkpoints.published_sections import (
+    INPAINT_IDS,
+    INPAINTING,
+    PLAIN,
+    PROMPT,
+    require,
+    require_numbers,
+    require_widths,
+)
 from arctone.config import read_config
 from arctone.config_model import (
     ContinuousDiTConfig,
@@ -267,13 +275,11 @@ def _transformer(published: PublishedConfig) -> ContinuousDiTConfig:
     )
     named = {number.name for number in numbers}
     cross = diffusion.cross_attention_cond_ids
-    require(cross[:1] == (PROMPT,), "model.diffusion.cross_attention_cond_ids must begin with prompt")
-    require({*cross[1:], *diffusion.global_cond_ids} == named, "every number must be in the conditions, and be used")
+    require_numbers(cross, diffusion.global_cond_ids, named)
     require(not diffusion.prepend_cond_ids, "model.diffusion.prepend_cond_ids must be empty")
     width = conditioning.cond_dim
-    require(settings.cond_token_dim == width, f"cond_token_dim must be cond_dim, {width}")
-    total = width * len(diffusion.global_cond_ids)
-    require(settings.global_cond_dim == total, f"global_cond_dim must be {total}, cond_dim for each global condition")
+    widths = {"token_dim": settings.cond_token_dim, "global_dim": settings.global_cond_dim}
+    total = require_widths(width, len(diffusion.global_cond_ids), **widths)
     frames = published.sample_size // published.model.pretransform.config.downsampling_ratio
     return ContinuousDiTConfig(
         objective=diffusion.diffusion_objective,

@@ -14,7 +14,15 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from arctone.checkpoints.published_sections import INPAINT_IDS, INPAINTING, PLAIN, PROMPT, require
+from arctone.checkpoints.published_sections import (
+    INPAINT_IDS,
+    INPAINTING,
+    PLAIN,
+    PROMPT,
+    require,
+    require_numbers,
+    require_widths,
+)
 from arctone.config import read_config
 from arctone.config_model import (
     ContinuousDiTConfig,
@@ -382,8 +390,7 @@ def _transformer(published: PublishedConfig3, text: TextSettings, autoencoder: S
         if isinstance(part, NumberConditioner)
     )
     named, cross = {number.name for number in numbers}, diffusion.cross_attention_cond_ids
-    require(cross[:1] == (PROMPT,), "model.diffusion.cross_attention_cond_ids must begin with prompt")
-    require({*cross[1:], *diffusion.global_cond_ids} == named, "every number must be in the conditions, and be used")
+    require_numbers(cross, diffusion.global_cond_ids, named)
     unused = not (diffusion.prepend_cond_ids or diffusion.input_concat_ids or diffusion.modular_local_cond_configs)
     unused = unused and settings.input_concat_dim == settings.prepend_cond_dim == 0
     require(unused, "prepend_cond_ids, input_concat_ids and modular_local_cond_configs must be empty")
@@ -395,9 +402,8 @@ def _transformer(published: PublishedConfig3, text: TextSettings, autoencoder: S
     even = settings.patch_size == 1 and settings.timestep_features_dim == 256
     require(even, f"patch_size must be 1 and timestep_features_dim 256: {_NO_OTHER}")
     width = conditioning.cond_dim
-    require(settings.cond_token_dim == width, f"cond_token_dim must be cond_dim, {width}")
-    total = width * len(diffusion.global_cond_ids)
-    require(settings.global_cond_dim == total, f"global_cond_dim must be {total}, cond_dim for each global condition")
+    widths = {"token_dim": settings.cond_token_dim, "global_dim": settings.global_cond_dim}
+    total = require_widths(width, len(diffusion.global_cond_ids), **widths)
     inpaint = _inpaint_channels(published)
     return ContinuousDiTConfig(
         objective=diffusion.diffusion_objective,

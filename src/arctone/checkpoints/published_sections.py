@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from arctone.errors import ModelError
@@ -17,3 +18,17 @@ def require(condition: bool, sentence: str) -> None:
     """Raises: ModelError with the sentence if the condition does not hold."""
     if not condition:
         raise ModelError(f"{sentence}.")
+
+
+def require_numbers(cross: tuple[str, ...], of_global: tuple[str, ...], named: Collection[str]) -> None:
+    """Raises: ModelError unless the context begins with the prompt, and all numbers are there and used."""
+    require(cross[:1] == (PROMPT,), "model.diffusion.cross_attention_cond_ids must begin with prompt")
+    require({*cross[1:], *of_global} == set(named), "every number must be in the conditions, and be used")
+
+
+def require_widths(cond_dim: int, num_global: int, *, token_dim: int, global_dim: int) -> int:
+    """The width of all global conditions together. Raises: ModelError unless the transformer's widths are theirs."""
+    require(token_dim == cond_dim, f"cond_token_dim must be cond_dim, {cond_dim}")
+    total = cond_dim * num_global
+    require(global_dim == total, f"global_cond_dim must be {total}, cond_dim for each global condition")
+    return total

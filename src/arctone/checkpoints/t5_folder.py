@@ -11,7 +11,7 @@ from torch import Tensor
 
 from arctone.checkpoints.places import Place
 from arctone.checkpoints.published_names import account_part
-from arctone.checkpoints.tensor_files import read_checkpoint, read_tensors
+from arctone.checkpoints.tensor_files import read_text_weights
 from arctone.config_model import T5Config
 from arctone.errors import ModelError
 from arctone.models.t5 import T5Encoder
@@ -75,13 +75,7 @@ def t5_config(folder: Path, max_tokens: int) -> T5Config:
 
 def t5_state(folder: Path, config: T5Config) -> dict[str, Tensor]:
     """The encoder's weights by our names, mapped. Raises: ModelError that names every tensor that does not fit."""
-    path = folder / "model.safetensors"
-    if path.is_file():
-        published = read_tensors(path)
-    elif (path := folder / "pytorch_model.bin").is_file():
-        published = read_checkpoint(path)
-    else:
-        raise ModelError(f"{folder} holds no T5: neither model.safetensors nor pytorch_model.bin is there.")
+    published, path = read_text_weights(folder, "T5")
     second = published.get("encoder.embed_tokens.weight")
     if second is not None and not second.equal(published.setdefault("shared.weight", second)):
         raise ModelError(f"{path}: shared.weight and encoder.embed_tokens.weight differ, but they are one matrix.")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from arctone.checkpoints.places import Place
 from arctone.checkpoints.published_names import account_part
-from arctone.checkpoints.tensor_files import read_checkpoint, read_tensors
+from arctone.checkpoints.tensor_files import read_text_weights
 from arctone.config_model import T5GemmaConfig
 from arctone.errors import ModelError
 from arctone.models.t5gemma import T5GemmaEncoder
@@ -92,13 +92,7 @@ def t5gemma_config(folder: Path, max_tokens: int) -> T5GemmaConfig:
 
 def t5gemma_state(folder: Path, config: T5GemmaConfig) -> dict[str, Tensor]:
     """The encoder's weights by our names, mapped. Raises: ModelError that names every tensor that does not fit."""
-    path = folder / "model.safetensors"
-    if path.is_file():
-        published = read_tensors(path)
-    elif (path := folder / "pytorch_model.bin").is_file():
-        published = read_checkpoint(path)
-    else:
-        raise ModelError(f"{folder} holds no T5Gemma: neither model.safetensors nor pytorch_model.bin is there.")
+    published, path = read_text_weights(folder, "T5Gemma")
     used = {
         name.removeprefix(prefix): value
         for prefix in _PREFIXES

@@ -67,3 +67,17 @@ def _is_pointer(path: Path) -> bool:
             return file.read(len(POINTER)) == POINTER
     except OSError:
         return False
+
+
+def read_text_weights(folder: Path, kind: str) -> tuple[dict[str, Tensor], Path]:
+    """The tensors of a published text encoder, and the file they lie in. kind: what it is, for people.
+
+    Raises: ModelError if the folder holds neither of the two files that encoders are published in, or a damaged one.
+    """
+    path = folder / "model.safetensors"
+    if path.is_file():
+        return read_tensors(path), path
+    path = folder / "pytorch_model.bin"
+    if path.is_file():
+        return read_checkpoint(path), path
+    raise ModelError(f"{folder} holds no {kind}: neither model.safetensors nor pytorch_model.bin is there.")
