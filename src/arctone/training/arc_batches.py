@@ -108,6 +108,16 @@ def teacher_part(batch: TeacherBatch, rows: slice, number: int) -> TeacherBatch:
     return TeacherBatch((key[0], number), conditions.items(rows), noise[rows], quantiles[rows], weight)
 
 
+def bank_step(step: int, size: int, uses: int) -> int:
+    """The step that drew the batch which a step finds in a bank of `size`, where each batch is used `uses` times.
+
+    The places of the bank are visited in turn; which of them is filled anew moves on by one from round to round, so
+    that the work is spread evenly.
+    """
+    turn, place = divmod(step, size)
+    return max(turn - (turn + place) % uses, 0) * size + place
+
+
 def _rows(group: Any, rows: slice) -> Any:
     return group._make(None if value is None else value[rows] for value in group)
 
@@ -160,8 +170,8 @@ class ArcDraws:
         return self._common(loaded)._replace(captions=self._captions(loaded))
 
     def teacher(self, step: int, rank: int, world_size: int) -> TeacherBatch:
-        """The teacher's material: new every `teacher_refresh` steps, looked at from other places each step."""
-        begun = step - step % self.config.teacher_refresh
+        """The teacher's material: each batch is used in `teacher_refresh` steps, from other places each time."""
+        begun = bank_step(step, self.config.teacher_bank, self.config.teacher_refresh)
         loaded = self._load(begun, rank, world_size)
         places = levels.even_quantiles(loaded.count, generator(self.seed, step, _PLACE))[loaded.items]
         return TeacherBatch((begun, 0), loaded.conditions, self._noise(loaded, _TEACHER), places, loaded.weight)

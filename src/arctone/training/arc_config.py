@@ -69,6 +69,11 @@ class ArcConfig:
     teacher_steps: int = 12
     teacher_cfg_scale: float = 4.0
     teacher_refresh: int = 10
+    # How often each of its steps is looked at, relative to the others; none = all alike.
+    teacher_shares: tuple[float, ...] = ()
+    # Batches of trajectories that are looked at in turn, so that the generator does not see the same one
+    # teacher_refresh times in a row.
+    teacher_bank: int = 1
 
     # Alignment critic: trained before everything else for alignment_steps, then frozen, and listened to with
     # alignment_weight.
@@ -99,6 +104,7 @@ class ArcConfig:
             "discriminator_updates",
             "teacher_steps",
             "teacher_refresh",
+            "teacher_bank",
             *(["num_blocks"] * bool(self.num_blocks)),
         ):
             _at_least(name, getattr(self, name), 1)
@@ -114,6 +120,11 @@ class ArcConfig:
             raise UsageError(f"log_snr_low: {self.log_snr_low!r} must be below log_snr_high, {self.log_snr_high!r}")
         if not self.step_counts or min(self.step_counts) < 1:
             raise UsageError(f"step_counts: {self.step_counts!r} is not possible, it needs numbers of at least 1")
+        shares = self.teacher_shares
+        if shares and not (len(shares) == self.teacher_steps and min(shares) >= 0 and sum(shares) < float("inf")):
+            raise UsageError(f"teacher_shares: {shares!r} must be {self.teacher_steps} numbers, one per teacher step")
+        if shares and not sum(shares) > 0:
+            raise UsageError(f"teacher_shares: {shares!r} looks at no step, at least one must be above 0")
         if self.alignment_weight > 0 and self.alignment_steps == 0:
             raise UsageError("alignment_weight: needs alignment_steps above 0, or the critic would know nothing")
 

@@ -47,7 +47,7 @@ class _Path(NamedTuple):
 
 
 class Teacher:
-    """Guided trajectories, kept until those of another step are asked for.
+    """Guided trajectories, kept until others take their place in the bank.
 
     They are a function of the key alone, so that a resumed run makes the same ones again.
 
@@ -78,13 +78,26 @@ class Teacher:
         or where the guided velocity at this point leads to.
         """
         if batch.key not in self._paths:
-            kept = {key: path for key, path in self._paths.items() if key[0] == batch.key[0]}
-            self._paths = kept | {batch.key: self._trajectory(batch)}
+            self._make_room(batch.key[0])
+            self._paths[batch.key] = self._trajectory(batch)
         path, times = self._paths[batch.key], torch.tensor(self.times(batch), device=batch.quantiles.device)
-        place = (batch.quantiles * len(path.x_0)).long().clamp(max=len(path.x_0) - 1)
+        place = self._places(batch.quantiles)
         items = torch.arange(len(place), device=place.device)
         x_0 = path.x_0[-1] if self.config.teacher_target == "end" else path.x_0[place, items]
         return path.x_t[place, items], times[place], x_0
+
+    def _make_room(self, begun: int) -> None:
+        size = self.config.teacher_bank
+        replaced = [key for key in self._paths if key[0] != begun and key[0] % size == begun % size]
+        for key in replaced:
+            del self._paths[key]
+
+    def _places(self, quantiles: Tensor) -> Tensor:
+        """Which step of the trajectory each item looks at, [B]."""
+        shares = torch.tensor(self.config.teacher_shares or (1.0,) * self.config.teacher_steps)
+        edges = (shares.cumsum(0) / shares.sum()).to(quantiles.device)
+        last = int(shares.nonzero().max())
+        return torch.searchsorted(edges, quantiles.contiguous(), right=True).clamp(max=last)
 
     @torch.no_grad()
     def _trajectory(self, batch: TeacherBatch) -> _Path:
