@@ -21,8 +21,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from arctone.audio.spectral import synthesise
 from arctone.audio.stft import HOP, N_FFT
+from arctone.audio.synthesis import synthesise
 from arctone.audio.waveform import Waveform
 from arctone.config_model import OobleckConfig, SpectralConfig
 from arctone.engines.torch import TorchParts, load_parts

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from arctone.audio.scratch import Scratch
+
 N_FFT = 2048
 HOP = 512
 NUM_BINS = N_FFT // 2 + 1
@@ -28,6 +30,9 @@ def hann(size: int = N_FFT) -> Floats:
 _WINDOW = hann()
 # Times the size of the transform, a power of two and so exact: see `spectrum`.
 _SCALED_WINDOW = N_FFT * _WINDOW
+# The squared windows over a sample add up to this, away from the ends.
+_COVERAGE = np.float32(1.5)
+_COVERED_WINDOW = _WINDOW / _COVERAGE
 
 
 def stft(samples: Floats) -> Complexes:
@@ -36,27 +41,27 @@ def stft(samples: Floats) -> Complexes:
     Args: samples: [C, N], N a multiple of 512. Returns: [C, N / 512, 1025] complex.
     Raises: ValueError if N is not a multiple of the hop.
     """
-    return spectrum(framed(samples))
-
-
-def framed(samples: Floats) -> Floats:
-    """Overlapping frames of a waveform [C, N], a view of [C, N / 512, 2048].
-
-    Raises: ValueError if N is not a multiple of the hop.
-    """
     length = samples.shape[1]
     if length % HOP:
         raise ValueError(f"samples: {length} is not a multiple of the hop {HOP}")
     padded = np.pad(samples, ((0, 0), (PADDING, PADDING)))
-    frames: Floats = np.lib.stride_tricks.sliding_window_view(padded, N_FFT, axis=1)[:, ::HOP]
+    return np.stack([spectrum(framed(channel), Scratch()) for channel in padded])
+
+
+def framed(padded: Floats) -> Floats:
+    """Overlapping frames of a waveform with its padding, [512 M + 1536]: a view, [M, 2048]."""
+    frames: Floats = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP]
     return frames
 
 
-def spectrum(frames: Floats) -> Complexes:
-    """Windowed spectrum of frames [..., 2048]: [..., 1025] complex."""
+def spectrum(frames: Floats, scratch: Scratch) -> Complexes:
+    """Windowed spectrum of frames [M, 2048]: [M, 1025] complex, in the scratch's "spectrum"."""
+    windowed = np.multiply(frames, _SCALED_WINDOW, out=scratch.array("frames", frames.shape))
+    out = scratch.array("spectrum", (len(frames), NUM_BINS), np.complex64)
     # Where the factor of a transform is the integer 1, as by default, numpy computes in 64 bit and three times as long;
     # so the transform is made to divide, and the window multiplies.
-    return np.fft.rfft(frames * _SCALED_WINDOW, axis=-1, norm="forward").astype(np.complex64, copy=False)
+    np.fft.rfft(windowed, axis=-1, norm="forward", out=out)
+    return out
 
 
 def istft(spectrum: Complexes) -> Floats:
@@ -68,8 +73,8 @@ def istft(spectrum: Complexes) -> Floats:
     channels = []
     for channel in spectrum:
         overlap = OverlapAdd(len(channel))
-        overlap.add(channel)
-        channels.append(overlap.waveform())
+        overlap.add(channel, Scratch())
+        channels.append(overlap.padded()[PADDING:-PADDING])
     return np.stack(channels)
 
 
@@ -82,36 +87,30 @@ class OverlapAdd:
     def __init__(self, num_frames: int) -> None:
         self._num_frames = num_frames
         self._hops = np.empty((num_frames + NUM_OVERLAPS - 1, HOP), dtype=np.float32)
+        self._hops[: NUM_OVERLAPS - 1] = 0
         self._done = 0
-        self._last = np.zeros((NUM_OVERLAPS - 1, NUM_OVERLAPS, HOP), dtype=np.float32)
 
-    def add(self, spectrum: Complexes) -> None:
-        """The next frames, [m, 1025]."""
-        frames = np.fft.irfft(spectrum, n=N_FFT, axis=-1).astype(np.float32, copy=False)
-        frames *= _WINDOW
-        self._add(frames.reshape(-1, NUM_OVERLAPS, HOP))
-
-    def waveform(self) -> Floats:
-        """[512 M], when all M frames are added."""
-        self._add(np.zeros_like(self._last))
-        self._hops /= _coverage(self._num_frames)
-        return self._hops.reshape(-1)[PADDING : PADDING + self._num_frames * HOP]
-
-    def _add(self, parts: Floats) -> None:
-        num = len(parts)
-        parts = np.concatenate([self._last, parts])
-        hops = self._hops[self._done : self._done + num]
-        hops[:] = parts[NUM_OVERLAPS - 1 :, 0]
-        for part in range(1, NUM_OVERLAPS):
-            hops += parts[NUM_OVERLAPS - 1 - part : NUM_OVERLAPS - 1 - part + num, part]
-        self._last = parts[num:]
+    def add(self, spectrum: Complexes, scratch: Scratch) -> None:
+        """The next frames, [m, 1025]. Uses the scratch's "frames"."""
+        num = len(spectrum)
+        frames = np.fft.irfft(spectrum, n=N_FFT, axis=-1, out=scratch.array("frames", (num, N_FFT)))
+        frames *= _COVERED_WINDOW
+        parts = frames.reshape(num, NUM_OVERLAPS, HOP)
+        hops = self._hops[self._done :]
+        # The last part of a frame is the first to reach its hop.
+        hops[NUM_OVERLAPS - 1 : NUM_OVERLAPS - 1 + num] = parts[:, NUM_OVERLAPS - 1]
+        for part in range(NUM_OVERLAPS - 2, -1, -1):
+            hops[part : part + num] += parts[:, part]
         self._done += num
 
-
-def _coverage(num_frames: int) -> Floats:
-    """Sum of squared windows over each sample, [num_frames + 3, 512]."""
-    squared = (_WINDOW**2).reshape(NUM_OVERLAPS, HOP)
-    total = np.zeros((num_frames + NUM_OVERLAPS - 1, HOP), dtype=np.float32)
-    for part in range(NUM_OVERLAPS):
-        total[part : part + num_frames] += squared[part]
-    return np.maximum(total, 1e-3)
+    def padded(self) -> Floats:
+        """The waveform with its padding of zeros, [512 M + 1536], when all M frames are added."""
+        squared = (_WINDOW**2).reshape(NUM_OVERLAPS, HOP)
+        last = self._num_frames - 1
+        for hop in {*range(NUM_OVERLAPS - 1), *range(last + 1, last + NUM_OVERLAPS)}:
+            coverage = squared[max(0, hop - last) : hop + 1].sum(axis=0)
+            self._hops[hop] *= _COVERAGE / np.maximum(coverage, 1e-3)
+        samples = self._hops.reshape(-1)
+        samples[:PADDING] = 0
+        samples[-PADDING:] = 0
+        return samples

@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from arctone.audio.spectral import features, synthesise
+from arctone.audio.spectral import features
+from arctone.audio.synthesis import synthesise
 from arctone.config_model import AutoencoderConfig, ModelConfig, OobleckConfig, SameConfig, SpectralConfig
 from arctone.engines.parts import Floats
 

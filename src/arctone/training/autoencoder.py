@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.audio.spectral import LEVEL_SCALE, NUM_BANDS, NUM_FEATURES, noise_deviation
+from arctone.audio.spectral import LEVEL_SCALE, NUM_BANDS, NUM_FEATURES
 from arctone.audio.spectral import features as spectral_features
 from arctone.audio.stft import NUM_BINS
+from arctone.audio.synthesis import noise_deviation
 from arctone.config_model import SpectralConfig
 from arctone.data.clip import ClipSource
 from arctone.errors import UsageError

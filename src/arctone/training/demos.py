@@ -10,7 +10,7 @@ from torch import Tensor
 
 from arctone.audio.files import write_audio
 from arctone.audio.levels import normalize_peak
-from arctone.audio.spectral import synthesise
+from arctone.audio.synthesis import synthesise
 from arctone.audio.waveform import Waveform
 from arctone.checkpoints.folder import load_autoencoder
 from arctone.config_model import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig, of_type
