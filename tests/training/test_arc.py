@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from arctone.flow.schedules import log_snr
 from arctone.models.conditions import Conditions
 from arctone.models.discriminator import Scores
 from arctone.training.arc import CRITIC, DISCRIMINATOR, GENERATOR, ArcTask
-from arctone.training.arc_batches import ArcBatch, teacher_part
+from arctone.training.arc_batches import ArcBatch, bank_step, teacher_part
 from arctone.training.arc_config import ArcConfig
 from arctone.training.arc_losses import GAMES, item_means, latent_error
 from arctone.training.arc_teacher import TeacherBatch
@@ -459,6 +461,63 @@ def test_teacher_path_is_kept_until_the_refresh_and_looked_at_from_new_places() 
     assert not torch.equal(ends[2], ends[3])
     assert not torch.equal(times[0], times[1])
     assert len(calls) == 2 * 2 * 3  # two paths of three steps, with and without text
+
+
+@pytest.mark.parametrize(("size", "uses"), [(1, 4), (3, 1), (5, 3), (4, 8)])
+def test_a_bank_uses_each_batch_the_same_number_of_times_and_fills_evenly(size: int, uses: int) -> None:
+    steps = range(20 * size * uses)
+    begun = [bank_step(step, size, uses) for step in steps]
+    settled = [step for step in steps if begun[step] >= size * uses and begun[step] < steps[-1] - 2 * size * uses]
+    counts = collections.Counter(begun[step] for step in settled)
+    assert set(counts.values()) == {uses}
+    for first in counts:
+        assert [step for step in steps if begun[step] == first] == [first + turn * size for turn in range(uses)]
+    drawn = [step for step in settled if begun[step] == step]
+    assert max(collections.Counter(step // size for step in drawn).values()) == -(-size // uses)
+    assert len(drawn) == pytest.approx((drawn[-1] - drawn[0]) / uses, abs=size)
+
+
+def test_a_bank_holds_its_size_and_a_resumed_run_finds_the_same_in_it() -> None:
+    config = dataclasses.replace(EVERYTHING, teacher_bank=4, teacher_refresh=3)
+    task, later = arc_task(config), arc_task(config)
+    assert task.teacher is not None and later.teacher is not None
+    calls: list[int] = []
+    task.teacher.module.register_forward_hook(lambda *_: calls.append(1))
+    looked = {}
+    for step in range(36):
+        looked[step] = task.teacher.example(task.draws.teacher(step, 0, 1))
+        assert len(task.teacher._paths) <= 4
+    begun = {bank_step(step, 4, 3) for step in range(36)}
+    assert len(calls) == 2 * 3 * len(begun)  # paths of three steps, with and without text
+    assert len(begun) == pytest.approx(36 / 3, abs=4)
+    for step in (20, 21, 35):
+        found = later.teacher.example(later.draws.teacher(step, 0, 1))
+        assert all(torch.equal(one, other) for one, other in zip(found, looked[step], strict=True))
+
+
+def test_shares_say_how_often_each_step_of_the_teacher_is_looked_at() -> None:
+    config = ArcConfig(teacher_warmup=2, teacher_steps=4, teacher_shares=(0.0, 1.0, 3.0, 0.0))
+    teacher = arc_task(config).teacher
+    assert teacher is not None
+    places = teacher._places(torch.arange(1001) / 1000)
+    assert torch.bincount(places, minlength=4).tolist() == pytest.approx([0, 250, 751, 0], abs=1)
+    alike = arc_task(dataclasses.replace(config, teacher_shares=())).teacher
+    assert alike is not None
+    assert torch.bincount(alike._places(torch.arange(1000) / 1000)).tolist() == [250] * 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"teacher_bank": 0}, "teacher_bank: 0 is not possible, it must be at least 1"),
+        ({"teacher_shares": (1.0, 2.0)}, "teacher_shares: (1.0, 2.0) must be 12 numbers of at least 0, one per step"),
+        ({"teacher_shares": (-1.0, 2.0), "teacher_steps": 2}, "must be 2 numbers of at least 0, one per step"),
+        ({"teacher_shares": (0.0, 0.0), "teacher_steps": 2}, "looks at no step, at least one must be above 0"),
+    ],
+)
+def test_bank_and_shares_without_meaning_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        ArcConfig(teacher_warmup=2, **settings)  # type: ignore[arg-type]
 
 
 def test_warm_up_brings_the_one_step_estimate_to_the_teachers_end(tmp_path: Path) -> None:

@@ -122,7 +122,9 @@ class ArcConfig:
             raise UsageError(f"step_counts: {self.step_counts!r} is not possible, it needs numbers of at least 1")
         shares = self.teacher_shares
         if shares and not (len(shares) == self.teacher_steps and min(shares) >= 0 and sum(shares) < float("inf")):
-            raise UsageError(f"teacher_shares: {shares!r} must be {self.teacher_steps} numbers, one per teacher step")
+            raise UsageError(
+                f"teacher_shares: {shares!r} must be {self.teacher_steps} numbers of at least 0, one per step"
+            )
         if shares and not sum(shares) > 0:
             raise UsageError(f"teacher_shares: {shares!r} looks at no step, at least one must be above 0")
         if self.alignment_weight > 0 and self.alignment_steps == 0:
