@@ -480,7 +480,8 @@ def test_a_bank_uses_each_batch_the_same_number_of_times_and_fills_evenly(size: 
 def test_a_bank_holds_its_size_and_a_resumed_run_finds_the_same_in_it() -> None:
     config = dataclasses.replace(EVERYTHING, teacher_bank=4, teacher_refresh=3)
     task, later = arc_task(config), arc_task(config)
-    assert task.teacher is not None and later.teacher is not None
+    assert task.teacher is not None
+    assert later.teacher is not None
     calls: list[int] = []
     task.teacher.module.register_forward_hook(lambda *_: calls.append(1))
     looked = {}
