@@ -60,13 +60,15 @@ class ArcConfig:
 
     # Guided teacher: the frozen flow model, sampled with guidance in so many steps once every teacher_refresh steps.
     # The generator learns from it alone for teacher_warmup steps, then with teacher_weight: at each point of its path
-    # where the path ends, or the guided velocity there, so that the guidance is no longer needed.
+    # where the path ends, or the guided velocity there, so that the guidance is no longer needed. With
+    # teacher_substeps above 1 each of the teacher's steps is made in so many, and their mean velocity is learned.
     teacher_sampler: str = "euler"
     teacher_target: str = "end"
     teacher_warmup: int = 0
     teacher_warmup_scale: float = 1.0  # of the learning rates, in these steps
     teacher_weight: float = 0.0
     teacher_steps: int = 12
+    teacher_substeps: int = 1
     teacher_cfg_scale: float = 4.0
     teacher_refresh: int = 10
     # How often each of its steps is looked at, relative to the others; none = all alike.
@@ -103,6 +105,7 @@ class ArcConfig:
         for name in (
             "discriminator_updates",
             "teacher_steps",
+            "teacher_substeps",
             "teacher_refresh",
             "teacher_bank",
             *(["num_blocks"] * bool(self.num_blocks)),
@@ -120,6 +123,10 @@ class ArcConfig:
             raise UsageError(f"log_snr_low: {self.log_snr_low!r} must be below log_snr_high, {self.log_snr_high!r}")
         if not self.step_counts or min(self.step_counts) < 1:
             raise UsageError(f"step_counts: {self.step_counts!r} is not possible, it needs numbers of at least 1")
+        along = (self.teacher_sampler, self.teacher_target)
+        if self.teacher_substeps > 1 and along != ("euler", "velocity"):
+            needs = "teacher_sampler 'euler' and teacher_target 'velocity'"
+            raise UsageError(f"teacher_substeps: {self.teacher_substeps!r} needs {needs}")
         shares = self.teacher_shares
         if shares and not (len(shares) == self.teacher_steps and min(shares) >= 0 and sum(shares) < float("inf")):
             raise UsageError(

@@ -3,12 +3,15 @@ make without guidance.
 
 B items, C channels, T latent frames.
 Sources: of the path's end as target, the ODE warm-up of the public ARC trainer and of Stable Audio 3 (arXiv
-2605.17991); of the guided velocity, C. Meng et al., "On distillation of guided diffusion models", CVPR 2023.
+2605.17991); of the guided velocity, C. Meng et al., "On distillation of guided diffusion models", CVPR 2023; of the
+mean velocity over several smaller steps, T. Salimans and J. Ho, "Progressive distillation", ICLR 2022.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -62,20 +65,21 @@ class Teacher:
         """Grid of a batch's trajectories, from 1 to 0: of ping-pong the sampler's own.
 
         Where velocities along the flow are learned the times between are moved by up to half a step, all by the same,
-        so that over the batches all times occur: a sampler may look at any of them.
+        so that over the batches all times occur: a sampler may look at any of them. Mean velocities over steps hold for
+        these steps alone, so there the grid stands still.
         """
         num_steps = self.config.teacher_steps
         if self.config.teacher_sampler == "ping_pong":
             return log_snr(num_steps)
         grid = linear(num_steps)
-        if self.config.teacher_target == "end":
+        if self.config.teacher_target == "end" or self.config.teacher_substeps > 1:
             return grid
         moved = ((batch.key[0] + 1) * _GOLDEN_RATIO % 1 - 0.5) / num_steps
         return (grid[0], *(t + moved for t in grid[1:-1]), grid[-1])
 
     def example(self, batch: TeacherBatch) -> tuple[Tensor, Tensor, Tensor]:
         """For each item a point of its trajectory, x_t [B, C, T], its time [B] and x_0 [B, C, T]: the trajectory's end,
-        or where the guided velocity at this point leads to.
+        or where the guided velocity at this point, or its mean over the step, leads to.
         """
         if batch.key not in self._paths:
             self._make_room(batch.key[0])
@@ -109,6 +113,20 @@ class Teacher:
             return batch.noise.roll(max(1, index * frames // self.config.teacher_steps), -1)
 
         sampler = SAMPLERS[self.config.teacher_sampler]
-        steps = list(sampler(velocity_fn, batch.noise, self.times(batch), fresh))
-        points = [batch.noise, *(step.x.float() for step in steps[:-1])]
-        return _Path(torch.stack(points), torch.stack([step.x_0.float() for step in steps]))
+        times, parts = self.times(batch), self.config.teacher_substeps
+        steps = list(sampler(velocity_fn, batch.noise, divided(times, parts), fresh))
+        points = [batch.noise, *(step.x.float() for step in steps[parts - 1 :: parts])]
+        if parts == 1:
+            return _Path(torch.stack(points[:-1]), torch.stack([step.x_0.float() for step in steps]))
+        means = [
+            (x - after) / (t - t_after)
+            for (x, after), (t, t_after) in zip(pairwise(points), pairwise(times), strict=True)
+        ]
+        x_0 = [x - t * mean for x, t, mean in zip(points[:-1], times[:-1], means, strict=True)]
+        return _Path(torch.stack(points[:-1]), torch.stack(x_0))
+
+
+def divided(times: Sequence[float], parts: int) -> tuple[float, ...]:
+    """A grid with each of its steps divided into so many equal ones."""
+    steps = ((first + (last - first) * part / parts) for first, last in pairwise(times) for part in range(parts))
+    return (*steps, times[-1])
