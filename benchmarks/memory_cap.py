@@ -46,6 +46,15 @@ class MemoryGroup:
             return None
 
 
+def forget(folder: Path) -> None:
+    """Take a folder's files out of the system's memory, so that whoever reads them next is charged for them."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())  # what is not yet on the disk stays
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 @contextlib.contextmanager
 def memory_group(limit_mb: float, root: Path = ROOT) -> Iterator[MemoryGroup | None]:
     """A group with a limit; None where the system or its rights do not allow one.

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results
-from benchmarks.memory_cap import memory_group
+from benchmarks.memory_cap import forget, memory_group
 from benchmarks.results import JSON
 
 PROMPT, SEED = "rain on a tin roof", 7
@@ -60,8 +60,11 @@ def run(
 
 def limited_run(program: str, model: Path, cache: Path, options: argparse.Namespace) -> dict[str, Any]:
     """One process that may have `options.limit` MB: in all, where a control group can be made, or else of its own
-    (RLIMIT_DATA: what is not a mapped file). The report says which, and what the group was charged at most.
+    (RLIMIT_DATA: what is not a mapped file). The report says which, and what the group was charged at most; all files
+    of the model are read anew and charged.
     """
+    for folder in (model, cache):
+        forget(folder)
     with memory_group(options.limit) as group:
         if group is None:
             limit = int(options.limit * 1e6)
@@ -117,6 +120,7 @@ def block(result: JSON) -> str:
     limited = ", ".join(f"{row['limited_seconds']:.2f} s" for row in result["rows"])
     hard = all(row["limit"] == "group" for row in result["rows"])
     what = "in all, mapped files included (a memory control group)" if hard else "of its own (RLIMIT_DATA)"
+    charged = ", ".join(f"{row['charged_mb']:.0f} MB" for row in result["rows"] if row.get("charged_mb"))
     equal = "equal in every sample" if all(row["same_sound"] for row in result["rows"]) else "NOT equal"
     errors = "; ".join(
         f"{row['model']}: text {row['text_snr_db']:.1f} dB, velocity {row['velocity_snr_db']:.1f} dB, "
@@ -124,7 +128,7 @@ def block(result: JSON) -> str:
         for row in result["rows"]
     )
     text = (
-        f"With at most {limit:g} MB of memory {what} the process took {limited}; the sounds of "
+        f"With at most {limit:g} MB of memory {what} the process took {limited}{f' and was charged {charged} at most' * bool(charged)}; the sounds of "
         f"all runs of a folder are {equal}. Against torch in float32, random weights: {errors}."
     )
     return "\n\n".join([results.table(head, rows), text, results.footer(result)])

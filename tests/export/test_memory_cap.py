@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks.memory_cap import memory_group
+from benchmarks.memory_cap import forget, memory_group
 
 TAKES = (
     "import sys; data = bytearray(int(sys.argv[1]) << 20); data[::4096] = b'1' * len(data[::4096]); print(len(data))"
@@ -49,3 +49,22 @@ def test_without_control_groups_there_is_none(tmp_path: Path) -> None:
     with memory_group(512.0, tmp_path / "nothing") as group:
         assert group is None
     assert os.listdir(tmp_path) == []
+
+
+def test_a_forgotten_file_is_charged_to_its_next_reader(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "weights").write_bytes(os.urandom(30 << 20))
+    peaks = []
+    for first in (forget, lambda folder: (folder / "inner" / "weights").read_bytes()):
+        first(tmp_path)
+        with memory_group(200.0) as group:
+            if group is None:
+                pytest.skip("this system lets us make no memory control group")
+            code = "import sys; file = open(sys.argv[1], 'rb')\nwhile file.read(1 << 20): pass"
+            subprocess.run(
+                [sys.executable, "-c", code, str(tmp_path / "inner" / "weights")], preexec_fn=group.enter, check=True
+            )
+            peaks.append(group.peak_mb())
+    if None in peaks:
+        pytest.skip("this system does not keep the most that a group was charged")
+    assert peaks[0] - peaks[1] > 25
