@@ -120,7 +120,6 @@ def block(result: JSON) -> str:
     limited = ", ".join(f"{row['limited_seconds']:.2f} s" for row in result["rows"])
     hard = all(row["limit"] == "group" for row in result["rows"])
     what = "in all, mapped files included (a memory control group)" if hard else "of its own (RLIMIT_DATA)"
-    charged = ", ".join(f"{row['charged_mb']:.0f} MB" for row in result["rows"] if row.get("charged_mb"))
     equal = "equal in every sample" if all(row["same_sound"] for row in result["rows"]) else "NOT equal"
     errors = "; ".join(
         f"{row['model']}: text {row['text_snr_db']:.1f} dB, velocity {row['velocity_snr_db']:.1f} dB, "
@@ -128,7 +127,7 @@ def block(result: JSON) -> str:
         for row in result["rows"]
     )
     text = (
-        f"With at most {limit:g} MB of memory {what} the process took {limited}{f' and was charged {charged} at most' * bool(charged)}; the sounds of "
+        f"With at most {limit:g} MB of memory {what} the process took {limited}; the sounds of "
         f"all runs of a folder are {equal}. Against torch in float32, random weights: {errors}."
     )
     return "\n\n".join([results.table(head, rows), text, results.footer(result)])
