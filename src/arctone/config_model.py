@@ -314,6 +314,17 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flow_sampling: SamplingConfig | None = None
 
     @property
+    def of_flow(self) -> ModelConfig:
+        """The config of the flow model that a post-trained one was made from, sampled as a flow again; of others it is
+        their own. Where it is not written how, it is the usual way, at the model's usual length.
+        """
+        if not self.sampling.post_trained:
+            return self
+        usual = SamplingConfig(duration_seconds=self.sampling.duration_seconds)
+        sampling = self.flow_sampling or usual
+        return msgspec.structs.replace(self, sampling=sampling, flow_hash="", flow_sampling=None)
+
+    @property
     def sounding(self) -> AutoencoderConfig:
         """The config of the decoder that is used."""
         return self.decoder or self.autoencoder

@@ -91,21 +91,32 @@ class Engine:
         return self._parts.name
 
     @property
+    def has_flow(self) -> bool:
+        """Whether a post-trained model has the flow model it was made from beside it; see `defaults_for`."""
+        return self._parts.has_flow
+
+    @property
     def parts(self) -> Parts:
         """What computes, for measuring one part alone; not safe for calls beside a running generation."""
         return self._parts
 
     @property
     def defaults(self) -> Defaults:
-        """What is used where a request leaves a field open."""
-        sampling = self.config.sampling
-        return Defaults(
-            duration_seconds=sampling.duration_seconds,
-            max_duration_seconds=MAX_DURATION_SECONDS,
-            steps=sampling.steps,
-            cfg_scale=sampling.cfg_scale,
-            sampler=sampling.sampler,
-        )
+        """What is used where a request leaves a field open, unless it asks for guidance; see `defaults_for`."""
+        return _defaults(self.config)
+
+    def defaults_for(self, request: GenerationRequest) -> Defaults:
+        """What is used where this request leaves a field open.
+
+        A post-trained model has its guidance built in. A request that asks for guidance, by its scale or by what it
+        does not want, is made by the flow model that it was made from, where that lies beside it.
+        """
+        return _defaults(self.config.of_flow if self._asks_flow(request) else self.config)
+
+    def _asks_flow(self, request: GenerationRequest) -> bool:
+        if request.cfg_scale is None:
+            return self.has_flow and bool(request.negative_prompt.strip())
+        return self.has_flow and request.cfg_scale != 1
 
     def generate(
         self,
@@ -140,15 +151,16 @@ class Engine:
         if request.threads is None:
             request = msgspec.structs.replace(request, threads=self._threads)
         given = None if source is None else opened(source, source_name, self.config)
-        resolved = resolve(request, self.defaults, given.duration_seconds if given else None)
+        resolved = resolve(request, self.defaults_for(request), given.duration_seconds if given else None)
         run = self._run(resolved, cancel, given)
         if request.bpm is not None and not self.config.dit.hears_tempo:
             run.warn(f"bpm {request.bpm:g} has no effect: {self.config.name} knows tempo from the prompt alone.")
         return self._events(run)
 
     def _run(self, request: GenerationRequest, cancel: Cancel | None, source: Source | None) -> Run:
-        parts = SharedParts(self._parts, self._lock)
-        return Run(parts, self.config, self._tokenizer, self.model_hash, request, cancel or (lambda: False), source)
+        flow = self._asks_flow(request)
+        parts, config = SharedParts(self._parts, self._lock, flow), self.config.of_flow if flow else self.config
+        return Run(parts, config, self._tokenizer, self.model_hash, request, cancel or (lambda: False), source)
 
     def close(self) -> None:
         """Give memory back; the engine loads again when it is used again."""
@@ -166,6 +178,17 @@ class Engine:
             raise MemoryLimitError(
                 f"duration_seconds {seconds} needs more memory than this process may use; try less."
             ) from None
+
+
+def _defaults(config: ModelConfig) -> Defaults:
+    sampling = config.sampling
+    return Defaults(
+        duration_seconds=sampling.duration_seconds,
+        max_duration_seconds=MAX_DURATION_SECONDS,
+        steps=sampling.steps,
+        cfg_scale=sampling.cfg_scale,
+        sampler=sampling.sampler,
+    )
 
 
 class Model:

@@ -22,7 +22,6 @@ from arctone.checkpoints.folder import (
     DIT,
     FLOW,
     encoder_hash,
-    flow_config,
     load_config,
     load_dit,
     load_state,
@@ -220,8 +219,8 @@ def test_training_as_a_flow_goes_on_from_the_flow_of_a_post_trained_model(model:
 def test_an_older_post_trained_model_gives_a_flow_that_is_sampled_the_usual_way() -> None:
     before = msgspec.structs.replace(tiny_model.CONFIG, sampling=SamplingConfig("heun", 9, 2.5, 3.0))
     after = stages.few_step(before, "hash")
-    assert flow_config(after) == flow_config(before) == before
-    older = flow_config(msgspec.structs.replace(after, flow_sampling=None))
+    assert after.of_flow == before.of_flow == before
+    older = msgspec.structs.replace(after, flow_sampling=None).of_flow
     assert older.sampling == SamplingConfig(duration_seconds=3.0)
 
 

@@ -107,6 +107,29 @@ def test_prompt_influence_on_a_post_trained_model_says_that_it_does_nothing(serv
     assert answer.content == plain.content
 
 
+def test_prompt_influence_on_a_post_trained_model_with_its_flow_is_the_flows(
+    serve: Client, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The usual influence is what the model has built in; any other is guidance, and made by the flow model."""
+    parts, flows = model.engine.parts, []
+    velocity = parts.velocity
+
+    def noting(*arguments: Any) -> Any:
+        flows.append(arguments[-1])
+        return velocity(*arguments[:-1])
+
+    monkeypatch.setattr(parts, "has_flow", True)
+    monkeypatch.setattr(parts, "velocity", noting)
+    sampling = msgspec.structs.replace(model.config.sampling, post_trained=True, cfg_scale=1.0)
+    config = msgspec.structs.replace(model.config, sampling=sampling, flow_sampling=model.config.sampling)
+    client = serve(Engine(parts, config, model.engine._tokenizer))
+    for influence, is_flow in ((0.3, False), (0.9, True), (None, False)):
+        flows.clear()
+        more = {} if influence is None else {"prompt_influence": influence}
+        assert effect(client, "wav", seed=1, **more).headers.get("x-arctone-warnings", "") == ""
+        assert set(flows) == {is_flow}
+
+
 def test_loop_and_model_id_are_taken_and_unknown_names_are_not(client: TestClient) -> None:
     assert effect(client, loop=True, model_id="tiny").status_code == 200
     error_of(effect(client, model_id="eleven_text_to_sound_v2"), 404, "unknown_model")

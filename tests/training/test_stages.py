@@ -22,6 +22,7 @@ from arctone.data.latents import LatentDataset
 from arctone.data.subset import Subset
 from arctone.errors import ModelError, UsageError
 from arctone.training import stages
+from arctone.training.arc_config import ArcConfig
 from arctone.training.autoencoder import FeaturePool
 from arctone.training.latent_batches import LatentBatches
 from arctone.training.recipes import Recipe, recipe
@@ -144,6 +145,25 @@ def test_post_training_leaves_a_few_step_model(trained: Path, post_trained: Path
     assert any(not torch.equal(value, new[name]) for name, value in old.items())
     assert part_hash(post_trained, "autoencoder") == part_hash(trained, "autoencoder")
     assert len([*post_trained.glob("training-arc/demos/*.wav")]) == 2
+
+
+def test_a_model_that_learned_its_teachers_velocities_is_sampled_as_its_teacher(
+    trained: Path, post_trained: Path, tmp_path: Path
+) -> None:
+    ways = {
+        ("ping_pong", 8): ArcConfig(teacher_warmup=1, teacher_steps=6),
+        ("euler", 6): ArcConfig(teacher_weight=1.0, teacher_target="velocity", teacher_steps=6, teacher_substeps=3),
+        ("ping_pong", 4): ArcConfig(
+            teacher_warmup=1, teacher_target="velocity", teacher_sampler="ping_pong", teacher_steps=4
+        ),
+    }
+    assert {settings.sampled_by for settings in ways.values()} == set(ways)
+    assert ArcConfig(teacher_target="velocity").sampled_by == ("ping_pong", 8)
+    recipe = dataclasses.replace(_recipe(), arc=ways["euler", 6])
+    stages.finish_few_step(stages.arc(recipe, trained / "latents", tmp_path, trained), tmp_path, recipe.arc)
+    sampling = load_config(tmp_path).sampling
+    assert (sampling.sampler, sampling.steps, sampling.cfg_scale, sampling.post_trained) == ("euler", 6, 1.0, True)
+    assert load_config(tmp_path).of_flow == load_config(post_trained).of_flow == load_config(trained)
 
 
 def test_post_training_needs_a_flow_model_and_another_folder(trained: Path, post_trained: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save, save_file
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
 from arctone.config import read_config, write_config
-from arctone.config_model import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig, of_type
+from arctone.config_model import DiTConfig, ModelConfig, SpectralConfig, of_type
 from arctone.errors import ModelError, UsageError
 from arctone.models.dit import DiT
 from arctone.models.spectral import SpectralAutoencoder
@@ -87,17 +86,6 @@ def flow_part(folder: Path) -> str:
             "that model"
         )
     return FLOW
-
-
-def flow_config(config: ModelConfig) -> ModelConfig:
-    """The config of the flow model that `flow_part` names: that of a post-trained one is sampled as a flow again.
-
-    Where the config does not tell how, it is the usual way, at the model's usual length.
-    """
-    if not config.sampling.post_trained:
-        return config
-    usual = SamplingConfig(duration_seconds=config.sampling.duration_seconds)
-    return msgspec.structs.replace(config, sampling=config.flow_sampling or usual, flow_hash="", flow_sampling=None)
 
 
 def _file(folder: Path, part: str) -> Path:

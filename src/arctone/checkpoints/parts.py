@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from arctone.checkpoints.folder import fill
+from arctone.checkpoints.folder import FLOW, fill, has_flow
 from arctone.checkpoints.tensor_files import read_tensors
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
 from arctone.config_model import (
@@ -39,7 +39,7 @@ from arctone.models.text import TextEncoder
 
 TEXT, DIT, ENCODER, DECODER = PARTS = ("text", "dit", "encoder", "decoder")
 # The halves of the autoencoder share a file; a decoder of another type than the encoder has its own.
-FILES = {TEXT: "text", DIT: "dit", ENCODER: "autoencoder", DECODER: "autoencoder"}
+FILES = {TEXT: "text", DIT: "dit", FLOW: FLOW, ENCODER: "autoencoder", DECODER: "autoencoder"}
 OWN_DECODER = "decoder"
 Build = Callable[[Any], nn.Module]
 Open = Callable[[], nn.Module]
@@ -56,6 +56,8 @@ BUILDERS: dict[tuple[str, type], Build] = {
     (TEXT, T5GemmaConfig): T5GemmaEncoder,
     (DIT, DiTConfig): DiT,
     (DIT, ContinuousDiTConfig): ContinuousDiT,
+    (FLOW, DiTConfig): DiT,
+    (FLOW, ContinuousDiTConfig): ContinuousDiT,
     (ENCODER, SpectralConfig): SpectralEncoder,
     (DECODER, SpectralConfig): SpectralDecoder,
     (ENCODER, OobleckConfig): OobleckEncoder,
@@ -68,7 +70,8 @@ MAPPED = (T5Config, T5GemmaConfig, ContinuousDiTConfig, OobleckConfig, SameConfi
 
 
 def openers(folder: Path, config: ModelConfig, changes: Mapping[str, Change] | None = None) -> dict[str, Open]:
-    """For each of PARTS, what opens it in evaluation mode; mapped parts are opened anew with each call.
+    """For each of PARTS, and FLOW where a post-trained model has it, what opens it in evaluation mode; mapped parts are
+    opened anew with each call.
 
     Args: changes: by part, what becomes of its tensors before they fill it.
     Raises: ModelError if a file is missing, or a part that is not mapped does not fit the config.
@@ -76,7 +79,8 @@ def openers(folder: Path, config: ModelConfig, changes: Mapping[str, Change] | N
     graphs = load_from_graphs(folder) if (folder / MAP).is_file() else None
     change = changes or {}
     found: dict[str, Open] = {}
-    for part in PARTS:
+    has_own_flow = config.sampling.post_trained and has_flow(folder)
+    for part in (*PARTS, *([FLOW] if has_own_flow else [])):
         settings = part_config(config, part)
         if isinstance(settings, MAPPED):
             build = BUILDERS[part, type(settings)]
@@ -99,6 +103,7 @@ def part_config(config: ModelConfig, part: str) -> object:
     configs: dict[str, object] = {
         TEXT: config.text,
         DIT: config.dit,
+        FLOW: config.dit,
         ENCODER: config.autoencoder,
         DECODER: config.sounding,
     }

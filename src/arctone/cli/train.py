@@ -88,7 +88,7 @@ def arc(options: TrainingOptions, latents: LatentsOption) -> None:
     plan = options.plan("arc_loop")
     use_threads(options.threads)
     trainer = stages.arc(plan, latents, options.out, options.init_folder())
-    run_to_end(trainer, lambda: stages.finish_few_step(trainer, options.out))
+    run_to_end(trainer, lambda: stages.finish_few_step(trainer, options.out, plan.arc))
 
 
 @app.command()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from arctone.config_model import ModelConfig, OobleckConfig
 
 TEXT, DIT, DECODER, ENCODER = "text.tflite", "dit.tflite", "decoder.tflite", "encoder.tflite"
+# The flow model that a post-trained transformer was made from.
+FLOW = "flow.tflite"
 # The fine blocks of an oobleck decoder; its coarse ones are in DECODER.
 DECODER_TAIL = "decoder_tail.tflite"
 TEXT_SIGNATURE = "text"

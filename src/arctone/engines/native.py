@@ -12,7 +12,7 @@ import numpy as np
 
 from arctone.config_model import ModelConfig
 from arctone.engines.graph import Graph, load_graph
-from arctone.engines.graph_files import DIT, TEXT, TEXT_SIGNATURE
+from arctone.engines.graph_files import DIT, FLOW, TEXT, TEXT_SIGNATURE
 from arctone.engines.native_codecs import native_codec
 from arctone.engines.native_velocity import Call, velocity
 from arctone.engines.parts import Floats, Ints, Mask, TextEmbedding, no_text
@@ -37,6 +37,7 @@ class NativeParts:
         self._weights_cache = weights_cache
         self._low_ram = low_ram
         self._graphs: dict[str, Graph] = {}
+        self.has_flow = config.sampling.post_trained and (folder / FLOW).is_file()
         self._codec = native_codec(config, self._graph, self.close if low_ram else lambda: None)
 
     def encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding:
@@ -54,10 +55,11 @@ class NativeParts:
         bpm: float,
         frame_mask: Mask,
         inpaint: Floats | None = None,
+        flow: bool = False,
     ) -> Floats:
         """See Parts."""
         call = Call(x, t, text or no_text(self._config.text), seconds, bpm if text else 0.0, frame_mask, inpaint)
-        return velocity(self._graph(DIT), self._config.dit, call)
+        return velocity(self._graph(FLOW if flow else DIT), self._config.dit, call)
 
     def decode(self, latents: Floats, seed: int = 0) -> Floats:
         """See Parts."""

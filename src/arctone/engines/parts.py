@@ -36,6 +36,8 @@ class Parts(Protocol):
 
     name: str
     """Which engine this is, for records: "native" or "torch"."""
+    has_flow: bool
+    """Whether a post-trained model has the flow model it was made from beside it."""
 
     def encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding:
         """Tokens of one prompt, ids [L] with mask [L] (True = real), to its embedding."""
@@ -49,11 +51,13 @@ class Parts(Protocol):
         bpm: float,
         frame_mask: Mask,
         inpaint: Floats | None = None,
+        flow: bool = False,
     ) -> Floats:
         """Velocity [C, T] at latents x [C, T] and time t (1 = noise); zero where frame_mask [T] is False.
 
         Args: text: None = unconditional. seconds: length of the sound. bpm: 0 = not given. inpaint: [1 + C, T], for
-        models with inpaint channels and for them alone: 1 where latents are known, and these (0 elsewhere).
+        models with inpaint channels and for them alone: 1 where latents are known, and these (0 elsewhere). flow: of
+        the flow model that a post-trained one was made from; needs `has_flow`.
         """
 
     def decode(self, latents: Floats, seed: int = 0) -> Floats:

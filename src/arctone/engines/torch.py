@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from arctone.checkpoints.adapter import applied, load_adapter, refuse_other_base
+from arctone.checkpoints.folder import FLOW
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, Open, given, openers
 from arctone.config_model import ModelConfig
 from arctone.engines.codecs import codec
@@ -31,9 +32,10 @@ NUM_PREPARED = 4
 class TorchParts:
     """Parts of a model on torch.
 
-    Args: open_parts: what opens "text", "dit", "encoder" and "decoder" in evaluation mode. device: "cpu", "cuda", "mps"
-        or a torch device. adapters: what the transformer's weights hold of them, for the record. one_at_a_time: before
-        a part opens, the others are dropped: the least memory, where parts are mapped files that open in an instant.
+    Args: open_parts: what opens "text", "dit", "encoder", "decoder" and, if there is one, "flow" in evaluation mode.
+        device: "cpu", "cuda", "mps" or a torch device. adapters: what the transformer's weights hold of them, for the
+        record. one_at_a_time: before a part opens, the others are dropped: the least memory, where parts are mapped
+        files that open in an instant.
         precision: one of `precision.PRECISIONS`; parts change to it when they open. compiled: transformer and decoder
         are compiled (torch.compile), the transformer for the lengths of WINDOWS; on CUDA its call is a recorded graph.
     """
@@ -61,6 +63,7 @@ class TorchParts:
         self._opened: dict[str, nn.Module] = {}
         self._prepared: dict[tuple[bytes, ...], Prepared] = {}
         self._codec = codec(config)
+        self.has_flow = config.sampling.post_trained and FLOW in open_parts
 
     @classmethod
     def of(
@@ -87,6 +90,7 @@ class TorchParts:
         bpm: float,
         frame_mask: Mask,
         inpaint: Floats | None = None,
+        flow: bool = False,
     ) -> Floats:
         """See Parts."""
         words = text or no_text(self._config.text)
@@ -96,11 +100,12 @@ class TorchParts:
         batch = Conditions(*(self._batch(value) for value in conditions))
         if inpaint is not None:
             batch = batch._replace(inpaint=self._batch(_filled(inpaint, window)))
-        network, inputs = self._part(DIT), (self._batch(_filled(x, window)), self._batch(np.float32(t)), batch)
+        name = FLOW if flow else DIT
+        network, inputs = self._part(name), (self._batch(_filled(x, window)), self._batch(np.float32(t)), batch)
         if isinstance(network, ContinuousDiT):
-            out = self._fast(DIT)(*inputs, self._prepare(network, batch, words, seconds))
+            out = self._fast(name)(*inputs, self._prepare(name, network, batch, words, seconds))
         else:
-            out = self._fast(DIT)(*inputs)
+            out = self._fast(name)(*inputs)
         return _numpy(out)[:, :num_frames]
 
     @torch.inference_mode()
@@ -131,8 +136,9 @@ class TorchParts:
         if name not in self._compiled:
             # The transformer is given few lengths, and its many small kernels become one graph on CUDA; sounds are
             # decoded once, at any length.
-            mode = "reduce-overhead" if name == DIT and self._device.type == "cuda" else "default"
-            self._compiled[name] = torch.compile(self._part(name), mode=mode, dynamic=False if name == DIT else None)
+            is_transformer = name in (DIT, FLOW)
+            mode = "reduce-overhead" if is_transformer and self._device.type == "cuda" else "default"
+            self._compiled[name] = torch.compile(self._part(name), mode=mode, dynamic=False if is_transformer else None)
         return self._compiled[name]
 
     def _window(self, num_frames: int) -> int:
@@ -140,9 +146,11 @@ class TorchParts:
         lengths = sorted({*WINDOWS, self._config.dit.max_frames}) if self._is_compiled else []
         return next((length for length in lengths if length >= num_frames), num_frames)
 
-    def _prepare(self, network: ContinuousDiT, batch: Conditions, words: TextEmbedding, seconds: float) -> Prepared:
+    def _prepare(
+        self, name: str, network: ContinuousDiT, batch: Conditions, words: TextEmbedding, seconds: float
+    ) -> Prepared:
         """What the steps of a sound share, computed in the first of them."""
-        key = (words.tokens.tobytes(), words.mask.tobytes(), np.float32(seconds).tobytes())
+        key = (name.encode(), words.tokens.tobytes(), words.mask.tobytes(), np.float32(seconds).tobytes())
         if key not in self._prepared:
             if len(self._prepared) == NUM_PREPARED:
                 del self._prepared[next(iter(self._prepared))]
@@ -211,7 +219,8 @@ def load_parts(
     for adapter, _ in laid:
         refuse_other_base(adapter, folder)
     used = tuple(AdapterUse(adapter.name, adapter.digest, strength) for adapter, strength in laid)
-    changes = {DIT: functools.partial(applied, adapters=laid, origin=str(folder))} if laid else {}
+    change = functools.partial(applied, adapters=laid, origin=str(folder))
+    changes = {DIT: change, FLOW: change} if laid else {}
     # What was dropped would be changed, or compiled, again.
     one_at_a_time = torch.device(device).type == "cpu" and precision == "auto" and not compiled
     opened = openers(folder, config, changes)

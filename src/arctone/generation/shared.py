@@ -10,11 +10,13 @@ from arctone.engines.parts import Floats, Ints, Mask, Parts, TextEmbedding
 class SharedParts:
     """Parts behind a lock.
 
-    Args: parts: not safe for calls from two threads. lock: of all that use them.
+    Args: parts: not safe for calls from two threads. lock: of all that use them. flow: velocities are those of the flow
+    model that the transformer was made from.
     """
 
-    def __init__(self, parts: Parts, lock: threading.Lock) -> None:
+    def __init__(self, parts: Parts, lock: threading.Lock, flow: bool = False) -> None:
         self.name = parts.name
+        self._flow = flow
         self._parts = parts
         self._lock = lock
 
@@ -35,7 +37,7 @@ class SharedParts:
     ) -> Floats:
         """See Parts."""
         with self._lock:
-            return self._parts.velocity(x, t, text, seconds, bpm, frame_mask, inpaint)
+            return self._parts.velocity(x, t, text, seconds, bpm, frame_mask, inpaint, self._flow)
 
     def decode(self, latents: Floats, seed: int = 0) -> Floats:
         """See Parts."""

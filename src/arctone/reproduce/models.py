@@ -13,7 +13,6 @@ import msgspec
 from arctone.checkpoints.copying import copy_autoencoder, copy_text
 from arctone.checkpoints.folder import (
     DIT,
-    flow_config,
     flow_part,
     load_autoencoder,
     load_config,
@@ -29,6 +28,7 @@ from arctone.model_folder import file_hash
 from arctone.reproduce.ablations import ABLATIONS
 from arctone.tokenizer import Tokenizer
 from arctone.training import stages
+from arctone.training.arc_config import ArcConfig
 from arctone.training.loop import Trainer
 from arctone.training.recipes import Recipe
 
@@ -43,7 +43,7 @@ def prepare(given: Path, folder: Path, recipe: Recipe, keep_flow: bool = False) 
     transformer is among these parts, and its sizes replace the recipe's; of a post-trained model it is the flow that it
     was made from. Raises: ModelError if it lacks a part; UsageError if the flow of a post-trained model is not there.
     """
-    config = flow_config(load_config(given))
+    config = load_config(given).of_flow
     if keep_flow:
         part = flow_part(given)
         copy_autoencoder(given, folder, config)
@@ -70,8 +70,12 @@ def trainer(stage: str, recipe: Recipe, root: Path, latents: Path, minutes: floa
         return stages.flow(_limited(recipe, "flow_loop", minutes), latents, out)
     if stage in ("dmd", "consistency"):
         return stages.distill(_limited(recipe, f"{stage}_loop", minutes), latents, out, init, stage)
-    settings = ABLATIONS[stage].applied() if stage in ABLATIONS else recipe.arc
+    settings = _arc_settings(stage, recipe)
     return stages.arc(_limited(dataclasses.replace(recipe, arc=settings), "arc_loop", minutes), latents, out, init)
+
+
+def _arc_settings(stage: str, recipe: Recipe) -> ArcConfig:
+    return ABLATIONS[stage].applied() if stage in ABLATIONS else recipe.arc
 
 
 def finish(stage: str, recipe: Recipe, trained: Trainer, root: Path) -> None:
@@ -79,7 +83,8 @@ def finish(stage: str, recipe: Recipe, trained: Trainer, root: Path) -> None:
     if stage == FLOW:
         stages.finish_flow(recipe, trained, root / stage)
     else:
-        stages.finish_few_step(trained, root / stage)
+        is_distilled = stage in ("dmd", "consistency")
+        stages.finish_few_step(trained, root / stage, None if is_distilled else _arc_settings(stage, recipe))
 
 
 def open_model(stage: str, root: Path) -> Model:

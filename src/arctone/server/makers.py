@@ -21,8 +21,15 @@ class Maker(Protocol):
         """Which engine this is: "native" or "torch"."""
 
     @property
+    def has_flow(self) -> bool:
+        """Whether a post-trained model has the flow model it was made from beside it, which makes guided requests."""
+
+    @property
     def defaults(self) -> Defaults:
-        """What is used where a request leaves a field open."""
+        """What is used where a request leaves a field open, unless it asks for guidance; see `defaults_for`."""
+
+    def defaults_for(self, request: GenerationRequest) -> Defaults:
+        """What is used where this request leaves a field open."""
 
     def stream(
         self, request: GenerationRequest, cancel: Callable[[], bool] | None = None, source: Waveform | None = None

@@ -89,9 +89,18 @@ class Replica:
         return self._model.engine.name
 
     @property
+    def has_flow(self) -> bool:
+        """See Maker."""
+        return self._model.engine.has_flow
+
+    @property
     def defaults(self) -> Defaults:
-        """What is used where a request leaves a field open."""
+        """See Maker."""
         return self._model.engine.defaults
+
+    def defaults_for(self, request: GenerationRequest) -> Defaults:
+        """See Maker."""
+        return self._model.engine.defaults_for(request)
 
     @property
     def process_id(self) -> int | None:

@@ -88,6 +88,15 @@ class ArcConfig:
         return self.teacher_warmup > 0 or self.teacher_weight > 0
 
     @property
+    def sampled_by(self) -> tuple[str, int]:
+        """Sampler and number of steps that suit the result: its teacher's, where it learned that one's velocities."""
+        return (self.teacher_sampler, self.teacher_steps) if self._learns_velocities else ("ping_pong", 8)
+
+    @property
+    def _learns_velocities(self) -> bool:
+        return self.has_teacher and self.teacher_target == "velocity"
+
+    @property
     def penalised(self) -> bool:
         """Whether the discriminator's slope is penalised."""
         return self.r1_weight > 0 or self.r2_weight > 0

@@ -17,7 +17,6 @@ from arctone.checkpoints.folder import (
     FLOW,
     encoder_hash,
     fill,
-    flow_config,
     flow_part,
     load_config,
     load_state,
@@ -34,6 +33,7 @@ from arctone.models.dit import DiT
 from arctone.models.fake_score import FakeScore
 from arctone.models.spectral import SpectralAutoencoder
 from arctone.training.arc import ArcTask
+from arctone.training.arc_config import ArcConfig
 from arctone.training.autoencoder import AutoencoderTask, FeaturePool, measure_statistics, new_autoencoder
 from arctone.training.consistency import ConsistencyTask
 from arctone.training.demos import flow_listener
@@ -104,7 +104,7 @@ def beginning_with(recipe: Recipe, init: Path | None, out: Path) -> Recipe:
     if init is None:
         return recipe
     flow_part(init)
-    config = flow_config(load_config(init))
+    config = load_config(init).of_flow
     copy_untrained(init, out, config)
     return dataclasses.replace(recipe, model=config)
 
@@ -126,7 +126,7 @@ def arc(recipe: Recipe, latents: Path, out: Path, init: Path | None) -> Trainer:
     batches = LatentBatches(dataset, recipe.arc_batch_frames, recipe.arc_loop.seed)
     task = _arc_task(recipe, config, load_state(init, flow_part(init)), batches, str(init))
     if recipe.arc_loop.demo_every:
-        task.listener = flow_listener(few_step(config), out)
+        task.listener = flow_listener(few_step(config, "", *recipe.arc.sampled_by), out)
     return Trainer(task, recipe.arc_loop, out / ARC_FOLDER)
 
 
@@ -155,11 +155,12 @@ def _arc_task(
     )
 
 
-def finish_few_step(trainer: Trainer, out: Path) -> None:
-    """Write the averaged generator or student, and how a post-trained model is sampled."""
-    config = load_config(out)
+def finish_few_step(trainer: Trainer, out: Path, settings: ArcConfig | None = None) -> None:
+    """Write the averaged generator or student, and how a post-trained model is sampled. Args: settings: of ARC."""
     # A run that goes on has written it before.
-    save_part(out, DIT, trainer.ema.state, few_step(flow_config(config), part_hash(out, FLOW)))
+    config = load_config(out).of_flow
+    sampled_by = (settings or ArcConfig()).sampled_by
+    save_part(out, DIT, trainer.ema.state, few_step(config, part_hash(out, FLOW), *sampled_by))
 
 
 def distill(recipe: Recipe, latents: Path, out: Path, init: Path | None, kind: str) -> Trainer:
@@ -216,13 +217,13 @@ def _consistency_task(recipe: Recipe, config: ModelConfig, teacher: DiT, batches
     )
 
 
-def few_step(config: ModelConfig, flow_hash: str = "") -> ModelConfig:
-    """The config of a model that was post-trained: eight ping-pong steps on the log-SNR schedule, without guidance.
+def few_step(config: ModelConfig, flow_hash: str = "", sampler: str = "ping_pong", steps: int = 8) -> ModelConfig:
+    """The config of a model that was post-trained: a few steps on the sampler's own schedule, without guidance.
 
     Args: flow_hash: SHA-256 of the flow model's weights.
     """
     sampling = msgspec.structs.replace(
-        config.sampling, sampler="ping_pong", steps=8, cfg_scale=1.0, shift=1.0, schedule="auto", post_trained=True
+        config.sampling, sampler=sampler, steps=steps, cfg_scale=1.0, shift=1.0, schedule="auto", post_trained=True
     )
     return msgspec.structs.replace(config, sampling=sampling, flow_hash=flow_hash, flow_sampling=config.sampling)
 
@@ -236,8 +237,8 @@ def _model_to_post_train(init: Path | None, out: Path) -> ModelConfig:
         raise UsageError("init: post-training needs a flow model to begin with; name one, or its folder")
     if out.exists() and out.samefile(init):
         raise UsageError(f"out: {out} is also init, and its flow model would be lost; choose another folder")
-    part, config = flow_part(init), flow_config(load_config(init))
-    if (out / "config.json").exists() and flow_config(load_config(out)) != config:
+    part, config = flow_part(init), load_config(init).of_flow
+    if (out / "config.json").exists() and load_config(out).of_flow != config:
         raise UsageError(f"out: {out} holds another model than init, {init}; choose another folder")
     copy_untrained(init, out, config)
     if not (out / f"{FLOW}.safetensors").exists():

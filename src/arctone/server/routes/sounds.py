@@ -67,11 +67,16 @@ def _from_elevenlabs(body: Mapping[str, Any], engines: Mapping[str, Maker]) -> t
         raise UsageError("prompt_influence and cfg_scale say the same thing; give only one.")
     name = values.get("model") or next(iter(engines))
     engine = engines.get(name) if isinstance(name, str) else None
-    if engine is not None and engine.config.sampling.post_trained:
-        _guidance(influence, 1.0)
+    if engine is None:
+        return {**values, "cfg_scale": _guidance(influence, 1.0)}, []
+    sampling = engine.config.of_flow.sampling if engine.has_flow else engine.config.sampling
+    scale = _guidance(influence, sampling.cfg_scale)
+    if sampling.post_trained:
         return values, [f"prompt_influence has no effect: {name} is post-trained and has its guidance built in."]
-    values["cfg_scale"] = _guidance(influence, 1.0 if engine is None else engine.defaults.cfg_scale)
-    return values, []
+    # The usual guidance is what such a model has built in, and it is quicker without the flow model.
+    if engine.has_flow and influence == _USUAL_INFLUENCE:
+        return values, []
+    return {**values, "cfg_scale": scale}, []
 
 
 def _guidance(influence: Any, usual: float) -> float:
