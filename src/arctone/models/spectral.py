@@ -1,8 +1,8 @@
 """The `spectral` autoencoder: spectral features at 86 frames per second to latents at 21.5, and back to parameters.
 
-Analysis, phase and the inverse transform are plain signal processing (audio/spectral.py, audio/synthesis.py), so the networks only learn
-what has to be learned, at frame rate. Shapes: B batch, F features, P parameters, C latent channels, M = 4 T frames,
-D width.
+Analysis, phase and the inverse transform are plain signal processing (audio/spectral.py, audio/synthesis.py), so the
+networks only learn what has to be learned, at frame rate. Shapes: B batch, F features, P parameters, C latent channels,
+M = 4 T frames, D width.
 Source: ConvNeXt blocks over time as in Vocos (Siuzdak, 2023); soft-norm bottleneck as in SAME (arXiv 2605.18613).
 """
 
