@@ -166,6 +166,27 @@ def test_a_model_that_learned_its_teachers_velocities_is_sampled_as_its_teacher(
     assert load_config(tmp_path).of_flow == load_config(post_trained).of_flow == load_config(trained)
 
 
+def test_the_recipe_of_few_steps_learns_its_path_and_never_plays_the_game(trained: Path, tmp_path: Path) -> None:
+    steps, tiny = recipe("spark-steps"), _recipe()
+    assert steps.arc.sampled_by == ("euler", 8)
+    loop = dataclasses.replace(tiny.arc_loop, total_steps=6, demo_every=0)
+    plan = dataclasses.replace(
+        tiny, arc=dataclasses.replace(steps.arc, teacher_bank=2, teacher_refresh=2), arc_loop=loop
+    )
+    trainer = stages.arc(plan, trained / "latents", tmp_path, trained)
+    before = {
+        name: {key: value.clone() for key, value in part.module.state_dict().items()}
+        for name, part in trainer.parts.items()
+    }
+    trainer.run()
+    after = {name: part.module.state_dict() for name, part in trainer.parts.items()}
+    changed = {
+        name for name in after if any(not torch.equal(after[name][key], before[name][key]) for key in after[name])
+    }
+    assert changed == {"generator"}
+    assert steps.arc_loop.total_steps <= steps.arc.teacher_warmup
+
+
 def test_post_training_needs_a_flow_model_and_another_folder(trained: Path, post_trained: Path, tmp_path: Path) -> None:
     latents = trained / "latents"
     with pytest.raises(UsageError, match="init: post-training needs a flow model"):

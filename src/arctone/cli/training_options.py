@@ -26,9 +26,10 @@ class TrainingOptions:
     out: Annotated[Path, typer.Option("--out", "-o", help="Model folder; an interrupted run continues there")] = Path(
         "runs/spark"
     )
-    recipe: Annotated[str, typer.Option(help="spark (the bundled model) or spark-minutes (minutes on two cores)")] = (
-        "spark"
-    )
+    recipe: Annotated[
+        str,
+        typer.Option(help="spark, spark-steps (how it came to eight steps) or spark-minutes (minutes on two cores)"),
+    ] = "spark"
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all; the recipe's own if not given")] = None
     max_minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Stop after so many minutes; progress is kept")

@@ -102,6 +102,25 @@ def spark() -> Recipe:
     )
 
 
+def spark_steps() -> Recipe:
+    """The same model brought to eight Euler steps without guidance: its guided path is learned, and no game follows."""
+    plan = spark()
+    return dataclasses.replace(
+        plan,
+        arc=ArcConfig(
+            teacher_target="velocity",
+            teacher_warmup=1_000_000,
+            teacher_steps=8,
+            teacher_substeps=4,
+            teacher_refresh=16,
+            teacher_bank=32,
+        ),
+        arc_loop=dataclasses.replace(
+            plan.arc_loop, total_steps=12_000, rate=4e-4, matrix_rate=8e-3, rate_floor=0.05, ema_decay=0.99
+        ),
+    )
+
+
 def spark_minutes() -> Recipe:
     """A model of the same kind, a fiftieth of the size, trained in minutes on two cores: it shows the road."""
     return Recipe(
@@ -160,7 +179,7 @@ def spark_minutes() -> Recipe:
     )
 
 
-RECIPES = {"spark": spark, "spark-minutes": spark_minutes}
+RECIPES = {"spark": spark, "spark-steps": spark_steps, "spark-minutes": spark_minutes}
 
 
 def recipe(name: str) -> Recipe:
