@@ -111,7 +111,7 @@ def export_modules(
         "encoder.tflite": encoder_signatures(modules.autoencoder.encoder, lengths),
     }
     if modules.flow is not None:
-        files[FLOW_GRAPH] = dit_signatures(modules.flow, config, lengths[-1:])
+        files[FLOW_GRAPH] = dit_signatures(modules.flow, config, lengths)
     report = {}
     for name, signatures in files.items():
         _write_graph(signatures, folder / name, int8)
