@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from arctone.errors import UsageError
 from arctone.flow.path import add_noise, denoised, expand
-from arctone.flow.schedules import linear, log_snr
+from arctone.flow.schedules import linear, log_snr, shifted
 from arctone.models.conditions import Conditions
 from arctone.models.discriminator import Scores
 from arctone.training.arc import CRITIC, DISCRIMINATOR, GENERATOR, ArcTask
@@ -429,23 +430,27 @@ def test_the_velocity_target_is_the_guided_velocity_at_the_samplers_times(sample
 
 
 @torch.no_grad()
-def test_substeps_teach_the_mean_velocity_that_takes_one_step_where_small_ones_lead() -> None:
-    config = ArcConfig(teacher_warmup=2, teacher_target="velocity", teacher_steps=3, teacher_substeps=4)
-    task = arc_task(config)
+@pytest.mark.parametrize("shift", [1.0, 2.0])
+def test_substeps_teach_the_mean_velocity_that_takes_one_step_where_small_ones_lead(shift: float) -> None:
+    config = ArcConfig(
+        teacher_warmup=2, teacher_target="velocity", teacher_steps=3, teacher_substeps=4, teacher_shift=shift
+    )
+    task, grid = arc_task(config), shifted(linear(3), shift)
     assert task.teacher is not None
     batch = task.draws.teacher(0, 0, 1)
     path, conditions = task.teacher._trajectory(batch), batch.conditions
     x, points = batch.noise, [batch.noise]
     for index in range(12):
-        t = torch.full((len(x),), 1 - index / 12)
+        first, last = grid[index // 4 : index // 4 + 2]
+        t = torch.full((len(x),), first + (last - first) * (index % 4) / 4)
         with_text, without = (task.teacher.module(x, t, c) for c in (conditions, conditions.unconditional()))
-        x = x - (without + config.teacher_cfg_scale * (with_text - without)) / 12
+        x = x - (first - last) / 4 * (without + config.teacher_cfg_scale * (with_text - without))
         points.append(x)
-    for index, t in enumerate((1.0, 2 / 3, 1 / 3)):
+    for index, (t, t_after) in enumerate(pairwise(grid)):
         assert torch.allclose(path.x_t[index], points[4 * index], atol=1e-4)
         mean = (path.x_t[index] - path.x_0[index]) / t
-        assert torch.allclose(path.x_t[index] - mean / 3, points[4 * index + 4], atol=1e-4)
-    assert task.teacher.times(batch) == task.teacher.times(task.draws.teacher(10, 0, 1)) == linear(3)
+        assert torch.allclose(path.x_t[index] - (t - t_after) * mean, points[4 * index + 4], atol=1e-4)
+    assert task.teacher.times(batch) == task.teacher.times(task.draws.teacher(10, 0, 1)) == grid
 
 
 @torch.no_grad()
@@ -534,6 +539,11 @@ def test_shares_say_how_often_each_step_of_the_teacher_is_looked_at() -> None:
             {"teacher_substeps": 2, "teacher_sampler": "ping_pong"},
             "teacher_substeps: 2 needs teacher_sampler 'euler' and teacher_target 'velocity'",
         ),
+        (
+            {"teacher_shift": 2.0, "teacher_sampler": "ping_pong"},
+            "teacher_shift: 2.0 needs teacher_sampler 'euler'",
+        ),
+        ({"teacher_shift": 0.0}, "teacher_shift: 0.0 is not possible, it must be above 0"),
         ({"teacher_bank": 0}, "teacher_bank: 0 is not possible, it must be at least 1"),
         ({"teacher_shares": (1.0, 2.0)}, "teacher_shares: (1.0, 2.0) must be 12 numbers of at least 0, one per step"),
         ({"teacher_shares": (-1.0, 2.0), "teacher_steps": 2}, "must be 2 numbers of at least 0, one per step"),

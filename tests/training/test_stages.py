@@ -151,24 +151,26 @@ def test_a_model_that_learned_its_teachers_velocities_is_sampled_as_its_teacher(
     trained: Path, post_trained: Path, tmp_path: Path
 ) -> None:
     ways = {
-        ("ping_pong", 8): ArcConfig(teacher_warmup=1, teacher_steps=6),
-        ("euler", 6): ArcConfig(teacher_weight=1.0, teacher_target="velocity", teacher_steps=6, teacher_substeps=3),
-        ("ping_pong", 4): ArcConfig(
+        ("ping_pong", 8, 1.0): ArcConfig(teacher_warmup=1, teacher_steps=6),
+        ("euler", 6, 1.5): ArcConfig(
+            teacher_weight=1.0, teacher_target="velocity", teacher_steps=6, teacher_substeps=3, teacher_shift=1.5
+        ),
+        ("ping_pong", 4, 1.0): ArcConfig(
             teacher_warmup=1, teacher_target="velocity", teacher_sampler="ping_pong", teacher_steps=4
         ),
     }
     assert {settings.sampled_by for settings in ways.values()} == set(ways)
-    assert ArcConfig(teacher_target="velocity").sampled_by == ("ping_pong", 8)
-    recipe = dataclasses.replace(_recipe(), arc=ways["euler", 6])
+    assert ArcConfig(teacher_target="velocity").sampled_by == ("ping_pong", 8, 1.0)
+    recipe = dataclasses.replace(_recipe(), arc=ways["euler", 6, 1.5])
     stages.finish_few_step(stages.arc(recipe, trained / "latents", tmp_path, trained), tmp_path, recipe.arc)
     sampling = load_config(tmp_path).sampling
-    assert (sampling.sampler, sampling.steps, sampling.cfg_scale, sampling.post_trained) == ("euler", 6, 1.0, True)
+    assert (sampling.sampler, sampling.steps, sampling.shift, sampling.cfg_scale) == ("euler", 6, 1.5, 1.0)
     assert load_config(tmp_path).of_flow == load_config(post_trained).of_flow == load_config(trained)
 
 
 def test_the_recipe_of_few_steps_learns_its_path_and_never_plays_the_game(trained: Path, tmp_path: Path) -> None:
     steps, tiny = recipe("spark-steps"), _recipe()
-    assert steps.arc.sampled_by == ("euler", 8)
+    assert steps.arc.sampled_by[:2] == ("euler", 8)
     loop = dataclasses.replace(tiny.arc_loop, total_steps=6, demo_every=0)
     plan = dataclasses.replace(
         tiny, arc=dataclasses.replace(steps.arc, teacher_bank=2, teacher_refresh=2), arc_loop=loop

@@ -69,6 +69,7 @@ class ArcConfig:
     teacher_weight: float = 0.0
     teacher_steps: int = 12
     teacher_substeps: int = 1
+    teacher_shift: float = 1.0  # moves the grid of its Euler steps: above 1 towards noise
     teacher_cfg_scale: float = 4.0
     teacher_refresh: int = 10
     # How often each of its steps is looked at, relative to the others; none = all alike.
@@ -88,9 +89,12 @@ class ArcConfig:
         return self.teacher_warmup > 0 or self.teacher_weight > 0
 
     @property
-    def sampled_by(self) -> tuple[str, int]:
-        """Sampler and number of steps that suit the result: its teacher's, where it learned that one's velocities."""
-        return (self.teacher_sampler, self.teacher_steps) if self._learns_velocities else ("ping_pong", 8)
+    def sampled_by(self) -> tuple[str, int, float]:
+        """Sampler, number of steps and shift of their grid that suit the result: its teacher's, where it learned that
+        one's velocities.
+        """
+        own = self.teacher_sampler, self.teacher_steps, self.teacher_shift
+        return own if self._learns_velocities else ("ping_pong", 8, 1.0)
 
     @property
     def _learns_velocities(self) -> bool:
@@ -122,7 +126,7 @@ class ArcConfig:
             _at_least(name, getattr(self, name), 1)
         for name in ("teacher_warmup", "alignment_steps", "micro_items"):
             _at_least(name, getattr(self, name), 0)
-        for name in ("shift_short", "shift_long", "penalty_std", "level_std", "teacher_warmup_scale"):
+        for name in ("shift_short", "shift_long", "teacher_shift", "penalty_std", "level_std", "teacher_warmup_scale"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name}: {getattr(self, name)!r} is not possible, it must be above 0")
         self._check_together()
@@ -136,6 +140,8 @@ class ArcConfig:
         if self.teacher_substeps > 1 and along != ("euler", "velocity"):
             needs = "teacher_sampler 'euler' and teacher_target 'velocity'"
             raise UsageError(f"teacher_substeps: {self.teacher_substeps!r} needs {needs}")
+        if self.teacher_shift != 1 and self.teacher_sampler != "euler":
+            raise UsageError(f"teacher_shift: {self.teacher_shift!r} needs teacher_sampler 'euler'")
         shares = self.teacher_shares
         if shares and not (len(shares) == self.teacher_steps and min(shares) >= 0 and sum(shares) < float("inf")):
             raise UsageError(

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from arctone.flow.samplers import SAMPLERS
-from arctone.flow.schedules import linear, log_snr
+from arctone.flow.schedules import linear, log_snr, shifted
 from arctone.models.conditions import Conditions
 from arctone.training.arc_config import ArcConfig
 from arctone.training.guided import guided_velocity
@@ -71,11 +71,12 @@ class Teacher:
         num_steps = self.config.teacher_steps
         if self.config.teacher_sampler == "ping_pong":
             return log_snr(num_steps)
-        grid = linear(num_steps)
+        grid = shifted(linear(num_steps), self.config.teacher_shift)
         if self.config.teacher_target == "end" or self.config.teacher_substeps > 1:
             return grid
         moved = ((batch.key[0] + 1) * _GOLDEN_RATIO % 1 - 0.5) / num_steps
-        return (grid[0], *(t + moved for t in grid[1:-1]), grid[-1])
+        between = shifted([t + moved for t in linear(num_steps)[1:-1]], self.config.teacher_shift)
+        return (grid[0], *between, grid[-1])
 
     def example(self, batch: TeacherBatch) -> tuple[Tensor, Tensor, Tensor]:
         """For each item a point of its trajectory, x_t [B, C, T], its time [B] and x_0 [B, C, T]: the trajectory's end,

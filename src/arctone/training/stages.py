@@ -217,13 +217,15 @@ def _consistency_task(recipe: Recipe, config: ModelConfig, teacher: DiT, batches
     )
 
 
-def few_step(config: ModelConfig, flow_hash: str = "", sampler: str = "ping_pong", steps: int = 8) -> ModelConfig:
+def few_step(
+    config: ModelConfig, flow_hash: str = "", sampler: str = "ping_pong", steps: int = 8, shift: float = 1.0
+) -> ModelConfig:
     """The config of a model that was post-trained: a few steps on the sampler's own schedule, without guidance.
 
     Args: flow_hash: SHA-256 of the flow model's weights.
     """
     sampling = msgspec.structs.replace(
-        config.sampling, sampler=sampler, steps=steps, cfg_scale=1.0, shift=1.0, schedule="auto", post_trained=True
+        config.sampling, sampler=sampler, steps=steps, cfg_scale=1.0, shift=shift, schedule="auto", post_trained=True
     )
     return msgspec.structs.replace(config, sampling=sampling, flow_hash=flow_hash, flow_sampling=config.sampling)
 
