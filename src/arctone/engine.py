@@ -102,21 +102,28 @@ class Engine:
 
     @property
     def defaults(self) -> Defaults:
-        """What is used where a request leaves a field open, unless it asks for guidance; see `defaults_for`."""
+        """What is used where a request for one window of sound from text leaves a field open; see `defaults_for`."""
         return _defaults(self.config)
 
-    def defaults_for(self, request: GenerationRequest) -> Defaults:
+    def defaults_for(self, request: GenerationRequest, source_seconds: float | None = None) -> Defaults:
         """What is used where this request leaves a field open.
 
-        A post-trained model has its guidance built in. A request that asks for guidance, by its scale or by what it
-        does not want, is made by the flow model that it was made from, where that lies beside it.
+        A post-trained model makes sounds from text, in one window, with the guidance that is built in. Where the flow
+        model that it was made from lies beside it, that one makes what asks for guidance, by its scale or by what it
+        does not want, and what goes on from known sound: edits, loops and several windows; unless the scale is said to
+        be 1.
+        Args: source_seconds: length of the sound that is edited; None = there is none.
         """
-        return _defaults(self.config.of_flow if self._asks_flow(request) else self.config)
+        flow = self._asks_flow(request, source_seconds)
+        return _defaults(self.config.of_flow if flow else self.config)
 
-    def _asks_flow(self, request: GenerationRequest) -> bool:
-        if request.cfg_scale is None:
-            return self.has_flow and bool(request.negative_prompt.strip())
-        return self.has_flow and request.cfg_scale != 1
+    def _asks_flow(self, request: GenerationRequest, source_seconds: float | None) -> bool:
+        if not self.has_flow or request.cfg_scale is not None:
+            return self.has_flow and request.cfg_scale != 1
+        if request.negative_prompt.strip() or request.loop or source_seconds is not None:
+            return True
+        seconds = resolve(request, self.defaults).duration_seconds
+        return float(seconds or 0.0) > self.config.dit.max_seconds
 
     def generate(
         self,
@@ -151,14 +158,15 @@ class Engine:
         if request.threads is None:
             request = msgspec.structs.replace(request, threads=self._threads)
         given = None if source is None else opened(source, source_name, self.config)
-        resolved = resolve(request, self.defaults_for(request), given.duration_seconds if given else None)
+        seconds = given.duration_seconds if given else None
+        resolved = resolve(request, self.defaults_for(request, seconds), seconds)
         run = self._run(resolved, cancel, given)
         if request.bpm is not None and not self.config.dit.hears_tempo:
             run.warn(f"bpm {request.bpm:g} has no effect: {self.config.name} knows tempo from the prompt alone.")
         return self._events(run)
 
     def _run(self, request: GenerationRequest, cancel: Cancel | None, source: Source | None) -> Run:
-        flow = self._asks_flow(request)
+        flow = self._asks_flow(request, None)  # the scale is filled in and tells
         parts, config = SharedParts(self._parts, self._lock, flow), self.config.of_flow if flow else self.config
         return Run(parts, config, self._tokenizer, self.model_hash, request, cancel or (lambda: False), source)
 

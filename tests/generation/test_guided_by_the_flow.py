@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import arctone
+from arctone.audio.waveform import Waveform
 from arctone.config_model import DiTConfig, SamplingConfig, of_type
 from arctone.engine import Model
 from arctone.engines.graph_files import DIT, FLOW
@@ -23,6 +24,9 @@ torch = pytest.importorskip("torch")
 
 OWN = SamplingConfig("ping_pong", 3, 1.0, duration_seconds=1.0, post_trained=True)
 FLOWS = SamplingConfig("euler", 5, 3.0, duration_seconds=1.0)
+
+
+SOURCE = Waveform(np.random.default_rng(0).uniform(-0.1, 0.1, (2, 44_100)).astype(np.float32), 44_100)
 
 
 def _post_trained(flow_model: Path, folder: Path) -> Path:
@@ -72,7 +76,17 @@ def test_without_guidance_the_model_is_asked_itself(model: Model, asked: set[str
 
 
 @pytest.mark.parametrize(
-    ("fields", "scale"), [({"cfg_scale": 2.5}, 2.5), ({"negative_prompt": "wind"}, 3.0), ({"cfg_scale": 0}, 0)]
+    ("fields", "scale"),
+    [
+        ({"cfg_scale": 2.5}, 2.5),
+        ({"negative_prompt": "wind"}, 3.0),
+        ({"cfg_scale": 0}, 0),
+        ({"loop": True}, 3.0),
+        ({"duration_seconds": 4.0}, 3.0),  # more than one window
+        ({"bars": 2, "bpm": 60}, 3.0),
+        ({"source": SOURCE, "init_noise_level": 0.5}, 3.0),
+        ({"source": SOURCE, "inpaint": ("0.2:0.4",)}, 3.0),
+    ],
 )
 def test_with_guidance_the_flow_is_asked_as_it_is_sampled(
     model: Model, asked: set[str], fields: dict[str, object], scale: float
@@ -93,6 +107,16 @@ def test_what_the_flow_makes_is_what_the_flow_model_makes(model: Model, tiny_mod
     assert made.waveforms[0].samples.tobytes() == direct.waveforms[0].samples.tobytes()
     again = model.engine.generate(made.request)
     assert again.waveforms[0].samples.tobytes() == made.waveforms[0].samples.tobytes()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"loop": True}, {"duration_seconds": 4.0}, {"source": SOURCE, "inpaint": ("0.2:0.4",)}]
+)
+def test_edits_at_a_stated_scale_of_one_are_the_models_own(
+    model: Model, asked: set[str], fields: dict[str, object]
+) -> None:
+    assert _how(model.generate("rain", seed=1, cfg_scale=1, **fields)) == ("ping_pong", 3, 1.0)
+    assert FLOW not in asked
 
 
 def test_a_stated_scale_of_one_stays_the_models_own(model: Model) -> None:

@@ -26,9 +26,9 @@ class Maker(Protocol):
 
     @property
     def defaults(self) -> Defaults:
-        """What is used where a request leaves a field open, unless it asks for guidance; see `defaults_for`."""
+        """What is used where a request for one window of sound from text leaves a field open; see `defaults_for`."""
 
-    def defaults_for(self, request: GenerationRequest) -> Defaults:
+    def defaults_for(self, request: GenerationRequest, source_seconds: float | None = None) -> Defaults:
         """What is used where this request leaves a field open."""
 
     def stream(

@@ -44,11 +44,13 @@ def offered_fields(limits: Limits) -> tuple[RequestField, ...]:
     )
 
 
-def offered_defaults(engine: Maker, limits: Limits, request: GenerationRequest | None = None) -> Defaults:
+def offered_defaults(
+    engine: Maker, limits: Limits, request: GenerationRequest | None = None, source_seconds: float | None = None
+) -> Defaults:
     """A model's own defaults, for a request or in general, as far as this server goes along; they are published, so
     nothing changes in silence.
     """
-    own = engine.defaults if request is None else engine.defaults_for(request)
+    own = engine.defaults if request is None else engine.defaults_for(request, source_seconds)
     return msgspec.structs.replace(
         own,
         steps=min(own.steps, limits.max_steps),
@@ -78,7 +80,7 @@ def ordered(
     request = from_dict(wanted)
     _check_limits(request, limits)
     seconds = None if source is None else source.duration_seconds
-    resolved = resolve(request, offered_defaults(engines[model], limits, request), seconds)
+    resolved = resolve(request, offered_defaults(engines[model], limits, request, seconds), seconds)
     _check_limits(resolved, limits)
     _check_total(resolved, limits)
     # The engine fills in its own number of threads.

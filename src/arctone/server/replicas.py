@@ -98,9 +98,9 @@ class Replica:
         """See Maker."""
         return self._model.engine.defaults
 
-    def defaults_for(self, request: GenerationRequest) -> Defaults:
+    def defaults_for(self, request: GenerationRequest, source_seconds: float | None = None) -> Defaults:
         """See Maker."""
-        return self._model.engine.defaults_for(request)
+        return self._model.engine.defaults_for(request, source_seconds)
 
     @property
     def process_id(self) -> int | None:
