@@ -1,7 +1,10 @@
 """The page for everyone: by keyboard alone, for screen readers, on a phone, without any other host."""
 
 import json
+import shutil
+from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -137,6 +140,25 @@ def test_controls_come_from_the_model_and_what_has_no_effect_is_hidden(page: Pag
     assert page.script("document.querySelector('.field-bars').hidden")
     page.script("document.getElementById('field-loop').click()")
     assert page.script("!document.querySelector('.field-bars').hidden")
+
+
+def test_words_to_avoid_are_offered_where_a_flow_model_heeds_them(
+    page: Page, serve: Callable[..., str], tiny_model_folder: Path, tmp_path: Path
+):
+    """A post-trained model has no use for them itself; unset, the scale is its flow model's."""
+    for name, files_beside in (("without", ()), ("with", ("flow.tflite",))):
+        folder = shutil.copytree(tiny_model_folder, tmp_path / name)
+        (folder / "hashes.json").unlink()
+        for file in files_beside:
+            shutil.copy(folder / "dit.tflite", folder / file)
+        config = json.loads((folder / "config.json").read_text())
+        config["sampling"] |= {"post_trained": True, "cfg_scale": 1.0}
+        (folder / "config.json").write_text(json.dumps(config))
+        page.address = serve("--model", str(folder))
+        page.open()
+        assert page.script("document.querySelector('.field-negative_prompt').hidden") == (not files_beside)
+    page.type("cfg_scale", "1")
+    assert page.script("document.querySelector('.field-negative_prompt').hidden")
 
 
 def test_nothing_is_asked_of_another_host(page: Page):

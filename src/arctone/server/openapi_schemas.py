@@ -184,6 +184,7 @@ _MODEL: JSON = {
             "max_duration_seconds": _NUMBER,
             "window_seconds": {**_NUMBER, "description": "What the model makes at a time; longer sounds take longer."},
             "post_trained": {"type": "boolean"},
+            "has_flow": {"type": "boolean"},
             "model_hash": _TEXT,
             "engine": _TEXT,
             "defaults": {"type": "object"},

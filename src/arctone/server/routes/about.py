@@ -77,6 +77,7 @@ def model_json(name: str, engine: Maker, limits: Limits) -> dict[str, Any]:
         "max_duration_seconds": longest,
         "window_seconds": min(config.dit.max_seconds, longest),
         "post_trained": config.sampling.post_trained,
+        "has_flow": engine.has_flow,
         "model_hash": engine.model_hash,
         "engine": engine.name,
         "defaults": defaults,

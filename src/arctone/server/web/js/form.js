@@ -162,10 +162,14 @@ export class Form {
     this.onChange();
   }
 
-  /** What has no effect with the other settings is not shown: guidance words without guidance, bars without a loop. */
+  /**
+   * What has no effect with the other settings is not shown: guidance words without guidance, bars without a loop. A
+   * post-trained model with its flow model beside it is guided by that one where nothing is set.
+   */
   showWhatHasEffect() {
     const scale = this.value("cfg_scale") ?? this.model.defaults?.cfg_scale ?? 1;
-    this.toggle("negative_prompt", Number(scale) !== 1);
+    const isGuided = Number(scale) !== 1 || (this.model.has_flow && this.value("cfg_scale") === undefined);
+    this.toggle("negative_prompt", isGuided);
     this.toggle("bars", this.value("loop") === true);
   }
 
