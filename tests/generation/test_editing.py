@@ -1,6 +1,7 @@
 """Editing as users hear it, on the bundled model: what stays, what changes, and whether seams can be told."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,10 +46,14 @@ def made(model: Model, prompt: str, **fields: Any) -> Waveform:
 def cannot_be_told(scores: list[SeamScore]) -> bool:
     """Whether seams are like other places of their sounds, where ranks are spread evenly from 0 to 1.
 
-    For eight such places a mean above 0.7 has a chance of 2.5 %, and more than one rank above 0.97 one of 2.3 %.
+    A mean of such ranks lies two standard deviations above 0.5 with a chance of 2.3 %; of ranks above 0.97 as many are
+    allowed as more of them have a chance below 2.5 %.
     """
-    ranks = np.array([(score.step_rank, score.click_rank) for score in scores])
-    return bool((ranks.mean(axis=0) < 0.7).all() and ((ranks > 0.97).sum(axis=0) <= 1).all())
+    ranks, num = np.array([(score.step_rank, score.click_rank) for score in scores]), len(scores)
+    chances = [math.comb(num, count) * 0.03**count * 0.97 ** (num - count) for count in range(num + 1)]
+    allowed = next(count for count in range(num) if sum(chances[count + 1 :]) < 0.025)
+    means_fit = ranks.mean(axis=0) < 0.5 + 2 / math.sqrt(12 * num)
+    return bool(means_fit.all() and ((ranks > 0.97).sum(axis=0) <= allowed).all())
 
 
 def distance_db(one: Waveform, two: Waveform) -> float:
@@ -69,7 +74,12 @@ def test_similarity_to_the_source_falls_with_the_noise_level(
     sound = request.getfixturevalue(source)
     levels = (0.0, 0.25, 0.5, 0.75, 1.0)
     distances = [
-        distance_db(sound, made(spark, "church organ", seed=5, source=sound, init_noise_level=level))
+        np.mean(
+            [
+                distance_db(sound, made(spark, "church organ", seed=seed, source=sound, init_noise_level=level))
+                for seed in (5, 6, 7, 8)
+            ]
+        )
         for level in levels
     ]
     assert distances[0] == 0
@@ -85,7 +95,7 @@ def test_noise_level_0_returns_the_source_bit_by_bit(spark: Model, piano: Wavefo
 
 @pytest.mark.parametrize("sampler", ["euler", "ping_pong"])
 def test_noise_level_1_forgets_the_source(spark: Model, piano: Waveform, drums: Waveform, sampler: str) -> None:
-    fields: dict[str, Any] = {"seed": 9, "steps": 4, "sampler": sampler}
+    fields: dict[str, Any] = {"seed": 9, "steps": 4, "sampler": sampler, "cfg_scale": 4}
     free = made(spark, "rain", duration_seconds=3.0, **fields)
     for source in (piano, drums):
         assert np.array_equal(made(spark, "rain", source=source, init_noise_level=1, **fields).samples, free.samples)
@@ -158,7 +168,7 @@ def test_a_continuation_keeps_the_source_and_its_level(spark: Model, prompt: str
 @pytest.mark.parametrize("prompt", ["rain on a tin roof", "a dark pad in C minor"])
 def test_seams_between_windows_cannot_be_told(spark: Model, prompt: str) -> None:
     scores, cuts = [], []
-    for seed in (3, 4, 5, 6):
+    for seed in range(3, 15):
         long = made(spark, prompt, seed=seed, steps=6, duration_seconds=14.0, normalize="off")
         assert long.num_samples == 14 * RATE
         plan = windows(np.ones(-(-long.num_samples // 2048), bool), 256)
