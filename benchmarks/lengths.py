@@ -26,8 +26,8 @@ from benchmarks.results import JSON, ROOT
 PROMPT, SEED, FULL = "rain on a tin roof", 7, 11.89
 LENGTHS = (1.0, 2.0, 4.0, 8.0, FULL, 30.0, 60.0, 120.0, 300.0)
 SAMPLERS: dict[str, dict[str, Any]] = {
-    "20 steps, guided": {"steps": 20},
-    "8 steps, guided": {"steps": 8},
+    "20 steps, guided": {"steps": 20, "cfg_scale": 4.0},
+    "8 steps, guided": {"steps": 8, "cfg_scale": 4.0},
     "8 steps, no guidance": {"steps": 8, "cfg_scale": 1.0},
     "4 steps, no guidance": {"steps": 4, "cfg_scale": 1.0},
 }
