@@ -5,13 +5,15 @@
 Every row makes the same prompts; for some of them it makes four sounds, to see how much they differ. Beside the models
 stand real sounds (other held-out clips against those that belong to the prompts: the floor of every distance at equal
 number) and decoded ones (the real clips through the autoencoder of the first row: its ceiling). Sounds and embeddings
-are kept in `--cache` and made once.
+are kept in `--cache` and made once. With `--keep` the stored table goes on: its rows stay where they are, and the real
+sounds, measured again, must give the numbers that stand in it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -185,7 +187,11 @@ def block(result: JSON) -> str:
         "model; being the very clips they are compared with, they may lie below that floor. Nothing here can be "
         "compared with published figures, see [metrics](metrics.md)."
     )
-    return "\n\n".join([results.table(head, body), explanation, results.footer(result)])
+    earlier = [
+        f"Of an earlier day ({one['date']}, arctone {one['version']}, `{one['command']}`): {'; '.join(one['rows'])}."
+        for one in result.get("earlier", [])
+    ]
+    return "\n\n".join([results.table(head, body), explanation, results.footer(result), *earlier])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -207,7 +213,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **train_probe.vars_of_corpus(options),
     }
     versions = {embedder.name: {"version": embedder.version, "credit": embedder.credit} for embedder in embedders}
-    print(results.write(options.name, settings, {"embedders": versions, "rows": found}, options.results))
+    values: JSON = {"embedders": versions, "rows": found}
+    if options.keep:
+        values = continued(results.read(options.name, options.results), settings, values)
+    print(results.write(options.name, settings, values, options.results))
+
+
+def continued(stored: JSON | None, settings: JSON, values: JSON) -> JSON:
+    """The rows of a stored table, and those measured now, in their place or behind them.
+
+    Raises: SystemExit if there is no table to go on with, or if it is not about the same prompts, measures and sounds.
+    """
+    if stored is None:
+        raise SystemExit("keep: no table is stored yet, measure one without --keep")
+    same = {name: value for name, value in settings.items() if name not in ("threads", "latency_seconds")}
+    differing = [name for name, value in same.items() if stored["settings"].get(name) != value]
+    differing += ["embedders"] if stored["embedders"] != values["embedders"] else []
+    differing += [f"sounds of '{REAL}'"] if not _alike(stored["rows"][REAL], values["rows"][REAL]) else []
+    if differing:
+        raise SystemExit(f"keep: the stored table has other {', '.join(differing)}, so its rows cannot be compared")
+    measured = set(values["rows"])
+    earlier = [*stored.get("earlier", []), {**_origin(stored), "rows": [*stored["rows"]]}]
+    left = [{**one, "rows": [title for title in one["rows"] if title not in measured]} for one in earlier]
+    return {**values, "rows": stored["rows"] | values["rows"], "earlier": [one for one in left if one["rows"]]}
+
+
+def _origin(stored: JSON) -> JSON:
+    return {name: stored[name] for name in ("date", "version", "command")}
+
+
+def _alike(one: JSON, other: JSON) -> bool:
+    """Whether two rows have the same values, but for what a library rounds differently."""
+    return one.keys() == other.keys() and all(
+        math.isclose(one[name]["value"], other[name]["value"], rel_tol=1e-3) for name in one
+    )
 
 
 def _cells(found: Sequence[Any]) -> JSON:
@@ -255,6 +294,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cache", type=Path, default=results.ROOT / "outputs" / "generation_table")
     parser.add_argument("--name", default="generation_table", help="of the stored result, for another choice of rows")
     parser.add_argument("--results", type=Path, default=results.FOLDER)
+    parser.add_argument("--keep", action="store_true", help="go on with the stored table: its other rows stay")
     clips.add_corpus_options(parser)
     return parser
 

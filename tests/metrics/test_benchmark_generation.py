@@ -35,7 +35,9 @@ def probe_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "family.npz"
 
 
-def table(tmp_path: Path, probe_path: Path, monkeypatch: pytest.MonkeyPatch, **models: TinyEngine) -> dict:
+def table(
+    tmp_path: Path, probe_path: Path, monkeypatch: pytest.MonkeyPatch, *options: str, **models: TinyEngine
+) -> dict:
     """The rows of the table, made for engines by name."""
 
     def load(model: str, threads: int) -> Subject:
@@ -47,7 +49,7 @@ def table(tmp_path: Path, probe_path: Path, monkeypatch: pytest.MonkeyPatch, **m
     rows = [word for name in models for word in ("--row", f"{name}={name}")]
     few = ["--prompts", "16", "--diversity-prompts", "4", "--repeats", "0"]
     folders = ["--cache", str(tmp_path / "cache"), "--results", str(tmp_path), "--probe", str(probe_path)]
-    generation_table.main([*rows, *few, *folders])
+    generation_table.main([*rows, *few, *folders, *options])
     return json.loads((tmp_path / "generation_table.json").read_text())
 
 
@@ -84,6 +86,36 @@ def test_the_same_weights_make_nothing_twice_and_others_have_sounds_of_their_own
     assert second["rows"]["one"] == first["rows"]["one"]
     assert other.num_calls == first["settings"]["prompts"] + 3 * 4
     assert len(list((tmp_path / "cache" / "generated").iterdir())) == 2
+
+
+def test_a_table_goes_on_with_other_rows_about_the_same_prompts(
+    tmp_path: Path, probe_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = (tmp_path, probe_path, monkeypatch)
+    with pytest.raises(SystemExit, match="no table is stored yet"):
+        table(*arguments, "--keep", one=TinyEngine(CORPUS))
+    first = table(*arguments, one=TinyEngine(CORPUS), deaf=TinyEngine(CORPUS, deaf=True))
+    # Kept for once: deaf under the name of one would be told from it.
+    swapped, again = TinyEngine(CORPUS, deaf=True), TinyEngine(CORPUS)
+    second = table(*arguments, "--keep", "--cache", str(tmp_path / "other"), one=swapped, new=again)
+    assert list(second["rows"]) == ["real, other clips", "real, decoded", "one", "deaf", "new"]
+    assert second["rows"]["deaf"] == first["rows"]["deaf"]
+    cell = "frechet_distance/aisfx"
+    assert second["rows"]["one"][cell] == pytest.approx(first["rows"]["deaf"][cell])
+    assert second["rows"]["new"][cell]["value"] < 0.1
+    assert [one["rows"] for one in second["earlier"]] == [["deaf"]]
+    assert f"Of an earlier day ({first['date']}, arctone" in generation_table.block(second)
+    path = tmp_path / "generation_table.json"
+    for changes, problem in (
+        ({"settings": second["settings"] | {"seed": 5}}, "other seed, so"),
+        ({"embedders": {}}, "other embedders, so"),
+        ({"rows": second["rows"] | {"real, other clips": second["rows"]["deaf"]}}, "other sounds of 'real, other"),
+    ):
+        stored = json.dumps(second | changes)
+        path.write_text(stored)
+        with pytest.raises(SystemExit, match=problem):
+            table(*arguments, "--keep", new=again)
+        assert path.read_text() == stored
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,10 @@ from arctone.data.latents import LatentDataset
 from arctone.data.subset import Subset
 from arctone.errors import ModelError, UsageError
 from arctone.training import stages
+from arctone.training.arc import ArcTask
 from arctone.training.arc_config import ArcConfig
 from arctone.training.autoencoder import FeaturePool
+from arctone.training.dmd import DmdTask
 from arctone.training.latent_batches import LatentBatches
 from arctone.training.recipes import Recipe, recipe
 
@@ -217,6 +219,32 @@ def test_all_training_of_a_post_trained_model_begins_with_its_flow(
     stages.finish_few_step(trainers["arc"], tmp_path / "arc")
     assert load_config(tmp_path / "arc") == load_config(post_trained)
     assert load_config(tmp_path / "flow") == load_config(trained)
+
+
+def test_a_student_goes_on_while_its_teacher_and_its_judges_are_the_flow(
+    trained: Path, post_trained: Path, tmp_path: Path
+) -> None:
+    plan, latents = _recipe(), trained / "latents"
+    plan = dataclasses.replace(plan, arc=dataclasses.replace(plan.arc, teacher_weight=1.0))
+    student, flow = load_dit(post_trained).state_dict(), load_dit(trained).state_dict()
+    arc = stages.arc(plan, latents, tmp_path / "arc", trained, post_trained)
+    dmd = stages.distill(plan, latents, tmp_path / "dmd", trained, "dmd", post_trained)
+    assert isinstance(arc.task, ArcTask)
+    assert isinstance(dmd.task, DmdTask)
+    assert arc.task.teacher is not None
+    for name, value in flow.items():
+        for state in (arc.module.state_dict(), arc.ema.state, dmd.module.state_dict(), dmd.ema.state):
+            assert torch.equal(state[name], student[name]), name
+        for judge in (arc.task.teacher.module, dmd.task.teacher, dmd.task.fake_score.dit):
+            assert torch.equal(judge.state_dict()[name], value), name
+        trunk = arc.parts["discriminator"].module.state_dict()
+        assert f"trunk.{name}" not in trunk or torch.equal(trunk[f"trunk.{name}"], value), name
+    for start in (
+        lambda: stages.arc(plan, latents, tmp_path / "none", trained, trained),
+        lambda: stages.distill(plan, latents, tmp_path / "neither", trained, "consistency", trained),
+    ):
+        with pytest.raises(UsageError, match="is no post-trained model; post-training begins with the flow"):
+            start()
 
 
 def test_a_damaged_flow_model_is_named(trained: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from arctone.cli.train_lora import lora
-from arctone.cli.training_options import TrainingOptions, with_training_options
+from arctone.cli.training_options import TrainingOptions, folder_of, with_training_options
 from arctone.cli.training_run import run_to_end, use_threads
 
 app = typer.Typer(
@@ -16,6 +16,10 @@ app = typer.Typer(
 )
 
 LatentsOption = Annotated[Path, typer.Option(help="Folder that `arctone data encode` wrote")]
+StudentOption = Annotated[
+    str | None,
+    typer.Option(help="Post-trained model (name or folder) to begin with, instead of the flow model of --init"),
+]
 
 
 @app.command()
@@ -76,7 +80,7 @@ def flow(options: TrainingOptions, latents: LatentsOption) -> None:
 
 @app.command()
 @with_training_options
-def arc(options: TrainingOptions, latents: LatentsOption) -> None:
+def arc(options: TrainingOptions, latents: LatentsOption, student: StudentOption = None) -> None:
     """Post-train a flow model adversarially (ARC), so that it makes sound in a few steps without guidance.
 
     The flow model is the one of --init, which also gives the sizes; losses and rates come from the recipe.
@@ -87,7 +91,7 @@ def arc(options: TrainingOptions, latents: LatentsOption) -> None:
 
     plan = options.plan("arc_loop")
     use_threads(options.threads)
-    trainer = stages.arc(plan, latents, options.out, options.init_folder())
+    trainer = stages.arc(plan, latents, options.out, options.init_folder(), folder_of(student))
     run_to_end(trainer, lambda: stages.finish_few_step(trainer, options.out, plan.arc))
 
 
@@ -100,6 +104,7 @@ def distill(
         Literal["dmd", "consistency"],
         typer.Option(help="dmd: distribution matching with a judge (DMD2, Presto); consistency: one network, cheapest"),
     ] = "dmd",
+    student: StudentOption = None,
 ) -> None:
     """Distil a flow model and its guidance into a few steps: what ARC is compared with.
 
@@ -111,7 +116,7 @@ def distill(
 
     plan = options.plan(f"{kind}_loop")
     use_threads(options.threads)
-    trainer = stages.distill(plan, latents, options.out, options.init_folder(), kind)
+    trainer = stages.distill(plan, latents, options.out, options.init_folder(), kind, folder_of(student))
     run_to_end(trainer, lambda: stages.finish_few_step(trainer, options.out))
 
 

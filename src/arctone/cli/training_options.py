@@ -69,9 +69,14 @@ class TrainingOptions:
 
     def init_folder(self) -> Path | None:
         """Where the model to begin with lies. Raises: ModelError if there is none."""
-        from arctone.model_folder import find_model
+        return folder_of(self.init)
 
-        return None if self.init is None else find_model(self.init)
+
+def folder_of(name: str | None) -> Path | None:
+    """Where a model lies, if one is named. Raises: ModelError if there is none of that name."""
+    from arctone.model_folder import find_model
+
+    return None if name is None else find_model(name)
 
 
 def with_training_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -114,10 +114,11 @@ def finish_flow(recipe: Recipe, trainer: Trainer, out: Path) -> None:
     save_part(out, DIT, trainer.ema.state, recipe.model)
 
 
-def arc(recipe: Recipe, latents: Path, out: Path, init: Path | None) -> Trainer:
+def arc(recipe: Recipe, latents: Path, out: Path, init: Path | None, student: Path | None = None) -> Trainer:
     """Trainer of the ARC post-training of a flow model.
 
-    Args: init: the flow model's folder; its config gives the sizes, and its other parts are copied to `out`.
+    Args: init: the flow model's folder; its config gives the sizes, and its other parts are copied to `out`. student: a
+    post-trained model whose weights the generator begins with, instead of the flow model's.
     Raises: UsageError if init is missing or is `out` itself, ModelError if a part does not fit.
     """
     config = _model_to_post_train(init, out)
@@ -125,6 +126,7 @@ def arc(recipe: Recipe, latents: Path, out: Path, init: Path | None) -> Trainer:
     dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(out))
     batches = LatentBatches(dataset, recipe.arc_batch_frames, recipe.arc_loop.seed)
     task = _arc_task(recipe, config, load_state(init, flow_part(init)), batches, str(init))
+    _begin_with(task.generator, student)
     if recipe.arc_loop.demo_every:
         task.listener = flow_listener(few_step(config, "", *recipe.arc.sampled_by), out)
     return Trainer(task, recipe.arc_loop, out / ARC_FOLDER)
@@ -163,10 +165,13 @@ def finish_few_step(trainer: Trainer, out: Path, settings: ArcConfig | None = No
     save_part(out, DIT, trainer.ema.state, few_step(config, part_hash(out, FLOW), *sampled_by))
 
 
-def distill(recipe: Recipe, latents: Path, out: Path, init: Path | None, kind: str) -> Trainer:
+def distill(
+    recipe: Recipe, latents: Path, out: Path, init: Path | None, kind: str, student: Path | None = None
+) -> Trainer:
     """Trainer of the distillation of a flow model, by distribution matching ("dmd") or "consistency".
 
-    Args: init: the flow model's folder; its config gives the sizes, and its other parts are copied to `out`.
+    Args: init: the flow model's folder; its config gives the sizes, and its other parts are copied to `out`. student: a
+    post-trained model whose weights the student begins with, instead of the flow model's.
     Raises: UsageError if the kind is unknown, init is missing or `out` itself; ModelError if a part does not fit.
     """
     if kind not in KINDS:
@@ -180,6 +185,7 @@ def distill(recipe: Recipe, latents: Path, out: Path, init: Path | None, kind: s
     fill(teacher, load_state(init, flow_part(init)), str(init))
     make = _dmd_task if kind == "dmd" else _consistency_task
     task = make(recipe, config, teacher, batches)
+    _begin_with(task.student, student)
     if loop.demo_every:
         task.listener = flow_listener(few_step(config), out)
     return Trainer(task, loop, out / f"training-{kind}")
@@ -215,6 +221,17 @@ def _consistency_task(recipe: Recipe, config: ModelConfig, teacher: DiT, batches
         cfg_scale=config.sampling.cfg_scale if settings.cfg_scale is None else settings.cfg_scale,
         seed=recipe.consistency_loop.seed,
     )
+
+
+def _begin_with(module: torch.nn.Module, student: Path | None) -> None:
+    """Fill what is post-trained with the weights of a post-trained model, if there is one. Raises: UsageError."""
+    if student is None:
+        return
+    if not load_config(student).sampling.post_trained:
+        raise UsageError(
+            f"student: {student} is no post-trained model; post-training begins with the flow model of init"
+        )
+    fill(module, load_state(student, DIT), str(student))
 
 
 def few_step(
