@@ -4,14 +4,16 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from arctone.audio.files import read_audio
-from arctone.checkpoints.parts import openers
+from arctone.checkpoints.folder import save_part
+from arctone.checkpoints.parts import OWN_DECODER, openers
 from arctone.cli.main import run as arctone
-from arctone.config_model import OobleckConfig
+from arctone.config_model import OobleckConfig, SpectralConfig
 from arctone.edge.__main__ import main as edge
 from arctone.engine import load
 from arctone.engines.graph import cache_key
@@ -28,6 +30,7 @@ from arctone.export.published import RULES, build_published, transformer_signatu
 from arctone.export.rules import Rule, check_weights, weights
 from arctone.model_folder import check_hashes, read_model_config, write_hashes
 from arctone.models.oobleck import Expansion, OobleckDecoder, OobleckEncoder
+from arctone.models.spectral import SpectralDecoder
 from tiny_published import KINDS
 
 EDGE_OPTIONS = ("--seconds", "0.3", "--steps", "2", "--seed", "1", "--low-ram")
@@ -295,6 +298,46 @@ def test_the_edge_folder_of_a_published_model_sounds_the_same(
         == 0
     )
     assert read_audio(tmp_path / "x.wav").num_samples == round(0.3 * 44_100)
+
+
+@pytest.fixture(scope="module")
+def with_a_spectral_decoder(converted: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small model with a decoder of random weights beside its own, as `train decoder` leaves it."""
+    folder = tmp_path_factory.mktemp("decoder") / "model"
+    shutil.copytree(converted["small"], folder, ignore=shutil.ignore_patterns("hashes.json"))
+    settings = SpectralConfig(latent_channels=8, width=32, decoder_blocks=1, decoder_fine_blocks=1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = SpectralDecoder(settings)
+        module.mean.normal_()
+        module.std.uniform_(0.5, 2)
+    state = {f"decoder.{name}": value for name, value in module.state_dict().items()}
+    save_part(folder, OWN_DECODER, state, msgspec.structs.replace(read_model_config(folder), decoder=settings))
+    return folder
+
+
+@pytest.mark.parametrize("precision, floor", [("float32", 60), ("int8", 15), ("mixed", 15)])
+def test_a_spectral_decoder_takes_the_place_of_the_published_one(
+    precision: str, floor: float, with_a_spectral_decoder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    report = build_published(with_a_spectral_decoder, out, precision=precision)
+    assert set(report) == {"text", "dit", "decoder", "encoder"}
+    assert not (out / "decoder_tail.tflite").exists()
+    check_hashes(out)
+    torch_parts, native = both(with_a_spectral_decoder, out)
+    samples = 0.3 * noise(2, 10 * 2048)
+    assert snr_db(torch_parts.encode(samples), native.encode(samples)) >= floor
+    for frames in (16, 5):
+        wanted, got = (parts.decode(noise(8, frames), seed=3) for parts in (torch_parts, native))
+        assert got.shape == wanted.shape == (2, frames * 2048)
+        # A peak that moves by one bin makes another waveform of the same magnitudes.
+        energies = [10 * np.log10(np.square(x.reshape(2, -1, 1024)).mean(-1) + 1e-12) for x in (wanted, got)]
+        assert np.abs(energies[0] - energies[1]).mean() < 0.5
+    made = load(out).generate("rain", seed=7, duration_seconds=0.6, steps=2)
+    again = load(with_a_spectral_decoder, "torch").generate("rain", seed=7, duration_seconds=0.6, steps=2)
+    assert made.engine == "native"
+    assert made.waveforms[0].samples.shape == again.waveforms[0].samples.shape
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """From a converted published checkpoint (T5, ContinuousDiT, Oobleck) to a folder of graphs that needs no torch.
 
-One part is in memory at a time, and each graph has one file: converting needs up to five times its weights.
+A `spectral` decoder that was trained for its latents takes the place of the published one. One part is in memory at a
+time, and each graph has one file: converting needs up to five times its weights.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from torch import Tensor, nn
 from arctone.atomic import folder_atomically
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, openers
 from arctone.config import write_config
-from arctone.config_model import ContinuousDiTConfig, ModelConfig, OobleckConfig, T5Config, of_type
+from arctone.config_model import ContinuousDiTConfig, ModelConfig, OobleckConfig, SpectralConfig, T5Config, of_type
 from arctone.engines import graph_files as files
+from arctone.engines.windows import WINDOWS
 from arctone.errors import UsageError
 from arctone.export.continuous_graph import ContinuousGraph
-from arctone.export.graphs import Signature
-from arctone.export.litert import convert, quantise
+from arctone.export.graphs import Signature, decoder_signatures
+from arctone.export.litert import INT8, convert, quantise
 from arctone.export.oobleck_graphs import DecoderHead, DecoderTail, EncoderTile
 from arctone.export.parity import PARITY, check_papers, parity
 from arctone.export.rules import Rule
@@ -32,6 +34,7 @@ from arctone.export.slim import slim
 from arctone.export.t5_graph import T5Graph
 from arctone.model_folder import CONFIG, check_hashes, read_model_config, write_hashes
 from arctone.models.oobleck import OobleckDecoder
+from arctone.models.spectral import SpectralDecoder
 from arctone.tokenizer import FILE_NAME as TOKENIZER
 
 HEAD_WINDOWS = (64, 128, 256)
@@ -90,7 +93,7 @@ def build_published(
         raise UsageError(f"{out} already exists; it is replaced only with force.")
     check_papers(papers or {})
     config = read_model_config(checkpoint)
-    of_type(config.text, T5Config), of_type(config.dit, ContinuousDiTConfig), of_type(config.sounding, OobleckConfig)
+    of_type(config.text, T5Config), of_type(config.dit, ContinuousDiTConfig), of_type(config.autoencoder, OobleckConfig)
     check_hashes(checkpoint)
     with folder_atomically(out, force=force) as folder:
         report = _write_graphs(checkpoint, config, folder, precision, encoder)
@@ -104,17 +107,24 @@ def build_published(
 def _write_graphs(checkpoint: Path, config: ModelConfig, folder: Path, precision: str, encoder: bool) -> Report:
     open_parts = openers(checkpoint, config)
     report: Report = {}
-    for file, (part, signatures_of) in _SIGNATURES.items():
-        if part == ENCODER and not encoder:
-            continue
+    wanted = (*files.needed_for_generation(config), *([files.ENCODER] if encoder else []))
+    for file in wanted:
+        part, signatures_of = _SIGNATURES[file]
         module = open_parts[part]().float()
         signatures = signatures_of(module, config)
         path = folder / file
-        _write_graph(signatures, path, RULES[precision][file] if precision != "float32" else ())
+        _write_graph(signatures, path, _rules(precision, file, config))
         report[path.stem] = parity(path, signatures)
         del module, signatures
         gc.collect()
     return report
+
+
+def _rules(precision: str, file: str, config: ModelConfig) -> Sequence[Rule]:
+    if precision == "float32":
+        return ()
+    is_spectral = file == files.DECODER and isinstance(config.sounding, SpectralConfig)
+    return INT8 if is_spectral else RULES[precision][file]
 
 
 def _write_graph(signatures: Sequence[Signature], path: Path, rules: Sequence[Rule]) -> None:
@@ -150,8 +160,12 @@ def transformer_signatures(module: Any, config: ModelConfig) -> list[Signature]:
 
 
 def _head(module: Any, config: ModelConfig) -> list[Signature]:
+    """The decoder's coarse blocks; all of it if it is spectral."""
+    longest = config.dit.max_frames
+    if isinstance(module, SpectralDecoder):
+        return decoder_signatures(module, config, (*(n for n in WINDOWS if n < longest), longest))
     graph = DecoderHead(module).eval()
-    lengths = [n for n in HEAD_WINDOWS if n <= config.dit.max_frames] or [config.dit.max_frames]
+    lengths = [n for n in HEAD_WINDOWS if n <= longest] or [longest]
     channels = config.autoencoder.latent_channels
     return [Signature(f"T{n}", graph, {"latents": _normal(n, 1, channels, n)}) for n in lengths]
 
