@@ -107,9 +107,10 @@ def build_published(
 def _write_graphs(checkpoint: Path, config: ModelConfig, folder: Path, precision: str, encoder: bool) -> Report:
     open_parts = openers(checkpoint, config)
     report: Report = {}
-    wanted = (*files.needed_for_generation(config), *([files.ENCODER] if encoder else []))
-    for file in wanted:
-        part, signatures_of = _SIGNATURES[file]
+    wanted = {*files.needed_for_generation(config), *([files.ENCODER] if encoder else [])}
+    for file, (part, signatures_of) in _SIGNATURES.items():
+        if file not in wanted:
+            continue
         module = open_parts[part]().float()
         signatures = signatures_of(module, config)
         path = folder / file
