@@ -32,7 +32,7 @@ from arctone.evaluation.takes import Take
 from arctone.metrics import cost, probe
 from arctone.metrics.embedders.opening import open_embedder
 from arctone.metrics.embedders.protocol import Embedder
-from benchmarks import adherence, clips, engines, latency, results, train_probe
+from benchmarks import adherence, clips, engines, latency, machine, results, train_probe
 from benchmarks.results import JSON
 
 EMBEDDERS = ("aisfx", "musicnn", "ears")
@@ -188,7 +188,8 @@ def block(result: JSON) -> str:
         "compared with published figures, see [metrics](metrics.md)."
     )
     earlier = [
-        f"Of an earlier day ({one['date']}, arctone {one['version']}, `{one['command']}`): {'; '.join(one['rows'])}."
+        f"Measured {one['date']}, arctone {one['version']}, {machine.sentence(one['machine'])}: "
+        f"{'; '.join(one['rows'])}. Command: `{one['command']}`."
         for one in result.get("earlier", [])
     ]
     return "\n\n".join([results.table(head, body), explanation, results.footer(result), *earlier])
@@ -239,7 +240,7 @@ def continued(stored: JSON | None, settings: JSON, values: JSON) -> JSON:
 
 
 def _origin(stored: JSON) -> JSON:
-    return {name: stored[name] for name in ("date", "version", "command")}
+    return {name: stored[name] for name in ("date", "version", "machine", "command")}
 
 
 def _alike(one: JSON, other: JSON) -> bool:
