@@ -202,8 +202,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     embedders = [open_embedder(name) for name in EMBEDDERS]
     table = Table(options, clips.open_corpus(options), embedders)
     subjects = {row.model: engines.load(row.model, options.threads) for row in rows}
-    found = {REAL: table.others(), DECODED: table.decoded(subjects[rows[0].model])}
-    found |= {row.title: table.generated(subjects[row.model], row) for row in rows}
     settings = {
         "prompts": len(table.asked),
         "diversity_prompts": len(table.repeated),
@@ -214,25 +212,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **train_probe.vars_of_corpus(options),
     }
     versions = {embedder.name: {"version": embedder.version, "credit": embedder.credit} for embedder in embedders}
-    values: JSON = {"embedders": versions, "rows": found}
+    stored, real = results.read(options.name, options.results), table.others()
     if options.keep:
-        values = continued(results.read(options.name, options.results), settings, values)
+        check_comparable(stored, settings, versions, real)
+    found = {REAL: real, DECODED: table.decoded(subjects[rows[0].model])}
+    found |= {row.title: table.generated(subjects[row.model], row) for row in rows}
+    values: JSON = {"embedders": versions, "rows": found}
+    if options.keep and stored is not None:
+        values = continued(stored, values)
     print(results.write(options.name, settings, values, options.results))
 
 
-def continued(stored: JSON | None, settings: JSON, values: JSON) -> JSON:
-    """The rows of a stored table, and those measured now, in their place or behind them.
+def check_comparable(stored: JSON | None, settings: JSON, embedders: JSON, real: JSON) -> None:
+    """Whether a stored table can go on, asked before any row is made.
 
-    Raises: SystemExit if there is no table to go on with, or if it is not about the same prompts, measures and sounds.
+    Raises: SystemExit if there is no table, or if it is not about the same prompts, measures and real sounds.
     """
     if stored is None:
         raise SystemExit("keep: no table is stored yet, measure one without --keep")
     same = {name: value for name, value in settings.items() if name not in ("threads", "latency_seconds")}
     differing = [name for name, value in same.items() if stored["settings"].get(name) != value]
-    differing += ["embedders"] if stored["embedders"] != values["embedders"] else []
-    differing += [f"sounds of '{REAL}'"] if not _alike(stored["rows"][REAL], values["rows"][REAL]) else []
+    differing += ["embedders"] if stored["embedders"] != embedders else []
+    differing += [f"sounds of '{REAL}'"] if not _alike(stored["rows"][REAL], real) else []
     if differing:
         raise SystemExit(f"keep: the stored table has other {', '.join(differing)}, so its rows cannot be compared")
+
+
+def continued(stored: JSON, values: JSON) -> JSON:
+    """The rows of a stored table, and those measured now, in their place or behind them."""
     measured = set(values["rows"])
     earlier = [*stored.get("earlier", []), {**_origin(stored), "rows": [*stored["rows"]]}]
     left = [{**one, "rows": [title for title in one["rows"] if title not in measured]} for one in earlier]

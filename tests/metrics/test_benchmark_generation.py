@@ -114,7 +114,8 @@ def test_a_table_goes_on_with_other_rows_about_the_same_prompts(
         stored = json.dumps(second | changes)
         path.write_text(stored)
         with pytest.raises(SystemExit, match=problem):
-            table(*arguments, "--keep", new=again)
+            table(*arguments, "--keep", new=(unused := TinyEngine(CORPUS)))
+        assert unused.num_calls == 0
         assert path.read_text() == stored
 
 

@@ -245,6 +245,8 @@ def test_a_student_goes_on_while_its_teacher_and_its_judges_are_the_flow(
     ):
         with pytest.raises(UsageError, match="is no post-trained model; post-training begins with the flow"):
             start()
+    assert not (tmp_path / "none").exists()
+    assert not (tmp_path / "neither").exists()
 
 
 def test_a_damaged_flow_model_is_named(trained: Path, tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ def arc(recipe: Recipe, latents: Path, out: Path, init: Path | None, student: Pa
     post-trained model whose weights the generator begins with, instead of the flow model's.
     Raises: UsageError if init is missing or is `out` itself, ModelError if a part does not fit.
     """
+    _check_student(student)
     config = _model_to_post_train(init, out)
     assert init is not None
     dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(out))
@@ -176,6 +177,7 @@ def distill(
     """
     if kind not in KINDS:
         raise UsageError(f"kind: {kind!r} is unknown, choose from {', '.join(KINDS)}")
+    _check_student(student)
     config = _model_to_post_train(init, out)
     assert init is not None
     loop = recipe.dmd_loop if kind == "dmd" else recipe.consistency_loop
@@ -223,15 +225,18 @@ def _consistency_task(recipe: Recipe, config: ModelConfig, teacher: DiT, batches
     )
 
 
-def _begin_with(module: torch.nn.Module, student: Path | None) -> None:
-    """Fill what is post-trained with the weights of a post-trained model, if there is one. Raises: UsageError."""
-    if student is None:
-        return
-    if not load_config(student).sampling.post_trained:
+def _check_student(student: Path | None) -> None:
+    """Before anything is written. Raises: UsageError if the student is a flow model."""
+    if student is not None and not load_config(student).sampling.post_trained:
         raise UsageError(
             f"student: {student} is no post-trained model; post-training begins with the flow model of init"
         )
-    fill(module, load_state(student, DIT), str(student))
+
+
+def _begin_with(module: torch.nn.Module, student: Path | None) -> None:
+    """Fill what is post-trained with the weights of a post-trained model, if there is one. Raises: ModelError."""
+    if student is not None:
+        fill(module, load_state(student, DIT), str(student))
 
 
 def few_step(
