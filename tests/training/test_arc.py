@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from arctone.errors import UsageError
 from arctone.flow.path import add_noise, denoised, expand
+from arctone.flow.samplers import Sampler, euler, ping_pong
 from arctone.flow.schedules import linear, log_snr, shifted
 from arctone.models.conditions import Conditions
 from arctone.models.discriminator import Scores
@@ -24,7 +25,7 @@ from arctone.training.arc import CRITIC, DISCRIMINATOR, GENERATOR, ArcTask
 from arctone.training.arc_batches import ArcBatch, bank_step, teacher_part
 from arctone.training.arc_config import ArcConfig
 from arctone.training.arc_losses import GAMES, item_means, latent_error
-from arctone.training.arc_teacher import TeacherBatch
+from arctone.training.arc_teacher import TeacherBatch, rolled
 from arctone.training.loop import Trainer
 from tests.training.arc_parts import CAPTIONS, EVERYTHING, LOOP, PromptedBatches, arc_task
 
@@ -237,7 +238,9 @@ def test_order_of_the_phases() -> None:
 # Whole runs.
 
 
-@pytest.mark.parametrize("config", [ArcConfig(), EVERYTHING], ids=["default", "everything"])
+@pytest.mark.parametrize(
+    "config", [ArcConfig(), EVERYTHING, ArcConfig(judged_calls=3)], ids=["default", "everything", "samples"]
+)
 @pytest.mark.parametrize("stop_at", [1, 4, 7])
 def test_interrupted_and_resumed_is_the_same_run(tmp_path: Path, config: ArcConfig, stop_at: int) -> None:
     loop = dataclasses.replace(LOOP, total_steps=11)
@@ -365,6 +368,77 @@ def test_self_output_share_is_the_asked_one() -> None:
     task = arc_task(ArcConfig(self_output=0.3))
     own = torch.cat([_generator_batch(task, step).start.own for step in range(200)])  # type: ignore[misc]
     assert own.float().mean().item() == pytest.approx(0.3, abs=0.05)
+
+
+EULER = {"teacher_weight": 1.0, "teacher_target": "velocity", "teacher_steps": 3, "teacher_shift": 1.5}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("settings", "sampler", "times"),
+    [(EULER, euler, shifted(linear(3), 1.5)), ({}, ping_pong, log_snr(8))],
+    ids=["euler", "ping-pong"],
+)
+def test_judged_samples_are_what_the_sampler_makes_of_noise(settings: Any, sampler: Sampler, times: Any) -> None:
+    task = arc_task(ArcConfig(judged_calls=2, **settings))
+    batch = _generator_batch(task)
+    noise, num_steps = batch.start.noise, len(times) - 1
+
+    def velocity_fn(x: Tensor, t: float) -> Tensor:
+        return task.generator(x, torch.full((len(x),), t), batch.conditions)
+
+    expected = list(sampler(velocity_fn, noise, times, lambda index: rolled(noise, index, num_steps)))[-1].x
+    assert torch.allclose(task.judged(batch), expected, atol=1e-6)
+    # What it was made of is noise and prompt alone; and with the paper's estimates the real latents are part of it.
+    other = batch._replace(x_0=torch.zeros_like(batch.x_0))
+    assert torch.equal(task.judged(other), task.judged(batch))
+    paper = arc_task(ArcConfig(**settings))
+    assert not torch.allclose(paper.judged(other), paper.judged(batch), atol=1e-3)
+
+
+def test_gradients_of_a_judged_sample_reach_its_last_calls_and_no_earlier_one() -> None:
+    """Scaling one call's velocity at a time, by finite differences: the gradient sums over the last calls alone."""
+
+    class Scaled(nn.Module):
+        """The generator, each call's velocity times a factor of its own."""
+
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner, self.calls = inner, 0
+            self.factors = nn.Parameter(torch.ones(3))
+
+        def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+            self.calls += 1
+            return self.factors[self.calls - 1] * self.inner(x, t, conditions)
+
+    for calls, reached in ((1, [2]), (2, [1, 2]), (3, [0, 1, 2])):
+        task = arc_task(ArcConfig(judged_calls=calls, **EULER))  # type: ignore[arg-type]
+        task.generator = scaled = Scaled(task.generator.requires_grad_(False))
+        batch = _generator_batch(task)
+        task.judged(batch).square().sum().backward()
+        assert scaled.calls == 3
+        assert scaled.factors.grad is not None
+        assert scaled.factors.grad.nonzero().flatten().tolist() == reached
+        step = 1e-3
+        slopes = []
+        for index in reached:
+            ends = []
+            for sign in (1, -1):
+                scaled.calls = 0
+                with torch.no_grad():
+                    scaled.factors[index] += sign * step
+                    ends.append(task.judged(batch).double().square().sum())
+                    scaled.factors[index] -= sign * step
+            slopes.append((ends[0] - ends[1]).item() / (2 * step))
+        assert scaled.factors.grad[reached].tolist() == pytest.approx(slopes, rel=0.02, abs=0.02)
+
+
+def test_judged_samples_take_no_gradients_in_the_discriminators_step() -> None:
+    task = arc_task(ArcConfig(judged_calls=8))
+    grads: list[bool] = []
+    task.generator.register_forward_hook(lambda *_: grads.append(torch.is_grad_enabled()))
+    task.discriminator_losses(_discriminator_batch(task))
+    assert grads == [False] * 8
 
 
 def test_sampler_law_trains_at_the_levels_of_sampling() -> None:
@@ -636,6 +710,9 @@ def test_every_game_runs(tmp_path: Path, loss: str) -> None:
         ({"step_counts": (0, 2)}, "step_counts"),
         ({"log_snr_low": 3.0}, "log_snr_low: 3.0 must be below log_snr_high, 2.0"),
         ({"alignment_weight": 1.0}, "alignment_weight: needs alignment_steps above 0"),
+        ({"judged_calls": -1}, "judged_calls: -1 is not possible, it must be at least 0"),
+        ({"judged_calls": 9}, "judged_calls: 9 is not possible, the sampler makes 8"),
+        ({"judged_calls": 8, "self_output": 0.5}, "self_output: 0.5 says what estimates are made of, so judged_calls"),
     ],
 )
 def test_settings_without_meaning_are_refused(changes: dict[str, Any], sentence: str) -> None:

@@ -8,6 +8,7 @@ Source: Novack et al. 2025, arXiv 2505.08175. Where the public trainer differs: 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 
 from arctone.errors import UsageError
 from arctone.flow.path import add_noise, denoised, expand
+from arctone.flow.samplers import SAMPLERS
+from arctone.flow.schedules import sampler_times
 from arctone.models.conditions import Conditions
 from arctone.models.discriminator import Scores
 from arctone.training.arc_batches import (
@@ -38,9 +41,11 @@ from arctone.training.arc_losses import (
     item_means,
     latent_error,
 )
-from arctone.training.arc_teacher import Teacher, TeacherBatch
+from arctone.training.arc_teacher import Teacher, TeacherBatch, rolled
 from arctone.training.flow import Listener
+from arctone.training.guided import guided_velocity
 from arctone.training.loop import Parts
+from arctone.training.untracked import untracked
 
 GENERATOR, DISCRIMINATOR, CRITIC = "generator", "discriminator", "critic"
 Losses = dict[str, Tensor]
@@ -138,7 +143,7 @@ class ArcTask:
         config, game = self.config, GAMES[self.config.loss]
         # First, while no graph takes up memory yet.
         real = self._real_logits(batch) if game.paired else torch.zeros(())
-        fake = renoised(self.estimate(self.input(batch), batch.start.t, batch.conditions), batch.seen)
+        fake = renoised(self.judged(batch), batch.seen)
         scores: Scores = self.discriminator(fake, batch.seen.s, batch.conditions)
         losses = {"adversarial": _mean(game.generator(real, scores.logits), scores.mask, batch.weight)}
         weighted = losses["adversarial"]
@@ -178,7 +183,7 @@ class ArcTask:
     def _views(self, batch: ArcBatch) -> tuple[dict[str, Tensor], Tensor]:
         """Logits [B, S] of everything that the discriminator is shown, by name, and their mask."""
         with torch.no_grad():
-            fake = renoised(self.estimate(self.input(batch), batch.start.t, batch.conditions), batch.seen)
+            fake = renoised(self.judged(batch), batch.seen)
         real = renoised(batch.x_0, batch.seen)
         views = {"real": (real, batch.conditions), "fake": (fake, batch.conditions)}
         if batch.wrong is not None:
@@ -218,6 +223,29 @@ class ArcTask:
             # Estimates of x_0 that differ by d come from velocities that differ by d / t.
             error = error / t.square()
         return (error * batch.weight).sum()
+
+    def judged(self, batch: ArcBatch) -> Tensor:
+        """The generator's x_0 [B, C, T] that the discriminator sees, with noise."""
+        if self.config.judged_calls:
+            return self.sample(batch)
+        return self.estimate(self.input(batch), batch.start.t, batch.conditions)
+
+    def sample(self, batch: ArcBatch) -> Tensor:
+        """What the generator's own sampler makes of noise, [B, C, T]; gradients reach its last `judged_calls` calls."""
+        name, num_steps, shift = self.config.sampled_by
+        steps = SAMPLERS[name](
+            guided_velocity(self.generator, batch.conditions, 1.0),
+            batch.start.noise,
+            sampler_times(name, num_steps, shift),
+            lambda index: rolled(batch.start.noise, index, num_steps),
+        )
+        with untracked():
+            for _ in itertools.islice(steps, num_steps - self.config.judged_calls):
+                pass
+        x_0 = batch.start.noise
+        for step in steps:
+            x_0 = step.x.float()
+        return x_0
 
     def estimate(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """The generator's x_0 [B, C, T], one step from x_t at t [B]."""

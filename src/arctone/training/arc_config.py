@@ -51,6 +51,9 @@ class ArcConfig:
     # Part of the items whose input is the generator's own estimate from a noisier level, noised again, as ping-pong
     # gives it; the others start from noised real latents.
     self_output: float = 0.0
+    # What is judged: 0 = the generator's estimates, made of noised real latents (the paper's); above 0 = the sounds its
+    # own sampler makes of noise and prompt, with gradients through that many of the last calls.
+    judged_calls: int = 0
 
     # Gradient penalties on real (r1) and fake (r2) inputs, with noise of penalty_std for the finite difference.
     r1_weight: float = 0.0
@@ -124,7 +127,7 @@ class ArcConfig:
             *(["num_blocks"] * bool(self.num_blocks)),
         ):
             _at_least(name, getattr(self, name), 1)
-        for name in ("teacher_warmup", "alignment_steps", "micro_items"):
+        for name in ("teacher_warmup", "alignment_steps", "micro_items", "judged_calls"):
             _at_least(name, getattr(self, name), 0)
         for name in ("shift_short", "shift_long", "teacher_shift", "penalty_std", "level_std", "teacher_warmup_scale"):
             if not getattr(self, name) > 0:
@@ -132,6 +135,14 @@ class ArcConfig:
         self._check_together()
 
     def _check_together(self) -> None:
+        if self.judged_calls > self.sampled_by[1]:
+            raise UsageError(
+                f"judged_calls: {self.judged_calls!r} is not possible, the sampler makes {self.sampled_by[1]}"
+            )
+        if self.judged_calls and self.self_output:
+            raise UsageError(
+                f"self_output: {self.self_output!r} says what estimates are made of, so judged_calls must be 0"
+            )
         if not self.log_snr_low < self.log_snr_high:
             raise UsageError(f"log_snr_low: {self.log_snr_low!r} must be below log_snr_high, {self.log_snr_high!r}")
         if not self.step_counts or min(self.step_counts) < 1:

@@ -107,15 +107,16 @@ class Teacher:
     @torch.no_grad()
     def _trajectory(self, batch: TeacherBatch) -> _Path:
         velocity_fn = guided_velocity(self.module, batch.conditions, self.config.teacher_cfg_scale)
-        frames = batch.noise.shape[-1]
-
-        def fresh(index: int) -> Tensor:
-            # White noise, moved along, is as good as new, and needs no other part of the batch to be the same again.
-            return batch.noise.roll(max(1, index * frames // self.config.teacher_steps), -1)
-
         sampler = SAMPLERS[self.config.teacher_sampler]
         times, parts = self.times(batch), self.config.teacher_substeps
-        steps = list(sampler(velocity_fn, batch.noise, divided(times, parts), fresh))
+        steps = list(
+            sampler(
+                velocity_fn,
+                batch.noise,
+                divided(times, parts),
+                lambda index: rolled(batch.noise, index, self.config.teacher_steps),
+            )
+        )
         points = [batch.noise, *(step.x.float() for step in steps[parts - 1 :: parts])]
         if parts == 1:
             return _Path(torch.stack(points[:-1]), torch.stack([step.x_0.float() for step in steps]))
@@ -125,6 +126,13 @@ class Teacher:
         ]
         x_0 = [x - t * mean for x, t, mean in zip(points[:-1], times[:-1], means, strict=True)]
         return _Path(torch.stack(points[:-1]), torch.stack(x_0))
+
+
+def rolled(noise: Tensor, index: int, num_steps: int) -> Tensor:
+    """Noise [B, C, T] for the re-noising after a step: white noise, moved along in time, is as good as new, and needs
+    no other part of the batch to be the same again.
+    """
+    return noise.roll(max(1, index * noise.shape[-1] // num_steps), -1)
 
 
 def divided(times: Sequence[float], parts: int) -> tuple[float, ...]:
