@@ -51,9 +51,21 @@ def spark() -> Recipe:
         corpus_size=19_000,
         autoencoder_clips=4_500,
         autoencoder=AutoencoderConfig(),
-        autoencoder_loop=LoopConfig(total_steps=3_000, rate=1e-3, matrix_rate=0.02, ema_decay=0.998),
+        autoencoder_loop=LoopConfig(
+            total_steps=3_000,
+            rate=1e-3,
+            matrix_rate=0.02,
+            ema_decay=0.998,
+            roles={"discriminator": OptimiserConfig(rate=1e-3, matrix_rate=0.02)},
+        ),
         decoder=DecoderConfig(adversarial_start=200),
-        decoder_loop=LoopConfig(total_steps=3_000, rate=3e-4, matrix_rate=6e-3, ema_decay=0.998),
+        decoder_loop=LoopConfig(
+            total_steps=3_000,
+            rate=3e-4,
+            matrix_rate=6e-3,
+            ema_decay=0.998,
+            roles={"discriminator": OptimiserConfig(rate=3e-4, matrix_rate=6e-3)},
+        ),
         flow=FlowConfig(),
         flow_loop=LoopConfig(
             total_steps=20_000, rate=1e-3, matrix_rate=0.02, warmup_steps=200, precision="bf16-mixed", ema_decay=0.9995
@@ -141,11 +153,23 @@ def spark_minutes() -> Recipe:
         autoencoder_clips=100,
         autoencoder=AutoencoderConfig(batch_size=16, window_frames=64, adversarial_start=400),
         autoencoder_loop=LoopConfig(
-            total_steps=600, warmup_steps=50, rate=2e-3, matrix_rate=0.02, precision="32-true", ema_decay=0.99
+            total_steps=600,
+            warmup_steps=50,
+            rate=2e-3,
+            matrix_rate=0.02,
+            precision="32-true",
+            ema_decay=0.99,
+            roles={"discriminator": OptimiserConfig(rate=2e-3, matrix_rate=0.02)},
         ),
         decoder=DecoderConfig(batch_size=16, window_frames=64, adversarial_start=100),
         decoder_loop=LoopConfig(
-            total_steps=600, warmup_steps=50, rate=1e-3, matrix_rate=0.01, precision="32-true", ema_decay=0.99
+            total_steps=600,
+            warmup_steps=50,
+            rate=1e-3,
+            matrix_rate=0.01,
+            precision="32-true",
+            ema_decay=0.99,
+            roles={"discriminator": OptimiserConfig(rate=1e-3, matrix_rate=0.01)},
         ),
         flow=FlowConfig(),
         flow_loop=LoopConfig(
