@@ -37,6 +37,16 @@ def test_a_role_has_its_own_optimiser() -> None:
     assert before == recipe("spark")
 
 
+def test_the_critics_of_autoencoder_and_decoder_have_optimisers_of_their_own_as_fast_as_what_they_judge() -> None:
+    for name in ("spark", "spark-minutes"):
+        for loop in ("autoencoder_loop", "decoder_loop"):
+            before = getattr(recipe(name), loop)
+            critic = before.roles["discriminator"]
+            assert (critic.rate, critic.matrix_rate) == (before.rate, before.matrix_rate)
+            after = getattr(changed(recipe(name), (loop,), ["discriminator.rate=1e-5"]), loop)
+            assert (after.roles["discriminator"].rate, after.rate) == (1e-5, before.rate)
+
+
 def test_settings_that_need_each_other_may_come_in_any_order() -> None:
     after = changed(recipe("spark"), PARTS, ["alignment_weight=1", "alignment_steps=100"])
     assert (after.arc.alignment_weight, after.arc.alignment_steps) == (1.0, 100)

@@ -13,7 +13,15 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from arctone.audio.files import read_audio
-from arctone.checkpoints.folder import encoder_hash, load_autoencoder, load_config, load_dit, part_hash, save_part
+from arctone.checkpoints.folder import (
+    encoder_hash,
+    load_autoencoder,
+    load_config,
+    load_dit,
+    load_state,
+    part_hash,
+    save_part,
+)
 from arctone.cli.train import app
 from arctone.config_model import DiTConfig
 from arctone.data.corpus.corpus import Corpus
@@ -21,6 +29,7 @@ from arctone.data.encode import EncodeSettings, encode_corpus
 from arctone.data.latents import LatentDataset
 from arctone.data.subset import Subset
 from arctone.errors import ModelError, UsageError
+from arctone.flow.schedules import linear, shifted
 from arctone.training import stages
 from arctone.training.arc import ArcTask
 from arctone.training.arc_config import ArcConfig
@@ -189,6 +198,31 @@ def test_the_recipe_of_few_steps_learns_its_path_and_never_plays_the_game(traine
     }
     assert changed == {"generator"}
     assert steps.arc_loop.total_steps <= steps.arc.teacher_warmup
+
+
+def test_the_recipe_of_the_game_judges_what_the_students_own_sampler_makes(
+    trained: Path, post_trained: Path, tmp_path: Path
+) -> None:
+    game, tiny = recipe("spark-arc"), _recipe()
+    assert game.arc.sampled_by == ("euler", 8, 1.5)
+    assert game.arc.judged_calls == 8
+    settings = dataclasses.replace(game.arc, alignment_steps=1, teacher_bank=1, teacher_substeps=1)
+    plan = dataclasses.replace(
+        tiny, arc=settings, arc_loop=dataclasses.replace(tiny.arc_loop, total_steps=3, demo_every=0)
+    )
+    trainer = stages.arc(plan, trained / "latents", tmp_path, trained, post_trained)
+    student = {name: value.clone() for name, value in trainer.module.state_dict().items()}
+    assert all(torch.equal(value, load_state(post_trained, "dit")[name]) for name, value in student.items())
+    calls: list[float] = []
+    trainer.module.register_forward_hook(lambda _, inputs, __: calls.append(float(inputs[1][0])))
+    for _ in range(2):
+        trainer.one_step()
+    assert calls == pytest.approx(shifted(linear(8), 1.5)[:-1])
+    trainer.one_step()
+    assert any(not torch.equal(value, student[name]) for name, value in trainer.module.state_dict().items())
+    stages.finish_few_step(trainer, tmp_path, settings)
+    sampling = load_config(tmp_path).sampling
+    assert (sampling.sampler, sampling.steps, sampling.shift) == ("euler", 8, 1.5)
 
 
 def test_post_training_needs_a_flow_model_and_another_folder(trained: Path, post_trained: Path, tmp_path: Path) -> None:

@@ -28,7 +28,10 @@ class TrainingOptions:
     )
     recipe: Annotated[
         str,
-        typer.Option(help="spark, spark-steps (how it came to eight steps) or spark-minutes (minutes on two cores)"),
+        typer.Option(
+            help="spark; spark-steps and spark-arc (how it came to eight steps, and the game after that); "
+            "spark-minutes (minutes on two cores)"
+        ),
     ] = "spark"
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all; the recipe's own if not given")] = None
     max_minutes: Annotated[

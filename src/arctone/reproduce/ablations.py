@@ -28,6 +28,7 @@ ABLATIONS = {
     "arc-without-contrastive": Ablation("without contrastive loss", {"contrastive_weight": 0.0}),
     "arc-least-squares": Ablation("with least squares", {"loss": "least_squares"}),
     "arc-own-output": Ablation("with its own noised output", {"self_output": 0.5}),
+    "arc-own-sounds": Ablation("with its own sounds judged", {"judged_calls": 8}),
     "arc-sampler-levels": Ablation("with the sampler's levels", {"time_law": "sampler"}),
     "arc-teacher": Ablation("with a guided teacher", {"teacher_weight": 1.0, "teacher_steps": 10}),
     "arc-centring": Ablation("with centred logits", {"centring_weight": 0.1}),

@@ -133,6 +133,39 @@ def spark_steps() -> Recipe:
     )
 
 
+def spark_arc() -> Recipe:
+    """What follows upon the eight steps (as `--student`): a game that judges the sounds its own sampler makes."""
+    plan = spark_steps()
+    return dataclasses.replace(
+        plan,
+        arc=ArcConfig(
+            judged_calls=8,
+            contrastive_weight=0.5,
+            teacher_target="velocity",
+            teacher_weight=1.0,
+            teacher_steps=8,
+            teacher_substeps=4,
+            teacher_shift=1.5,
+            teacher_refresh=24,
+            teacher_bank=8,
+            alignment_steps=2_000,
+            alignment_weight=0.5,
+        ),
+        arc_loop=LoopConfig(
+            total_steps=2_600,
+            rate=3e-5,
+            warmup_steps=100,
+            rate_floor=1.0,
+            precision="bf16-mixed",
+            ema_decay=0.99,
+            roles={
+                "discriminator": OptimiserConfig(rate=1e-4, betas=(0.0, 0.95)),
+                "critic": OptimiserConfig(rate=1e-3),
+            },
+        ),
+    )
+
+
 def spark_minutes() -> Recipe:
     """A model of the same kind, a fiftieth of the size, trained in minutes on two cores: it shows the road."""
     return Recipe(
@@ -203,7 +236,7 @@ def spark_minutes() -> Recipe:
     )
 
 
-RECIPES = {"spark": spark, "spark-steps": spark_steps, "spark-minutes": spark_minutes}
+RECIPES = {"spark": spark, "spark-steps": spark_steps, "spark-arc": spark_arc, "spark-minutes": spark_minutes}
 
 
 def recipe(name: str) -> Recipe:
