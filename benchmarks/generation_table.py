@@ -53,6 +53,7 @@ COLUMNS = {
     "CCDS ears": ("conditional_diversity", "ears", 3),
 }
 REAL, DECODED = "real, other clips", "real, decoded"
+_HEAD = ("name", "settings", *results.ORIGIN)
 _FIELDS = {"steps": int, "cfg_scale": float, "sampler": str}
 
 
@@ -101,7 +102,7 @@ class Table:
         found = self.scored(row.title, made)
         several = Material(self._made(maker, row, takes))
         found += self._score(row.title, several, ("diversity",)).measurements
-        return {**_cells(found), "cost": self._cost(row), "settings": _sampling(subject, row)}
+        return {**_cells(found), "cost": measured_cost(self._options, row), "settings": _sampling(subject, row)}
 
     def others(self) -> JSON:
         """Real held-out clips that belong to no prompt, against those that do: the floor at equal number."""
@@ -154,21 +155,21 @@ class Table:
         seed = self._options.seed + asked.clip.index + number * TAKE_STRIDE
         return Wanted(name, asked.prompt, round(info.duration_seconds, 3), seed)
 
-    def _cost(self, row: Row) -> JSON:
-        if self._options.repeats == 0:
-            return {}
-        with tempfile.TemporaryDirectory() as folder:
-            memory = Path(folder) / "memory.json"
-            program = [sys.executable, "-m", "benchmarks.measured_run", str(memory)]
-            more = [
-                word for name, value in row.settings.items() for word in (f"--{name.replace('_', '-')}", str(value))
-            ]
-            given = (latency.PROMPT, self._options.latency_seconds, 7, self._options.threads, row.model, more)
-            runs = [latency.run(program, *given) for _ in range(self._options.repeats + 1)][1:]
-            peak = json.loads(memory.read_text())["peak_memory_bytes"]
-        found = cost.evaluate([one.seconds for one in runs], runs[0].audio_seconds)
-        cells = {name: _rounded(msgspec.to_builtins(vars(one))) for name, one in found.items()}
-        return {**cells, "peak_memory_megabytes": round(peak / 1e6, 1), "stages_ms": runs[-1].timings_ms}
+
+def measured_cost(options: argparse.Namespace, row: Row) -> JSON:
+    """What one sound of a row costs, in processes of its own; nothing where no run is asked for."""
+    if options.repeats == 0:
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        memory = Path(folder) / "memory.json"
+        program = [sys.executable, "-m", "benchmarks.measured_run", str(memory)]
+        more = [word for name, value in row.settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+        given = (latency.PROMPT, options.latency_seconds, 7, options.threads, row.model, more)
+        runs = [latency.run(program, *given) for _ in range(options.repeats + 1)][1:]
+        peak = json.loads(memory.read_text())["peak_memory_bytes"]
+    found = cost.evaluate([one.seconds for one in runs], runs[0].audio_seconds)
+    cells = {name: _rounded(msgspec.to_builtins(vars(one))) for name, one in found.items()}
+    return {**cells, "peak_memory_megabytes": round(peak / 1e6, 1), "stages_ms": runs[-1].timings_ms}
 
 
 def block(result: JSON) -> str:
@@ -192,13 +193,21 @@ def block(result: JSON) -> str:
         f"{'; '.join(one['rows'])}. Command: `{one['command']}`."
         for one in result.get("earlier", [])
     ]
-    return "\n\n".join([results.table(head, body), explanation, results.footer(result), *earlier])
+    timed = [
+        f"Latency and memory measured {one['date']}, arctone {one['version']}, {machine.sentence(one['machine'])}: "
+        f"{'; '.join(one['rows'])}. Command: `{one['command']}`."
+        for one in result.get("timed", [])
+    ]
+    return "\n\n".join([results.table(head, body), explanation, results.footer(result), *earlier, *timed])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and store."""
     options = _parser().parse_args(arguments)
     rows = options.row or [Row("spark", "spark")]
+    if options.costs:
+        print(time_rows(options, rows))
+        return
     embedders = [open_embedder(name) for name in EMBEDDERS]
     table = Table(options, clips.open_corpus(options), embedders)
     subjects = {row.model: engines.load(row.model, options.threads) for row in rows}
@@ -223,6 +232,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(results.write(options.name, settings, values, options.results))
 
 
+def time_rows(options: argparse.Namespace, rows: Sequence[Row]) -> Path:
+    """Measure what rows of the stored table cost, and leave everything else in it as it is.
+
+    Raises: SystemExit if nothing would be timed, or a row is not in the table or is there of other weights or settings.
+    """
+    stored = results.read(options.name, options.results)
+    if stored is None or options.repeats == 0:
+        raise SystemExit("costs: needs a stored table and --repeats above 0")
+    for row in rows:
+        known, now = stored["rows"].get(row.title), _sampling(engines.load(row.model, options.threads), row)
+        if known is None or {**known["settings"], "model": row.model} != now:
+            raise SystemExit(f"costs: '{row.title}' is not in the stored table, or of other weights or settings")
+    for row in rows:
+        stored["rows"][row.title]["cost"] = measured_cost(options, row)
+    titles = [row.title for row in rows]
+    before = ({**one, "rows": [t for t in one["rows"] if t not in titles]} for one in stored.get("timed", []))
+    values = {name: value for name, value in stored.items() if name not in _HEAD}
+    values["timed"] = [*(one for one in before if one["rows"]), {**results.origin(), "rows": titles}]
+    return results.rewrite(stored, values, options.results)
+
+
 def check_comparable(stored: JSON | None, settings: JSON, embedders: JSON, real: JSON) -> None:
     """Whether a stored table can go on, asked before any row is made.
 
@@ -243,11 +273,14 @@ def continued(stored: JSON, values: JSON) -> JSON:
     measured = set(values["rows"])
     earlier = [*stored.get("earlier", []), {**_origin(stored), "rows": [*stored["rows"]]}]
     left = [{**one, "rows": [title for title in one["rows"] if title not in measured]} for one in earlier]
-    return {**values, "rows": stored["rows"] | values["rows"], "earlier": [one for one in left if one["rows"]]}
+    timed = [{**one, "rows": [t for t in one["rows"] if t not in measured]} for one in stored.get("timed", [])]
+    origins = {"earlier": left, "timed": timed} if timed else {"earlier": left}
+    kept = {name: [one for one in ones if one["rows"]] for name, ones in origins.items()}
+    return {**values, "rows": stored["rows"] | values["rows"], **kept}
 
 
 def _origin(stored: JSON) -> JSON:
-    return {name: stored[name] for name in ("date", "version", "machine", "command")}
+    return {name: stored[name] for name in results.ORIGIN}
 
 
 def _alike(one: JSON, other: JSON) -> bool:
@@ -303,6 +336,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", default="generation_table", help="of the stored result, for another choice of rows")
     parser.add_argument("--results", type=Path, default=results.FOLDER)
     parser.add_argument("--keep", action="store_true", help="go on with the stored table: its other rows stay")
+    parser.add_argument("--costs", action="store_true", help="only time rows of the stored table anew")
     clips.add_corpus_options(parser)
     return parser
 

@@ -15,23 +15,27 @@ from benchmarks import machine
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks" / "results"
 JSON = dict[str, Any]
+ORIGIN = ("date", "version", "command", "machine")
 
 
 def write(name: str, settings: JSON, values: JSON, folder: Path = FOLDER) -> Path:
     """Write `folder/name.json` and return its path."""
+    return rewrite({"name": name, **origin(), "settings": settings}, values, folder)
+
+
+def rewrite(head: JSON, values: JSON, folder: Path = FOLDER) -> Path:
+    """Write a result whose name, settings and origin are those of `head`, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
-    document = {
-        "name": name,
-        "date": datetime.date.today().isoformat(),
-        "version": __version__,
-        "command": command_line(),
-        "machine": machine.describe(),
-        "settings": settings,
-        **values,
-    }
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    path = folder / f"{head['name']}.json"
+    kept = {name: head[name] for name in ("name", *ORIGIN, "settings")}
+    path.write_text(json.dumps({**kept, **values}, indent=2, ensure_ascii=False) + "\n")
     return path
+
+
+def origin() -> JSON:
+    """When, with what and on what machine this program measures."""
+    found = datetime.date.today().isoformat(), __version__, command_line(), machine.describe()
+    return dict(zip(ORIGIN, found, strict=True))
 
 
 def read(name: str, folder: Path = FOLDER) -> JSON | None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from benchmarks import clips, engines, generation_table, latency, measured_run, train_ears, train_probe
 from benchmarks.engines import Subject
+from benchmarks.results import ORIGIN
 from stand_ins import TinyCorpus, TinyEngine
 from tiny_embedder import TinyReader
 
@@ -119,6 +120,34 @@ def test_a_table_goes_on_with_other_rows_about_the_same_prompts(
         assert path.read_text() == stored
 
 
+def test_rows_are_timed_anew_and_nothing_else_changes(
+    tmp_path: Path, probe_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = (tmp_path, probe_path, monkeypatch)
+    with pytest.raises(SystemExit, match="needs a stored table"):
+        table(*arguments, "--costs", "--repeats", "2", one=TinyEngine(CORPUS))
+    first = table(*arguments, one=TinyEngine(CORPUS), two=TinyEngine(CORPUS, deaf=True))
+    monkeypatch.setattr(generation_table, "measured_cost", lambda options, row: {"peak_memory_megabytes": 123.0})
+    monkeypatch.setattr(generation_table.results, "origin", lambda: dict(zip(ORIGIN, "dvcm", strict=True)))
+    idle = TinyEngine(CORPUS)
+    second = table(*arguments, "--costs", "--repeats", "2", one=idle)
+    assert idle.num_calls == 0
+    assert second["rows"]["one"] == first["rows"]["one"] | {"cost": {"peak_memory_megabytes": 123.0}}
+    assert second["rows"]["two"] == first["rows"]["two"]
+    assert second["timed"] == [dict(zip(ORIGIN, "dvcm", strict=True)) | {"rows": ["one"]}]
+    assert {name: second[name] for name in ("name", "settings", *ORIGIN)} == {
+        name: first[name] for name in ("name", "settings", *ORIGIN)
+    }
+    stored = (tmp_path / "generation_table.json").read_text()
+    for more, rows in (([], {"three": idle}), (["--repeats", "0"], {"one": idle})):
+        with pytest.raises(SystemExit, match=r"^costs: "):
+            table(*arguments, "--costs", "--repeats", "2", *more, **rows)
+    monkeypatch.setattr(TinyEngine, "defaults", argparse.Namespace(steps=3, cfg_scale=1.0, sampler="heun"))
+    with pytest.raises(SystemExit, match="'one' is not in the stored table, or of other weights or settings"):
+        table(*arguments, "--costs", "--repeats", "2", one=idle)
+    assert (tmp_path / "generation_table.json").read_text() == stored
+
+
 @pytest.mark.parametrize(
     ("text", "known"),
     [
@@ -148,9 +177,8 @@ def test_the_cost_is_measured_in_a_process_of_its_own(tmp_path: Path, monkeypatc
         return latency.Run(2.0 + len(asked), {"total": 1.0}, "same", 12.0)
 
     monkeypatch.setattr(latency, "run", run)
-    shared = object.__new__(generation_table.Table)
-    shared._options = argparse.Namespace(repeats=3, latency_seconds=12.0, threads=2)
-    found = shared._cost(generation_table.Row("x", "spark", {"steps": 8, "cfg_scale": 1.5}))
+    options = argparse.Namespace(repeats=3, latency_seconds=12.0, threads=2)
+    found = generation_table.measured_cost(options, generation_table.Row("x", "spark", {"steps": 8, "cfg_scale": 1.5}))
     assert len(asked) == 4
     assert "benchmarks.measured_run" in asked[0]
     assert asked[0][-1] == str(["--steps", "8", "--cfg-scale", "1.5"])
