@@ -16,7 +16,7 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,6 @@ COLUMNS = {
     "CCDS ears": ("conditional_diversity", "ears", 3),
 }
 REAL, DECODED = "real, other clips", "real, decoded"
-_HEAD = ("name", "settings", *results.ORIGIN)
 _FIELDS = {"steps": int, "cfg_scale": float, "sampler": str}
 
 
@@ -188,16 +187,8 @@ def block(result: JSON) -> str:
         "model; being the very clips they are compared with, they may lie below that floor. Nothing here can be "
         "compared with published figures, see [metrics](metrics.md)."
     )
-    earlier = [
-        f"Measured {one['date']}, arctone {one['version']}, {machine.sentence(one['machine'])}: "
-        f"{'; '.join(one['rows'])}. Command: `{one['command']}`."
-        for one in result.get("earlier", [])
-    ]
-    timed = [
-        f"Latency and memory measured {one['date']}, arctone {one['version']}, {machine.sentence(one['machine'])}: "
-        f"{'; '.join(one['rows'])}. Command: `{one['command']}`."
-        for one in result.get("timed", [])
-    ]
+    earlier = [_sentence("Measured", one) for one in result.get("earlier", [])]
+    timed = [_sentence("Latency and memory measured", one) for one in result.get("timed", [])]
     return "\n\n".join([results.table(head, body), explanation, results.footer(result), *earlier, *timed])
 
 
@@ -247,10 +238,8 @@ def time_rows(options: argparse.Namespace, rows: Sequence[Row]) -> Path:
     for row in rows:
         stored["rows"][row.title]["cost"] = measured_cost(options, row)
     titles = [row.title for row in rows]
-    before = ({**one, "rows": [t for t in one["rows"] if t not in titles]} for one in stored.get("timed", []))
-    values = {name: value for name, value in stored.items() if name not in _HEAD}
-    values["timed"] = [*(one for one in before if one["rows"]), {**results.origin(), "rows": titles}]
-    return results.rewrite(stored, values, options.results)
+    stored["timed"] = [*_without(stored.get("timed", []), titles), {**results.origin(), "rows": titles}]
+    return results.store(stored, options.results)
 
 
 def check_comparable(stored: JSON | None, settings: JSON, embedders: JSON, real: JSON) -> None:
@@ -270,13 +259,24 @@ def check_comparable(stored: JSON | None, settings: JSON, embedders: JSON, real:
 
 def continued(stored: JSON, values: JSON) -> JSON:
     """The rows of a stored table, and those measured now, in their place or behind them."""
-    measured = set(values["rows"])
     earlier = [*stored.get("earlier", []), {**_origin(stored), "rows": [*stored["rows"]]}]
-    left = [{**one, "rows": [title for title in one["rows"] if title not in measured]} for one in earlier]
-    timed = [{**one, "rows": [t for t in one["rows"] if t not in measured]} for one in stored.get("timed", [])]
-    origins = {"earlier": left, "timed": timed} if timed else {"earlier": left}
-    kept = {name: [one for one in ones if one["rows"]] for name, ones in origins.items()}
+    origins = {"earlier": earlier, "timed": stored.get("timed", [])}
+    kept = {name: _without(ones, values["rows"]) for name, ones in origins.items()}
     return {**values, "rows": stored["rows"] | values["rows"], **kept}
+
+
+def _without(origins: Sequence[JSON], titles: Collection[str]) -> list[JSON]:
+    """Origins of rows, less these rows; an origin that has none left is gone."""
+    left = ({**one, "rows": [title for title in one["rows"] if title not in titles]} for one in origins)
+    return [one for one in left if one["rows"]]
+
+
+def _sentence(measured: str, origin: JSON) -> str:
+    """Where the numbers of some rows come from."""
+    return (
+        f"{measured} {origin['date']}, arctone {origin['version']}, {machine.sentence(origin['machine'])}: "
+        f"{'; '.join(origin['rows'])}. Command: `{origin['command']}`."
+    )
 
 
 def _origin(stored: JSON) -> JSON:

@@ -43,13 +43,15 @@ STEPS = [
 FIRST_PROMPT = "endless sea, waves on a beach"
 WATCH = """
 const source = `registerProcessor("watch", class extends AudioWorkletProcessor {
-  constructor() { super(); this.blocks = 0; this.from = null;
+  constructor() { super(); this.blocks = 0; this.from = null; this.heard = false;
     this.port.onmessage = () => this.port.postMessage({blocks: this.blocks}); }
   process([input]) {
     this.blocks += 1;
     const isSilent = !input.length || input.every((channel) => channel.every((value) => value === 0));
-    if (isSilent) this.from ??= currentTime;
+    // Before the first sound the page's output may not be connected yet: a gap lies between two sounds.
+    if (isSilent && this.heard) this.from ??= currentTime;
     else if (this.from !== null) { this.port.postMessage({silent: [this.from, currentTime]}); this.from = null; }
+    this.heard ||= !isSilent;
     return true;
   } })`;
 const { live, player } = await import('/static/js/main.js');

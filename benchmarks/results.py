@@ -20,15 +20,14 @@ ORIGIN = ("date", "version", "command", "machine")
 
 def write(name: str, settings: JSON, values: JSON, folder: Path = FOLDER) -> Path:
     """Write `folder/name.json` and return its path."""
-    return rewrite({"name": name, **origin(), "settings": settings}, values, folder)
+    return store({"name": name, **origin(), "settings": settings, **values}, folder)
 
 
-def rewrite(head: JSON, values: JSON, folder: Path = FOLDER) -> Path:
-    """Write a result whose name, settings and origin are those of `head`, and return its path."""
+def store(result: JSON, folder: Path = FOLDER) -> Path:
+    """Write a whole result, as it was read, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{head['name']}.json"
-    kept = {name: head[name] for name in ("name", *ORIGIN, "settings")}
-    path.write_text(json.dumps({**kept, **values}, indent=2, ensure_ascii=False) + "\n")
+    path = folder / f"{result['name']}.json"
+    path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     return path
 
 

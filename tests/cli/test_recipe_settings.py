@@ -41,10 +41,10 @@ def test_the_critics_of_autoencoder_and_decoder_have_optimisers_of_their_own_as_
     for name in ("spark", "spark-minutes"):
         for loop in ("autoencoder_loop", "decoder_loop"):
             before = getattr(recipe(name), loop)
-            critic = before.roles["discriminator"]
+            critic = before.of_role("discriminator")
             assert (critic.rate, critic.matrix_rate) == (before.rate, before.matrix_rate)
             after = getattr(changed(recipe(name), (loop,), ["discriminator.rate=1e-5"]), loop)
-            assert (after.roles["discriminator"].rate, after.rate) == (1e-5, before.rate)
+            assert (after.of_role("discriminator").rate, after.rate) == (1e-5, before.rate)
 
 
 def test_settings_that_need_each_other_may_come_in_any_order() -> None:

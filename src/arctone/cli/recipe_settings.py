@@ -45,7 +45,7 @@ def _with_role(recipe: Any, parts: Sequence[str], name: str, text: str) -> Any:
         allowed = f"choose from {', '.join(known)}" if known else "this stage has one network; leave the role out"
         raise UsageError(f"set: {name!r} names no network of its own, {allowed}")
     loop = loops[known[role]]
-    optimiser = changed(_Named(loop.roles[role]), ("optimiser",), [f"{field}={text}"]).optimiser
+    optimiser = changed(_Named(loop.of_role(role)), ("optimiser",), [f"{field}={text}"]).optimiser
     roles = {**loop.roles, role: optimiser}
     return dataclasses.replace(recipe, **{known[role]: dataclasses.replace(loop, roles=roles)})
 

@@ -25,7 +25,9 @@ from arctone.training.optimisers import OptimiserConfig, Optimisers, rate_factor
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoopConfig(OptimiserConfig):
-    """How long, how fast and how often. Its optimiser settings hold for every role that `roles` does not name."""
+    """How long, how fast and how often. Its optimiser settings hold for every role that `roles` does not name, or names
+    with None.
+    """
 
     total_steps: int
     max_minutes: float | None = None
@@ -38,7 +40,12 @@ class LoopConfig(OptimiserConfig):
     log_every: int = 20
     checkpoint_every: int = 500
     demo_every: int = 0
-    roles: Mapping[str, OptimiserConfig] = dataclasses.field(default_factory=dict)
+    roles: Mapping[str, OptimiserConfig | None] = dataclasses.field(default_factory=dict)
+
+    def of_role(self, name: str) -> OptimiserConfig:
+        """Settings of a role's optimiser."""
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(OptimiserConfig)}
+        return self.roles.get(name) or OptimiserConfig(**shared)
 
 
 class Task(Protocol):
@@ -120,8 +127,7 @@ class Trainer:
         self.fabric = fabric or Fabric(accelerator="auto", devices=1, precision=config.precision)  # type: ignore[arg-type]
         self.fabric.launch()
         self.parts = {
-            name: _Part(task, module, config.roles.get(name, config), self.fabric)
-            for name, module in task.roles.items()
+            name: _Part(task, module, config.of_role(name), self.fabric) for name, module in task.roles.items()
         }
         for module in task.frozen:
             self.fabric.to_device(module.requires_grad_(False))

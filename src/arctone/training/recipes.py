@@ -52,19 +52,11 @@ def spark() -> Recipe:
         autoencoder_clips=4_500,
         autoencoder=AutoencoderConfig(),
         autoencoder_loop=LoopConfig(
-            total_steps=3_000,
-            rate=1e-3,
-            matrix_rate=0.02,
-            ema_decay=0.998,
-            roles={"discriminator": OptimiserConfig(rate=1e-3, matrix_rate=0.02)},
+            total_steps=3_000, rate=1e-3, matrix_rate=0.02, ema_decay=0.998, roles={"discriminator": None}
         ),
         decoder=DecoderConfig(adversarial_start=200),
         decoder_loop=LoopConfig(
-            total_steps=3_000,
-            rate=3e-4,
-            matrix_rate=6e-3,
-            ema_decay=0.998,
-            roles={"discriminator": OptimiserConfig(rate=3e-4, matrix_rate=6e-3)},
+            total_steps=3_000, rate=3e-4, matrix_rate=6e-3, ema_decay=0.998, roles={"discriminator": None}
         ),
         flow=FlowConfig(),
         flow_loop=LoopConfig(
@@ -135,7 +127,8 @@ def spark_steps() -> Recipe:
 
 def spark_arc() -> Recipe:
     """What follows upon the eight steps (as `--student`): a game that judges the sounds its own sampler makes."""
-    plan = spark_steps()
+    plan = spark()
+    loop = plan.arc_loop
     return dataclasses.replace(
         plan,
         arc=ArcConfig(
@@ -151,17 +144,11 @@ def spark_arc() -> Recipe:
             alignment_steps=2_000,
             alignment_weight=0.5,
         ),
-        arc_loop=LoopConfig(
+        arc_loop=dataclasses.replace(
+            loop,
             total_steps=2_600,
             rate=3e-5,
-            warmup_steps=100,
-            rate_floor=1.0,
-            precision="bf16-mixed",
-            ema_decay=0.99,
-            roles={
-                "discriminator": OptimiserConfig(rate=1e-4, betas=(0.0, 0.95)),
-                "critic": OptimiserConfig(rate=1e-3),
-            },
+            roles={**loop.roles, "discriminator": dataclasses.replace(loop.of_role("discriminator"), rate=1e-4)},
         ),
     )
 
@@ -192,7 +179,7 @@ def spark_minutes() -> Recipe:
             matrix_rate=0.02,
             precision="32-true",
             ema_decay=0.99,
-            roles={"discriminator": OptimiserConfig(rate=2e-3, matrix_rate=0.02)},
+            roles={"discriminator": None},
         ),
         decoder=DecoderConfig(batch_size=16, window_frames=64, adversarial_start=100),
         decoder_loop=LoopConfig(
@@ -202,7 +189,7 @@ def spark_minutes() -> Recipe:
             matrix_rate=0.01,
             precision="32-true",
             ema_decay=0.99,
-            roles={"discriminator": OptimiserConfig(rate=1e-3, matrix_rate=0.01)},
+            roles={"discriminator": None},
         ),
         flow=FlowConfig(),
         flow_loop=LoopConfig(
