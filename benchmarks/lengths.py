@@ -5,22 +5,29 @@
 A loaded model is asked in turn for each length, each sampler setting and each number of variations, several rounds of
 it; figures are medians over the rounds. A straight line through the lengths of more than one window (least squares of
 the relative error) says what each second adds. Writes the figure docs/figures/lengths.png too.
+
+The least time is that of the networks' products alone, at the speed of the fastest products here (ceilings.py): in 8
+bit with weights, in 32 bit within attention.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import arctone
+from arctone.config_model import ModelConfig
 from arctone.engine import Model
-from benchmarks import results
+from arctone.engines.parts import Parts
+from arctone.flow.noise import item_noise
+from benchmarks import ceilings, results
 from benchmarks.results import JSON, ROOT
 
 PROMPT, SEED, FULL = "rain on a tin roof", 7, 11.89
@@ -66,6 +73,31 @@ def line(lengths: Sequence[float], seconds: Sequence[float]) -> JSON:
     }
 
 
+def least(ceiling: dict[str, float], work: Callable[[], object]) -> float:
+    """Milliseconds that the products of a network in torch take at the ceiling, if its weights have 8 bits."""
+    counted = ceilings.operations(work)
+    return round(1000 * (counted["weights"] / ceiling["int8"] + counted["others"] / ceiling["float32"]), 2)
+
+
+def bounds(parts: Parts, config: ModelConfig, threads: int) -> JSON:
+    """Ceilings of the machine, and the least time of a call of the transformer and of the decoder over a window.
+
+    Args: parts: on torch, which counts its operations.
+    """
+    ceiling = ceilings.ceilings(threads)
+    frames, ids = config.dit.max_frames, np.zeros(config.text.max_tokens, np.int64)
+    latents = item_noise(SEED, 0, (config.dit.latent_channels, frames))
+    text = parts.encode_text(ids, np.ones(len(ids), bool))
+    seconds, mask = config.dit.max_seconds, np.ones(frames, bool)
+    return {
+        "ceilings": ceiling,
+        "least_ms": {
+            "call": least(ceiling, lambda: parts.velocity(latents, 0.6, text, seconds, 0.0, mask)),
+            "decoder": least(ceiling, lambda: parts.decode(latents)),
+        },
+    }
+
+
 def measure(model: Model, rounds: int, lengths: Sequence[float], variations: Sequence[int]) -> JSON:
     """All three tables."""
     by_length = seconds_of(model, rounds, [{"duration_seconds": length} for length in lengths])
@@ -79,14 +111,20 @@ def measure(model: Model, rounds: int, lengths: Sequence[float], variations: Seq
         ],
         "line": line(*zip(*long, strict=True)) if len(long) > 1 else None,
         "samplers": [
-            {"title": title, "seconds": round(taken, 3), "stages_ms": stages}
-            for title, (taken, stages) in zip(SAMPLERS, by_sampler, strict=True)
+            {"title": title, "calls": _calls(fields), "seconds": round(taken, 3), "stages_ms": stages}
+            for (title, fields), (taken, stages) in zip(SAMPLERS.items(), by_sampler, strict=True)
         ],
         "variations": [
             {"number": number, "seconds_each": round(taken / number, 3)}
             for number, (taken, _) in zip(variations, at_once, strict=True)
         ],
     }
+
+
+def _calls(fields: dict[str, Any]) -> int:
+    """Calls of the transformer; guidance takes two a step."""
+    steps: int = fields["steps"]
+    return steps if fields["cfg_scale"] == 1.0 else 2 * steps
 
 
 def draw(result: JSON, path: Path) -> None:
@@ -124,14 +162,30 @@ def lengths_block(result: JSON) -> str:
 
 
 def samplers_block(result: JSON) -> str:
-    """Cost by sampler settings, with the stages."""
-    names = ("text", "sampling", "decoding")
-    rows = [
-        [row["title"], *(f"{row['stages_ms'][name]:.0f}" for name in names), f"{1000 * row['seconds']:.0f}"]
-        for row in result["samplers"]
+    """Cost by sampler settings, with the stages and the least time of their products."""
+    names, least_ms = ("text", "sampling", "decoding"), result.get("least_ms")
+    head = [
+        "11.89 s of sound",
+        *(f"{name}, ms" for name in names),
+        "all, ms",
+        *(["least possible, ms"] if least_ms else []),
     ]
-    table = results.table(["11.89 s of sound", *(f"{name}, ms" for name in names), "all, ms"], rows)
-    return "\n\n".join([table, results.footer(result)])
+    rows = []
+    for row in result["samplers"]:
+        cells = [row["title"], *(f"{row['stages_ms'][name]:.0f}" for name in names), f"{1000 * row['seconds']:.0f}"]
+        fewest = [f"{row['calls'] * least_ms['call'] + least_ms['decoder']:.0f}"] if least_ms else []
+        rows.append([*cells, *fewest])
+    told = [_least_told(result)] if least_ms else []
+    return "\n\n".join([results.table(head, rows), *told, results.footer(result)])
+
+
+def _least_told(result: JSON) -> str:
+    speeds = ", ".join(f"{name} {result['ceilings'][name]:.0f}" for name in ("int8", "float32"))
+    call, decoder = result["least_ms"]["call"], result["least_ms"]["decoder"]
+    return (
+        f"Least possible: the products of the networks alone ({call:.1f} ms a call of the transformer, {decoder:.1f} "
+        f"ms for the decoder), at the speed of the fastest matrix products measured here (GFLOP/s: {speeds})."
+    )
 
 
 def variations_block(result: JSON) -> str:
@@ -151,14 +205,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--longest", type=float, default=LENGTHS[-1], help="leave out longer sounds")
+    parser.add_argument("--name", default="lengths", help="of the result")
     parser.add_argument("--results", type=Path, default=results.FOLDER)
     parser.add_argument("--figure", type=Path, default=FIGURE)
     options = parser.parse_args(arguments)
     model = arctone.load(options.model, threads=options.threads)
     lengths = [length for length in LENGTHS if length <= options.longest]
     found = measure(model, options.rounds, lengths, VARIATIONS)
+    on_torch = arctone.load(options.model, engine="torch")
+    found |= bounds(on_torch.engine.parts, on_torch.engine.config, options.threads or os.cpu_count() or 1)
     settings = {"model": options.model, "threads": options.threads, "rounds": options.rounds}
-    print(results.write("lengths", settings, found, options.results))
+    print(results.write(options.name, settings, found, options.results))
     draw(found, options.figure)
 
 

@@ -58,6 +58,7 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "ears": ("train_ears", train_ears.block),
     "lengths": ("lengths", lengths.lengths_block),
     "lengths-samplers": ("lengths", lengths.samplers_block),
+    "lengths-samplers-vnni": ("lengths_vnni", lengths.samplers_block),
     "lengths-variations": ("lengths", lengths.variations_block),
     "lora-few-steps": ("lora_few_steps", lora_few_steps.block),
     "lora-timbre": ("lora_timbre", lora_timbre.block),
@@ -65,6 +66,7 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "latency": ("latency", latency.block),
     "serve-load": ("serve_load", serve_load.block),
     "sao-cpu": ("sao_cpu", sao_cpu.block),
+    "sao-cpu-vnni": ("sao_cpu_vnni", sao_cpu.block),
     "precisions": ("precision_table", precision_table.block),
     "latency-summary": ("latency", latency.summary_block),
 }

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from benchmarks import lengths
+from benchmarks import ceilings, lengths
 
 
 def test_a_straight_line_is_found_exactly() -> None:
@@ -40,6 +40,34 @@ def test_each_request_is_timed_by_itself(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(lengths.results, "footer", lambda _: "")
     assert "0.100 s more for each second" in lengths.lengths_block(result)
     assert "| 4 | 1.19 | 1.00x |" in lengths.variations_block(result)
-    assert "| 8 steps, guided | 1 | 1189 | 2 | 1189 |" in lengths.samplers_block(result)
+    assert "| 8 steps, guided | 1 | 1189 | 2 | 1189 |\n" in lengths.samplers_block(result)
+    limits = {"ceilings": {"int8": 800.0, "float32": 200.0}, "least_ms": {"call": 10.0, "decoder": 5.5}}
+    told = lengths.samplers_block(result | limits)
+    # Guidance takes two calls a step.
+    assert "| 8 steps, guided | 1 | 1189 | 2 | 1189 | 166 |" in told
+    assert "| 8 steps, no guidance | 1 | 1189 | 2 | 1189 | 86 |" in told
+    assert "GFLOP/s: int8 800, float32 200" in told
     lengths.draw(result, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 1000
+
+
+def test_the_least_time_is_that_of_the_products_at_their_ceilings() -> None:
+    torch = pytest.importorskip("torch")
+    layer, q = torch.nn.Linear(100, 1000), torch.randn(1, 1, 50, 100)
+
+    def work() -> None:
+        layer(q)
+        torch.nn.functional.scaled_dot_product_attention(q, q, q)
+
+    # 2 x 50 x 100 x 1000 with weights; two products of 50 x 50 x 100 in attention.
+    counted = ceilings.operations(work)
+    assert counted["weights"] == pytest.approx(0.01)
+    assert counted["others"] == pytest.approx(0.001)
+    assert lengths.least({"int8": 10.0, "float32": 1.0}, work) == pytest.approx(2.0)
+
+
+def test_ceilings_are_those_of_the_fastest_products() -> None:
+    pytest.importorskip("litert_torch")
+    found = ceilings.ceilings(threads=1, rounds=1)
+    assert set(found) == {"float32", "bfloat16", "int8"}
+    assert min(found.values()) > 1

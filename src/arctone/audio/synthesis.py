@@ -35,9 +35,8 @@ def synthesise(parameters: Floats, generator: np.random.Generator, iterations: i
     Returns: [2, 512 M] float32.
     """
     num_frames = parameters.shape[1]
-    noise = _noise(generator, num_frames)
-    start = generator.uniform(-np.pi, np.pi, NUM_BINS).astype(np.float32)
-    signs = _signs(generator)
+    white, start, signs = draws(generator, num_frames)
+    noise = framed(white)
     stereo = slice(NUM_BINS + NUM_BANDS, NUM_BINS + 2 * NUM_BANDS)
     coherence = _smoothed(np.clip(parameters[stereo].T, -1, 1))
     # Of each frame and bin: the magnitudes left and right, half the angle between them, the angle of both.
@@ -64,6 +63,15 @@ def synthesise(parameters: Floats, generator: np.random.Generator, iterations: i
         phase.integrate(pool.map(shape, range(0, num_frames, CHUNK_FRAMES)), start, common)
         padded = pool.map(channel, (left, right), (np.add, np.subtract))
         return np.stack([samples[PADDING:-PADDING] for samples in padded])
+
+
+def draws(generator: np.random.Generator, num_frames: int) -> tuple[Floats, Floats, Floats]:
+    """All that is random in the synthesis of so many frames: white noise [512 M + 1536] with 768 zeros at each end, the
+    phases before the first frame [K], and to which side the channels are parted [K].
+    """
+    noise = _noise(generator, num_frames)
+    start = generator.uniform(-np.pi, np.pi, NUM_BINS).astype(np.float32)
+    return noise, start, _signs(generator)
 
 
 class _Scratches:
@@ -156,11 +164,11 @@ def noise_deviation(generator: np.random.Generator, num_frames: int) -> Floats:
 
     Taken from a transform of white noise, so that neighbouring frames and bins, which share samples, deviate together.
     """
-    return _deviation(_noise(generator, num_frames), Scratch())
+    return _deviation(framed(_noise(generator, num_frames)), Scratch())
 
 
 def _noise(generator: np.random.Generator, num_frames: int) -> Floats:
-    """Overlapping frames of white noise, [num_frames, N_FFT], without a copy; the median power of its bins is 1."""
+    """White noise with its padding, [512 M + 1536]; the median power of the bins of its frames is 1."""
     padded = np.zeros(num_frames * HOP + 2 * PADDING, np.float32)
     samples = padded[PADDING:-PADDING]
     # Uniform noise is as white as normal noise and quicker to draw; a bin adds 2048 samples, and so is normal anyway.
@@ -168,7 +176,7 @@ def _noise(generator: np.random.Generator, num_frames: int) -> Floats:
     samples -= np.float32(0.5)
     # Power is exponentially distributed, so its median is ln 2 times its mean, the sum of the squared window.
     samples *= np.float32(np.sqrt(12 / (np.log(2.0) * 0.375 * N_FFT)))
-    return framed(padded)
+    return padded
 
 
 def _deviation(frames: Floats, scratch: Scratch) -> Floats:

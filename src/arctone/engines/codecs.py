@@ -5,16 +5,18 @@ A audio channels, N audio samples, C latent channels, T latent frames.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
 from arctone.audio.spectral import features
-from arctone.audio.synthesis import synthesise
+from arctone.audio.synthesis import draws, synthesise
 from arctone.config_model import AutoencoderConfig, ModelConfig, OobleckConfig, SameConfig, SpectralConfig
 from arctone.engines.parts import Floats
+from arctone.models import synthesis
+from arctone.models.spectral import FRAMES_PER_LATENT
 
 # Latents [1, C, T] to spectral parameters or samples.
 Decode = Callable[[Tensor], Tensor]
@@ -25,6 +27,15 @@ class Codec(Protocol):
 
     def decode(self, decoder: Decode, latents: Tensor, seed: int) -> Floats:
         """Samples [A, N] from latents [1, C, T]; the seed fixes what is random in the synthesis."""
+
+    def draws(self, seed: int, num_latents: int) -> tuple[Floats, ...]:
+        """What is random in the synthesis of so many latent frames."""
+
+    def decode_there(self, decoder: Decode, latents: Tensor, drawn: Sequence[Tensor]) -> Tensor:
+        """Samples [B, A, N] from latents [B, C, T], all of it on their device.
+
+        Args: drawn: what `draws` gave for each item, one after another.
+        """
 
     def prepared(self, samples: Floats) -> Floats:
         """What the encoder reads of samples [A, N], N a multiple of the hop."""
@@ -44,6 +55,15 @@ class SpectralCodec:
         parameters = decoder(latents)[0].float().cpu().numpy()
         return synthesise(parameters, np.random.default_rng(seed), self._config.phase_iterations)
 
+    def draws(self, seed: int, num_latents: int) -> tuple[Floats, ...]:
+        """See Codec."""
+        return draws(np.random.default_rng(seed), FRAMES_PER_LATENT * num_latents)
+
+    def decode_there(self, decoder: Decode, latents: Tensor, drawn: Sequence[Tensor]) -> Tensor:
+        """See Codec."""
+        noise, start, signs = drawn
+        return synthesis.synthesise(decoder(latents), noise, start, signs, self._config.phase_iterations)
+
     def prepared(self, samples: Floats) -> Floats:
         """See Codec."""
         return features(samples)
@@ -62,8 +82,16 @@ class OobleckCodec:
 
     def decode(self, decoder: Decode, latents: Tensor, seed: int) -> Floats:
         """See Codec; nothing is random."""
-        samples: Floats = decoder(latents * self._config.scale)[0].float().cpu().numpy()
+        samples: Floats = self.decode_there(decoder, latents, ())[0].cpu().numpy()
         return samples
+
+    def draws(self, seed: int, num_latents: int) -> tuple[Floats, ...]:
+        """See Codec."""
+        return ()
+
+    def decode_there(self, decoder: Decode, latents: Tensor, drawn: Sequence[Tensor]) -> Tensor:
+        """See Codec."""
+        return decoder(latents * self._config.scale).float()
 
     def prepared(self, samples: Floats) -> Floats:
         """See Codec."""
@@ -80,8 +108,16 @@ class SameCodec:
 
     def decode(self, decoder: Decode, latents: Tensor, seed: int) -> Floats:
         """See Codec; nothing is random."""
-        samples: Floats = decoder(latents)[0].float().cpu().numpy()
+        samples: Floats = self.decode_there(decoder, latents, ())[0].cpu().numpy()
         return samples
+
+    def draws(self, seed: int, num_latents: int) -> tuple[Floats, ...]:
+        """See Codec."""
+        return ()
+
+    def decode_there(self, decoder: Decode, latents: Tensor, drawn: Sequence[Tensor]) -> Tensor:
+        """See Codec."""
+        return decoder(latents).float()
 
     def prepared(self, samples: Floats) -> Floats:
         """See Codec."""
@@ -100,7 +136,8 @@ class MixedCodec:
     """
 
     def __init__(self, encoding: Codec, decoding: Codec) -> None:
-        self.prepared, self.encode, self.decode = encoding.prepared, encoding.encode, decoding.decode
+        self.prepared, self.encode = encoding.prepared, encoding.encode
+        self.decode, self.draws, self.decode_there = decoding.decode, decoding.draws, decoding.decode_there
 
 
 def codec(config: ModelConfig) -> Codec:

@@ -5,7 +5,8 @@ C latent channels, T latent frames, L text tokens, D text width, N audio samples
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,3 +72,46 @@ class Parts(Protocol):
 
     def close(self) -> None:
         """Give memory back; the next call loads again."""
+
+
+class Order(NamedTuple):
+    """Sounds of one window, from text alone, that differ in their noise only. B sounds, S steps.
+
+    ids, mask: tokens of the prompt, [L]. away_ids, away_mask: of what guidance leads away from; masked out altogether =
+    from anything. cfg_scale: 1 = no guidance; is_projected: see `flow.guidance.projected`. sampler: its name. times:
+    S + 1 noise levels. noise: [S, B, C, T], at the start and after each step but the last. seconds, bpm: see Parts.
+    num_heard: latent frames that are decoded. seeds: of the random part of each synthesis.
+    """
+
+    ids: Ints
+    mask: Mask
+    away_ids: Ints
+    away_mask: Mask
+    cfg_scale: float
+    is_projected: bool
+    sampler: str
+    times: tuple[float, ...]
+    noise: Floats
+    seconds: float
+    bpm: float
+    num_heard: int
+    seeds: tuple[int, ...]
+
+    def one_by_one(self) -> Iterator[Order]:
+        """An order for each of the sounds."""
+        for item, seed in enumerate(self.seeds):
+            yield self._replace(noise=self.noise[:, item : item + 1], seeds=(seed,))
+
+
+@runtime_checkable
+class WholeParts(Protocol):
+    """Parts that can make whole sounds, from tokens to samples, without coming back in between."""
+
+    at_once: int
+    """How many sounds they make in one go; 0 = none."""
+
+    def make(self, order: Order, flow: bool = False) -> Floats:
+        """Audio [B, A, hop num_heard], the same as step by step, but for rounding; flow: see `Parts.velocity`.
+
+        Raises: MemoryError if the device has not enough for one sound.
+        """

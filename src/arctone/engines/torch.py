@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from arctone.checkpoints.folder import FLOW
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, Open, given, openers
 from arctone.config_model import ModelConfig
 from arctone.engines.codecs import codec
-from arctone.engines.parts import Floats, Ints, Mask, TextEmbedding, no_text
+from arctone.engines.parts import Floats, Ints, Mask, Order, TextEmbedding, no_text
 from arctone.engines.precision import check_precision, in_precision
+from arctone.engines.recorded import Recorded
+from arctone.engines.whole import Networks, Plan, sounds
 from arctone.engines.windows import WINDOWS
 from arctone.errors import UsageError
 from arctone.models.conditions import Conditions
@@ -27,6 +29,9 @@ from arctone.request import AdapterUse
 DEVICES = ("auto", "cpu", "cuda", "mps")
 # Guidance has two sides, and so has a change of length in the middle of a long sound.
 NUM_PREPARED = 4
+# Each recorded request keeps its own memory.
+NUM_RECORDED = 4
+MOST_AT_ONCE = 4
 
 
 class TorchParts:
@@ -38,6 +43,8 @@ class TorchParts:
         files that open in an instant.
         precision: one of `precision.PRECISIONS`; parts change to it when they open. compiled: transformer and decoder
         are compiled (torch.compile), the transformer for the lengths of WINDOWS; on CUDA its call is a recorded graph.
+        at_once: see WholeParts; None = MOST_AT_ONCE on CUDA, where whole requests are recorded, and none elsewhere:
+        other devices gain nothing from it.
     """
 
     name = "torch"
@@ -51,6 +58,7 @@ class TorchParts:
         one_at_a_time: bool = False,
         precision: str = "auto",
         compiled: bool = False,
+        at_once: int | None = None,
     ) -> None:
         self._config = config
         self.adapters = adapters
@@ -59,20 +67,28 @@ class TorchParts:
         self._one_at_a_time = one_at_a_time
         self._precision = precision
         self._is_compiled = compiled
-        self._compiled: dict[str, Callable[..., Tensor]] = {}
+        self._compiled: dict[tuple[str, str], Callable[..., Tensor]] = {}
         self._opened: dict[str, nn.Module] = {}
         self._prepared: dict[tuple[bytes, ...], Prepared] = {}
+        self._recorded: dict[Hashable, Recorded] = {}
         self._codec = codec(config)
+        self.at_once = (MOST_AT_ONCE if self._device.type == "cuda" else 0) if at_once is None else at_once
         self.has_flow = config.sampling.post_trained and FLOW in open_parts
 
     @classmethod
     def of(
-        cls, config: ModelConfig, text: nn.Module, dit: nn.Module, autoencoder: nn.Module, device: str = "cpu"
+        cls,
+        config: ModelConfig,
+        text: nn.Module,
+        dit: nn.Module,
+        autoencoder: nn.Module,
+        device: str = "cpu",
+        at_once: int | None = None,
     ) -> TorchParts:
         """From modules that exist already, in evaluation mode."""
         encoder, decoder = autoencoder.get_submodule(ENCODER), autoencoder.get_submodule(DECODER)
         modules = {TEXT: text, DIT: dit, ENCODER: encoder, DECODER: decoder}
-        return cls(config, {part: given(module) for part, module in modules.items()}, device)
+        return cls(config, {part: given(module) for part, module in modules.items()}, device, at_once=at_once)
 
     @torch.inference_mode()
     def encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding:
@@ -120,6 +136,55 @@ class TorchParts:
         whole = np.pad(samples, ((0, 0), (0, missing)))
         return _numpy(self._codec.encode(self._part(ENCODER), self._batch(self._codec.prepared(whole))))
 
+    @torch.inference_mode()
+    def make(self, order: Order, flow: bool = False) -> Floats:
+        """See WholeParts. What was recorded is used again for orders of the same kind; the latest NUM_RECORDED stay."""
+        try:
+            return self._made(order, flow)
+        except torch.OutOfMemoryError:
+            # What is recorded keeps its memory; without it, and one by one, there may be enough.
+            self._forget_recorded()
+            self.at_once = 1
+        try:
+            return np.concatenate([self._made(one, flow) for one in order.one_by_one()])
+        except torch.OutOfMemoryError as problem:
+            self._forget_recorded()
+            raise MemoryError(str(problem)) from None
+
+    def _forget_recorded(self) -> None:
+        self._recorded.clear()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _made(self, order: Order, flow: bool) -> Floats:
+        num_frames, name = order.noise.shape[-1], FLOW if flow else DIT
+        window, num_sounds = self._window(num_frames), len(order.seeds)
+        frame_mask = _filled(np.ones(num_frames, bool), window)
+        drawn = zip(*(self._codec.draws(seed, order.num_heard) for seed in order.seeds), strict=True)
+        values = (
+            *(np.asarray(value)[None] for value in (order.ids, order.mask, order.away_ids, order.away_mask)),
+            _filled(order.noise, window),
+            frame_mask[None],
+            *(np.array([value], np.float32) for value in (order.seconds, order.bpm)),
+            *(np.stack(each) for each in drawn),
+        )
+        inputs = [torch.from_numpy(np.ascontiguousarray(value)).to(self._device) for value in values]
+        plan = Plan(num_sounds, order.num_heard, order.cfg_scale, order.is_projected, order.sampler, order.times)
+        made: Floats = self._recording(plan, name, inputs)(*inputs).float().cpu().numpy()
+        return made
+
+    def _recording(self, plan: Plan, name: str, inputs: Sequence[Tensor]) -> Recorded:
+        key = (plan, name, tuple(value.shape for value in inputs))
+        if key not in self._recorded:
+            if len(self._recorded) == NUM_RECORDED:
+                del self._recorded[next(iter(self._recorded))]
+            # Parts open before, because reading files cannot be recorded; nor can what torch.compile records itself.
+            networks = Networks(
+                self._part(TEXT), self._fast(name, "default"), self._part(name), self._fast(DECODER, "default")
+            )
+            self._recorded[key] = Recorded(functools.partial(sounds, networks, self._config, self._codec, plan), inputs)
+        return self._recorded[key]
+
     def set_threads(self, threads: int) -> None:
         """Has no effect: torch's number of threads belongs to the whole process (`torch.set_num_threads`)."""
 
@@ -128,18 +193,21 @@ class TorchParts:
         self._opened.clear()
         self._compiled.clear()
         self._prepared.clear()
+        self._recorded.clear()
 
-    def _fast(self, name: str) -> Callable[..., Tensor]:
-        """A part, compiled where that was asked for."""
+    def _fast(self, name: str, mode: str | None = None) -> Callable[..., Tensor]:
+        """A part, compiled where that was asked for. Args: mode: of torch.compile; None = what suits the part."""
         if not self._is_compiled:
             return self._part(name)
-        if name not in self._compiled:
-            # The transformer is given few lengths, and its many small kernels become one graph on CUDA; sounds are
-            # decoded once, at any length.
-            is_transformer = name in (DIT, FLOW)
+        # The transformer is given few lengths, and its many small kernels become one graph on CUDA; sounds are
+        # decoded once, at any length.
+        is_transformer = name in (DIT, FLOW)
+        if mode is None:
             mode = "reduce-overhead" if is_transformer and self._device.type == "cuda" else "default"
-            self._compiled[name] = torch.compile(self._part(name), mode=mode, dynamic=False if is_transformer else None)
-        return self._compiled[name]
+        if (name, mode) not in self._compiled:
+            dynamic = False if is_transformer else None
+            self._compiled[name, mode] = torch.compile(self._part(name), mode=mode, dynamic=dynamic)
+        return self._compiled[name, mode]
 
     def _window(self, num_frames: int) -> int:
         """Frames that the transformer is given for so many: where it is compiled, each length is compiled once."""
@@ -204,13 +272,14 @@ def load_parts(
     precision: str = "auto",
     *,
     compiled: bool = False,
+    at_once: int | None = None,
 ) -> TorchParts:
     """A model folder's parts on torch: from its graphs and weights map, or from its safetensors.
 
     On the CPU one part is in memory at a time, unless parts change their precision, which is done once; with the parts
     that are small that makes no difference.
     Args: adapters: folders of adapters with their strengths, laid over the transformer's weights. precision: of
-        PRECISIONS; "auto" = that of the files.
+        PRECISIONS; "auto" = that of the files. compiled, at_once: see TorchParts.
     Raises: UsageError for an unknown precision; ModelError if the folder holds neither graphs nor safetensors, or
     something that does not fit the config, or an adapter was trained on other weights.
     """
@@ -224,4 +293,4 @@ def load_parts(
     # What was dropped would be changed, or compiled, again.
     one_at_a_time = torch.device(device).type == "cpu" and precision == "auto" and not compiled
     opened = openers(folder, config, changes)
-    return TorchParts(config, opened, device, used, one_at_a_time, precision, compiled)
+    return TorchParts(config, opened, device, used, one_at_a_time, precision, compiled, at_once)

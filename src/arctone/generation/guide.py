@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from arctone.engines.parts import Floats, TextEmbedding
 from arctone.flow.guidance import guided, projected
 from arctone.generation.shared import SharedParts
 from arctone.request import GenerationRequest
-from arctone.tokenizer import Tokenizer
+from arctone.tokenizer import Tokenizer, Tokens
+
+
+class Words(NamedTuple):
+    """What a request says: the tokens of its prompt, and of what it does not want; None = anything."""
+
+    prompt: Tokens
+    away: Tokens | None
+
+    @classmethod
+    def of(cls, request: GenerationRequest, tokenizer: Tokenizer, warnings: list[str]) -> Words:
+        """The words of a request. Args: warnings: prompts that were cut are told there."""
+
+        def read(field: str, words: str) -> Tokens:
+            tokens = tokenizer.encode(words)
+            if tokens.was_cut:
+                warnings.append(
+                    f"{field} is longer than the {len(tokens.ids)} tokens the model reads; the rest was not heard."
+                )
+            return tokens
+
+        unwanted = request.negative_prompt.strip()
+        return cls(read("prompt", request.prompt), read("negative_prompt", unwanted) if unwanted else None)
 
 
 class Guide:
     """Text embeddings and guidance of one request.
 
-    Args: parts: what computes. tokenizer: of the same model. request: resolved. warnings: prompts that were cut are
-    told there. is_projected: whether the model is guided across the direction of its estimate only.
+    Args: parts: what computes. words: of the request. request: resolved. is_projected: whether the model is guided
+    across the direction of its estimate only.
     """
 
     def __init__(
-        self,
-        parts: SharedParts,
-        tokenizer: Tokenizer,
-        request: GenerationRequest,
-        warnings: list[str],
-        *,
-        is_projected: bool = False,
+        self, parts: SharedParts, words: Words, request: GenerationRequest, *, is_projected: bool = False
     ) -> None:
         self._is_projected = is_projected
         self._parts = parts
-        self._tokenizer = tokenizer
-        self._warnings = warnings
-        self._scale = float(1.0 if request.cfg_scale is None else request.cfg_scale)
+        self._scale = scale_of(request)
         self._bpm = float(request.bpm or 0.0)
-        self._text = self._embed("prompt", request.prompt)
-        unwanted = request.negative_prompt.strip()
-        self._away = self._embed("negative_prompt", unwanted) if unwanted else None  # None = from anything
+        self._text = parts.encode_text(words.prompt.ids, words.prompt.mask)
+        self._away = None if words.away is None else parts.encode_text(words.away.ids, words.away.mask)
 
     def velocity(self, x: Floats, t: float, seconds: float, inpaint: Floats | None = None) -> Floats:
         """Guided velocity [C, T] at latents x and time t.
@@ -57,10 +72,7 @@ class Guide:
         mask = np.ones(x.shape[1], bool)
         return self._parts.velocity(x.astype(np.float32, copy=False), t, text, seconds, bpm, mask, inpaint)
 
-    def _embed(self, field: str, words: str) -> TextEmbedding:
-        tokens = self._tokenizer.encode(words)
-        if tokens.was_cut:
-            self._warnings.append(
-                f"{field} is longer than the {len(tokens.ids)} tokens the model reads; the rest was not heard."
-            )
-        return self._parts.encode_text(tokens.ids, tokens.mask)
+
+def scale_of(request: GenerationRequest) -> float:
+    """The guidance scale of a resolved request."""
+    return float(1.0 if request.cfg_scale is None else request.cfg_scale)

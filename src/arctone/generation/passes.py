@@ -43,7 +43,6 @@ class Work:
     parts: SharedParts
     config: ModelConfig
     request: GenerationRequest
-    guide: Guide
     timings: dict[str, float]
     cancel: Cancel
 
@@ -112,11 +111,14 @@ def needs_latents(job: Job, plan: list[Window]) -> bool:
 class Pass:
     """One job for one item.
 
-    Args: base: [C, T] latents of what the job has of its sound. seed: of the item.
+    Args: guide: gives the velocity. base: [C, T] latents of what the job has of its sound. seed: of the item.
     """
 
-    def __init__(self, work: Work, job: Job, plan: list[Window], base: Floats, seed: int, counter: Counter) -> None:
-        self._work, self._job, self._plan, self._seed, self._counter = work, job, plan, seed, counter
+    def __init__(
+        self, work: Work, guide: Guide, job: Job, plan: list[Window], base: Floats, seed: int, counter: Counter
+    ) -> None:
+        self._work, self._guide = work, guide
+        self._job, self._plan, self._seed, self._counter = job, plan, seed, counter
         self._latents = base.copy()
         self._unknown = job.unknown(work.config)
         self._times = work.times_from(job.noise_level) if plan else ()
@@ -172,7 +174,7 @@ class Pass:
     def _steps(self, base: Floats, known: Mask, part: slice) -> Iterator[Step]:
         seconds = self._seconds(part)
         inpaint = self._inpaint_channels(base, known)
-        velocity = holding(lambda x, t: self._work.guide.velocity(x, t, seconds, inpaint), base, known)
+        velocity = holding(lambda x, t: self._guide.velocity(x, t, seconds, inpaint), base, known)
         name = str(self._work.request.sampler)
         times, rounds = self._times, 1
         if inpaint is None and known.any():

@@ -11,13 +11,14 @@ from arctone.audio.loops import rotated
 from arctone.audio.waveform import Samples, Waveform
 from arctone.config_model import ModelConfig
 from arctone.engines.parts import Floats
-from arctone.generation.guide import Guide
+from arctone.generation.guide import Guide, Words
 from arctone.generation.job import Job, first_job, seam_job, seam_of
 from arctone.generation.passes import Cancel, Counter, Pass, Work, encoded_for, needs_latents, planned
 from arctone.generation.shared import SharedParts
 from arctone.generation.source import Source
 from arctone.generation.stopwatch import Stopwatch
 from arctone.generation.warnings import foreseen
+from arctone.generation.whole import fits, whole_sounds
 from arctone.request import GenerationRequest, GenerationResult, Progress, Stage
 from arctone.tokenizer import Tokenizer
 
@@ -56,35 +57,62 @@ class Run:
         started = time.perf_counter()
         self._parts.set_threads(int(self.request.threads or 1))
         yield Progress("text", 0, 0, 1)
-        with Stopwatch(self._timings, "text"):
-            is_projected = self._config.sampling.guidance == "projected"
-            guide = Guide(self._parts, self._tokenizer, self.request, self._warnings, is_projected=is_projected)
-        yield Progress("text", 0, 1, 1)
-        work = Work(self._parts, self._config, self.request, guide, self._timings, self._cancel)
-        base = yield from self._encoded(self._job, needs_latents(self._job, self._plan), Counter(0, {"encoding": 1}))
-        waveforms: list[Waveform] = []
+        words = Words.of(self.request, self._tokenizer, self._warnings)
+        work = Work(self._parts, self._config, self.request, self._timings, self._cancel)
         seeds = tuple(int(self.request.seed or 0) + item for item in range(self.request.variations))
-        for item, seed in enumerate(seeds):
-            waveforms.append((yield from self._item(work, base, item, seed)))
+        if fits(work, self._job, self._plan):
+            waveforms = yield from self._whole(work, words, seeds)
+        else:
+            waveforms = yield from self._step_by_step(work, words, seeds)
         self._timings["total"] = 1000 * (time.perf_counter() - started)
         yield self._result(tuple(waveforms), seeds)
+
+    def _step_by_step(
+        self, work: Work, words: Words, seeds: tuple[int, ...]
+    ) -> Generator[Progress, None, list[Waveform]]:
+        with Stopwatch(self._timings, "text"):
+            is_projected = self._config.sampling.guidance == "projected"
+            guide = Guide(self._parts, words, self.request, is_projected=is_projected)
+        yield Progress("text", 0, 1, 1)
+        base = yield from self._encoded(self._job, needs_latents(self._job, self._plan), Counter(0, {"encoding": 1}))
+        waveforms = []
+        for item, seed in enumerate(seeds):
+            waveforms.append((yield from self._item(work, guide, base, item, seed)))
+        return waveforms
+
+    def _whole(self, work: Work, words: Words, seeds: tuple[int, ...]) -> Generator[Progress, None, list[Waveform]]:
+        """All stages at once; there is no progress between them."""
+        yield Progress("text", 0, 1, 1)
+        steps, waveforms = len(work.times) - 1, []
+        for item, sound in enumerate(whole_sounds(work, words, self._job, self._plan[0], seeds)):
+            yield Progress("sampling", item, steps, steps)
+            waveforms.append(self._levelled(sound))
+            yield Progress("decoding", item, 1, 1)
+        return waveforms
 
     def warn(self, warning: str) -> None:
         """Add a warning to the result, once."""
         if warning not in self._warnings:
             self._warnings.append(warning)
 
-    def _item(self, work: Work, base: Floats, item: int, seed: int) -> Generator[Progress, None, Waveform]:
+    def _item(
+        self, work: Work, guide: Guide, base: Floats, item: int, seed: int
+    ) -> Generator[Progress, None, Waveform]:
         counter = Counter(item, self._totals(len(work.times) - 1))
-        sound = yield from Pass(work, self._job, self._plan, base, seed, counter).run()
+        sound = yield from Pass(work, guide, self._job, self._plan, base, seed, counter).run()
         if self.request.loop:
-            sound = yield from self._looped(work, sound, seed, counter)
+            sound = yield from self._looped(work, guide, sound, seed, counter)
+        return self._levelled(sound)
+
+    def _levelled(self, sound: Samples) -> Waveform:
         levelled = level(Waveform(sound, self._config.sample_rate), self.request.normalize or "peak")
         if levelled.warning:
             self.warn(levelled.warning)
         return levelled.waveform
 
-    def _looped(self, work: Work, sound: Samples, seed: int, counter: Counter) -> Generator[Progress, None, Samples]:
+    def _looped(
+        self, work: Work, guide: Guide, sound: Samples, seed: int, counter: Counter
+    ) -> Generator[Progress, None, Samples]:
         """The sound cut to the length of the loop and its seam made anew, while it lies in the middle."""
         num_samples = self._num_samples
         seam = seam_of(num_samples, self._config, self.request.bpm)
@@ -92,7 +120,7 @@ class Run:
         job = seam_job(num_samples, seam, self._config, turned)
         base = yield from self._encoded(job, True, counter)
         plan = planned(job, self._config, self.request.bpm)
-        made = yield from Pass(work, job, plan, base, seed, counter).run()
+        made = yield from Pass(work, guide, job, plan, base, seed, counter).run()
         return rotated(made, seam - num_samples)
 
     def _encoded(self, job: Job, is_needed: bool, counter: Counter) -> Generator[Progress, None, Floats]:

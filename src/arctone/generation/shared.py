@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from arctone.engines.parts import Floats, Ints, Mask, Parts, TextEmbedding
+from arctone.engines.parts import Floats, Ints, Mask, Order, Parts, TextEmbedding, WholeParts
 
 
 class SharedParts:
@@ -19,6 +19,18 @@ class SharedParts:
         self._flow = flow
         self._parts = parts
         self._lock = lock
+        self._whole = parts if isinstance(parts, WholeParts) else None
+
+    @property
+    def at_once(self) -> int:
+        """See WholeParts; 0 where the engine makes no whole sounds."""
+        return self._whole.at_once if self._whole else 0
+
+    def make(self, order: Order) -> Floats:
+        """See WholeParts."""
+        assert self._whole is not None
+        with self._lock:
+            return self._whole.make(order, self._flow)
 
     def encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding:
         """See Parts."""
