@@ -145,6 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--scratch", type=Path, help="where packed weights are kept meanwhile")
     parser.add_argument("--results", type=Path, default=results.FOLDER)
     options = parser.parse_args(arguments)
+    if options.scratch:
+        options.scratch.mkdir(parents=True, exist_ok=True)
     rows = [measured(options.program, model, options) for model in options.models]
     settings = {
         "steps": options.steps,

@@ -74,37 +74,14 @@ class SpectralCodec:
         return latents
 
 
-class OobleckCodec:
-    """Waveforms in and out. Of the encoder's normal distribution the mean is taken, so that encoding is repeatable."""
+class WaveformCodec:
+    """Waveforms in and out.
 
-    def __init__(self, config: OobleckConfig) -> None:
-        self._config = config
+    Args: scale: what the modules' own latents are, times ours.
+    """
 
-    def decode(self, decoder: Decode, latents: Tensor, seed: int) -> Floats:
-        """See Codec; nothing is random."""
-        samples: Floats = self.decode_there(decoder, latents, ())[0].cpu().numpy()
-        return samples
-
-    def draws(self, seed: int, num_latents: int) -> tuple[Floats, ...]:
-        """See Codec."""
-        return ()
-
-    def decode_there(self, decoder: Decode, latents: Tensor, drawn: Sequence[Tensor]) -> Tensor:
-        """See Codec."""
-        return decoder(latents * self._config.scale).float()
-
-    def prepared(self, samples: Floats) -> Floats:
-        """See Codec."""
-        return samples
-
-    def encode(self, encoder: nn.Module, prepared: Tensor) -> Tensor:
-        """See Codec."""
-        mean: Tensor = encoder(prepared)[0]
-        return mean / self._config.scale
-
-
-class SameCodec:
-    """Waveforms in and out, at the level that the modules give."""
+    def __init__(self, scale: float = 1.0) -> None:
+        self._scale = scale
 
     def decode(self, decoder: Decode, latents: Tensor, seed: int) -> Floats:
         """See Codec; nothing is random."""
@@ -117,7 +94,7 @@ class SameCodec:
 
     def decode_there(self, decoder: Decode, latents: Tensor, drawn: Sequence[Tensor]) -> Tensor:
         """See Codec."""
-        return decoder(latents).float()
+        return decoder(latents * self._scale).float()
 
     def prepared(self, samples: Floats) -> Floats:
         """See Codec."""
@@ -126,7 +103,16 @@ class SameCodec:
     def encode(self, encoder: nn.Module, prepared: Tensor) -> Tensor:
         """See Codec."""
         latents: Tensor = encoder(prepared)
-        return latents
+        return latents / self._scale
+
+
+class OobleckCodec(WaveformCodec):
+    """Of the encoder's normal distribution the mean is taken, so that encoding is repeatable."""
+
+    def encode(self, encoder: nn.Module, prepared: Tensor) -> Tensor:
+        """See Codec."""
+        mean: Tensor = encoder(prepared)[0]
+        return mean / self._scale
 
 
 class MixedCodec:
@@ -148,5 +134,5 @@ def codec(config: ModelConfig) -> Codec:
 
 def _codec_of(autoencoder: AutoencoderConfig) -> Codec:
     if isinstance(autoencoder, SameConfig):
-        return SameCodec()
-    return OobleckCodec(autoencoder) if isinstance(autoencoder, OobleckConfig) else SpectralCodec(autoencoder)
+        return WaveformCodec()
+    return OobleckCodec(autoencoder.scale) if isinstance(autoencoder, OobleckConfig) else SpectralCodec(autoencoder)

@@ -44,6 +44,7 @@ class Recorded:
                 self._function(*self._inputs)
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Other threads may use the device meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._result = self._function(*self._inputs)
         self._graph = graph
