@@ -85,10 +85,33 @@ def litert(
         report = build_published(checkpoint, out, papers=texts, precision=precision, force=force)
     else:
         report = _trained(checkpoint, out, text, texts, lengths, precision, force)
-    if json:
-        print_json({"folder": str(out), "precision": precision, "parts": report})
-    else:
-        print_rows([["part", "signature", "MB", "SNR dB", "max error"], *parity_rows(report)])
+    _print_report(out, precision, report, json)
+
+
+@app.command()
+def onnx(
+    model: Annotated[str, typer.Argument(help="Name or folder of a model: bundled, trained, exported or converted.")],
+    out: Annotated[Path, typer.Argument(help="The new folder; it appears whole or not at all.")],
+    precision: Annotated[
+        Literal["float32", "int8"],
+        typer.Option("--precision", metavar="float32|int8", help="Of the weights of products."),
+    ] = "float32",
+    card: Annotated[Path | None, typer.Option("--card", metavar="FILE", help="Becomes card.md in the folder.")] = None,
+    papers: Annotated[
+        list[Path] | None,
+        typer.Option("--papers", metavar="FILE", help="Further text, such as LICENSE. May be given several times."),
+    ] = None,
+    force: Annotated[bool, typer.Option("-f", "--force", help="Replace a folder that exists.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+) -> None:
+    """Write ONNX graphs for other programs, and say how closely each follows the torch network.
+
+    arctone itself does not run them. Example: arctone export onnx spark models/spark-onnx
+    """
+    from arctone.export.onnx import build_onnx
+
+    report = build_onnx(model, out, precision=precision, papers=paper_texts(card, papers or []), force=force)
+    _print_report(out, precision, report, json)
 
 
 @app.command()
@@ -111,6 +134,13 @@ def edge(
     else:
         rows = [[name, f"{size:.1f}"] for name, size in {**sizes, "all": sum(sizes.values())}.items()]
         print_rows([["file", "MB"], *rows])
+
+
+def _print_report(out: Path, precision: str, report: Mapping[str, Mapping[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json({"folder": str(out), "precision": precision, "parts": report})
+    else:
+        print_rows([["part", "signature", "MB", "SNR dB", "max error"], *parity_rows(report)])
 
 
 def _is_published(checkpoint: Path) -> bool:

@@ -21,6 +21,8 @@ EXTRAS = {
     "lightning_fabric": "train",
     "litert_torch": "export",
     "multipart": "serve",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
     "prometheus_client": "serve",
     "python_multipart": "serve",
     "huggingface_hub": "hub",

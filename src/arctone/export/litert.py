@@ -5,18 +5,14 @@ Several signatures of one module go into one file and share its weights.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from arctone.checkpoints.graph_tensors import constants
 from arctone.errors import ModelError
 from arctone.export.graphs import Signature
+from arctone.export.quiet import quietly
 from arctone.export.rules import Rule, check_weights
 
 INT8 = (Rule("FULLY_CONNECTED"), Rule("EMBEDDING_LOOKUP"))
@@ -28,7 +24,7 @@ def convert(signatures: Sequence[Signature], path: Path) -> None:
 
     Raises: ModelError if the converter is not installed.
     """
-    with _silence():
+    with quietly():
         converter: Any = _litert_torch()
         for signature in signatures:
             converter = converter.signature(signature.name, signature.module, sample_kwargs=signature.inputs)
@@ -41,7 +37,7 @@ def quantise(float_path: Path, path: Path, rules: Sequence[Rule] = INT8) -> None
     Raises: ModelError if a large weight has another type than the rules ask for, or the file is larger than its weights
     explain.
     """
-    with _silence():
+    with quietly():
         from ai_edge_quantizer import qtyping, quantizer
 
         work = quantizer.Quantizer(str(float_path))
@@ -73,25 +69,3 @@ def _litert_torch() -> Any:
     except ImportError:
         raise ModelError("export needs litert-torch, which is not installed: pip install 'arctone[export]'.") from None
     return litert_torch
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """The converter prints every pass it makes; its exceptions still come through."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _no_stderr():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
-@contextlib.contextmanager
-def _no_stderr() -> Iterator[None]:
-    from arctone.engines.graph import quiet
-
-    with contextlib.redirect_stderr(io.StringIO()), quiet():
-        yield

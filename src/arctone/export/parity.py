@@ -23,14 +23,21 @@ def parity(path: Path, signatures: Sequence[Signature]) -> dict[str, float]:
     graph = load_graph(path, threads=1)
     report = {"megabytes": round(path.stat().st_size / 1e6, 3)}
     for signature in signatures:
-        with torch.inference_mode():
-            wanted = signature.module(**signature.inputs)
-        got = graph.run(signature.name, {name: value.numpy() for name, value in signature.inputs.items()})
-        pairs = [(value.numpy(), got[name]) for name, value in wanted.items()]
-        report[f"snr_db_{signature.name}"] = round(min(snr_db(want, have) for want, have in pairs), 2)
-        report[f"max_error_{signature.name}"] = float(f"{max(_max_error(want, have) for want, have in pairs):.4g}")
+        values = {name: value.numpy() for name, value in signature.inputs.items()}
+        report |= agreement(signature, graph.run(signature.name, values))
     graph.close()
     return report
+
+
+def agreement(signature: Signature, got: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """SNR and largest error of what a graph gave for a signature's inputs."""
+    with torch.inference_mode():
+        wanted = signature.module(**signature.inputs)
+    pairs = [(value.numpy(), got[name]) for name, value in wanted.items()]
+    return {
+        f"snr_db_{signature.name}": round(min(snr_db(want, have) for want, have in pairs), 2),
+        f"max_error_{signature.name}": float(f"{max(_max_error(want, have) for want, have in pairs):.4g}"),
+    }
 
 
 def snr_db(wanted: np.ndarray, got: np.ndarray) -> float:
@@ -49,5 +56,5 @@ def _max_error(wanted: np.ndarray, got: np.ndarray) -> float:
 def check_papers(papers: Mapping[str, str]) -> None:
     """Refuse a paper with the name of one of the model's own files. Raises: UsageError."""
     for name in papers:
-        if name in _OWN_FILES or name.endswith((".tflite", ".safetensors")):
+        if name in _OWN_FILES or name.endswith((".tflite", ".onnx", ".safetensors")):
             raise UsageError(f"a paper cannot be called {name}: the model's own file has that name.")

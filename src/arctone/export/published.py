@@ -137,7 +137,8 @@ def _write_graph(signatures: Sequence[Signature], path: Path, rules: Sequence[Ru
     slim(path)
 
 
-def _text(module: Any, config: ModelConfig) -> list[Signature]:
+def published_text(module: Any, config: ModelConfig) -> list[Signature]:
+    """The published text encoder's only length."""
     length = config.text.max_tokens
     ids = (torch.arange(length, dtype=torch.int32) * 7919 % of_type(config.text, T5Config).vocabulary)[None]
     mask = (torch.arange(length) < max(length // 4, 1)).float()[None]
@@ -182,7 +183,8 @@ def _tail(module: Any, config: ModelConfig) -> list[Signature]:
     return [Signature(f"T{window}", DecoderTail(module).eval(), {"frames": frames[:, :window].clone()})]
 
 
-def _encoder(module: Any, config: ModelConfig) -> list[Signature]:
+def encoder_tile(module: Any, config: ModelConfig) -> list[Signature]:
+    """A tile of the published encoder."""
     window = min(ENCODER_WINDOW, config.dit.max_frames)
     samples = 0.3 * _normal(1, 1, config.channels, window * config.hop_length)
     return [
@@ -191,11 +193,11 @@ def _encoder(module: Any, config: ModelConfig) -> list[Signature]:
 
 
 _SIGNATURES: dict[str, tuple[str, Callable[[nn.Module, ModelConfig], list[Signature]]]] = {
-    files.TEXT: (TEXT, _text),
+    files.TEXT: (TEXT, published_text),
     files.DIT: (DIT, transformer_signatures),
     files.DECODER: (DECODER, _head),
     files.DECODER_TAIL: (DECODER, _tail),
-    files.ENCODER: (ENCODER, _encoder),
+    files.ENCODER: (ENCODER, encoder_tile),
 }
 
 
