@@ -340,6 +340,11 @@ def _parts(
     if engine not in _ENGINES:
         raise UsageError(f"engine must be one of {', '.join(_ENGINES)}, got {engine!r}.")
     has_graphs = (folder / "dit.tflite").is_file()
+    if not has_graphs and (folder / "dit.onnx").is_file():
+        raise ModelError(
+            f"{folder} holds ONNX graphs, which are for other programs; arctone runs what they were exported from, or "
+            "LiteRT graphs (arctone export litert)."
+        )
     if engine == "native" or (engine == "auto" and has_graphs):
         if not has_graphs:
             raise ModelError(f"{folder} has no dit.tflite, so the native engine cannot run it; export it first.")
