@@ -35,7 +35,8 @@ from tiny_published import KINDS
 
 EDGE_OPTIONS = ("--seconds", "0.3", "--steps", "2", "--seed", "1", "--low-ram")
 # In dB, of random weights: trained ones are kinder to few bits.
-FLOORS = {"float32": 100, "int8": 15, "mixed": 12, "int4": 8}
+FLOORS = {"float32": 100, "float16": 55, "int8": 15, "int8-float16": 15, "mixed": 12, "int4": 8}
+EVER_NARROWER = ("float32", "float16", "int8", "mixed", "int4")
 
 
 @pytest.fixture(scope="module")
@@ -141,22 +142,42 @@ def test_a_sound_is_that_of_the_torch_engine(
 def test_the_weights_are_what_was_asked_for(precision: str, transformers: dict[str, tuple[Path, dict]]) -> None:
     path, report = transformers[precision]
     large = [weight for weight in weights(path) if weight.num_elements >= 2048]
-    assert {weight.bits for weight in large} == ({8} if precision == "int8" else {4, 8})
+    assert {weight.bits for weight in large} == {"float16": {16}, "int8": {8}, "int8-float16": {8}}.get(
+        precision, {4, 8}
+    )
     narrow = {weight.name.rpartition("Linear_")[2].partition(";")[0] for weight in large if weight.bits == 4}
     assert ("enter" in narrow, any(name.startswith("to_out") for name in narrow)) == {
-        "int8": (False, False),
         "mixed": (True, False),
         "int4": (True, True),
-    }[precision]
+    }.get(precision, (False, False))
     assert report["snr_db_T16"] >= FLOORS[precision]
 
 
 def test_narrower_weights_make_smaller_files_and_larger_errors(transformers: dict[str, tuple[Path, dict]]) -> None:
-    reports = [transformers[name][1] for name in FLOORS]
+    reports = [transformers[name][1] for name in EVER_NARROWER]
     for figure in ("megabytes", "snr_db_T16"):
         values = [report[figure] for report in reports]
         assert values == sorted(values, reverse=True)
-    assert reports[1]["megabytes"] < 0.5 * reports[0]["megabytes"]
+    assert reports[2]["megabytes"] < 0.5 * reports[0]["megabytes"]
+
+
+def test_the_autoencoder_in_16_bits_is_all_but_exact(
+    converted: dict[str, Path], exported: dict[str, Path], tmp_path: Path
+) -> None:
+    report = build_published(converted["small"], tmp_path / "half", precision="int8-float16")
+    for part in ("decoder", "decoder_tail", "encoder"):
+        errors = [value for name, value in report[part].items() if name.startswith("snr_db_")]
+        assert min(errors) > 50
+    assert report["dit"]["snr_db_T16"] < 50
+    full, half, narrow = (
+        sum((folder / f"{name}.tflite").stat().st_size for name in ("decoder", "decoder_tail"))
+        for folder in (exported["float32"], tmp_path / "half", exported["int8"])
+    )
+    assert narrow < half < 0.75 * full
+    same = {"seed": 7, "duration_seconds": 0.6, "steps": 3}
+    made = load(tmp_path / "half").generate("rain", **same)
+    assert made.engine == "native"
+    assert np.isfinite(made.waveforms[0].samples).all()
 
 
 def test_a_weight_of_another_type_is_refused(transformers: dict[str, tuple[Path, dict]]) -> None:
@@ -352,5 +373,5 @@ def test_what_does_not_fit_a_published_model_is_one_sentence(
 
 
 def test_unknown_precisions_are_refused(converted: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="float32, int8, mixed, int4"):
+    with pytest.raises(UsageError, match="float32, float16, int8, int8-float16, mixed, int4"):
         build_published(converted["small"], tmp_path / "out", precision="int2")

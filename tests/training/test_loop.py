@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from arctone.errors import UsageError
 from arctone.models.dit import DiT
 from arctone.training.flow import FlowTask
 from arctone.training.loop import LoopConfig, NotFinite, Trainer, generator, share
+from arctone.training.stop_signals import StopSignals
 
 DIT = DiTConfig(latent_channels=4, width=32, depth=2, heads=2, text_width=8, mlp_width=48, max_frames=16)
 LOOP = LoopConfig(
@@ -80,6 +85,75 @@ def test_interrupted_and_resumed_is_the_same_run(tmp_path: Path, stop_at: int) -
         assert torch.equal(value, resumed.task.module.state_dict()[name]), name
     for name, value in whole.ema.state.items():
         assert torch.equal(value, resumed.ema.state[name]), name
+
+
+class SignalledTask(FlowTask):
+    """A signal arrives in the middle of the fifth step."""
+
+    number = signal.SIGTERM
+
+    def losses(self, module: nn.Module, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
+        if step == 4:
+            os.kill(os.getpid(), self.number)
+        return super().losses(module, batch, step)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_within_a_step_is_heard_after_it(tmp_path: Path, number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    whole = Trainer(_task(), LOOP, tmp_path / "whole")
+    whole.run()
+    torch.manual_seed(1)
+    task = SignalledTask(DiT(DIT), RandomBatches())
+    task.number = number
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(task, LOOP, tmp_path / "parts").run()
+    assert signal.getsignal(number) is before
+    resumed = Trainer(_task(), LOOP, tmp_path / "parts")
+    assert resumed.step == 5
+    resumed.run()
+    assert _curve(tmp_path / "whole") == _curve(tmp_path / "parts")
+    for name, value in whole.task.module.state_dict().items():
+        assert torch.equal(value, resumed.task.module.state_dict()[name]), name
+
+
+def test_the_second_signal_has_its_usual_effect() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.is_asked
+        assert signal.getsignal(signal.SIGINT) is before
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_other_threads_leave_signals_alone() -> None:
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def work() -> None:
+        with StopSignals():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+def test_long_steps_are_kept_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    config = dataclasses.replace(LOOP, checkpoint_every=1_000, checkpoint_minutes=10.0)
+    trainer, kept = Trainer(_task(), config, tmp_path), []
+
+    def pass_time(step: int, _: dict[str, float]) -> None:
+        if trainer.checkpoint.exists():
+            kept.append(torch.load(trainer.checkpoint, weights_only=True)["step"])
+        now[0] += 4 * 60
+
+    trainer.run(pass_time)
+    # Steps of four minutes: the third is the first that ends more than ten minutes after the last checkpoint.
+    assert sorted(set(kept)) == [3, 6, 9]
 
 
 def test_resuming_with_another_seed_is_refused(tmp_path: Path) -> None:

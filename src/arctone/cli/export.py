@@ -21,7 +21,7 @@ Examples:
   arctone export litert runs/spark models/short --windows 64,128 --json
   arctone export litert models/sao-small models/sao-small-edge --precision int4"""
 
-Precision = Literal["float32", "int8", "mixed", "int4"]
+Precision = Literal["float32", "float16", "int8", "int8-float16", "mixed", "int4"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,9 +46,9 @@ def litert(
         Precision,
         typer.Option(
             "--precision",
-            metavar="float32|int8|mixed|int4",
-            help="Of the weights. For published models alone: mixed (4 bits in the transformer's feed-forward layers) "
-            "and int4 (in all layers of its blocks).",
+            metavar="float32|float16|int8|int8-float16|mixed|int4",
+            help="Of the weights. For published models alone: float16, int8-float16 (the autoencoder in 16 bits), "
+            "mixed (4 bits in the transformer's feed-forward layers) and int4 (in all layers of its blocks).",
         ),
     ] = "int8",
     windows: Annotated[

@@ -42,15 +42,20 @@ def quantise(float_path: Path, path: Path, rules: Sequence[Rule] = INT8) -> None
 
         work = quantizer.Quantizer(str(float_path))
         for rule in rules:
-            if rule.bits < 32:
+            operation = qtyping.TFLOperationName[rule.operation]
+            if rule.bits < 16:
                 size = f"BLOCKWISE_{rule.block}" if rule.block else "CHANNELWISE"
-                granularity = qtyping.QuantGranularity[size]
-                operation = qtyping.TFLOperationName[rule.operation]
-                work.add_dynamic_config(rule.names, operation, rule.bits, granularity)
-            else:
-                work.update_quantization_recipe(
-                    rule.names, qtyping.TFLOperationName[rule.operation], algorithm_key="no_quantize"
+                work.add_dynamic_config(rule.names, operation, rule.bits, qtyping.QuantGranularity[size])
+            elif rule.bits == 16:
+                weight = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+                floats = qtyping.OpQuantizationConfig(
+                    weight_tensor_config=weight,
+                    compute_precision=qtyping.ComputePrecision.FLOAT,
+                    explicit_dequantize=True,
                 )
+                work.update_quantization_recipe(rule.names, operation, floats, algorithm_key="float_casting")
+            else:
+                work.update_quantization_recipe(rule.names, operation, algorithm_key="no_quantize")
         work.quantize().export_model(str(path), overwrite=True)
     check_quantised(path, rules)
 

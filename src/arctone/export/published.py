@@ -57,13 +57,21 @@ _INT8 = {
 _FEED_FORWARD = Rule("FULLY_CONNECTED", 4, 32, "SwiGLU_mlp")
 # The layers of the blocks; a norm before a layer gives its name to it.
 _BLOCKS = Rule("FULLY_CONNECTED", 4, 32, "SwiGLU_mlp|Linear_to_|LayerNorm_(self|cross|mlp)_norm")
+_HALF = tuple(Rule(operation, 16) for operation in ("FULLY_CONNECTED", "EMBEDDING_LOOKUP", "CONV_2D"))
+_DECODER_FILES = (files.DECODER, files.DECODER_TAIL)
 RULES: Mapping[str, Mapping[str, Sequence[Rule]]] = {
+    "float16": dict.fromkeys(_INT8, _HALF),
     "int8": _INT8,
+    "int8-float16": {**_INT8, **dict.fromkeys((*_DECODER_FILES, files.ENCODER), _HALF)},
     "mixed": {**_INT8, files.DIT: (_LINEAR, _FEED_FORWARD)},
     "int4": {**_INT8, files.DIT: (_LINEAR, _BLOCKS)},
 }
-"""By precision and file: what becomes of the weights. mixed: the transformer's feed-forward layers, two thirds of its
-weights, in 4 bits, with a scale for each 32. int4: all layers of its blocks so."""
+"""By precision and file: what becomes of the weights.
+
+float16: all in 16 bits, for machines that compute in these; half the size of float32 elsewhere. int8-float16: text and
+transformer in 8 bits, the autoencoder in 16. mixed: the transformer's feed-forward layers, two thirds of its weights,
+in 4 bits, with a scale for each 32. int4: all layers of its blocks so.
+"""
 
 Report = dict[str, dict[str, float]]
 
@@ -80,7 +88,7 @@ def build_published(
     """Export a published model that `arctone convert` has read.
 
     Args: checkpoint: folder with config.json and the parts as safetensors. out: the new folder; it appears whole or not
-    at all. papers: further text files by name. precision: float32, int8, mixed or int4, see RULES. encoder: False
+    at all. papers: further text files by name. precision: float32 or one of RULES. encoder: False
     leaves out the encoder, which only editing needs. force: replace a folder that is there.
     Returns: what parity.json records, see `bundle.build`.
     Raises: ModelError if the parts are of other types or do not quantise; UsageError if `out` exists, or for an unknown
@@ -125,7 +133,8 @@ def _rules(precision: str, file: str, config: ModelConfig) -> Sequence[Rule]:
     if precision == "float32":
         return ()
     is_spectral = file == files.DECODER and isinstance(config.sounding, SpectralConfig)
-    return INT8 if is_spectral else RULES[precision][file]
+    rules = RULES[precision][file]
+    return INT8 if is_spectral and rules is not _HALF else rules
 
 
 def _write_graph(signatures: Sequence[Signature], path: Path, rules: Sequence[Rule]) -> None:

@@ -1,13 +1,14 @@
 """What becomes of the weights of a graph: which operations get how many bits, and whether they really did.
 
-Quantisation is dynamic: weights are integers, activations are quantised as they come. A quantiser passes over in
-silence what it cannot do, so every weight of the result is looked at.
+Quantisation is dynamic: weights are integers, activations are quantised as they come. Weights of 16 bits are floats,
+and turned to 32 where a machine computes in these. A quantiser passes over in silence what it cannot do, so every
+weight of the result is looked at.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,9 +26,9 @@ _BITS = {0: 32, 1: 16, 9: 8, 17: 4}
 class Rule(NamedTuple):
     """Weights of one operation.
 
-    operation: of LiteRT, such as "FULLY_CONNECTED". bits: 8, 4, or 32 = float. block: neighbouring inputs that share a
-    scale; 0 = one scale for each output channel. names: regular expression, searched in the name of what the operation
-    gives, which holds the torch modules' names. Of several rules that fit, the last holds.
+    operation: of LiteRT, such as "FULLY_CONNECTED". bits: 8, 4, or 16 and 32 = float. block: neighbouring inputs that
+    share a scale; 0 = one scale for each output channel. names: regular expression, searched in the name of what the
+    operation gives, which holds the torch modules' names. Of several rules that fit, the last holds.
     """
 
     operation: str
@@ -81,14 +82,26 @@ def weights(path: Path) -> list[Weight]:
     found = []
     for index in range(model.SubgraphsLength()):
         graph = model.Subgraphs(index)
+        stored = _stored(model, graph, operators)
         for position in range(graph.OperatorsLength()):
             call = graph.Operators(position)
             name = operators[model.OperatorCodes(call.OpcodeIndex()).BuiltinCode()]
             if name in _WEIGHT_INPUT:
-                tensor = graph.Tensors(call.Inputs(_WEIGHT_INPUT[name]))
+                place = call.Inputs(_WEIGHT_INPUT[name])
+                tensor = graph.Tensors(stored.get(place, place))
                 result = graph.Tensors(call.Outputs(0)).Name() or b""
                 if _is_constant(model, tensor):
                     found.append(Weight(name, result.decode(), *_type(tensor)))
+    return found
+
+
+def _stored(model: Any, graph: Any, operators: Mapping[int, str]) -> dict[int, int]:
+    """Where the values of a tensor come from that is another in 32 bits."""
+    found = {}
+    for position in range(graph.OperatorsLength()):
+        call = graph.Operators(position)
+        if operators[model.OperatorCodes(call.OpcodeIndex()).BuiltinCode()] == "DEQUANTIZE":
+            found[int(call.Outputs(0))] = int(call.Inputs(0))
     return found
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from arctone.errors import ArctoneError, UsageError
 from arctone.training.ema import Ema
 from arctone.training.optimisers import OptimiserConfig, Optimisers, rate_factor
+from arctone.training.stop_signals import StopSignals
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,9 @@ class LoopConfig(OptimiserConfig):
     precision: str = "bf16-mixed"
     seed: int = 0
     log_every: int = 20
+    # A checkpoint after so many steps, and after so many minutes without one.
     checkpoint_every: int = 500
+    checkpoint_minutes: float = 5.0
     demo_every: int = 0
     roles: Mapping[str, OptimiserConfig | None] = dataclasses.field(default_factory=dict)
 
@@ -134,6 +137,7 @@ class Trainer:
         self.module = next(iter(task.roles.values()))
         self.ema = Ema(self.module, config.ema_decay)
         self.step, self.skipped = 0, 0
+        self._saved_at = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
         self._load()
 
@@ -143,18 +147,29 @@ class Trainer:
         return self.folder / "last.ckpt"
 
     def run(self, on_step: Callable[[int, dict[str, float]], None] | None = None) -> dict[str, float]:
-        """Train until the steps or the minutes are used up; returns the last logged means."""
+        """Train until the steps or the minutes are used up; returns the last logged means.
+
+        Ctrl-C, or a request to end (SIGTERM), ends the run after the step that it is at, with a checkpoint.
+        Raises: KeyboardInterrupt if it was ended so.
+        """
+        with StopSignals() as signals:
+            logged = self._run(on_step, signals)
+        if signals.is_asked:
+            raise KeyboardInterrupt
+        return logged
+
+    def _run(self, on_step: Callable[[int, dict[str, float]], None] | None, signals: StopSignals) -> dict[str, float]:
         started, means = time.monotonic(), _Means()
         logged: dict[str, float] = {}
         try:
-            while self.step < self.config.total_steps and not self._late(started):
+            while self.step < self.config.total_steps and not self._ends(started, signals):
                 means.add(self.one_step())
                 if self.step % self.config.log_every == 0:
                     logged = means.take()
                     self._log(logged, time.monotonic() - started)
                 if on_step is not None:
                     on_step(self.step, logged)
-                if self.step % self.config.checkpoint_every == 0:
+                if self._checkpoint_is_due():
                     self.save()
                 if self.config.demo_every and self.step % self.config.demo_every == 0 and self.fabric.is_global_zero:
                     self.task.demo(self.folder / "demos", self.ema.state, self.step)
@@ -196,10 +211,15 @@ class Trainer:
                 f"{self.checkpoint} holds the weights, restart with a smaller learning rate"
             )
 
-    def _late(self, started: float) -> bool:
+    def _ends(self, started: float, signals: StopSignals) -> bool:
         limit = self.config.max_minutes
         late = limit is not None and time.monotonic() - started > limit * 60
-        return bool(self.fabric.broadcast(late))
+        # All processes of a run take the same number of steps: that of the first.
+        return bool(self.fabric.broadcast(late or signals.is_asked))
+
+    def _checkpoint_is_due(self) -> bool:
+        minutes = (time.monotonic() - self._saved_at) / 60
+        return self.step % self.config.checkpoint_every == 0 or minutes > self.config.checkpoint_minutes
 
     def _log(self, values: dict[str, float], seconds: float) -> None:
         if not self.fabric.is_global_zero:
@@ -219,6 +239,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint atomically."""
+        self._saved_at = time.monotonic()
         if not self.fabric.is_global_zero:
             return
         saved = {
