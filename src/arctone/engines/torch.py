@@ -77,18 +77,12 @@ class TorchParts:
 
     @classmethod
     def of(
-        cls,
-        config: ModelConfig,
-        text: nn.Module,
-        dit: nn.Module,
-        autoencoder: nn.Module,
-        device: str = "cpu",
-        at_once: int | None = None,
+        cls, config: ModelConfig, text: nn.Module, dit: nn.Module, autoencoder: nn.Module, device: str = "cpu"
     ) -> TorchParts:
         """From modules that exist already, in evaluation mode."""
         encoder, decoder = autoencoder.get_submodule(ENCODER), autoencoder.get_submodule(DECODER)
         modules = {TEXT: text, DIT: dit, ENCODER: encoder, DECODER: decoder}
-        return cls(config, {part: given(module) for part, module in modules.items()}, device, at_once=at_once)
+        return cls(config, {part: given(module) for part, module in modules.items()}, device)
 
     @torch.inference_mode()
     def encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding:

@@ -20,7 +20,7 @@ from arctone.atomic import folder_atomically
 from arctone.checkpoints.folder import FLOW
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, openers
 from arctone.config import write_config
-from arctone.config_model import ContinuousDiTConfig, ModelConfig
+from arctone.config_model import ModelConfig
 from arctone.errors import ModelError, UsageError
 from arctone.export.graphs import (
     Signature,
@@ -34,6 +34,8 @@ from arctone.export.parity import PARITY, agreement, check_papers
 from arctone.export.published import encoder_tile, published_text, transformer_signatures
 from arctone.export.quiet import quietly
 from arctone.model_folder import CONFIG, check_hashes, find_model, read_model_config, write_hashes
+from arctone.models.continuous_dit import ContinuousDiT
+from arctone.models.dit import DiT as DiffusionTransformer
 from arctone.models.oobleck import OobleckDecoder, OobleckEncoder
 from arctone.models.spectral import SpectralDecoder, SpectralEncoder
 from arctone.models.t5 import T5Encoder
@@ -110,16 +112,16 @@ def _signatures(folder: Path, config: ModelConfig) -> Iterator[tuple[str, Signat
     opened = openers(folder, config)
     for part in _PARTS:
         if part in opened and (part != FLOW or config.sampling.post_trained):
-            yield part, _signature(part, opened[part]().float().eval(), config)
+            yield part, _signature(opened[part]().float().eval(), config)
 
 
-def _signature(part: str, module: Any, config: ModelConfig) -> Signature:
+def _signature(module: Any, config: ModelConfig) -> Signature:
+    """The part's graph at the longest length. Raises: ModelError for a module that none is known for."""
     longest = (config.dit.max_frames,)
-    if part in (DIT, FLOW):
-        is_continuous = isinstance(config.dit, ContinuousDiTConfig)
-        return (transformer_signatures(module, config) if is_continuous else dit_signatures(module, config, longest))[
-            -1
-        ]
+    if isinstance(module, ContinuousDiT):
+        return transformer_signatures(module, config)[0]
+    if isinstance(module, DiffusionTransformer):
+        return dit_signatures(module, config, longest)[0]
     if isinstance(module, T5Encoder):
         return published_text(module, config)[0]
     if isinstance(module, TextEncoder):
@@ -131,9 +133,8 @@ def _signature(part: str, module: Any, config: ModelConfig) -> Signature:
     if isinstance(module, OobleckEncoder):
         return encoder_tile(module, config)[0]
     if isinstance(module, OobleckDecoder):
-        latents = torch.randn(
-            1, config.autoencoder.latent_channels, *longest, generator=torch.Generator().manual_seed(1)
-        )
+        shape = (1, config.autoencoder.latent_channels, *longest)
+        latents = torch.randn(shape, generator=torch.Generator().manual_seed(1))
         return Signature(f"T{longest[0]}", WholeOobleckDecoder(module).eval(), {"latents": latents})
     raise ModelError(f"{config.name} cannot be exported: no graph is known for a {type(module).__name__}.")
 
