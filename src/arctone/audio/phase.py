@@ -17,6 +17,9 @@ Complexes = NDArray[np.complex64]
 # A frame that starts at its first sample turns the phase of bin k by -pi k against one that is centred.
 _CENTRE = np.where(np.arange(NUM_BINS) % 2, -1.0, 1.0).astype(np.float32)
 
+# Of Griffin-Lim refinements.
+MOMENTUM = 0.9
+
 
 class Peaks(NamedTuple):
     """The spectral peaks of M frames, P in all, one frame after the other.
@@ -122,7 +125,7 @@ def refine(
     iterations: int,
     chunk_frames: int,
     scratch: Scratch,
-    momentum: float = 0.9,
+    momentum: float = MOMENTUM,
 ) -> Floats:
     """Waveform of one channel whose spectrogram comes near to the wanted magnitudes.
 

@@ -22,6 +22,14 @@ Examples:
   arctone export litert models/sao-small models/sao-small-edge --precision int4"""
 
 Precision = Literal["float32", "float16", "int8", "int8-float16", "mixed", "int4"]
+NewFolderArgument = Annotated[Path, typer.Argument(help="The new folder; it appears whole or not at all.")]
+CardOption = Annotated[Path | None, typer.Option("--card", metavar="FILE", help="Becomes card.md in the folder.")]
+PapersOption = Annotated[
+    list[Path] | None,
+    typer.Option("--papers", metavar="FILE", help="Further text, such as LICENSE. May be given several times."),
+]
+ForceOption = Annotated[bool, typer.Option("-f", "--force", help="Replace a folder that exists.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,13 +71,10 @@ def litert(
         Path | None,
         typer.Option("--text", metavar="FOLDER", help="The text encoder's. Default: the checkpoint's, else MiniLM's."),
     ] = None,
-    card: Annotated[Path | None, typer.Option("--card", metavar="FILE", help="Becomes card.md in the folder.")] = None,
-    papers: Annotated[
-        list[Path] | None,
-        typer.Option("--papers", metavar="FILE", help="Further text, such as LICENSE. May be given several times."),
-    ] = None,
-    force: Annotated[bool, typer.Option("-f", "--force", help="Replace a folder that exists.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+    card: CardOption = None,
+    papers: PapersOption = None,
+    force: ForceOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Write LiteRT graphs, and say how closely each follows the torch network."""
     lengths = window_lengths(windows)
@@ -91,18 +96,15 @@ def litert(
 @app.command()
 def onnx(
     model: Annotated[str, typer.Argument(help="Name or folder of a model: bundled, trained, exported or converted.")],
-    out: Annotated[Path, typer.Argument(help="The new folder; it appears whole or not at all.")],
+    out: NewFolderArgument,
     precision: Annotated[
         Literal["float32", "int8"],
         typer.Option("--precision", metavar="float32|int8", help="Of the weights of products."),
     ] = "float32",
-    card: Annotated[Path | None, typer.Option("--card", metavar="FILE", help="Becomes card.md in the folder.")] = None,
-    papers: Annotated[
-        list[Path] | None,
-        typer.Option("--papers", metavar="FILE", help="Further text, such as LICENSE. May be given several times."),
-    ] = None,
-    force: Annotated[bool, typer.Option("-f", "--force", help="Replace a folder that exists.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+    card: CardOption = None,
+    papers: PapersOption = None,
+    force: ForceOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Write ONNX graphs for other programs, and say how closely each follows the torch network.
 
@@ -117,10 +119,10 @@ def onnx(
 @app.command()
 def edge(
     model: Annotated[str, typer.Argument(help="Name or folder of a model with graphs.")],
-    out: Annotated[Path, typer.Argument(help="The new folder; it appears whole or not at all.")],
+    out: NewFolderArgument,
     exact_words: Annotated[bool, typer.Option("--exact-words", help="Keep all words in 8 bits.")] = False,
-    force: Annotated[bool, typer.Option("-f", "--force", help="Replace a folder that exists.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+    force: ForceOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Copy what generation reads, for small devices: no encoder, no way back to torch weights, rare words in 4 bits.
 

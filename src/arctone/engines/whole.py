@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from arctone.config_model import ModelConfig
 from arctone.engines.codecs import Codec
-from arctone.flow.guidance import guided, projected
+from arctone.flow.guidance import combined
 from arctone.flow.samplers import SAMPLERS
 from arctone.models.conditions import Conditions
 from arctone.models.continuous_dit import ContinuousDiT
@@ -63,17 +63,13 @@ def sounds(networks: Networks, config: ModelConfig, codec: Codec, plan: Plan, *i
         found = networks.transformer(both, levels, conditions, *prepared).float()
         if len(sides) == 1:
             return found
-        guide = (lambda a, b: projected(a, b, x, t, plan.cfg_scale)) if plan.is_projected else _plain(plan.cfg_scale)
-        made: Tensor = guide(*found.chunk(2))
+        towards, away = found.chunk(2)
+        made: Tensor = combined(towards, away, x, t, plan.cfg_scale, is_projected=plan.is_projected)
         return made
 
     start = noise[0] * plan.times[0]
     *_, last = SAMPLERS[plan.sampler](velocity, start, plan.times, lambda step: noise[step])
     return codec.decode_there(networks.decoder, last.x[..., : plan.num_heard], drawn)
-
-
-def _plain(scale: float) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda towards, away: guided(towards, away, scale)
 
 
 def _conditions(

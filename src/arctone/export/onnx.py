@@ -7,7 +7,6 @@ there.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,8 @@ from arctone.export.graphs import (
     text_signatures,
 )
 from arctone.export.oobleck_graphs import DecoderHead, DecoderTail
-from arctone.export.parity import PARITY, agreement, check_papers
-from arctone.export.published import encoder_tile, published_text, transformer_signatures
+from arctone.export.parity import PARITY, agreement, answers, check_papers
+from arctone.export.published import copy_papers, encoder_tile, published_text, transformer_signatures
 from arctone.export.quiet import quietly
 from arctone.model_folder import CONFIG, check_hashes, find_model, read_model_config, write_hashes
 from arctone.models.continuous_dit import ContinuousDiT
@@ -40,7 +39,6 @@ from arctone.models.oobleck import OobleckDecoder, OobleckEncoder
 from arctone.models.spectral import SpectralDecoder, SpectralEncoder
 from arctone.models.t5 import T5Encoder
 from arctone.models.text import TextEncoder
-from arctone.tokenizer import FILE_NAME as TOKENIZER
 
 PRECISIONS = ("float32", "int8")
 OPSET = 20
@@ -50,7 +48,6 @@ MOST_BYTES_INSIDE = 1_800_000_000
 # one scale for all activations of a product, which the text encoder does not bear (13 dB): there it is the words alone.
 INT8_OPERATIONS = {TEXT: ("Gather",), DIT: ("MatMul",), FLOW: ("MatMul",), DECODER: ("MatMul",), ENCODER: ("MatMul",)}
 _PARTS = (TEXT, DIT, FLOW, DECODER, ENCODER)
-_PAPERS = ("card.md", "LICENSE", "licence", "NOTICE")
 
 Report = dict[str, dict[str, float]]
 
@@ -101,7 +98,7 @@ def build_onnx(
             operations = INT8_OPERATIONS[part] if precision == "int8" else ()
             report[part] = _write(signature, new / f"{part}.onnx", operations)
         write_config(new / CONFIG, config)
-        _copy_papers(folder, new, papers or {})
+        copy_papers(folder, new, papers or {})
         (new / PARITY).write_text(json.dumps(report, indent=2) + "\n")
         write_hashes(new)
     return report
@@ -144,13 +141,14 @@ def _write(signature: Signature, path: Path, int8: Sequence[str]) -> dict[str, f
     num_bytes = sum(tensor.nbytes for tensor in signature.module.state_dict().values())
     is_large = num_bytes > MOST_BYTES_INSIDE
     full = path.with_suffix(".f32") if int8 else path
+    wanted = answers(signature)
     with quietly():
         torch.onnx.export(
             signature.module,
             kwargs=signature.inputs,
             f=str(full),
             input_names=list(signature.inputs),
-            output_names=list(_wanted(signature)),
+            output_names=list(wanted),
             dynamo=True,
             external_data=is_large,
             opset_version=OPSET,
@@ -158,7 +156,7 @@ def _write(signature: Signature, path: Path, int8: Sequence[str]) -> dict[str, f
         )
         if int8:
             _quantise(full, path, int8, is_large)
-    found = agreement(signature, _run(path, signature))
+    found = agreement(signature.name, wanted, _run(path, signature))
     size = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
     return {"megabytes": round(size / 1e6, 3), **found}
 
@@ -189,12 +187,6 @@ def _run(path: Path, signature: Signature) -> dict[str, np.ndarray]:
     return dict(zip((output.name for output in session.get_outputs()), given, strict=True))
 
 
-def _wanted(signature: Signature) -> dict[str, Tensor]:
-    with torch.inference_mode():
-        wanted: dict[str, Tensor] = signature.module(**signature.inputs)
-    return wanted
-
-
 def _runtime() -> Any:
     try:
         import onnxruntime
@@ -204,12 +196,3 @@ def _runtime() -> Any:
             f"export onnx needs {problem.name}, which is not installed: pip install 'arctone[onnx]'."
         ) from None
     return onnxruntime
-
-
-def _copy_papers(folder: Path, new: Path, papers: Mapping[str, str]) -> None:
-    shutil.copyfile(folder / TOKENIZER, new / TOKENIZER)
-    for name in _PAPERS:
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, new / name)
-    for name, text in papers.items():
-        (new / name).write_text(text)

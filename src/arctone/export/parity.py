@@ -24,19 +24,23 @@ def parity(path: Path, signatures: Sequence[Signature]) -> dict[str, float]:
     report = {"megabytes": round(path.stat().st_size / 1e6, 3)}
     for signature in signatures:
         values = {name: value.numpy() for name, value in signature.inputs.items()}
-        report |= agreement(signature, graph.run(signature.name, values))
+        report |= agreement(signature.name, answers(signature), graph.run(signature.name, values))
     graph.close()
     return report
 
 
-def agreement(signature: Signature, got: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """SNR and largest error of what a graph gave for a signature's inputs."""
+def answers(signature: Signature) -> dict[str, np.ndarray]:
+    """What the torch module gives for its inputs, by name."""
     with torch.inference_mode():
-        wanted = signature.module(**signature.inputs)
-    pairs = [(value.numpy(), got[name]) for name, value in wanted.items()]
+        return {name: value.numpy() for name, value in signature.module(**signature.inputs).items()}
+
+
+def agreement(name: str, wanted: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """SNR and largest error of what a graph gave. Args: name: of the signature."""
+    pairs = [(value, got[output]) for output, value in wanted.items()]
     return {
-        f"snr_db_{signature.name}": round(min(snr_db(want, have) for want, have in pairs), 2),
-        f"max_error_{signature.name}": float(f"{max(_max_error(want, have) for want, have in pairs):.4g}"),
+        f"snr_db_{name}": round(min(snr_db(want, have) for want, have in pairs), 2),
+        f"max_error_{name}": float(f"{max(_max_error(want, have) for want, have in pairs):.4g}"),
     }
 
 

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from arctone.atomic import folder_atomically
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, openers
 from arctone.config import write_config
-from arctone.config_model import ContinuousDiTConfig, ModelConfig, OobleckConfig, SpectralConfig, T5Config, of_type
+from arctone.config_model import ContinuousDiTConfig, ModelConfig, OobleckConfig, T5Config, of_type
 from arctone.engines import graph_files as files
 from arctone.engines.windows import WINDOWS
 from arctone.errors import UsageError
 from arctone.export.continuous_graph import ContinuousGraph
 from arctone.export.graphs import Signature, decoder_signatures
-from arctone.export.litert import INT8, convert, quantise
+from arctone.export.litert import convert, quantise
 from arctone.export.oobleck_graphs import DecoderHead, DecoderTail, EncoderTile
 from arctone.export.parity import PARITY, check_papers, parity
 from arctone.export.rules import Rule
@@ -50,7 +50,7 @@ _LAST = Rule("CONV_2D", 32, names="ConvolutionGraph_leave")
 _INT8 = {
     files.TEXT: (_LINEAR, _WORDS),
     files.DIT: (_LINEAR,),
-    files.DECODER: (_CONVOLUTION,),
+    files.DECODER: (_CONVOLUTION, _LINEAR),  # one type of decoder is all convolutions, the other all linear layers
     files.DECODER_TAIL: (_CONVOLUTION, _LAST),
     files.ENCODER: (_CONVOLUTION,),
 }
@@ -106,7 +106,7 @@ def build_published(
     with folder_atomically(out, force=force) as folder:
         report = _write_graphs(checkpoint, config, folder, precision, encoder)
         write_config(folder / CONFIG, config)
-        _copy_papers(checkpoint, folder, papers or {})
+        copy_papers(checkpoint, folder, papers or {})
         (folder / PARITY).write_text(json.dumps(report, indent=2) + "\n")
         write_hashes(folder)
     return report
@@ -122,19 +122,11 @@ def _write_graphs(checkpoint: Path, config: ModelConfig, folder: Path, precision
         module = open_parts[part]().float()
         signatures = signatures_of(module, config)
         path = folder / file
-        _write_graph(signatures, path, _rules(precision, file, config))
+        _write_graph(signatures, path, RULES[precision][file] if precision in RULES else ())
         report[path.stem] = parity(path, signatures)
         del module, signatures
         gc.collect()
     return report
-
-
-def _rules(precision: str, file: str, config: ModelConfig) -> Sequence[Rule]:
-    if precision == "float32":
-        return ()
-    is_spectral = file == files.DECODER and isinstance(config.sounding, SpectralConfig)
-    rules = RULES[precision][file]
-    return INT8 if is_spectral and rules is not _HALF else rules
 
 
 def _write_graph(signatures: Sequence[Signature], path: Path, rules: Sequence[Rule]) -> None:
@@ -214,10 +206,11 @@ def _normal(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def _copy_papers(checkpoint: Path, folder: Path, papers: Mapping[str, str]) -> None:
+def copy_papers(checkpoint: Path, folder: Path, papers: Mapping[str, str]) -> None:
+    """The tokenizer, the licence texts and cards of a folder, and further ones by name."""
     shutil.copyfile(checkpoint / TOKENIZER, folder / TOKENIZER)
     for path in sorted(checkpoint.iterdir()):
-        if path.name.startswith(("LICEN", "NOTICE")) or path.suffix == ".md":
+        if path.name.upper().startswith(("LICEN", "NOTICE")) or path.suffix == ".md":
             shutil.copyfile(path, folder / path.name)
     for name, text in papers.items():
         (folder / name).write_text(text)

@@ -33,6 +33,15 @@ def projected(velocity_cond: Array, velocity_uncond: Array, x: Array, t: float, 
     return velocity_cond + (scale - 1) * (pull - along * estimate)
 
 
+def combined(
+    velocity_cond: Array, velocity_uncond: Array, x: Array, t: float, scale: float, *, is_projected: bool
+) -> Array:
+    """One of the two above. Args: is_projected: which. Returns: same shape."""
+    if is_projected:
+        return projected(velocity_cond, velocity_uncond, x, t, scale)
+    return guided(velocity_cond, velocity_uncond, scale)
+
+
 def rescaled(velocity: Array, velocity_cond: Array, amount: float, frame_mask: Array | None = None) -> Array:
     """Guided velocity brought back towards the spread of the conditional one, item by item.
 

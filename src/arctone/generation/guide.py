@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from arctone.engines.parts import Floats, TextEmbedding
-from arctone.flow.guidance import guided, projected
+from arctone.flow.guidance import combined
 from arctone.generation.shared import SharedParts
 from arctone.request import GenerationRequest
 from arctone.tokenizer import Tokenizer, Tokens
@@ -62,9 +62,8 @@ class Guide:
         if towards is None or away is None:
             only: Floats = towards if away is None else away  # type: ignore[assignment]
             return only
-        if self._is_projected:
-            return np.asarray(projected(towards, away, x, t, self._scale), np.float32)
-        return np.asarray(guided(towards, away, self._scale), np.float32)
+        found = combined(towards, away, x, t, self._scale, is_projected=self._is_projected)
+        return np.asarray(found, np.float32)
 
     def _one(
         self, x: Floats, t: float, text: TextEmbedding | None, seconds: float, bpm: float, inpaint: Floats | None

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from arctone.audio import stft
+from arctone.audio.phase import MOMENTUM
 from arctone.audio.spectral import (
     DIFFERENCE_SCALE,
     FLOOR,
@@ -25,8 +26,6 @@ from arctone.audio.spectral import (
 )
 from arctone.audio.stft import HOP, N_FFT, NUM_BINS, NUM_OVERLAPS, PADDING
 from arctone.audio.synthesis import COHERENCE_FRAMES, NOISE_SCATTER
-
-MOMENTUM = 0.9
 
 
 def synthesise(parameters: Tensor, noise: Tensor, start: Tensor, signs: Tensor, iterations: int = 1) -> Tensor:
