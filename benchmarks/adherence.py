@@ -23,8 +23,8 @@ from rich.progress import track
 from arctone.audio.files import read_audio, write_audio
 from arctone.audio.waveform import Waveform
 from arctone.data.clip import ClipInfo, ClipSource
-from arctone.metrics import chroma, probe, tempo
-from arctone.metrics.embeddings import EMBEDDINGS
+from arctone.evaluation.embedders.embeddings import EMBEDDINGS
+from arctone.evaluation.metrics import chroma, probe, tempo
 from benchmarks import clips, engines, results, train_probe
 from benchmarks.clips import Chosen
 from benchmarks.heard import Heard, fingerprint

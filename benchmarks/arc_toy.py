@@ -26,8 +26,8 @@ from arctone.flow.samplers import euler, ping_pong
 from arctone.flow.schedules import linear, log_snr
 from arctone.models.conditions import Conditions
 from arctone.models.discriminator import Scores
-from arctone.training.arc import ArcTask
-from arctone.training.arc_config import ArcConfig
+from arctone.training.arc.config import ArcConfig
+from arctone.training.arc.task import ArcTask
 from arctone.training.flow import FlowConfig, FlowTask
 from arctone.training.guided import guided_velocity
 from arctone.training.loop import LoopConfig, Trainer, generator

@@ -29,15 +29,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from arctone.config_model import DiTConfig
 from arctone.flow.path import add_noise, denoised, expand
+from arctone.model_folder.config import DiTConfig
 from arctone.models.conditions import Conditions
 from arctone.models.discriminator import HEADS, Discriminator
 from arctone.models.dit import DiT
 from arctone.models.text import TextEncoder
-from arctone.training.arc import ArcTask
-from arctone.training.arc_batches import ArcBatch, ArcDraws
-from arctone.training.arc_config import ArcConfig
+from arctone.training.arc.batches import ArcBatch, ArcDraws
+from arctone.training.arc.config import ArcConfig
+from arctone.training.arc.task import ArcTask
 from arctone.training.ema import Ema
 from arctone.training.loop import LoopConfig, Trainer, generator
 from benchmarks import results

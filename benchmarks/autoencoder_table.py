@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from arctone.audio.waveform import Waveform
-from arctone.metrics import audio_distance
+from arctone.evaluation.metrics import audio_distance
 from benchmarks import clips, engines, opus, results
 from benchmarks.results import JSON
 

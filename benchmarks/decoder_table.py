@@ -21,13 +21,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from arctone.audio.stft import HOP, N_FFT
-from arctone.audio.synthesis import synthesise
+from arctone.audio.spectral.stft import HOP, N_FFT
+from arctone.audio.spectral.synthesis import synthesise
 from arctone.audio.waveform import Waveform
-from arctone.config_model import OobleckConfig, SpectralConfig
-from arctone.engines.torch import TorchParts, load_parts
-from arctone.metrics import audio_distance
-from arctone.model_folder import find_model, read_model_config
+from arctone.evaluation.metrics import audio_distance
+from arctone.inference.backends.torch import TorchParts, load_parts
+from arctone.model_folder.config import OobleckConfig, SpectralConfig
+from arctone.model_folder.folder import find_model, read_model_config
 from arctone.models.oobleck import OobleckDecoder
 from arctone.models.spectral import SpectralDecoder
 from benchmarks import clips, results

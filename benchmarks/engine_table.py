@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from arctone.audio.stft import stft
-from arctone.config_model import ModelConfig
-from arctone.engines.native import NativeParts
-from arctone.engines.parts import Floats, Parts, TextEmbedding
-from arctone.engines.torch import load_parts
+from arctone.audio.spectral.stft import stft
 from arctone.export.parity import snr_db
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS
 from arctone.flow.schedules import sampler_times
-from arctone.model_folder import find_model, read_model_config
-from arctone.tokenizer import Tokenizer
+from arctone.inference.backends.base import Floats, Parts, TextEmbedding
+from arctone.inference.backends.litert import NativeParts
+from arctone.inference.backends.torch import load_parts
+from arctone.model_folder.config import ModelConfig
+from arctone.model_folder.folder import find_model, read_model_config
+from arctone.model_folder.tokenizer import Tokenizer
 from benchmarks import results
 from benchmarks.results import JSON
 

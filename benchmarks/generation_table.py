@@ -25,13 +25,13 @@ import msgspec
 from rich.progress import Progress
 
 from arctone.data.clip import ClipSource
-from arctone.evaluation.making import Maker, Wanted, keep, make_takes, real_takes
-from arctone.evaluation.measurement import Report
-from arctone.evaluation.scoring import Material, ScoringOptions, score
-from arctone.evaluation.takes import Take
-from arctone.metrics import cost, probe
-from arctone.metrics.embedders.opening import open_embedder
-from arctone.metrics.embedders.protocol import Embedder
+from arctone.evaluation.embedders.opening import open_embedder
+from arctone.evaluation.embedders.protocol import Embedder
+from arctone.evaluation.metrics import cost, probe
+from arctone.evaluation.scoring.making import Maker, Wanted, keep, make_takes, real_takes
+from arctone.evaluation.scoring.measurement import Report
+from arctone.evaluation.scoring.score import Material, ScoringOptions, score
+from arctone.evaluation.scoring.takes import Take
 from benchmarks import adherence, clips, engines, latency, machine, results, train_probe
 from benchmarks.results import JSON
 

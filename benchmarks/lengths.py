@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 
 import arctone
-from arctone.config_model import ModelConfig
-from arctone.engine import Model
-from arctone.engines.parts import Parts
 from arctone.flow.noise import item_noise
+from arctone.inference.backends.base import Parts
+from arctone.inference.engine import Model
+from arctone.model_folder.config import ModelConfig
 from benchmarks import ceilings, results
 from benchmarks.results import JSON, ROOT
 

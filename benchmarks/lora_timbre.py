@@ -24,23 +24,23 @@ from rich.progress import Progress
 
 import arctone
 from arctone.audio.files import write_audio
-from arctone.checkpoints.adapter import load_adapter
-from arctone.config import read_config, write_config
+from arctone.checkpoints.lora import load_adapter
 from arctone.data.clip import ClipInfo, ClipSource
 from arctone.data.encoders import use_threads
-from arctone.evaluation.embedded_sets import embed_takes
-from arctone.evaluation.making import maker_of, real_takes
-from arctone.evaluation.prompts import choose
-from arctone.evaluation.takes import Take
-from arctone.fine_tuning import comparing, run
-from arctone.fine_tuning.comparing import Made
-from arctone.metrics import kernel_distance, nearness
-from arctone.metrics.embedders.cache import EmbeddingCache
-from arctone.metrics.embedders.opening import open_embedder
-from arctone.metrics.embedders.protocol import Embedder
-from arctone.metrics.intervals import Interval, bootstrap
-from arctone.model_folder import find_model, folder_hash, read_model_config
+from arctone.evaluation.embedders.cache import EmbeddingCache
+from arctone.evaluation.embedders.opening import open_embedder
+from arctone.evaluation.embedders.protocol import Embedder
+from arctone.evaluation.metrics import kernel_distance, nearness
+from arctone.evaluation.metrics.intervals import Interval, bootstrap
+from arctone.evaluation.scoring.embedded_sets import embed_takes
+from arctone.evaluation.scoring.making import maker_of, real_takes
+from arctone.evaluation.scoring.prompts import choose
+from arctone.evaluation.scoring.takes import Take
+from arctone.files.strict_json import read_config, write_config
+from arctone.model_folder.folder import find_model, folder_hash, read_model_config
 from arctone.training.fine_tune import FineTuning, fine_tuning
+from arctone.workflows.fine_tune import comparing, run
+from arctone.workflows.fine_tune.comparing import Made
 from benchmarks import results
 from benchmarks.results import JSON
 

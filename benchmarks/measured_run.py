@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from arctone.cli.main import run
-from arctone.metrics.cost import peak_memory_bytes
+from arctone.evaluation.metrics.cost import peak_memory_bytes
 
 
 def main(arguments: list[str]) -> int:

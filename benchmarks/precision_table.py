@@ -19,16 +19,16 @@ import numpy as np
 import torch
 
 from arctone.checkpoints.parts import DIT, given, openers
-from arctone.engines.parts import Floats, TextEmbedding
-from arctone.engines.precision import INT8_LAYERS
-from arctone.engines.torch import TorchParts, load_parts
 from arctone.export.parity import snr_db
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import ping_pong
 from arctone.flow.schedules import sampler_times
-from arctone.model_folder import read_model_config
+from arctone.inference.backends.base import Floats, TextEmbedding
+from arctone.inference.backends.torch import TorchParts, load_parts
+from arctone.inference.backends.torch_precision import INT8_LAYERS
+from arctone.model_folder.folder import read_model_config
+from arctone.model_folder.tokenizer import Tokenizer
 from arctone.models.int8 import quantise
-from arctone.tokenizer import Tokenizer
 from benchmarks import results
 from benchmarks.results import JSON
 

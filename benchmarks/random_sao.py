@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from arctone.checkpoints.published import MODEL_CONFIG, PRECISIONS, SAFETENSORS, convert
-from arctone.checkpoints.published_config import read_published
-from arctone.checkpoints.published_names import expected_shapes, table
-from arctone.checkpoints.t5_folder import places, t5_config
+from arctone.checkpoints.published.convert import MODEL_CONFIG, PRECISIONS, SAFETENSORS, convert
+from arctone.checkpoints.published.stable_audio_open import read_published
+from arctone.checkpoints.published.t5 import places, t5_config
+from arctone.checkpoints.published.tensor_names import expected_shapes, table
 from benchmarks.parity.shapes import KINDS, T5_BASE, drawn, model_config
 
 

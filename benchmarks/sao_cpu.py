@@ -27,17 +27,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from arctone.checkpoints.published import convert
-from arctone.engines.native import NativeParts
-from arctone.engines.parts import Parts
-from arctone.engines.torch import load_parts
+from arctone.checkpoints.published.convert import convert
 from arctone.export.parity import snr_db
-from arctone.export.published import build_published
+from arctone.export.stable_audio import build_published
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import ping_pong
 from arctone.flow.schedules import sampler_times
-from arctone.model_folder import read_model_config
-from arctone.tokenizer import Tokenizer
+from arctone.inference.backends.base import Parts
+from arctone.inference.backends.litert import NativeParts
+from arctone.inference.backends.torch import load_parts
+from arctone.model_folder.folder import read_model_config
+from arctone.model_folder.tokenizer import Tokenizer
 from benchmarks import ceilings, results
 from benchmarks.results import JSON
 

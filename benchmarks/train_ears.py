@@ -18,9 +18,11 @@ import numpy.typing as npt
 from rich.progress import track
 
 from arctone.data.clip import ClipInfo, ClipSource
-from arctone.data.records import write_array
-from arctone.metrics import aisfx, ears, musicnn, text_audio
-from arctone.metrics.ears_training import EarsRecipe, Pairs, fit
+from arctone.evaluation.embedders import aisfx, musicnn
+from arctone.evaluation.embedders import corpus_clap as ears
+from arctone.evaluation.embedders.corpus_clap_training import EarsRecipe, Pairs, fit
+from arctone.evaluation.metrics import text_audio
+from arctone.files.json_lines import write_array
 from benchmarks import clips, results, train_probe
 from benchmarks.clips import Chosen
 from benchmarks.degrade import degraded

@@ -20,8 +20,9 @@ from rich.progress import track
 
 from arctone.audio.waveform import Waveform
 from arctone.data.clip import ClipInfo, ClipSource
-from arctone.metrics import aisfx, probe
-from arctone.metrics.embeddings import EMBEDDINGS
+from arctone.evaluation.embedders import aisfx
+from arctone.evaluation.embedders.embeddings import EMBEDDINGS
+from arctone.evaluation.metrics import probe
 from benchmarks import clips, results
 from benchmarks.clips import Chosen
 from benchmarks.degrade import degraded

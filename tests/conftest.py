@@ -20,6 +20,7 @@ SOURCES = (
     "src/arctone/export",
     "src/arctone/models",
     "src/arctone/checkpoints",
+    "src/arctone/model_folder",
 )
 
 # Programs that tests start are those of this tree, installed or not.
@@ -88,7 +89,7 @@ def _kept(name: str, build: Builder, config: pytest.Config, paths: pytest.TempPa
 
 def _fingerprint() -> str:
     digest = hashlib.sha256()
-    for source in (ROOT / name for name in (*SOURCES, "src/arctone/config_model.py", "src/arctone/model_folder.py")):
+    for source in (ROOT / name for name in SOURCES):
         for path in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from arctone.checkpoints.folder import AUTOENCODER, DIT, save_part
-from arctone.config_model import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig, TextConfig
 from arctone.export.bundle import build
+from arctone.model_folder.config import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig, TextConfig
 from arctone.models.dit import DiT as DiffusionTransformer
 from arctone.models.spectral import SpectralAutoencoder
 from arctone.models.text import TextEncoder

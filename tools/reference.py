@@ -33,7 +33,7 @@ def stale() -> dict[Path, str]:
 
 def python_page(text: str) -> str:
     """The page with its table of fields made anew."""
-    from arctone.request import FIELDS
+    from arctone.inference.request import FIELDS
 
     rows = [f"| `{field.name}` | {_default(field)} | {field.help} {_limits(field)} |" for field in FIELDS]
     table = "\n".join(["| field | default | meaning |", "| --- | --- | --- |", *rows])

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FOLDER = ROOT / "src" / "arctone" / "server" / "web" / "vendor"
+FOLDER = ROOT / "src" / "arctone" / "serving" / "http" / "web" / "vendor"
 
 
 @dataclass(frozen=True)

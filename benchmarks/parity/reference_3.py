@@ -21,9 +21,9 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import T5GemmaConfig, T5GemmaEncoderModel
 
-from arctone.config_model import LogSnrRamp
 from arctone.flow.noise import item_noise
 from arctone.flow.schedules import sampler_times
+from arctone.model_folder.config import LogSnrRamp
 from benchmarks.parity.answers import PROMPT, SECONDS, SEED
 from benchmarks.parity.shapes import drawn
 from benchmarks.parity.shapes_3 import GEMMA_BASE, GEMMA_TINY, model_config_3

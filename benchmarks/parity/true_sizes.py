@@ -24,18 +24,18 @@ import numpy as np
 import torch
 
 from arctone.checkpoints.parts import DIT, openers
-from arctone.checkpoints.published import convert
-from arctone.config_model import ModelConfig
-from arctone.engines.parts import TextEmbedding
-from arctone.engines.torch import TorchParts, load_parts
+from arctone.checkpoints.published.convert import convert
+from arctone.evaluation.metrics.cost import peak_memory_bytes
 from arctone.flow.guidance import guided
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS
 from arctone.flow.schedules import sampler_times
-from arctone.metrics.cost import peak_memory_bytes
-from arctone.model_folder import read_model_config
+from arctone.inference.backends.base import TextEmbedding
+from arctone.inference.backends.torch import TorchParts, load_parts
+from arctone.model_folder.config import ModelConfig
+from arctone.model_folder.folder import read_model_config
+from arctone.model_folder.tokenizer import Tokenizer
 from arctone.models.conditions import Conditions
-from arctone.tokenizer import Tokenizer
 from benchmarks.machine import describe, sentence
 from benchmarks.parity.answers import PROMPT, SECONDS, SEED, Questions, Side, answer, compared
 from benchmarks.parity.shapes import KINDS, model_config

@@ -2,17 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from arctone.engine import load as load
+from arctone.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from arctone.inference.engine import load as load
+
 __all__ = ["__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use: `import arctone` and the help of the command line stay light.
     if name == "load":
-        from arctone.engine import load
+        from arctone.inference.engine import load
 
         return load
     raise AttributeError(f"module 'arctone' has no attribute {name!r}")

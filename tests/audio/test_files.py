@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from arctone.audio import files, ogg
+from arctone.audio import files
+from arctone.audio import ogg_pages as ogg
 from arctone.audio.files import FORMATS, encode_audio, read_audio, write_audio
 from arctone.audio.waveform import Waveform
 from arctone.errors import InputFileError, UsageError

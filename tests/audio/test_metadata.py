@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arctone.audio.files import FORMATS, encode_audio, write_audio
-from arctone.audio.metadata import MARK, MAX_RECORD_BYTES, read_metadata
+from arctone.audio.tags import MARK, MAX_RECORD_BYTES, read_metadata
 from arctone.audio.waveform import Waveform
 from arctone.errors import InputFileError, UsageError
-from arctone.request import GenerationRequest, from_metadata, to_metadata
+from arctone.inference.request import GenerationRequest, from_metadata, to_metadata
 
 SOUND = Waveform(np.sin(np.arange(4410) / 10)[None].astype(np.float32) * 0.5, 44_100)
 PROMPTS = {

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from arctone.audio import phase, spectral, synthesis
-from arctone.audio.scratch import Scratch
-from arctone.audio.stft import HOP, N_FFT, NUM_BINS, PADDING, istft, stft
+from arctone.audio.spectral import features as spectral
+from arctone.audio.spectral import phase, synthesis
+from arctone.audio.spectral.scratch import Scratch
+from arctone.audio.spectral.stft import HOP, N_FFT, NUM_BINS, PADDING, istft, stft
 
 Floats = NDArray[np.float32]
 RATE = 44_100

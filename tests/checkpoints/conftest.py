@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from arctone.checkpoints.published import convert  # noqa: E402
+from arctone.checkpoints.published.convert import convert  # noqa: E402
 
 from .published_folders import ALL_KINDS, KINDS_3, published_folder, t5_folder  # noqa: E402
 

@@ -11,10 +11,10 @@ from benchmarks.parity.shapes_3 import KINDS_3
 from safetensors.torch import save_file
 from torch import Tensor
 
-from arctone.checkpoints import t5gemma_folder
-from arctone.checkpoints.published_config import read_published
-from arctone.checkpoints.published_names import table
-from arctone.checkpoints.t5_folder import places, t5_config
+from arctone.checkpoints.published import t5gemma as t5gemma_folder
+from arctone.checkpoints.published.stable_audio_open import read_published
+from arctone.checkpoints.published.t5 import places, t5_config
+from arctone.checkpoints.published.tensor_names import table
 
 RECORDED = Path(__file__).parent / "reference"
 ALL_KINDS = (*KINDS, *KINDS_3)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 import arctone
 import tiny_model
-from arctone.checkpoints.adapter import CONFIG, WEIGHTS, Origin, applied, load_adapter, save_adapter
 from arctone.checkpoints.folder import DIT, fill, load_config, load_dit, load_state, part_hash, save_part
+from arctone.checkpoints.lora import CONFIG, WEIGHTS, Origin, applied, load_adapter, save_adapter
 from arctone.checkpoints.merging import merge
 from arctone.errors import ArctoneError, ModelError, UsageError
 from arctone.models.conditions import Conditions

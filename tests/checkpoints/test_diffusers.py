@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from arctone.checkpoints.published import convert, read
+from arctone.checkpoints.published.convert import convert, read
 from arctone.errors import ModelError
 
 BLOCK = (

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from arctone.checkpoints.hub import chosen, find, is_hub_name
+from arctone.checkpoints.published.hub import chosen, find, is_hub_name
 from arctone.errors import ModelError
-from arctone.model_folder import check_hashes
+from arctone.model_folder.folder import check_hashes
 
 pytest.importorskip("huggingface_hub")
 

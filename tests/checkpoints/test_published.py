@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from arctone.checkpoints.published import convert, publish
-from arctone.checkpoints.published_config import published_config, read_published
-from arctone.checkpoints.published_names import folded, row_lengths
+from arctone.checkpoints.published.convert import convert, publish
+from arctone.checkpoints.published.stable_audio_open import published_config, read_published
+from arctone.checkpoints.published.tensor_names import folded, row_lengths
 from arctone.checkpoints.tensor_files import read_checkpoint
-from arctone.engine import load
 from arctone.errors import ModelError, UsageError
-from arctone.model_folder import read_model_config
+from arctone.inference.engine import load
+from arctone.model_folder.folder import read_model_config
 
 from .published_folders import ALL_KINDS, KINDS_3
 

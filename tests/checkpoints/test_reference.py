@@ -13,17 +13,17 @@ from torch import Tensor
 
 from arctone.audio.waveform import Waveform
 from arctone.checkpoints.parts import DIT, openers
-from arctone.engine import load
-from arctone.engines.parts import TextEmbedding
-from arctone.engines.torch import load_parts
 from arctone.flow.guidance import guided
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import dpmpp_3m_sde, euler, ping_pong
 from arctone.flow.schedules import cosine, exponential, log_snr
-from arctone.model_folder import read_model_config
+from arctone.inference.backends.base import TextEmbedding
+from arctone.inference.backends.torch import load_parts
+from arctone.inference.engine import load
+from arctone.model_folder.folder import read_model_config
+from arctone.model_folder.tokenizer import Tokenizer
 from arctone.models.conditions import Conditions
 from arctone.models.continuous_dit import ContinuousDiT
-from arctone.tokenizer import Tokenizer
 
 from .published_folders import KINDS, recorded
 

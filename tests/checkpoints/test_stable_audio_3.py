@@ -20,19 +20,19 @@ from safetensors.torch import load_file, save_file
 
 from arctone.audio.waveform import Waveform
 from arctone.checkpoints.parts import DIT, openers
-from arctone.checkpoints.published import convert
-from arctone.checkpoints.published_config import published_config, read_published
-from arctone.checkpoints.published_names import expected_shapes, table
-from arctone.config_model import LogSnrRamp, SameConfig
-from arctone.engine import load
-from arctone.engines.torch import load_parts
+from arctone.checkpoints.published.convert import convert
+from arctone.checkpoints.published.stable_audio_open import published_config, read_published
+from arctone.checkpoints.published.tensor_names import expected_shapes, table
 from arctone.errors import ModelError
 from arctone.flow.guidance import projected
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import ping_pong
 from arctone.flow.schedules import sampler_times
-from arctone.generation.job import Job
-from arctone.model_folder import read_model_config
+from arctone.inference.backends.torch import load_parts
+from arctone.inference.edit_plan import Job
+from arctone.inference.engine import load
+from arctone.model_folder.config import LogSnrRamp, SameConfig
+from arctone.model_folder.folder import read_model_config
 from arctone.models.conditions import Conditions
 from arctone.models.continuous_dit import ContinuousDiT
 from arctone.models.same import SameDecoder, SameEncoder

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arctone.engine import Engine
-from arctone.engines.torch import load_parts
-from arctone.model_folder import read_model_config
-from arctone.request import GenerationRequest
-from arctone.tokenizer import Tokenizer
+from arctone.inference.backends.torch import load_parts
+from arctone.inference.engine import Engine
+from arctone.inference.request import GenerationRequest
+from arctone.model_folder.folder import read_model_config
+from arctone.model_folder.tokenizer import Tokenizer
 
 from .published_folders import ALL_KINDS
 from .test_reference import assert_close

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from arctone.audio.metadata import read_metadata
+from arctone.audio.tags import read_metadata
 
 RATE = 44_100
 
@@ -196,7 +196,7 @@ def test_a_batch_goes_on_only_in_the_precision_that_it_began_with(batch):
 
 
 def test_an_interrupted_batch_leaves_whole_files_only(batch, monkeypatch):
-    from arctone.batch import making as module
+    from arctone.serving.batch import making as module
 
     write, count = module.write_audio, 0
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from arctone.metrics.embedders import opening
+from arctone.evaluation.embedders import opening
 
 
 class LevelEmbedder:
@@ -16,7 +16,7 @@ class LevelEmbedder:
     name, version, sample_rate, credit, frechet_rows = "ears", "9", 44_100, "the test", "clips"
 
     def embed(self, waveform):
-        from arctone.metrics.embedders.protocol import Embedded
+        from arctone.evaluation.embedders.protocol import Embedded
 
         return Embedded(_spectrum(waveform.samples[0])[None])
 

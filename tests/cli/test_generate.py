@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from arctone import __version__
-from arctone.audio.metadata import MARK, read_metadata
+from arctone.audio.tags import MARK, read_metadata
+from arctone.version import __version__
 
 
 def names() -> list[str]:

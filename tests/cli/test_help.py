@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from arctone import __version__
 from arctone.cli.main import Commands
-from arctone.request import FIELDS
+from arctone.inference.request import FIELDS
+from arctone.version import __version__
 
 LIST_MODULES = """
 import json, sys

@@ -12,7 +12,7 @@ INTERRUPT_AT = """
 import os, signal, sys
 from arctone.cli import progress
 from arctone.cli.main import run
-from arctone.request import Progress
+from arctone.inference.request import Progress
 
 def interrupted(events, stage=sys.argv.pop(1)):
     for event in events:

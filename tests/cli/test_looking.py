@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from arctone import __version__
-from arctone.catalogue import CATALOGUE
 from arctone.cli import machine, tables
-from arctone.model_folder import folder_hash, known_models
+from arctone.model_folder.catalogue import CATALOGUE
+from arctone.model_folder.folder import folder_hash, known_models
+from arctone.version import __version__
 
 
 def test_info_tells_the_facts_of_a_foreign_file(arctone):
@@ -74,7 +74,7 @@ def test_doctor_finds_a_damaged_model(arctone, tiny_model_folder):
 
 def test_doctor_finds_a_silent_model(arctone, tiny_model_folder, monkeypatch):
     monkeypatch.setattr(
-        "arctone.engines.native.NativeParts.decode",
+        "arctone.inference.backends.litert.NativeParts.decode",
         lambda self, latents, seed=0: np.zeros((2, 2048 * latents.shape[1]), np.float32),
     )
     done = arctone("doctor", "-m", tiny_model_folder)

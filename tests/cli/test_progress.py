@@ -8,7 +8,7 @@ import pytest
 
 from arctone.audio.waveform import Waveform
 from arctone.cli.progress import finished
-from arctone.request import GenerationRequest, GenerationResult, Progress
+from arctone.inference.request import GenerationRequest, GenerationResult, Progress
 
 RESULT = GenerationResult(
     waveforms=(Waveform(np.zeros((2, 4), np.float32), 44100),),

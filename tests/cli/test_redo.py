@@ -8,8 +8,8 @@ import numpy as np
 import soundfile
 
 from arctone.audio.files import read_audio, write_audio
-from arctone.audio.metadata import read_metadata
-from arctone.model_folder import write_hashes
+from arctone.audio.tags import read_metadata
+from arctone.model_folder.folder import write_hashes
 
 
 def test_the_same_model_gives_the_same_bytes(arctone, generate, tiny_model_folder):

@@ -6,7 +6,7 @@ import pytest
 
 from arctone.cli.targets import beside, slug, targets
 from arctone.errors import UsageError
-from arctone.request import GenerationRequest
+from arctone.inference.request import GenerationRequest
 
 
 def request(**fields: object) -> GenerationRequest:

@@ -74,7 +74,7 @@ def test_mistakes_end_in_one_sentence_and_the_right_code(tmp_path, monkeypatch, 
 def test_encode_with_a_model_folder(sounds, tmp_path, capsys):
     torch = pytest.importorskip("torch")
     from arctone.checkpoints.folder import AUTOENCODER, encoder_hash, save_part
-    from arctone.config_model import ModelConfig, SpectralConfig
+    from arctone.model_folder.config import ModelConfig, SpectralConfig
     from arctone.models.spectral import SpectralAutoencoder
 
     config = ModelConfig(name="tiny", autoencoder=SpectralConfig(latent_channels=4, width=8))

@@ -6,11 +6,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from arctone.audio.spectral import features  # noqa: E402
+from arctone.audio.spectral.features import features  # noqa: E402
 from arctone.checkpoints.folder import AUTOENCODER, encoder_hash, load_autoencoder, save_part  # noqa: E402
-from arctone.config_model import ModelConfig, SpectralConfig, TextConfig  # noqa: E402
 from arctone.data.encoders import open_autoencoder, open_text_encoder  # noqa: E402
 from arctone.errors import UsageError  # noqa: E402
+from arctone.model_folder.config import ModelConfig, SpectralConfig, TextConfig  # noqa: E402
 from arctone.models.spectral import SpectralAutoencoder  # noqa: E402
 from arctone.models.text import TextEncoder  # noqa: E402
 

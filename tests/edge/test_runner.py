@@ -16,8 +16,8 @@ from arctone.cli.main import run as arctone
 from arctone.edge.__main__ import main
 from arctone.edge.memory import AnonymousPeak, memory
 from arctone.edge.wav import encode_wav
-from arctone.engine import load
-from arctone.engines.native import NativeParts
+from arctone.inference.backends.litert import NativeParts
+from arctone.inference.engine import load
 
 FORBIDDEN = ("torch", "soundfile", "soxr", "rich", "typer", "scipy", "safetensors", "huggingface_hub")
 PROGRAM = """

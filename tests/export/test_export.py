@@ -11,16 +11,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from arctone.checkpoints.folder import FLOW, flow_part, load_config, load_state, save_part
-from arctone.checkpoints.graph_tensors import constants
+from arctone.checkpoints.tflite_tensors import constants
 from arctone.checkpoints.weights_map import MAP, REST, load_from_graphs, part_state
-from arctone.engines.graph import load_graph
 from arctone.errors import ModelError, UsageError
 from arctone.export.bundle import build
 from arctone.export.graphs import DecoderGraph, EncoderGraph, Signature
 from arctone.export.litert import check_quantised, convert, quantise
 from arctone.export.parity import parity
 from arctone.export.slim import slim
-from arctone.model_folder import check_hashes, file_hash
+from arctone.inference.backends.litert_graph import load_graph
+from arctone.model_folder.folder import check_hashes, file_hash
 from tiny_model import write_checkpoint
 
 GRAPHS = ("text", "dit", "decoder", "encoder")

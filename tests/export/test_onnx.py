@@ -14,16 +14,16 @@ import onnxruntime
 import pytest
 
 import tiny_model
-from arctone.audio.synthesis import synthesise
-from arctone.checkpoints.published import convert
-from arctone.engine import load
+from arctone.audio.spectral.synthesis import synthesise
+from arctone.checkpoints.published.convert import convert
 from arctone.errors import ModelError, UsageError
 from arctone.export.onnx import build_onnx
 from arctone.export.parity import snr_db
 from arctone.flow.noise import item_noise
 from arctone.flow.schedules import sampler_times
-from arctone.model_folder import check_hashes, read_model_config
-from arctone.tokenizer import Tokenizer
+from arctone.inference.engine import load
+from arctone.model_folder.folder import check_hashes, read_model_config
+from arctone.model_folder.tokenizer import Tokenizer
 from checkpoints.published_folders import published_folder
 
 PARTS = ("text", "dit", "decoder", "encoder")

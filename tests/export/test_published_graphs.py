@@ -13,22 +13,22 @@ from arctone.audio.files import read_audio
 from arctone.checkpoints.folder import save_part
 from arctone.checkpoints.parts import OWN_DECODER, openers
 from arctone.cli.main import run as arctone
-from arctone.config_model import OobleckConfig, SpectralConfig
 from arctone.edge.__main__ import main as edge
-from arctone.engine import load
-from arctone.engines.graph import cache_key
-from arctone.engines.native import NativeParts
-from arctone.engines.parts import TextEmbedding
-from arctone.engines.torch import TorchParts, load_parts
-from arctone.engines.windows import tiled
 from arctone.errors import ModelError, UsageError
-from arctone.export import published
+from arctone.export import stable_audio as published
 from arctone.export.litert import convert, quantise
 from arctone.export.oobleck_graphs import ConvolutionGraph, DecoderHead, DecoderTail, EncoderTile, ExpansionGraph
 from arctone.export.parity import parity, snr_db
-from arctone.export.published import RULES, build_published, transformer_signatures
-from arctone.export.rules import Rule, check_weights, weights
-from arctone.model_folder import check_hashes, read_model_config, write_hashes
+from arctone.export.quantisation import Rule, check_weights, weights
+from arctone.export.stable_audio import RULES, build_published, transformer_signatures
+from arctone.inference.backends.base import TextEmbedding
+from arctone.inference.backends.litert import NativeParts
+from arctone.inference.backends.litert_graph import cache_key
+from arctone.inference.backends.tiling import tiled
+from arctone.inference.backends.torch import TorchParts, load_parts
+from arctone.inference.engine import load
+from arctone.model_folder.config import OobleckConfig, SpectralConfig
+from arctone.model_folder.folder import check_hashes, read_model_config, write_hashes
 from arctone.models.oobleck import Expansion, OobleckDecoder, OobleckEncoder
 from arctone.models.spectral import SpectralDecoder
 from tiny_published import KINDS
@@ -195,7 +195,7 @@ def test_no_transposed_convolution_is_left(exported: dict[str, Path]) -> None:
 
 
 def test_the_last_rule_that_fits_holds() -> None:
-    from arctone.export.rules import rule_of
+    from arctone.export.quantisation import rule_of
 
     rules = (Rule("CONV_2D"), Rule("CONV_2D", 4, 32, "mlp"), Rule("FULLY_CONNECTED", 4))
     assert rule_of("CONV_2D", "a/mlp/b", rules) == rules[1]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from arctone.flow.masked import bridged, holding, noised_again, noisy_start, resampled
+from arctone.flow.inpainting import bridged, holding, noised_again, noisy_start, resampled
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS
 from arctone.flow.schedules import sampler_times

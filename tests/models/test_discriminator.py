@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from arctone.checkpoints.folder import fill
-from arctone.config_model import DiTConfig
 from arctone.errors import ModelError, UsageError
+from arctone.model_folder.config import DiTConfig
 from arctone.models.alignment import AlignmentCritic
 from arctone.models.conditions import Conditions
 from arctone.models.discriminator import HEADS, Discriminator, MaskedGroupNorm, Scores, trunk_state

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from arctone.config_model import DiTConfig
+from arctone.model_folder.config import DiTConfig
 from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT, Trunk
 

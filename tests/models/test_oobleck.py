@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from arctone.config_model import OobleckConfig
+from arctone.model_folder.config import OobleckConfig
 from arctone.models.oobleck import ENCODER_TILE, Oobleck, Snake, encoder_reach, tiled
 
 CONFIG = OobleckConfig(latent_channels=3, width=2, multipliers=(1, 2, 2, 2, 4))

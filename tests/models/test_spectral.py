@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from arctone.audio.spectral import NUM_BANDS, NUM_BINS, NUM_FEATURES, NUM_PARAMETERS
-from arctone.config_model import SpectralConfig
+from arctone.audio.spectral.features import NUM_BANDS, NUM_BINS, NUM_FEATURES, NUM_PARAMETERS
+from arctone.model_folder.config import SpectralConfig
 from arctone.models.spectral import SpectralAutoencoder
 from arctone.training.spectral_loss import spectral_loss
 

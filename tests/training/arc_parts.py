@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from arctone.config_model import DiTConfig
+from arctone.model_folder.config import DiTConfig
 from arctone.models.alignment import AlignmentCritic
 from arctone.models.discriminator import Discriminator
 from arctone.models.dit import DiT
-from arctone.training.arc import ArcTask
-from arctone.training.arc_config import ArcConfig
+from arctone.training.arc.config import ArcConfig
+from arctone.training.arc.task import ArcTask
 from arctone.training.loop import LoopConfig, generator
 from arctone.training.optimisers import OptimiserConfig
 

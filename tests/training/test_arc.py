@@ -21,11 +21,11 @@ from arctone.flow.samplers import Sampler, euler, ping_pong
 from arctone.flow.schedules import linear, log_snr, shifted
 from arctone.models.conditions import Conditions
 from arctone.models.discriminator import Scores
-from arctone.training.arc import CRITIC, DISCRIMINATOR, GENERATOR, ArcTask
-from arctone.training.arc_batches import ArcBatch, bank_step, teacher_part
-from arctone.training.arc_config import ArcConfig
-from arctone.training.arc_losses import GAMES, item_means, latent_error
-from arctone.training.arc_teacher import TeacherBatch, rolled
+from arctone.training.arc.batches import ArcBatch, bank_step, teacher_part
+from arctone.training.arc.config import ArcConfig
+from arctone.training.arc.losses import GAMES, item_means, latent_error
+from arctone.training.arc.task import CRITIC, DISCRIMINATOR, GENERATOR, ArcTask
+from arctone.training.arc.teacher import TeacherBatch, rolled
 from arctone.training.loop import Trainer
 from tests.training.arc_parts import CAPTIONS, EVERYTHING, LOOP, PromptedBatches, arc_task
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from arctone.flow.schedules import log_snr
 from arctone.training import levels
-from arctone.training.arc_captions import caption_groups, mismatched
-from arctone.training.arc_losses import (
+from arctone.training.arc.captions import caption_groups, mismatched
+from arctone.training.arc.losses import (
     GAMES,
     caption_choice,
     centring,

@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 
 import arctone
 import tiny_model
-from arctone.audio.spectral import features
+from arctone.audio.spectral.features import features
 from arctone.checkpoints.folder import AUTOENCODER, encoder_hash, load_config, load_state, part_hash, save_part
 from arctone.checkpoints.parts import openers
 from arctone.cli.train import app
-from arctone.config_model import OobleckConfig, SpectralConfig
-from arctone.engines.torch import load_parts
 from arctone.errors import UsageError
+from arctone.inference.backends.torch import load_parts
+from arctone.model_folder.config import OobleckConfig, SpectralConfig
 from arctone.models.oobleck import OobleckDecoder, OobleckEncoder
 from arctone.models.spectral import SpectralDecoder
 from arctone.training import decoder_stage

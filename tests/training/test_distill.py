@@ -17,13 +17,13 @@ from arctone.flow.schedules import log_snr, sampler_times
 from arctone.models.discriminator import HEADS
 from arctone.models.dit import DiT
 from arctone.models.fake_score import FakeScore
-from arctone.training.consistency import ConsistencyTask
-from arctone.training.distill_config import ConsistencyConfig, DmdConfig
-from arctone.training.dmd import DmdTask, matching_gradient
-from arctone.training.draws import Draws
+from arctone.training.distill.config import ConsistencyConfig, DmdConfig
+from arctone.training.distill.consistency import ConsistencyTask
+from arctone.training.distill.dmd import DmdTask, matching_gradient
+from arctone.training.distill.draws import Draws
+from arctone.training.distill.simulation import simulated_input
 from arctone.training.loop import LoopConfig, Trainer, generator
 from arctone.training.optimisers import OptimiserConfig
-from arctone.training.simulation import simulated_input
 from tests.training.distill_toys import (
     Corrected,
     GaussianFlow,

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from arctone.checkpoints.folder import encoder_hash, load_config, load_dit
 from arctone.cli.train import app
-from arctone.config_model import SamplingConfig
 from arctone.data.encode import EncodeSettings, encode_corpus
 from arctone.errors import UsageError
+from arctone.model_folder.config import SamplingConfig
 from arctone.training import stages
-from arctone.training.dmd import DmdTask
+from arctone.training.distill.dmd import DmdTask
 from arctone.training.recipes import Recipe, recipe
 from tests.data.made_source import ToneSource
 from tests.tiny_model import CONFIG, write_checkpoint

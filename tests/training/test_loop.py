@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from arctone.config_model import DiTConfig
 from arctone.errors import UsageError
+from arctone.model_folder.config import DiTConfig
 from arctone.models.dit import DiT
 from arctone.training.flow import FlowTask
 from arctone.training.loop import LoopConfig, NotFinite, Trainer, generator, share

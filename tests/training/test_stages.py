@@ -23,18 +23,18 @@ from arctone.checkpoints.folder import (
     save_part,
 )
 from arctone.cli.train import app
-from arctone.config_model import DiTConfig
 from arctone.data.corpus.corpus import Corpus
 from arctone.data.encode import EncodeSettings, encode_corpus
 from arctone.data.latents import LatentDataset
 from arctone.data.subset import Subset
 from arctone.errors import ModelError, UsageError
 from arctone.flow.schedules import linear, shifted
+from arctone.model_folder.config import DiTConfig
 from arctone.training import stages
-from arctone.training.arc import ArcTask
-from arctone.training.arc_config import ArcConfig
+from arctone.training.arc.config import ArcConfig
+from arctone.training.arc.task import ArcTask
 from arctone.training.autoencoder import FeaturePool
-from arctone.training.dmd import DmdTask
+from arctone.training.distill.dmd import DmdTask
 from arctone.training.latent_batches import LatentBatches
 from arctone.training.recipes import Recipe, recipe
 
@@ -75,7 +75,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     encoder = load_autoencoder(out).encoder
 
     def encode(batch: np.ndarray) -> np.ndarray:
-        from arctone.audio.spectral import features
+        from arctone.audio.spectral.features import features
 
         with torch.no_grad():
             return encoder(torch.from_numpy(np.stack([features(samples) for samples in batch]))).numpy()

@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from arctone.atomic import refuse_target, write_atomically
-from arctone.audio import metadata as tags
-from arctone.audio import ogg, riff
+from arctone.audio import ogg_pages as ogg
+from arctone.audio import tags as tags
+from arctone.audio import wav_chunks as riff
 from arctone.audio.loops import num_beats
 from arctone.audio.pcm import rounded
 from arctone.audio.resample import resample
 from arctone.audio.sndfile import reason
 from arctone.audio.waveform import Waveform
 from arctone.errors import InputFileError, UsageError
+from arctone.files.atomic import refuse_target, write_atomically
 
 Subtype = Literal["pcm16", "pcm24", "float32"]
 

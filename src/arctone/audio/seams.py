@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arctone.audio.spectral import band_edges
+from arctone.audio.spectral.features import band_edges
 from arctone.audio.waveform import Waveform
 
 Floats = NDArray[np.float64]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from arctone.atomic import write_atomically
 from arctone.checkpoints.folder import AUTOENCODER, load_config, load_state, save_part
 from arctone.checkpoints.text import OWN, find_text_folder, load_text_encoder
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
-from arctone.config import write_config
-from arctone.config_model import ModelConfig, TextConfig, of_type
-from arctone.tokenizer import FILE_NAME
+from arctone.files.atomic import write_atomically
+from arctone.files.strict_json import write_config
+from arctone.model_folder.config import ModelConfig, TextConfig, of_type
+from arctone.model_folder.tokenizer import FILE_NAME
 
 
 def copy_autoencoder(given: Path, folder: Path, config: ModelConfig | None = None) -> None:

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
-from arctone.config import read_config, write_config
-from arctone.config_model import DiTConfig, ModelConfig, SpectralConfig, of_type
 from arctone.errors import ModelError, UsageError
+from arctone.files.strict_json import read_config, write_config
+from arctone.model_folder.config import DiTConfig, ModelConfig, SpectralConfig, of_type
 from arctone.models.dit import DiT
 from arctone.models.spectral import SpectralAutoencoder
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from arctone.checkpoints.adapter import applied, load_adapter, refuse_other_base
 from arctone.checkpoints.copying import copy_autoencoder, copy_text
 from arctone.checkpoints.folder import DIT, load_config, load_state, save_part
+from arctone.checkpoints.lora import applied, load_adapter, refuse_other_base
 from arctone.errors import UsageError
 
 _PAPERS = ("LICENSE", "NOTICE", "licence")

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from arctone.checkpoints.folder import FLOW, fill, has_flow
 from arctone.checkpoints.tensor_files import read_tensors
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
-from arctone.config_model import (
+from arctone.errors import ModelError
+from arctone.model_folder.config import (
     ContinuousDiTConfig,
     DiTConfig,
     ModelConfig,
@@ -27,7 +28,6 @@ from arctone.config_model import (
     T5GemmaConfig,
     TextConfig,
 )
-from arctone.errors import ModelError
 from arctone.models.continuous_dit import ContinuousDiT
 from arctone.models.dit import DiT
 from arctone.models.oobleck import OobleckDecoder, OobleckEncoder

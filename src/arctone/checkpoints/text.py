@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from arctone.checkpoints.folder import fill
-from arctone.config_model import TextConfig
 from arctone.errors import ModelError
+from arctone.model_folder.config import TextConfig
 from arctone.models.text import TextEncoder, load_minilm
 
 OWN, PUBLISHED = "text.safetensors", "model.safetensors"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from arctone.checkpoints.graph_tensors import GraphTensor, constants, scales, values
+from arctone.checkpoints.tflite_tensors import GraphTensor, constants, scales, values
 from arctone.errors import ModelError
 
 MAP, REST = "weights_map.json", "rest.safetensors"

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from arctone.audio.files import FORMATS
-from arctone.batch.lines import Line
-from arctone.batch.making import is_done, read_line_source, with_seed, write_line
-from arctone.batch.report import Report
 from arctone.cli.making import EngineName, PrecisionName, loaded
 from arctone.cli.progress import finished
 from arctone.errors import InputFileError, UsageError
+from arctone.serving.batch.lines import Line
+from arctone.serving.batch.making import is_done, read_line_source, with_seed, write_line
+from arctone.serving.batch.report import Report
 
 if TYPE_CHECKING:
-    from arctone.engine import Model
+    from arctone.inference.engine import Model
 
 RayOption = Annotated[
     str | None,
@@ -85,8 +85,8 @@ def _make(line: Line, model: Model, *, quiet: bool) -> None:
 
 
 def _make_on_ray(lines: list[Line], how: Making, threads: int, report: Report, *, force: bool, quiet: bool) -> None:
-    from arctone.scale.batches import Crew, made_on_ray
-    from arctone.scale.cluster import joined, num_workers_that_fit
+    from arctone.serving.ray.batches import Crew, made_on_ray
+    from arctone.serving.ray.cluster import joined, num_workers_that_fit
 
     by_number = {line.number: line for line in lines}
     # Ray tells of lost workers on standard output, where a report may be due.

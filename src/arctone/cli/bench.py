@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arctone import __version__
 from arctone.cli import machine
 from arctone.cli.making import ENGINE_HELP, PRECISION_HELP, EngineName, PrecisionName
 from arctone.cli.report import print_json
 from arctone.cli.request_options import request_from, with_request_options
 from arctone.cli.tables import print_rows
-from arctone.request import GenerationRequest, GenerationResult
+from arctone.inference.request import GenerationRequest, GenerationResult
+from arctone.version import __version__
 
 if TYPE_CHECKING:
-    from arctone.engine import Model
+    from arctone.inference.engine import Model
 
 EXAMPLES = """\b
 Examples:

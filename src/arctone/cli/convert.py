@@ -52,19 +52,19 @@ def convert(
             raise UsageError(
                 f"--text {text} cannot be combined with --back: the published layout holds no text encoder."
             )
-        from arctone.checkpoints.published import publish
+        from arctone.checkpoints.published.convert import publish
 
         publish(Path(source), out, force=force)
         print(f"wrote {out} in the published layout")
         return
     if out.exists() and not force:
         raise UsageError(f"{out} already exists; it is replaced only with --force.")
-    from arctone.checkpoints import hub
+    from arctone.checkpoints.published import hub
 
     folder = hub.find(source, token=token, offline=offline)
     words = None if text is None else hub.find(text, token=token, offline=offline)
     # Only now, because it brings torch: nothing heavy is imported where the hub already says no.
-    from arctone.checkpoints import published
+    from arctone.checkpoints.published import convert as published
 
     config = published.convert(folder, out, words, name=name or out.resolve().name, precision=precision, force=force)
     print(f"wrote {out}: sounds of up to {config.dit.max_seconds:g} s at {config.sample_rate} Hz, {precision}")

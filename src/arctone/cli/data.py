@@ -126,7 +126,7 @@ def encode(
     """
     from arctone.data.encode import EncodeSettings, encode_corpus
     from arctone.data.encoders import open_autoencoder, open_text_encoder, use_threads
-    from arctone.model_folder import find_model
+    from arctone.model_folder.folder import find_model
 
     opened = _opened(source, licence, valid_share, split, limit)
     _refuse_problems(opened, skip_bad)

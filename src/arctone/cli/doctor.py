@@ -13,13 +13,13 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
-from arctone import __version__
 from arctone.cli import machine
 from arctone.cli.report import print_json
 from arctone.cli.tables import print_rows
 from arctone.errors import ArctoneError, ModelError
-from arctone.model_folder import HASHES, check_hashes, find_model, folder_hash
-from arctone.request import GenerationRequest, usable_threads
+from arctone.inference.request import GenerationRequest, usable_threads
+from arctone.model_folder.folder import HASHES, check_hashes, find_model, folder_hash
+from arctone.version import __version__
 
 EXAMPLES = """\b
 Examples:

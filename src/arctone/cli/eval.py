@@ -11,8 +11,8 @@ from arctone.cli.bar import counted_bar
 from arctone.errors import UsageError
 
 if TYPE_CHECKING:
-    from arctone.evaluation.measurement import Report
-    from arctone.evaluation.scoring import Material, ScoringOptions
+    from arctone.evaluation.scoring.measurement import Report
+    from arctone.evaluation.scoring.score import Material, ScoringOptions
 
 app = typer.Typer(no_args_is_help=True, help="Score sounds, of any system, against real sounds and captions.")
 
@@ -66,8 +66,8 @@ def folder(
 
     Example: arctone eval folder made --reference real --out report.json --markdown report.md
     """
-    from arctone.evaluation.scoring import Material
-    from arctone.evaluation.takes import read_takes
+    from arctone.evaluation.scoring.score import Material
+    from arctone.evaluation.scoring.takes import read_takes
 
     _refuse_targets(out, markdown, force)
     sets = {
@@ -118,10 +118,10 @@ def model(
 
     Example: arctone eval model spark --prompts 50 --source corpus:size=19000 --out spark.json
     """
-    from arctone.evaluation.making import digest, make_takes, maker_of, real_takes
-    from arctone.evaluation.model_prompts import asked
-    from arctone.evaluation.scoring import Material
-    from arctone.evaluation.takes import read_takes
+    from arctone.evaluation.scoring.making import digest, make_takes, maker_of, real_takes
+    from arctone.evaluation.scoring.model_prompts import asked
+    from arctone.evaluation.scoring.score import Material
+    from arctone.evaluation.scoring.takes import read_takes
 
     _refuse_targets(out, markdown, force)
     options = _options(metrics, training, cache, no_cache, seed)
@@ -137,7 +137,7 @@ def model(
 
 def _pairs(names: list[str] | None, weights: list[str] | None) -> dict[str, Path | None]:
     """Embedders by name, with their weights. Raises: UsageError for weights that no embedder asks for."""
-    from arctone.metrics.embedders.opening import NAMES, OFFLINE
+    from arctone.evaluation.embedders.opening import NAMES, OFFLINE
 
     given: dict[str, Path] = {}
     for word in weights or []:
@@ -152,9 +152,9 @@ def _pairs(names: list[str] | None, weights: list[str] | None) -> dict[str, Path
 def _options(
     metrics: list[str] | None, training: Path | None, cache: Path | None, no_cache: bool, seed: int
 ) -> ScoringOptions:
-    from arctone.evaluation.measures import MEASURES
-    from arctone.evaluation.scoring import ScoringOptions
-    from arctone.metrics.embedders.cache import user_folder
+    from arctone.evaluation.embedders.cache import user_folder
+    from arctone.evaluation.scoring.measures import MEASURES
+    from arctone.evaluation.scoring.score import ScoringOptions
 
     folder = None if no_cache else cache or user_folder()
     names = [part for word in metrics or [] for part in word.split(",")]
@@ -172,8 +172,8 @@ def _scored(
 ) -> Report:
     _refuse_without("torch", "safetensors")
     from arctone.data.encoders import use_threads
-    from arctone.evaluation.scoring import score
-    from arctone.metrics.embedders.opening import open_embedder
+    from arctone.evaluation.embedders.opening import open_embedder
+    from arctone.evaluation.scoring.score import score
 
     if threads is not None:
         use_threads(threads)
@@ -197,7 +197,7 @@ def _with_settings(report: Report, settings: dict[str, Any]) -> Report:
 
 
 def _refuse_targets(out: Path | None, markdown: Path | None, force: bool) -> None:
-    from arctone.atomic import refuse_target
+    from arctone.files.atomic import refuse_target
 
     for path in (out, markdown):
         if path is not None:
@@ -206,10 +206,10 @@ def _refuse_targets(out: Path | None, markdown: Path | None, force: bool) -> Non
 
 def _deliver(report: Report, out: Path | None, markdown: Path | None, as_json: bool) -> None:
     """Files first, then the table or the JSON on standard output."""
-    from arctone.atomic import write_atomically
     from arctone.cli.eval_report import print_table
-    from arctone.evaluation.presenting import as_json as json_bytes
-    from arctone.evaluation.presenting import as_markdown
+    from arctone.evaluation.scoring.presenting import as_json as json_bytes
+    from arctone.evaluation.scoring.presenting import as_markdown
+    from arctone.files.atomic import write_atomically
 
     if out is not None:
         write_atomically(out, json_bytes(report), force=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from arctone.evaluation.measurement import Report
-from arctone.evaluation.presenting import HEAD, LEGEND, rows
+from arctone.evaluation.scoring.measurement import Report
+from arctone.evaluation.scoring.presenting import HEAD, LEGEND, rows
 
 # Wide enough for every column where standard output is no terminal.
 _PLAIN_WIDTH = 160

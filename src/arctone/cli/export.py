@@ -10,9 +10,9 @@ import typer
 
 from arctone.cli.report import print_json
 from arctone.cli.tables import print_rows
-from arctone.config_model import ContinuousDiTConfig
 from arctone.errors import UsageError
-from arctone.model_folder import CONFIG, read_model_config
+from arctone.model_folder.config import ContinuousDiTConfig
+from arctone.model_folder.folder import CONFIG, read_model_config
 
 EXAMPLES = """\b
 Examples:
@@ -85,7 +85,7 @@ def litert(
             raise UsageError(
                 "--windows and --text are not for published models: they have one length and their own T5."
             )
-        from arctone.export.published import build_published
+        from arctone.export.stable_audio import build_published
 
         report = build_published(checkpoint, out, papers=texts, precision=precision, force=force)
     else:

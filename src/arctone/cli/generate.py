@@ -10,8 +10,6 @@ import msgspec
 import typer
 
 from arctone.audio.files import encode_audio, write_audio
-from arctone.batch.lines import read_lines
-from arctone.batch.report import Report
 from arctone.cli import player
 from arctone.cli.batch import Making, RayOption, batch_folder, make
 from arctone.cli.lora_option import LoraOption, adapters_of
@@ -22,8 +20,10 @@ from arctone.cli.source_options import CONTINUE, INIT, INPAINT, Given, source_pa
 from arctone.cli.targets import STDOUT, targets
 from arctone.errors import UsageError
 from arctone.flow.noise import draw_seed
-from arctone.generation.source_file import read_source
-from arctone.request import MAX_PROMPT_LENGTH, GenerationRequest, GenerationResult
+from arctone.inference.request import MAX_PROMPT_LENGTH, GenerationRequest, GenerationResult
+from arctone.inference.source_file import read_source
+from arctone.serving.batch.lines import read_lines
+from arctone.serving.batch.report import Report
 
 if TYPE_CHECKING:
     pass

@@ -10,12 +10,12 @@ import numpy as np
 import typer
 
 from arctone.audio.files import read_audio
-from arctone.audio.metadata import read_metadata
+from arctone.audio.tags import read_metadata
 from arctone.cli.models import model_record
 from arctone.cli.report import print_json
 from arctone.cli.tables import print_pairs
 from arctone.errors import InputFileError
-from arctone.model_folder import find_model, known_models
+from arctone.model_folder.folder import find_model, known_models
 
 EXAMPLES = """\b
 Examples:

@@ -10,7 +10,7 @@ import typer
 from arctone.errors import UsageError
 
 if TYPE_CHECKING:
-    from arctone.listening.analysis import Analysis
+    from arctone.evaluation.listening.analysis import Analysis
 
 app = typer.Typer(no_args_is_help=True, help="Blind listening tests: build one, collect answers, analyse them.")
 
@@ -55,10 +55,10 @@ def build(
     import secrets
     from typing import get_args
 
-    from arctone.listening.build import BuildSettings
-    from arctone.listening.build import build as build_test
-    from arctone.listening.key import Kind
-    from arctone.listening.scales import SCALES, Dimension
+    from arctone.evaluation.listening.build import BuildSettings
+    from arctone.evaluation.listening.build import build as build_test
+    from arctone.evaluation.listening.key import Kind
+    from arctone.evaluation.listening.scales import SCALES, Dimension
 
     chosen = tuple(dict.fromkeys(dimensions or SCALES))
     settings = BuildSettings(
@@ -93,10 +93,10 @@ def analyse(
 
     Example: arctone listen analyse answers --key test --out report
     """
-    from arctone.listening.analysis import analyse as analyse_answers
-    from arctone.listening.key import read_key
-    from arctone.listening.report import MARKER, write_report
-    from arctone.listening.whole_folder import refuse_folder
+    from arctone.evaluation.listening.analysis import analyse as analyse_answers
+    from arctone.evaluation.listening.key import read_key
+    from arctone.evaluation.listening.report import MARKER, write_report
+    from arctone.evaluation.listening.whole_folder import refuse_folder
 
     refuse_folder(out, MARKER, force=force)
     analysis = analyse_answers(results, read_key(key), keep_all=keep_all, confidence=confidence, seed=seed)
@@ -118,7 +118,7 @@ def serve(
 
     Example: arctone listen serve test --results answers
     """
-    from arctone.listening.serve import make_server
+    from arctone.evaluation.listening.serve import make_server
 
     server = make_server(test, results, host, port, lambda listener: typer.echo(f"answers of {listener}", err=True))
     typer.echo(f"http://{host}:{server.server_address[1]}/")
@@ -147,7 +147,7 @@ def _named(systems: list[str]) -> dict[str, str]:
 
 def _print_analysis(analysis: Analysis) -> None:
     from arctone.cli.tables import print_rows
-    from arctone.listening.report import score_rows
+    from arctone.evaluation.listening.report import score_rows
 
     print_rows(score_rows(analysis))
     for check in analysis.listeners:

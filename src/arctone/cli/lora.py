@@ -26,7 +26,7 @@ def merge(
     Example: arctone lora merge runs/mylora:0.8 --model spark --out runs/mine
     """
     from arctone.checkpoints.merging import merge as merge_adapters
-    from arctone.model_folder import find_model
+    from arctone.model_folder.folder import find_model
 
     merge_adapters(find_model(model), adapters_of(lora), out)
     typer.echo(out)
@@ -38,7 +38,7 @@ def show(folder: Annotated[Path, typer.Argument(help="Adapter folder")]) -> None
 
     Example: arctone lora show runs/mylora
     """
-    from arctone.checkpoints.adapter import load_adapter
+    from arctone.checkpoints.lora import load_adapter
 
     adapter = load_adapter(folder)
     numbers = sum(down.numel() + up.numel() for down, up in adapter.pairs.values())

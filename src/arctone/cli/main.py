@@ -9,9 +9,9 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from arctone import __version__
 from arctone.cli.failures import exit_code_of
 from arctone.cli.lazy import Entry, LazyGroup
+from arctone.version import __version__
 
 EXAMPLES = """\b
 Examples:

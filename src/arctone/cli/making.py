@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from arctone.cli.progress import finished
-from arctone.generation.source_file import SourceFile
-from arctone.request import GenerationRequest, GenerationResult
+from arctone.inference.request import GenerationRequest, GenerationResult
+from arctone.inference.source_file import SourceFile
 
 if TYPE_CHECKING:
-    from arctone.engine import Model
+    from arctone.inference.engine import Model
 
-# As in arctone.engine, which is not imported before there is something to make.
+# As in arctone.inference.engine, which is not imported before there is something to make.
 EngineName = Literal["auto", "native", "torch"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "int8"]
 ENGINE_HELP = "auto, native (needs no torch) or torch."

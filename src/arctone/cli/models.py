@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from arctone.catalogue import CATALOGUE, Fetchable, fetchable
 from arctone.cli.convert import Precision
 from arctone.cli.report import print_json
 from arctone.cli.tables import print_rows
 from arctone.errors import ModelError
-from arctone.model_folder import (
+from arctone.model_folder.catalogue import CATALOGUE, Fetchable, fetchable
+from arctone.model_folder.folder import (
     HASHES,
     check_hashes,
     find_model,
@@ -72,7 +72,7 @@ def pull(
     force: Annotated[bool, typer.Option("-f", "--force", help="Fetch again.")] = False,
 ) -> None:
     """Fetch a published model and convert it; afterwards its name works everywhere."""
-    from arctone.checkpoints import hub
+    from arctone.checkpoints.published import hub
 
     entry = fetchable(name)
     _explain(entry)
@@ -80,7 +80,7 @@ def pull(
     if not out.exists() or force:
         folder = hub.find(source or entry.place, token=token, offline=offline)
         words = hub.find(text or entry.text, token=token, offline=offline)
-        from arctone.checkpoints import published
+        from arctone.checkpoints.published import convert as published
 
         published.convert(folder, out, words, name=entry.name, precision=precision, force=force)
     print(f"{entry.name} is in {out}")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from arctone.request import GenerationResult, Progress
+from arctone.inference.request import GenerationResult, Progress
 
 _WORDS = {
     "text": "reading the prompt",

@@ -9,19 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from arctone import __version__
-from arctone.atomic import write_atomically
 from arctone.audio.files import FORMATS, encode_audio
-from arctone.audio.metadata import read_metadata
+from arctone.audio.tags import read_metadata
 from arctone.cli.lora_option import LoraOption, adapters_of
 from arctone.cli.making import EngineName, PrecisionName, made
 from arctone.cli.report import print_json, print_result, result_record
 from arctone.cli.targets import beside, targets
 from arctone.errors import InputFileError, ModelError, UsageError
-from arctone.generation.source import source_record
-from arctone.generation.source_file import SourceFile, read_source
-from arctone.model_folder import known_models
-from arctone.request import GenerationRequest, GenerationResult, from_metadata, source_from_metadata
+from arctone.files.atomic import write_atomically
+from arctone.inference.request import GenerationRequest, GenerationResult, from_metadata, source_from_metadata
+from arctone.inference.source import source_record
+from arctone.inference.source_file import SourceFile, read_source
+from arctone.model_folder.folder import known_models
+from arctone.version import __version__
 
 EXAMPLES = """\b
 Examples:

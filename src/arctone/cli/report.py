@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arctone.request import GenerationResult
+from arctone.inference.request import GenerationResult
 
 
 def print_json(record: Any) -> None:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from arctone.request import FIELDS, GenerationRequest, validate
-from arctone.request_fields import RequestField, as_written, option_names
+from arctone.inference.request import FIELDS, GenerationRequest, validate
+from arctone.inference.request_fields import RequestField, as_written, option_names
 
 _METAVARS = {int: "NUMBER", float: "NUMBER", str: "TEXT", tuple: "A:B"}
 # Set by the option that brings the source (--continue), and so without one of its own.

@@ -13,8 +13,8 @@ from arctone.cli.making import ENGINE_HELP, EngineName
 from arctone.errors import UsageError
 
 if TYPE_CHECKING:
-    from arctone.engine import Model
-    from arctone.server.makers import Maker
+    from arctone.inference.engine import Model
+    from arctone.serving.http.makers import Maker
 
 EXAMPLES = """\b
 Examples:
@@ -81,9 +81,9 @@ def serve(
     log_requests: Annotated[bool, typer.Option("--log-requests", help="One line on stderr for each request.")] = False,
 ) -> None:
     """Serve sound: a page for people, an API for programs."""
-    from arctone.server.exposure import checked_origin, token_for
-    from arctone.server.limits import Limits
-    from arctone.server.process import bound_socket
+    from arctone.serving.http.exposure import checked_origin, token_for
+    from arctone.serving.http.limits import Limits
+    from arctone.serving.http.process import bound_socket
 
     limits = Limits(
         max_queue=queue,
@@ -100,8 +100,8 @@ def serve(
     if ray is not None:
         if concurrency > 1 or port == 0:
             raise UsageError("with --ray give --replicas instead of --concurrency, and a port that is not 0.")
-        from arctone.scale.serving import Serving
-        from arctone.scale.serving import run as run_on_ray
+        from arctone.serving.ray.serving import Serving
+        from arctone.serving.ray.serving import run as run_on_ray
 
         serving = Serving(
             models=tuple(model or ["spark"]),
@@ -117,8 +117,8 @@ def serve(
         run_on_ray(serving, ray, host, port, ready=lambda: print(_url(host, port), flush=True))
         return
     with bound_socket(host, port) as listener:
-        from arctone.server.app import create_app
-        from arctone.server.process import run
+        from arctone.serving.http.app import create_app
+        from arctone.serving.http.process import run
 
         lanes = _lanes(model or ["spark"], engine, concurrency, replicas, threads)
         server = create_app(
@@ -140,7 +140,7 @@ def _lanes(
 ) -> list[list[Model | Maker]]:
     """The models of each lane, in this process or in one of their own."""
     import arctone
-    from arctone.request import usable_threads
+    from arctone.inference.request import usable_threads
 
     if replicas and concurrency > 1:
         raise UsageError(f"concurrency {concurrency} and replicas {replicas} say the same thing; give only one.")
@@ -149,7 +149,7 @@ def _lanes(
     loaded = [[arctone.load(model, engine=engine, threads=each) for model in models] for _ in range(num_lanes)]
     if not replicas:
         return [list(lane) for lane in loaded]
-    from arctone.server.replicas import Replica
+    from arctone.serving.http.replicas import Replica
 
     return [[Replica(model, engine, each) for model in lane] for lane in loaded]
 
@@ -157,7 +157,10 @@ def _lanes(
 def _log_to_stderr(*, requests: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    for name, level in (("arctone.server", logging.INFO if requests else logging.WARNING), ("uvicorn", logging.ERROR)):
+    for name, level in (
+        ("arctone.serving.http", logging.INFO if requests else logging.WARNING),
+        ("uvicorn", logging.ERROR),
+    ):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from arctone.atomic import refuse_target
 from arctone.audio.files import FORMATS
-from arctone.batch.names import slug
 from arctone.errors import UsageError
-from arctone.request import GenerationRequest
+from arctone.files.atomic import refuse_target
+from arctone.inference.request import GenerationRequest
+from arctone.serving.batch.names import slug
 
 STDOUT = "-"
 

@@ -17,9 +17,9 @@ from arctone.cli.training_run import run_to_end, use_threads
 from arctone.errors import UsageError
 
 if TYPE_CHECKING:
-    from arctone.fine_tuning.run import Settings
     from arctone.models.lora import LoraConfig
     from arctone.training.loop import Trainer
+    from arctone.workflows.fine_tune.run import Settings
 
 
 def lora(
@@ -69,10 +69,10 @@ def lora(
 
     Example: arctone train lora my-sounds --model spark --out runs/mylora --max-minutes 15
     """
-    from arctone.fine_tuning import run
-    from arctone.model_folder import find_model
+    from arctone.model_folder.folder import find_model
     from arctone.training.fine_tune import fine_tuning
     from arctone.training.loop import LoopConfig
+    from arctone.workflows.fine_tune import run
 
     plan = fine_tuning(is_full=full)
     adapter = {"rank": rank, "alpha": alpha, "dropout": dropout, "target": tuple(target) if target else None}
@@ -106,7 +106,7 @@ def _loop_changes(steps: int | None, max_minutes: float | None, seed: int, preci
 
 def _tune(given: Settings, embedder: list[str]) -> None:
     """All stages; what could go wrong after the training is tried before it."""
-    from arctone.fine_tuning import run
+    from arctone.workflows.fine_tune import run
 
     listeners = run.open_embedders(embedder, _tell) if given.num_prompts else []
     if given.num_prompts:
@@ -122,7 +122,7 @@ def _tune(given: Settings, embedder: list[str]) -> None:
 
     run.tune(given, opened, train)
     if given.num_prompts:
-        from arctone.fine_tuning.report import write_report
+        from arctone.workflows.fine_tune.report import write_report
 
         with counted_bar("report:", quiet=False) as show:
             tuned = run.compare(given, opened, listeners, show)

@@ -77,7 +77,7 @@ class TrainingOptions:
 
 def folder_of(name: str | None) -> Path | None:
     """Where a model lies, if one is named. Raises: ModelError if there is none of that name."""
-    from arctone.model_folder import find_model
+    from arctone.model_folder.folder import find_model
 
     return None if name is None else find_model(name)
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from arctone.config import read_config, write_config
 from arctone.data import latent_files as files
 from arctone.data.latent_files import CaptionRecord, TextHeader
-from arctone.data.records import read_records, remove_leftovers, write_array, write_records
 from arctone.errors import InputFileError, ModelError, UsageError
+from arctone.files.json_lines import read_records, remove_leftovers, write_array, write_records
+from arctone.files.strict_json import read_config, write_config
 
 Array = npt.NDArray[Any]
 TextEncoder = Callable[[list[str]], list[tuple[Array, Array]]]

@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from arctone.audio.waveform import Waveform
-from arctone.config import read_config, write_config
 from arctone.data import latent_files as files
 from arctone.data.captions import TextEncoder, encode_captions
 from arctone.data.clip import ClipInfo, ClipSource
 from arctone.data.latent_files import ClipRecord, LatentsHeader
-from arctone.data.records import remove_leftovers, write_array, write_records
 from arctone.data.workers import Rendered, render_in_order
 from arctone.errors import ArctoneError, InputFileError, ModelError, UsageError
+from arctone.files.json_lines import remove_leftovers, write_array, write_records
+from arctone.files.strict_json import read_config, write_config
 
 Array = npt.NDArray[Any]
 Encoder = Callable[[Array], Array]

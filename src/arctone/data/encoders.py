@@ -13,14 +13,14 @@ import numpy.typing as npt
 import torch
 from torch.func import functional_call
 
-from arctone.audio.spectral import features
+from arctone.audio.spectral.features import features
 from arctone.checkpoints.folder import encoder_hash, load_autoencoder, load_config
 from arctone.checkpoints.text import find_text_folder, load_text_encoder, text_hash
-from arctone.config_model import TextConfig, of_type
 from arctone.data.captions import TextEncoder
 from arctone.data.encode import Encoder
 from arctone.errors import UsageError
-from arctone.tokenizer import Tokenizer
+from arctone.model_folder.config import TextConfig, of_type
+from arctone.model_folder.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]
 PRECISIONS = ("32-true", "bf16-mixed")

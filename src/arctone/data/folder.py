@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from arctone.config import read_config
 from arctone.data.file_source import Facts, FileDefaults, FileSource, SoundEntry
 from arctone.data.sound import SOUND_SUFFIXES, SoundPlace
 from arctone.errors import InputFileError
-from arctone.text_files import read_text
+from arctone.files.strict_json import read_config
+from arctone.files.text import read_text
 
 
 def open_folder(folder: str | Path, defaults: FileDefaults | None = None) -> FileSource:

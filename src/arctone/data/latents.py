@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from arctone.config import read_config
 from arctone.data import latent_files as files
 from arctone.data.captions import CaptionTable
 from arctone.data.clip import ClipInfo, Split
 from arctone.data.latent_files import ClipRecord, LatentsHeader
-from arctone.data.records import read_records
 from arctone.errors import InputFileError, ModelError
+from arctone.files.json_lines import read_records
+from arctone.files.strict_json import read_config
 
 Array = npt.NDArray[Any]
 

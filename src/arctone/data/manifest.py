@@ -11,7 +11,7 @@ import msgspec
 from arctone.data.file_source import Facts, FileDefaults, FileSource, SoundEntry
 from arctone.data.sound import SoundPlace
 from arctone.errors import InputFileError
-from arctone.text_files import read_text
+from arctone.files.text import read_text
 
 MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
 # Several captions in one CSV cell; a caption itself hardly holds this sign.

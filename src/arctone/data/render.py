@@ -11,13 +11,13 @@ import msgspec
 import numpy as np
 
 from arctone.audio.files import write_audio
-from arctone.config import read_config, write_config
 from arctone.data.clip import ClipInfo, ClipSource
 from arctone.data.encode import hash_of
 from arctone.data.manifest import ManifestRow
-from arctone.data.records import remove_leftovers, write_records
 from arctone.data.workers import map_in_order
 from arctone.errors import ArctoneError, InputFileError, UsageError
+from arctone.files.json_lines import remove_leftovers, write_records
+from arctone.files.strict_json import read_config, write_config
 
 MANIFEST = "manifest.jsonl"
 CLIPS = "clips"

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from arctone.atomic import refuse_target, write_atomically
 from arctone.edge.runner import Made, default_cache, run
 from arctone.edge.wav import encode_wav
 from arctone.errors import ArctoneError, UsageError
+from arctone.files.atomic import refuse_target, write_atomically
 from arctone.flow.noise import draw_seed
-from arctone.request import FIELDS, GenerationRequest, validate
-from arctone.request_fields import RequestField, as_written, option_names
+from arctone.inference.request import FIELDS, GenerationRequest, validate
+from arctone.inference.request_fields import RequestField, as_written, option_names
 
 # What edits a sound needs a reader of sound files, and the model's encoder; several sounds need several names.
 _LEFT_OUT = ("init_noise_level", "inpaint", "extend", "variations")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from arctone.edge.memory import AnonymousPeak, memory
-from arctone.engine import load
-from arctone.request import GenerationRequest, GenerationResult
+from arctone.inference.engine import load
+from arctone.inference.request import GenerationRequest, GenerationResult
 
 
 class Made(NamedTuple):

@@ -1,3 +1,1 @@
-"""From folders of sounds, or a model, to a report: which sounds there are, their embeddings, the measures, the
-numbers.
-"""
+"""Metrics, the embedders they look through, the scoring of folders and models, and listening tests."""

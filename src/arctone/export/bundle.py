@@ -12,24 +12,18 @@ from typing import NamedTuple
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from arctone.atomic import folder_atomically
 from arctone.checkpoints.folder import FLOW, FLOW_GRAPH, fill, has_flow, load_autoencoder, load_config, load_dit
 from arctone.checkpoints.weights_map import write_weights_map
-from arctone.config import write_config
-from arctone.config_model import ModelConfig, TextConfig, of_type
-from arctone.engines.windows import WINDOWS
 from arctone.errors import ModelError, UsageError
-from arctone.export.graphs import (
-    Signature,
-    decoder_signatures,
-    dit_signatures,
-    encoder_signatures,
-    text_signatures,
-)
+from arctone.export.graphs import Signature, decoder_signatures, dit_signatures, encoder_signatures, text_signatures
 from arctone.export.litert import convert, quantise
 from arctone.export.parity import PARITY, check_papers, parity
 from arctone.export.slim import slim
-from arctone.model_folder import write_hashes
+from arctone.files.atomic import folder_atomically
+from arctone.files.strict_json import write_config
+from arctone.inference.backends.tiling import WINDOWS
+from arctone.model_folder.config import ModelConfig, TextConfig, of_type
+from arctone.model_folder.folder import write_hashes
 from arctone.models.dit import DiT
 from arctone.models.spectral import SpectralAutoencoder
 from arctone.models.text import TextEncoder, load_minilm

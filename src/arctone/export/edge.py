@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from arctone.atomic import folder_atomically
-from arctone.config_model import TextConfig
-from arctone.engines.graph_files import TEXT, needed_for_generation
 from arctone.errors import ModelError
 from arctone.export.rare_words import has_words_to_narrow, narrow_rare_words
-from arctone.model_folder import CONFIG, check_hashes, find_model, read_model_config, write_hashes
-from arctone.tokenizer import FILE_NAME as TOKENIZER
+from arctone.files.atomic import folder_atomically
+from arctone.model_folder.config import TextConfig
+from arctone.model_folder.folder import CONFIG, check_hashes, find_model, read_model_config, write_hashes
+from arctone.model_folder.graph_names import TEXT, needed_for_generation
+from arctone.model_folder.tokenizer import FILE_NAME as TOKENIZER
 
 _PAPERS = ("card.md", "LICENSE", "licence", "NOTICE", "parity.json")
 

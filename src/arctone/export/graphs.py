@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.audio.spectral import NUM_BANDS, NUM_FEATURES
-from arctone.audio.stft import NUM_BINS
-from arctone.config_model import ModelConfig
-from arctone.engines.windows import WINDOWS
+from arctone.audio.spectral.features import NUM_BANDS, NUM_FEATURES
+from arctone.audio.spectral.stft import NUM_BINS
+from arctone.inference.backends.tiling import WINDOWS
+from arctone.model_folder.config import ModelConfig
 from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
 from arctone.models.spectral import FRAMES_PER_LATENT, ConvNeXtBlock, SpectralDecoder, SpectralEncoder

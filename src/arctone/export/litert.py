@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from arctone.checkpoints.graph_tensors import constants
+from arctone.checkpoints.tflite_tensors import constants
 from arctone.errors import ModelError
 from arctone.export.graphs import Signature
+from arctone.export.quantisation import Rule, check_weights
 from arctone.export.quiet import quietly
-from arctone.export.rules import Rule, check_weights
 
 INT8 = (Rule("FULLY_CONNECTED"), Rule("EMBEDDING_LOOKUP"))
 """Linear layers and word tables in 8 bit, one scale for each output channel or word."""

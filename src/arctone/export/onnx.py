@@ -15,24 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from arctone.atomic import folder_atomically
 from arctone.checkpoints.folder import FLOW
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, openers
-from arctone.config import write_config
-from arctone.config_model import ModelConfig
 from arctone.errors import ModelError, UsageError
-from arctone.export.graphs import (
-    Signature,
-    decoder_signatures,
-    dit_signatures,
-    encoder_signatures,
-    text_signatures,
-)
+from arctone.export.graphs import Signature, decoder_signatures, dit_signatures, encoder_signatures, text_signatures
 from arctone.export.oobleck_graphs import DecoderHead, DecoderTail
 from arctone.export.parity import PARITY, agreement, answers, check_papers
-from arctone.export.published import copy_papers, encoder_tile, published_text, transformer_signatures
 from arctone.export.quiet import quietly
-from arctone.model_folder import CONFIG, check_hashes, find_model, read_model_config, write_hashes
+from arctone.export.stable_audio import copy_papers, encoder_tile, published_text, transformer_signatures
+from arctone.files.atomic import folder_atomically
+from arctone.files.strict_json import write_config
+from arctone.model_folder.config import ModelConfig
+from arctone.model_folder.folder import CONFIG, check_hashes, find_model, read_model_config, write_hashes
 from arctone.models.continuous_dit import ContinuousDiT
 from arctone.models.dit import DiT as DiffusionTransformer
 from arctone.models.oobleck import OobleckDecoder, OobleckEncoder

@@ -17,7 +17,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from arctone.engines.graph_files import NUM_FINE_BLOCKS
+from arctone.model_folder.graph_names import NUM_FINE_BLOCKS
 from arctone.models.oobleck import (
     Convolution,
     DecoderBlock,

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from arctone.engines.graph import load_graph
 from arctone.errors import UsageError
 from arctone.export.graphs import Signature
+from arctone.inference.backends.litert_graph import load_graph
 
 PARITY = "parity.json"
 _OWN_FILES = ("config.json", "tokenizer.json", "weights_map.json", PARITY, "hashes.json")

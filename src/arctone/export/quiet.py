@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Iterator
 
-from arctone.engines.graph import quiet
+from arctone.inference.backends.litert_graph import quiet
 
 
 @contextlib.contextmanager

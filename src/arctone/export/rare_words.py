@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arctone.checkpoints.graph_tensors import buffer_bytes
+from arctone.checkpoints.tflite_tensors import buffer_bytes
 from arctone.errors import ModelError
-from arctone.export.rules import weights
+from arctone.export.quantisation import weights
 from arctone.export.slim import packed
 
 NUM_FREQUENT = 12_000

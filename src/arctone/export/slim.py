@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from arctone.checkpoints.graph_tensors import buffer_bytes
+from arctone.checkpoints.tflite_tensors import buffer_bytes
 
 _ALIGNMENT = 16
 _FILE_IDENTIFIER = b"TFL3"

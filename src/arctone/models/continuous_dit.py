@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.config_model import ContinuousDiTConfig, NumberConfig, Waves
+from arctone.model_folder.config import ContinuousDiTConfig, NumberConfig, Waves
 from arctone.models.conditions import Conditions
 from arctone.models.dit import SwiGLU
 from arctone.models.unfilled import normal

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from arctone.config_model import DiTConfig
 from arctone.errors import UsageError
+from arctone.model_folder.config import DiTConfig
 from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT, Trunk
 from arctone.models.spectral import ConvNeXtBlock

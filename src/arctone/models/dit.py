@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from arctone.config_model import DiTConfig
+from arctone.model_folder.config import DiTConfig
 from arctone.models.conditions import Conditions
 
 FRAME_SECONDS = 2048 / 44_100

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.config_model import OobleckConfig, decoder_reach, encoder_reach
+from arctone.model_folder.config import OobleckConfig, decoder_reach, encoder_reach
 
 DILATIONS = (1, 3, 9)
 # The tail of the decoder runs in tiles of that many frames of its own input: small enough for the caches.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.config_model import SameConfig
+from arctone.model_folder.config import SameConfig
 from arctone.models.continuous_dit import Rotation
 from arctone.models.dit import SwiGLU
 from arctone.models.oobleck import tiled

@@ -1,9 +1,9 @@
 """The `spectral` autoencoder: spectral features at 86 frames per second to latents at 21.5, and back to parameters.
 
-Analysis, phase and the inverse transform are plain signal processing (audio/spectral.py, audio/synthesis.py), so the
-networks only learn what has to be learned, at frame rate. Shapes: B batch, F features, P parameters, C latent channels,
-M = 4 T frames, D width.
-Source: ConvNeXt blocks over time as in Vocos (Siuzdak, 2023); soft-norm bottleneck as in SAME (arXiv 2605.18613).
+Analysis, phase and the inverse transform are plain signal processing (`features` and `synthesis` of audio/spectral/),
+so the networks only learn what has to be learned, at frame rate. Shapes: B batch, F features, P parameters, C latent
+channels, M = 4 T frames, D width. Source: ConvNeXt blocks over time as in Vocos (Siuzdak, 2023); soft-norm bottleneck
+as in SAME (arXiv 2605.18613).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from arctone.audio.spectral import NUM_BANDS, NUM_FEATURES, NUM_PARAMETERS
-from arctone.audio.stft import NUM_BINS
-from arctone.config_model import SpectralConfig
+from arctone.audio.spectral.features import NUM_BANDS, NUM_FEATURES, NUM_PARAMETERS
+from arctone.audio.spectral.stft import NUM_BINS
+from arctone.model_folder.config import SpectralConfig
 
 FRAMES_PER_LATENT = 4
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from arctone.audio.stft import NUM_BINS
+from arctone.audio.spectral.stft import NUM_BINS
 
 # (channels, kernel, stride), each over (time, frequency). The lobe of a partial is four bins wide.
 _LAYERS = (

@@ -14,18 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from arctone.audio import stft
-from arctone.audio.phase import MOMENTUM
-from arctone.audio.spectral import (
-    DIFFERENCE_SCALE,
-    FLOOR,
-    LEVEL_CENTRE,
-    LEVEL_SCALE,
-    NUM_BANDS,
-    interpolation,
-)
-from arctone.audio.stft import HOP, N_FFT, NUM_BINS, NUM_OVERLAPS, PADDING
-from arctone.audio.synthesis import COHERENCE_FRAMES, NOISE_SCATTER
+from arctone.audio.spectral import stft
+from arctone.audio.spectral.features import DIFFERENCE_SCALE, FLOOR, LEVEL_CENTRE, LEVEL_SCALE, NUM_BANDS, interpolation
+from arctone.audio.spectral.phase import MOMENTUM
+from arctone.audio.spectral.stft import HOP, N_FFT, NUM_BINS, NUM_OVERLAPS, PADDING
+from arctone.audio.spectral.synthesis import COHERENCE_FRAMES, NOISE_SCATTER
 
 
 def synthesise(parameters: Tensor, noise: Tensor, start: Tensor, signs: Tensor, iterations: int = 1) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.config_model import T5Config
+from arctone.model_folder.config import T5Config
 from arctone.models.unfilled import normal
 
 PADDING_PENALTY = -1e9

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.config_model import T5GemmaConfig
+from arctone.model_folder.config import T5GemmaConfig
 from arctone.models.t5 import PADDING_PENALTY
 from arctone.models.unfilled import normal
 

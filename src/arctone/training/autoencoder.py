@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.audio.spectral import LEVEL_SCALE, NUM_BANDS, NUM_FEATURES
-from arctone.audio.spectral import features as spectral_features
-from arctone.audio.stft import NUM_BINS
-from arctone.audio.synthesis import noise_deviation
-from arctone.config_model import SpectralConfig
+from arctone.audio.spectral.features import LEVEL_SCALE, NUM_BANDS, NUM_FEATURES
+from arctone.audio.spectral.features import features as spectral_features
+from arctone.audio.spectral.stft import NUM_BINS
+from arctone.audio.spectral.synthesis import noise_deviation
 from arctone.data.clip import ClipSource
 from arctone.errors import UsageError
+from arctone.model_folder.config import SpectralConfig
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder
 from arctone.models.spectral_discriminator import SpectralDiscriminator
 from arctone.training.loop import SteadyRate, generator, share

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arctone.audio.spectral import NUM_FEATURES
-from arctone.audio.spectral import features as spectral_features
-from arctone.config_model import ModelConfig, SpectralConfig
+from arctone.audio.spectral.features import NUM_FEATURES
+from arctone.audio.spectral.features import features as spectral_features
 from arctone.data.clip import ClipSource
-from arctone.engines.torch import TorchParts
 from arctone.errors import UsageError
+from arctone.inference.backends.torch import TorchParts
+from arctone.model_folder.config import ModelConfig, SpectralConfig
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralDecoder
 from arctone.training.autoencoder import AutoencoderConfig, SpectralTask, drawn_clips
 

@@ -9,23 +9,14 @@ import msgspec
 import torch
 
 from arctone.checkpoints.copying import copy_untrained
-from arctone.checkpoints.folder import (
-    AUTOENCODER,
-    DIT,
-    FLOW,
-    fill,
-    has_flow,
-    load_config,
-    load_state,
-    save_part,
-)
+from arctone.checkpoints.folder import AUTOENCODER, DIT, FLOW, fill, has_flow, load_config, load_state, save_part
 from arctone.checkpoints.parts import DECODER, ENCODER, OWN_DECODER
 from arctone.checkpoints.weights_map import MAP, part_state
-from arctone.config_model import ModelConfig, SpectralConfig
 from arctone.data.opening import open_source
-from arctone.engines.torch import load_parts
 from arctone.errors import UsageError
-from arctone.model_folder import HASHES
+from arctone.inference.backends.torch import load_parts
+from arctone.model_folder.config import ModelConfig, SpectralConfig
+from arctone.model_folder.folder import HASHES
 from arctone.models.spectral import SpectralDecoder
 from arctone.training.decoder import DecoderTask, LatentPool, standardise, student_config, wanted_target
 from arctone.training.loop import Trainer

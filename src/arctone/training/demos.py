@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from arctone.audio.files import write_audio
-from arctone.audio.levels import normalize_peak
-from arctone.audio.synthesis import synthesise
+from arctone.audio.loudness import normalize_peak
+from arctone.audio.spectral.synthesis import synthesise
 from arctone.audio.waveform import Waveform
 from arctone.checkpoints.folder import load_autoencoder
-from arctone.config_model import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig, of_type
 from arctone.flow.samplers import SAMPLERS
 from arctone.flow.schedules import sampler_times
+from arctone.model_folder.config import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig, of_type
 from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder, SpectralDecoder

@@ -16,7 +16,6 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from arctone.checkpoints.adapter import Origin, save_adapter
 from arctone.checkpoints.copying import copy_autoencoder, copy_text
 from arctone.checkpoints.folder import (
     DIT,
@@ -29,8 +28,9 @@ from arctone.checkpoints.folder import (
     part_hash,
     save_part,
 )
-from arctone.config_model import DiTConfig, of_type
+from arctone.checkpoints.lora import Origin, save_adapter
 from arctone.data.latents import LatentDataset
+from arctone.model_folder.config import DiTConfig, of_type
 from arctone.models.dit import DiT
 from arctone.models.lora import Adapted, LoraConfig, low_rank_pairs, target_layers
 from arctone.training.flow import Batches, FlowConfig, FlowTask

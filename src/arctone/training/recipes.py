@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from arctone.config_model import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig
 from arctone.errors import UsageError
-from arctone.training.arc_config import ArcConfig
+from arctone.model_folder.config import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig
+from arctone.training.arc.config import ArcConfig
 from arctone.training.autoencoder import AutoencoderConfig
 from arctone.training.decoder import DecoderConfig
-from arctone.training.distill_config import ConsistencyConfig, DmdConfig
+from arctone.training.distill.config import ConsistencyConfig, DmdConfig
 from arctone.training.flow import FlowConfig
 from arctone.training.loop import LoopConfig
 from arctone.training.optimisers import OptimiserConfig

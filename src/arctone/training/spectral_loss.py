@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from arctone.audio.spectral import LEVEL_CENTRE, LEVEL_SCALE, NUM_BANDS, bin_bands, interpolation
-from arctone.audio.stft import N_FFT, NUM_BINS
-from arctone.audio.synthesis import NOISE_SCATTER
+from arctone.audio.spectral.features import LEVEL_CENTRE, LEVEL_SCALE, NUM_BANDS, bin_bands, interpolation
+from arctone.audio.spectral.stft import N_FFT, NUM_BINS
+from arctone.audio.spectral.synthesis import NOISE_SCATTER
 
 # Bins this far (natural logarithm of magnitude) under the loudest of their frame are masked for most ears.
 AUDIBLE_RANGE = 8.0

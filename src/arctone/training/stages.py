@@ -23,22 +23,22 @@ from arctone.checkpoints.folder import (
     part_hash,
     save_part,
 )
-from arctone.config_model import DiTConfig, ModelConfig, SpectralConfig, of_type
 from arctone.data.latents import LatentDataset
 from arctone.data.opening import open_source
 from arctone.errors import UsageError
+from arctone.model_folder.config import DiTConfig, ModelConfig, SpectralConfig, of_type
 from arctone.models.alignment import AlignmentCritic
 from arctone.models.discriminator import BLOCK_SHARE, HEADS, Discriminator, trunk_state
 from arctone.models.dit import DiT
 from arctone.models.fake_score import FakeScore
 from arctone.models.spectral import SpectralAutoencoder
-from arctone.training.arc import ArcTask
-from arctone.training.arc_config import ArcConfig
+from arctone.training.arc.config import ArcConfig
+from arctone.training.arc.task import ArcTask
 from arctone.training.autoencoder import AutoencoderTask, FeaturePool, measure_statistics, new_autoencoder
-from arctone.training.consistency import ConsistencyTask
 from arctone.training.demos import flow_listener
-from arctone.training.distill_config import KINDS
-from arctone.training.dmd import DmdTask
+from arctone.training.distill.config import KINDS
+from arctone.training.distill.consistency import ConsistencyTask
+from arctone.training.distill.dmd import DmdTask
 from arctone.training.flow import FlowTask
 from arctone.training.latent_batches import LatentBatches
 from arctone.training.loop import Trainer

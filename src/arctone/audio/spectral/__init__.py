@@ -1,0 +1,1 @@
+"""From sound to spectra and back, numpy only."""

@@ -1,0 +1,196 @@
+"""Adapters on disk, in the layout of the library peft: adapter_config.json beside adapter_model.safetensors.
+
+Which weights an adapter was trained on stands in the header of its weights file, as their SHA-256, so that it is never
+laid over others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from arctone.checkpoints.folder import DIT, FLOW, has_flow, load_config, part_hash
+from arctone.errors import ModelError, UsageError
+from arctone.files.atomic import write_atomically
+from arctone.files.strict_json import read_config, write_config
+from arctone.models.lora import LoraConfig
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_PREFIX, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
+_OWN = "arctone"
+
+Pairs = dict[str, tuple[Tensor, Tensor]]
+
+
+class AdapterConfig(msgspec.Struct, frozen=True):
+    """The keys of peft's LoraConfig that matter here; others that it writes are read over."""
+
+    r: int
+    lora_alpha: float
+    target_modules: list[str] | str | None = None
+    lora_dropout: float = 0.0
+    peft_type: str = "LORA"
+    task_type: str | None = None
+    bias: str = "none"
+    fan_in_fan_out: bool = False
+    use_rslora: bool = False
+    use_dora: bool = False
+    rank_pattern: dict[str, int] = {}
+    alpha_pattern: dict[str, float] = {}
+    modules_to_save: list[str] | None = None
+    base_model_name_or_path: str | None = None
+    inference_mode: bool = True
+
+
+class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an adapter was trained on. base_hash: SHA-256 of the transformer's weights. steps: updates it was given."""
+
+    base_name: str
+    base_hash: str
+    steps: int = 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Adapter:
+    """An adapter that was read.
+
+    pairs: (down [rank, in], up [out, rank]) by layer. digest: SHA-256 of its weights file.
+    """
+
+    name: str
+    scale: float
+    pairs: Pairs
+    origin: Origin
+    digest: str
+
+
+def save_adapter(folder: Path, pairs: Mapping[str, tuple[Tensor, Tensor]], config: LoraConfig, origin: Origin) -> None:
+    """Write an adapter; its weights come last, so that they stand for both files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    described = AdapterConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=[*config.target_modules],
+        base_model_name_or_path=origin.base_name,
+    )
+    tensors = {
+        f"{_PREFIX}{name}{ending}": value.detach().float().cpu().contiguous()
+        for name, pair in pairs.items()
+        for ending, value in zip((_DOWN, _UP), pair, strict=True)
+    }
+    metadata = {"format": "pt", _OWN: msgspec.json.encode(origin).decode()}
+    write_config(folder / CONFIG, described)
+    write_atomically(folder / WEIGHTS, save(tensors, metadata), force=True)
+
+
+def load_adapter(folder: Path) -> Adapter:
+    """Read an adapter's folder.
+
+    Raises: ModelError if it is none, is damaged, needs more than low-rank matrices, or names no base.
+    """
+    if not (folder / WEIGHTS).is_file() or not (folder / CONFIG).is_file():
+        raise ModelError(f"{folder} holds no adapter: {CONFIG} and {WEIGHTS} are needed.")
+    config = read_config(folder / CONFIG, AdapterConfig)
+    _refuse_other_kinds(folder, config)
+    path = folder / WEIGHTS
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as problem:
+        raise ModelError(f"{path} is not a whole safetensors file: {str(problem).rstrip('.')}.") from None
+    return Adapter(
+        name=folder.resolve().name,
+        scale=config.lora_alpha / config.r,
+        pairs=_pairs(path, tensors, config.r),
+        origin=_origin(path, metadata),
+        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def applied(
+    state: Mapping[str, Tensor], adapters: Iterable[tuple[Adapter, float]], *, origin: str
+) -> dict[str, Tensor]:
+    """A network's weights with adapters laid over them, each at its strength; what they add, adds up.
+
+    Args: state: weights by name. origin: what the weights are called in errors. Raises: ModelError for a layer that
+    the network does not have or has in another shape; UsageError for a strength that is no number.
+    """
+    changed = dict(state)
+    for adapter, strength in adapters:
+        if not math.isfinite(strength):
+            raise UsageError(f"lora: the strength of {adapter.name} is {strength}, but it must be a finite number.")
+        for layer, (down, up) in adapter.pairs.items():
+            name = f"{layer}.weight"
+            shape = (up.shape[0], down.shape[1])
+            if name not in changed or tuple(changed[name].shape) != shape:
+                raise ModelError(f"the adapter {adapter.name} changes {layer} {list(shape)}, which {origin} has not.")
+            weight = changed[name]
+            # In double precision, so that the order of several adapters does not show.
+            delta = (adapter.scale * strength) * (up.double() @ down.double())
+            changed[name] = (weight.double() + delta.to(weight.device)).to(weight.dtype)
+    return changed
+
+
+def refuse_other_base(adapter: Adapter, folder: Path) -> None:
+    """Raise ModelError unless the adapter was trained on the model, or on the flow model that it was made from."""
+    wanted = adapter.origin.base_hash
+    parts = [DIT, *([FLOW] if has_flow(folder) else [])]
+    # The cheapest first: a part's hash may mean reading it out of the graphs.
+    if wanted != load_config(folder).flow_hash and all(wanted != part_hash(folder, part) for part in parts):
+        raise ModelError(
+            f"the adapter {adapter.name} was trained on other weights ({adapter.origin.base_name}, "
+            f"{adapter.origin.base_hash[:12]}) than those of {folder}: train it again on this model."
+        )
+
+
+def _refuse_other_kinds(folder: Path, config: AdapterConfig) -> None:
+    beyond = {
+        "peft_type": config.peft_type != "LORA",
+        "bias": config.bias != "none",
+        "fan_in_fan_out": config.fan_in_fan_out,
+        "use_rslora": config.use_rslora,
+        "use_dora": config.use_dora,
+        "rank_pattern": bool(config.rank_pattern),
+        "alpha_pattern": bool(config.alpha_pattern),
+        "modules_to_save": bool(config.modules_to_save),
+    }
+    for name, is_used in beyond.items():
+        if is_used:
+            raise ModelError(f"{folder / CONFIG}: {name} is {getattr(config, name)!r}, which arctone cannot apply.")
+    if config.r < 1:
+        raise ModelError(f"{folder / CONFIG}: r is {config.r}, but it must be 1 or more.")
+
+
+def _pairs(path: Path, tensors: Mapping[str, Tensor], rank: int) -> Pairs:
+    pairs: Pairs = {}
+    for name, value in tensors.items():
+        layer = name.removeprefix(_PREFIX).removesuffix(_DOWN).removesuffix(_UP)
+        if not name.startswith(_PREFIX) or not name.endswith((_DOWN, _UP)):
+            raise ModelError(f"{path} holds {name}, which is no part of a LoRA.")
+        if not value.isfinite().all():
+            raise ModelError(f"{path}: {name} has values that are not finite.")
+        ends = [tensors.get(f"{_PREFIX}{layer}{ending}") for ending in (_DOWN, _UP)]
+        if ends[0] is None or ends[1] is None:
+            raise ModelError(f"{path} holds only one of the two matrices of {layer}.")
+        if ends[0].shape[0] != rank or ends[1].shape[1] != rank:
+            raise ModelError(f"{path}: the matrices of {layer} are not of rank {rank}, which {CONFIG} states.")
+        pairs[layer] = (ends[0], ends[1])
+    return pairs
+
+
+def _origin(path: Path, metadata: Mapping[str, str]) -> Origin:
+    try:
+        return msgspec.json.decode(metadata[_OWN], type=Origin)
+    except (KeyError, msgspec.DecodeError, json.JSONDecodeError):
+        raise ModelError(f"{path} does not say which weights the adapter was trained on.") from None

@@ -1,0 +1,1 @@
+"""Published checkpoints of Stable Audio Open and 3, as published and back."""

@@ -1,0 +1,43 @@
+"""The text encoder of a published folder, whichever it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from torch import Tensor
+
+from arctone.checkpoints.published import t5 as t5_folder
+from arctone.checkpoints.published import t5gemma as t5gemma_folder
+from arctone.errors import ModelError
+from arctone.model_folder.config import T5Config, T5GemmaConfig, TextEncoderConfig, of_type
+
+
+def text_config(folder: Path, wanted: TextEncoderConfig) -> T5Config | T5GemmaConfig:
+    """The sizes of the encoder in a folder, for as many tokens as `wanted` has.
+
+    Raises: ModelError if there is none, or it is not of the type that is wanted, or not so wide.
+    """
+    is_gemma = _model_type(folder) == t5gemma_folder.MODEL_TYPE
+    if is_gemma != isinstance(wanted, T5GemmaConfig):
+        kind, other = ("T5Gemma", "a T5") if isinstance(wanted, T5GemmaConfig) else ("T5", "a T5Gemma")
+        raise ModelError(f"{folder} holds {other}, but the model reads prompts with {kind}.")
+    read = t5gemma_folder.t5gemma_config if is_gemma else t5_folder.t5_config
+    found = read(folder, wanted.max_tokens)
+    if found.width != wanted.width:
+        raise ModelError(f"{folder} is {found.width} wide, but the model reads text {wanted.width} wide.")
+    return found
+
+
+def text_state(folder: Path, config: T5Config | T5GemmaConfig) -> dict[str, Tensor]:
+    """The encoder's weights by our names, mapped. Raises: ModelError that names every tensor that does not fit."""
+    if isinstance(config, T5GemmaConfig):
+        return t5gemma_folder.t5gemma_state(folder, config)
+    return t5_folder.t5_state(folder, of_type(config, T5Config))
+
+
+def _model_type(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / "config.json").read_bytes()).get("model_type", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""  # what is wrong with it is said where it is read

@@ -1,0 +1,190 @@
+"""From folders of sound to a test: `listeners` goes to the listeners, `key` stays."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from arctone.errors import UsageError
+from arctone.evaluation.listening import page, webmushra
+from arctone.evaluation.listening.choice import choose
+from arctone.evaluation.listening.design import Design, make_design
+from arctone.evaluation.listening.inventory import by_prompt, read_captions, read_clips
+from arctone.evaluation.listening.key import FORMAT_VERSION, RESERVED, Key, Kind, StimulusRecord
+from arctone.evaluation.listening.presentation import Presentation
+from arctone.evaluation.listening.protocol import protocol
+from arctone.evaluation.listening.scales import SCALES, Dimension
+from arctone.evaluation.listening.stimuli import GAP_SECONDS, LOW_TARGET_LUFS, SAMPLE_RATE, Joined, Levels, Sound
+from arctone.evaluation.listening.whole_folder import refuse_folder, whole_folder
+from arctone.version import __version__
+
+MARKER = "key/key.json"
+MAX_SYSTEMS = 16
+_NAME = re.compile(r"[\w.+-][\w .+-]{0,39}")
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """How a test is made.
+
+    kind: "page" or "webmushra". num_prompts, clips_per_prompt: None for 8 and 3, or what there is. num_repeats: ratings
+    of each dimension that are asked twice. dimensions: of diversity, quality, adherence. seed: of all draws and of
+    the names.
+    Raises: UsageError for values that cannot be.
+    """
+
+    seed: int
+    kind: Kind = "page"
+    title: str = "Listening test"
+    num_prompts: int | None = None
+    clips_per_prompt: int | None = None
+    num_repeats: int = 4
+    dimensions: tuple[Dimension, ...] = tuple(SCALES)
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("page", "webmushra"):
+            raise UsageError(f"kind must be page or webmushra, got '{self.kind}'.")
+        for dimension in self.dimensions:
+            if dimension not in SCALES:
+                raise UsageError(f"dimension must be {', '.join(SCALES)}, got '{dimension}'.")
+        for name, value, least in (
+            ("prompts", self.num_prompts, 1),
+            ("clips_per_prompt", self.clips_per_prompt, 1),
+            ("repeats", self.num_repeats, 0),
+            ("seed", self.seed, 0),
+        ):
+            if value is not None and value < least:
+                raise UsageError(f"{name} must be at least {least}, got {value}.")
+        if not self.title.strip() or len(self.title) > 100:
+            raise UsageError("title must have 1 to 100 letters.")
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished test: its folder, its key, and what its maker should know."""
+
+    folder: Path
+    key: Key
+    warnings: tuple[str, ...]
+
+
+def build(
+    systems: Mapping[str, str | Path],
+    out: str | Path,
+    settings: BuildSettings,
+    *,
+    reference: str | Path | None = None,
+    captions: str | Path | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Built:
+    """Make a listening test.
+
+    Args: systems: folders (manifests, shards) by name, at least two. reference: real sounds of the same prompts.
+    captions: a manifest with captions for files that go without. progress: called with (done, total) sounds.
+    Raises: UsageError, InputFileError in one sentence; then `out` is as it was before.
+    """
+    _refuse_names(list(systems))
+    refuse_folder(Path(out), MARKER, force=force)
+    design, warnings = _designed(systems, settings, reference, captions)
+    shown = page.present(design) if settings.kind == "page" else webmushra.present(design)
+    levels = Levels(design.sounds())
+    if levels.target_lufs < LOW_TARGET_LUFS:
+        warnings += (f"The test is very soft ({levels.target_lufs:.0f} LUFS), because one sound is nothing but peaks.",)
+    key = _key(design, shown, levels, settings)
+    with whole_folder(out, MARKER, force=force) as folder:
+        _write_listeners(folder / "listeners", shown, levels, settings.seed, progress or (lambda done, total: None))
+        (folder / "key").mkdir()
+        data = msgspec.json.format(msgspec.json.encode(key), indent=1)
+        (folder / "key" / "key.json").write_bytes(data + b"\n")
+        (folder / "key" / "protocol.md").write_text(protocol(key, design, shown, warnings), encoding="utf-8")
+    return Built(Path(out), key, warnings)
+
+
+def _refuse_names(names: Sequence[str]) -> None:
+    if not 2 <= len(names) <= MAX_SYSTEMS:
+        raise UsageError(f"system must be given 2 to {MAX_SYSTEMS} times, as NAME=FOLDER, got {len(names)}.")
+    for name in names:
+        if not _NAME.fullmatch(name) or name in RESERVED:
+            raise UsageError(
+                f"system has the name '{name}', but a name has 1 to 40 letters, digits, spaces or ._+- and is none of "
+                f"{', '.join(RESERVED)}."
+            )
+
+
+def _designed(
+    systems: Mapping[str, str | Path],
+    settings: BuildSettings,
+    reference: str | Path | None,
+    captions: str | Path | None,
+) -> tuple[Design, tuple[str, ...]]:
+    listed = read_captions(captions) if captions is not None else None
+    choice = choose(
+        {name: by_prompt(read_clips(spec, listed)) for name, spec in systems.items()},
+        by_prompt(read_clips(reference, listed), all_wordings=True) if reference is not None else None,
+        settings.dimensions,
+        num_prompts=settings.num_prompts,
+        clips_per_prompt=settings.clips_per_prompt,
+        seed=settings.seed,
+    )
+    design = make_design(
+        choice,
+        list(systems),
+        settings.dimensions,
+        seed=settings.seed,
+        title=settings.title.strip(),
+        num_repeats=settings.num_repeats,
+        num_anchors=1 if settings.kind == "page" else 2,
+    )
+    return design, choice.warnings
+
+
+def _write_listeners(folder: Path, shown: Presentation, levels: Levels, seed: int, progress: Progress) -> None:
+    for path, text in shown.texts.items():
+        _write(folder / path, text)
+    _write(folder / shown.volume_path, levels.volume_file(seed))
+    for number, (path, stimulus) in enumerate(shown.stimuli.items()):
+        progress(number, len(shown.stimuli))
+        _write(folder / path, levels.file(stimulus))
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _key(design: Design, shown: Presentation, levels: Levels, settings: BuildSettings) -> Key:
+    told = {sound.name: (cell.system, cell.prompt) for cell in design.cells.values() for sound in cell.sounds}
+    return Key(
+        format_version=FORMAT_VERSION,
+        arctone=__version__,
+        test=design.blinding.name("t"),
+        kind=settings.kind,
+        title=design.title,
+        seed=settings.seed,
+        systems=design.systems,
+        has_reference=bool(design.choice.references),
+        prompts=design.choice.prompts,
+        limits=shown.limits,
+        loudness_lufs=round(levels.target_lufs, 2),
+        questions=shown.questions,
+        stimuli=tuple(_record(stimulus, told, levels) for stimulus in shown.stimuli.values()),
+    )
+
+
+def _record(stimulus: Sound | Joined, told: Mapping[str, tuple[str, str]], levels: Levels) -> StimulusRecord:
+    sounds = (stimulus,) if isinstance(stimulus, Sound) else stimulus.sounds
+    system, prompt = told[sounds[0].name]
+    seconds = sum(sound.num_samples for sound in sounds) / SAMPLE_RATE + GAP_SECONDS * (len(sounds) - 1)
+    return StimulusRecord(
+        name=stimulus.name,
+        system=system,
+        prompt=prompt,
+        files=tuple(sound.clip.name for sound in sounds),
+        gains_db=tuple(round(levels.gains_db[sound.name], 3) for sound in sounds),
+        duration_seconds=round(seconds, 4),
+    )

@@ -1,0 +1,96 @@
+"""What is judged: for each dimension, the conditions (systems, reference, anchors) on each prompt."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from arctone.evaluation.listening.blinding import Blinding
+from arctone.evaluation.listening.choice import Choice
+from arctone.evaluation.listening.key import ANCHOR_HZ, LOW_ANCHOR, MID_ANCHOR, REFERENCE
+from arctone.evaluation.listening.scales import SCALES, Dimension
+from arctone.evaluation.listening.stimuli import Sound, shortest
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A condition on a prompt, and what is heard of it: one sound, or several for diversity."""
+
+    dimension: Dimension
+    system: str
+    prompt: str
+    sounds: tuple[Sound, ...]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a test consists of, whoever presents it.
+
+    conditions: by dimension, names of systems, reference and anchors. cells: by (dimension, condition, prompt), also of
+    the practice prompt.
+    """
+
+    choice: Choice
+    blinding: Blinding
+    seed: int
+    title: str
+    num_repeats: int
+    systems: tuple[str, ...]
+    conditions: dict[Dimension, tuple[str, ...]]
+    cells: dict[tuple[Dimension, str, str], Cell]
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """Those that are asked, in the order of the scales."""
+        return tuple(self.conditions)
+
+    def sounds(self) -> list[Sound]:
+        """All sounds once, in the order of their opaque names, so that not even the files' times tell anything."""
+        found = {sound.name: sound for cell in self.cells.values() for sound in cell.sounds}
+        return [found[name] for name in sorted(found)]
+
+    def draw(self, purpose: int) -> np.random.Generator:
+        """A source of random numbers of its own for each purpose."""
+        return np.random.default_rng([self.seed, purpose])
+
+
+def make_design(
+    choice: Choice,
+    systems: Sequence[str],
+    dimensions: Sequence[Dimension],
+    *,
+    seed: int,
+    title: str,
+    num_repeats: int,
+    num_anchors: int,
+) -> Design:
+    """Lay out all conditions.
+
+    Args: num_anchors: 0 to 2; the low-passed references that are rated for quality if there are references.
+    Raises: InputFileError if a clip is too short.
+    """
+    blinding = Blinding(seed)
+    extra = (REFERENCE,) if choice.references else ()
+    anchors = (LOW_ANCHOR, MID_ANCHOR)[:num_anchors] if choice.references else ()
+    more = {"diversity": (), "quality": (*extra, *anchors), "adherence": extra}
+    conditions = {name: (*systems, *more[name]) for name in SCALES if name in dimensions}
+    cells = {
+        (dimension, condition, prompt): Cell(
+            dimension, condition, prompt, _sounds(choice, blinding, dimension, condition, prompt)
+        )
+        for dimension, names in conditions.items()
+        for prompt in dict.fromkeys((*choice.prompts, choice.practice))
+        for condition in names
+    }
+    return Design(choice, blinding, seed, title, num_repeats, tuple(systems), conditions, cells)
+
+
+def _sounds(choice: Choice, blinding: Blinding, dimension: Dimension, condition: str, prompt: str) -> tuple[Sound, ...]:
+    of_systems = [clips for (_, of), clips in choice.clips.items() if of == prompt]
+    real = [choice.references[prompt]] if prompt in choice.references else []
+    num_samples = shortest([clip for clips in of_systems for clip in clips] + real)
+    clips = tuple(real) if condition in (REFERENCE, *ANCHOR_HZ) else choice.clips[condition, prompt]
+    return tuple(
+        Sound(blinding.name("s", condition, prompt, number), clip, num_samples, ANCHOR_HZ.get(condition))
+        for number, clip in enumerate(clips if dimension == "diversity" else clips[:1])
+    )

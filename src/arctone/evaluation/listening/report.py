@@ -1,0 +1,161 @@
+"""An analysis as files: report.md for people, report.json and tables for programs, scores.svg to look at."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from arctone.evaluation.listening.analysis import Analysis
+from arctone.evaluation.listening.key import ANCHOR_HZ
+from arctone.evaluation.listening.plot import plot
+from arctone.evaluation.listening.scales import SCALES
+from arctone.evaluation.listening.scores import Difference, SystemScore
+from arctone.evaluation.listening.screening import ListenerCheck
+from arctone.evaluation.listening.whole_folder import whole_folder
+from arctone.evaluation.metrics.intervals import Interval
+
+MARKER = "report.json"
+Row = list[str]
+
+
+def write_report(analysis: Analysis, out: str | Path, *, force: bool = False) -> None:
+    """Write the report's folder, whole or not at all. Raises: UsageError if it is there already and force is off."""
+    with whole_folder(out, MARKER, force=force) as folder:
+        (folder / MARKER).write_bytes(msgspec.json.format(msgspec.json.encode(_as_data(analysis)), indent=1) + b"\n")
+        (folder / "report.md").write_text(markdown(analysis), encoding="utf-8")
+        (folder / "scores.svg").write_text(plot(analysis), encoding="utf-8")
+        for name, rows in (
+            ("scores", score_rows(analysis)),
+            ("differences", difference_rows(analysis)),
+            ("listeners", listener_rows(analysis)),
+        ):
+            (folder / f"{name}.csv").write_text(_as_csv(rows), encoding="utf-8")
+
+
+def score_rows(analysis: Analysis) -> list[Row]:
+    """Mean opinion scores as a table with a head."""
+    head = ["dimension", "system", "mean", "low", "high", "listeners", "prompts"]
+    return [head, *(_score_row(score) for score in analysis.scores)]
+
+
+def difference_rows(analysis: Analysis) -> list[Row]:
+    """Differences as a table with a head."""
+    head = ["dimension", "first", "second", "difference", "low", "high", "p_listeners", "p_prompts", "p_holm"]
+    return [head, *(_difference_row(found) for found in analysis.differences)]
+
+
+def listener_rows(analysis: Analysis) -> list[Row]:
+    """Listeners and what the screening found as a table with a head."""
+    head = ["listener", "answers", "of", "repeat_difference", "anchors_above", "same_answers", "left_out_because"]
+    return [head, *(_listener_row(check) for check in analysis.listeners)]
+
+
+def markdown(analysis: Analysis) -> str:
+    """The report for people."""
+    key = analysis.key
+    sections = [
+        f"# {key.title}",
+        f"Test {key.test}: {len(key.systems)} systems, {len(key.prompts)} prompts, {_counted(analysis)}.",
+        *(f"**{note}**" for note in analysis.notes),
+        "## Mean opinion scores",
+        _score_notes(analysis),
+        "![Scores](scores.svg)",
+        _as_markdown(score_rows(analysis)),
+        "## Differences",
+        _difference_notes(analysis),
+        _as_markdown(difference_rows(analysis)),
+        "## Listeners",
+        _listener_notes(analysis),
+        _as_markdown(listener_rows(analysis)),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _counted(analysis: Analysis) -> str:
+    failed = sum(bool(check.reasons) for check in analysis.listeners)
+    total = len(analysis.listeners)
+    if not analysis.is_screened:
+        return f"{total} listeners, all counted ({failed} of them fail the screening)"
+    return f"{total} listeners, {total - failed} counted and {failed} left out by the screening"
+
+
+def _score_notes(analysis: Analysis) -> str:
+    scales = "; ".join(
+        f"{SCALES[name].name.lower()} ({name}) from {low} to {high}"
+        for name, (low, high) in analysis.key.limits.items()
+    )
+    anchors = ", ".join(f"{name} is the reference below {hz / 1000:g} kHz" for name, hz in ANCHOR_HZ.items())
+    return (
+        f"Scales: {scales}. Intervals hold {analysis.confidence:.0%}, by a bootstrap over listeners and prompts; "
+        f"they speak of other listeners and other prompts. In the tables, {anchors}."
+    )
+
+
+def _difference_notes(analysis: Analysis) -> str:
+    return (
+        "First minus second, by the same listeners on the same prompts. `p_listeners` asks whether other listeners "
+        "would agree on these prompts, `p_prompts` whether these listeners would on other prompts (sign-flip tests). "
+        "`p_holm` is the larger, corrected for all pairs of the dimension (Holm); below 0.05 is the usual mark."
+    )
+
+
+def _listener_notes(analysis: Analysis) -> str:
+    return (
+        "`repeat_difference`: share of the scale between two answers to the same sound. `anchors_above`: share of the "
+        "prompts with the 3.5 kHz anchor above the reference. `same_answers`: share of the most frequent answer. "
+        "A dash: not enough answers."
+    )
+
+
+def _score_row(score: SystemScore) -> Row:
+    return [score.dimension, score.system, *_interval(score.mean), str(score.num_listeners), str(score.num_prompts)]
+
+
+def _difference_row(found: Difference) -> Row:
+    p_values = (found.p_listeners, found.p_prompts, found.p_holm)
+    return [found.dimension, found.first, found.second, *_interval(found.mean), *(f"{p:.4f}" for p in p_values)]
+
+
+def _listener_row(check: ListenerCheck) -> Row:
+    shares = (check.repeat_difference, check.failed_anchors, check.same_share)
+    counts = [str(check.num_ratings), str(check.num_questions)]
+    return [check.listener, *counts, *("-" if s is None else f"{s:.2f}" for s in shares), "; ".join(check.reasons)]
+
+
+def _interval(interval: Interval) -> Row:
+    values = (interval.value, interval.low, interval.high)
+    return ["-" if math.isnan(value) else f"{value:.2f}" for value in values]
+
+
+def _as_markdown(rows: Sequence[Row]) -> str:
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = [escaped[0], ["---"] * len(rows[0]), *escaped[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _as_csv(rows: Sequence[Row]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
+def _as_data(analysis: Analysis) -> dict[str, object]:
+    """Everything but the key; numbers that are not known are null."""
+    key = analysis.key
+    return {
+        "test": key.test,
+        "title": key.title,
+        "arctone": key.arctone,
+        "systems": key.systems,
+        "prompts": key.prompts,
+        "limits": key.limits,
+        "confidence": analysis.confidence,
+        "is_screened": analysis.is_screened,
+        "notes": analysis.notes,
+        "scores": analysis.scores,
+        "differences": analysis.differences,
+        "listeners": analysis.listeners,
+    }

@@ -1,0 +1,83 @@
+"""Precision, recall, density and coverage: are generated sounds like real ones, and is every kind of real one made?
+
+What is judged
+    Precision and density: fidelity (do generated clips lie where real ones lie?). Recall and coverage: variety (is
+    there a generated clip near each real one?).
+
+Conventions
+    A set's manifold is the union of balls around its clips, each reaching to the clip's k-th nearest neighbour in the
+    same set (k = 5). A point lies in a ball if it is nearer than the reach, or is the centre itself. Density can pass
+    1. Rows are clips. All four depend on the numbers of clips, which belong to them. Intervals: bootstrap over the
+    clips that are asked (generated ones for precision and density, real ones for recall and coverage) with the balls
+    held fixed, because balls around clips drawn twice would shrink to nothing.
+
+Measures
+    * :func:`precision_recall_density_coverage`: for each clip, the number that its measure averages
+    * :func:`evaluate`: means with their intervals
+
+References
+    T. Kynkaanniemi et al., "Improved precision and recall metric for assessing generative models", NeurIPS 2019.
+    M. F. Naeem et al., "Reliable fidelity and diversity metrics for generative models", ICML 2020.
+
+Legend: N real, M generated clips, D size of the embedding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from arctone.evaluation.metrics.intervals import Interval, bootstrap
+from arctone.evaluation.metrics.point_sets import FloatArray, as_points, distances, same_size
+
+NUM_NEIGHBOURS = 5
+
+
+def validate(
+    reference: npt.ArrayLike, generated: npt.ArrayLike, num_neighbours: int = NUM_NEIGHBOURS
+) -> tuple[FloatArray, FloatArray]:
+    """Both sets as [N, D]. Raises: ValueError for bad shapes or values, or not more clips than neighbours."""
+    if num_neighbours < 1:
+        raise ValueError(f"num_neighbours is {num_neighbours}, but must be at least 1.")
+    pairs = (("reference", reference), ("generated", generated))
+    first, second = (as_points(*pair, minimum=num_neighbours + 1) for pair in pairs)
+    same_size(first, second)
+    return first, second
+
+
+def precision_recall_density_coverage(
+    reference: npt.ArrayLike, generated: npt.ArrayLike, num_neighbours: int = NUM_NEIGHBOURS
+) -> dict[str, FloatArray]:
+    """What each clip contributes: `precision` and `density` [M], `recall` and `coverage` [N].
+
+    Raises: ValueError, see `validate`.
+    """
+    real, made = validate(reference, generated, num_neighbours)
+    between = distances(real, made)
+    in_real = _inside(between, _reaches(real, num_neighbours)[:, None])
+    in_made = _inside(between, _reaches(made, num_neighbours)[None, :])
+    return {
+        "precision": in_real.any(axis=0).astype(np.float64),
+        "recall": in_made.any(axis=1).astype(np.float64),
+        "density": in_real.sum(axis=0) / num_neighbours,
+        "coverage": in_real.any(axis=1).astype(np.float64),
+    }
+
+
+def evaluate(
+    reference: npt.ArrayLike, generated: npt.ArrayLike, num_neighbours: int = NUM_NEIGHBOURS, seed: int = 0
+) -> dict[str, Interval]:
+    """The four measures with their intervals. Raises: ValueError, see `validate`."""
+    found = precision_recall_density_coverage(reference, generated, num_neighbours)
+    return {name: bootstrap(values, seed=seed) for name, values in found.items()}
+
+
+def _reaches(points: FloatArray, num_neighbours: int) -> FloatArray:
+    """Distance of each point to its k-th nearest other point, [N]."""
+    among = distances(points, points)
+    np.fill_diagonal(among, np.inf)
+    return np.asarray(np.partition(among, num_neighbours - 1, axis=1)[:, num_neighbours - 1])
+
+
+def _inside(between: FloatArray, reaches: FloatArray) -> npt.NDArray[np.bool_]:
+    return np.asarray((between < reaches) | (between == 0))

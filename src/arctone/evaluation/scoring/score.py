@@ -1,0 +1,150 @@
+"""All measures under all embedders: from sets of takes to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from arctone.errors import UsageError
+from arctone.evaluation.embedders.cache import EmbeddingCache
+from arctone.evaluation.embedders.protocol import Embedder
+from arctone.evaluation.metrics import memorisation
+from arctone.evaluation.scoring.embedded_sets import EmbeddedSet, embed_takes, read_sound
+from arctone.evaluation.scoring.measurement import Measurement, Report, Skipped, Suspect
+from arctone.evaluation.scoring.measures import MEASURES, Judged, NotJudged
+from arctone.evaluation.scoring.takes import Take
+from arctone.version import __version__
+
+MAX_SUSPECTS = 20
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Material:
+    """The sounds. generated: what is judged. reference: real ones. training: what the model was trained on."""
+
+    generated: Sequence[Take]
+    reference: Sequence[Take] | None = None
+    training: Sequence[Take] | None = None
+
+    def named(self) -> dict[str, Sequence[Take]]:
+        """The sets that are there, by name."""
+        found = {"generated": self.generated, "reference": self.reference, "training": self.training}
+        return {name: takes for name, takes in found.items() if takes is not None}
+
+
+@dataclass(frozen=True)
+class ScoringOptions:
+    """measures: names of `MEASURES`. cache: folder for embeddings, None keeps none. seed: of resampling and cuts.
+    num_pairs_aligned: how many suspects of copying are laid over each other.
+    """
+
+    measures: Sequence[str] = tuple(MEASURES)
+    cache: Path | None = None
+    seed: int = 0
+    num_pairs_aligned: int = MAX_SUSPECTS
+
+    def __post_init__(self) -> None:
+        for name in self.measures:
+            if name not in MEASURES:
+                raise UsageError(f"metrics must be among {', '.join(MEASURES)}, got '{name}'.")
+
+
+@dataclass
+class _Found:
+    measurements: list[Measurement] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    suspects: list[Suspect] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+
+
+def score(
+    judged: str,
+    material: Material,
+    embedders: Sequence[Embedder],
+    options: ScoringOptions | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Take every measure under every embedder that allows it.
+
+    Args: judged: what the report calls the generated sounds. progress: called with (done, total, stage).
+    Raises: InputFileError if no sound of a set can be read; ModelError if an embedder's weights are missing.
+    """
+    chosen, report = options or ScoringOptions(), progress or (lambda done, total, stage: None)
+    found = _Found()
+    if not embedders:
+        raise UsageError("there is no embedder, but at least one is needed.")
+    for embedder in embedders:
+        sets = _embedded(material, embedder, EmbeddingCache(chosen.cache), report, found)
+        view = Judged(embedder, sets["generated"], sets.get("reference"), sets.get("training"), chosen.seed)
+        for number, name in enumerate(chosen.measures):
+            report(number, len(chosen.measures), f"measuring, {embedder.name}")
+            _take(name, view, found)
+        if "memorisation" in chosen.measures and view.training is not None and view.reference is not None:
+            found.suspects += suspects(view, chosen.num_pairs_aligned)
+    # That aisfx does not hear words matters only if nobody does.
+    missing = [one for one in found.skipped if one.metric not in found.taken]
+    return Report(
+        judged=judged,
+        version=__version__,
+        counts={name: len(takes) for name, takes in material.named().items()},
+        measurements=found.measurements,
+        skipped=missing,
+        suspects=found.suspects,
+        left_out=list(dict.fromkeys(found.left_out)),
+        credits={embedder.name: embedder.credit for embedder in embedders},
+        settings={"seed": chosen.seed},
+    )
+
+
+def suspects(judged: Judged, limit: int = MAX_SUSPECTS) -> list[Suspect]:
+    """The generated sounds above the threshold, the most similar first, with their alignment to the training sound.
+
+    Raises: NotJudged without a reference or training sounds.
+    """
+    training = judged.training
+    if training is None:
+        raise NotJudged("needs the training sounds")
+    threshold = memorisation.calibrated_threshold(judged.real().pooled, training.pooled)
+    found = memorisation.nearest(judged.generated.pooled, training.pooled)
+    order = np.argsort(-found.similarity, kind="stable")
+    above = [int(number) for number in order if found.similarity[number] > threshold]
+    return [
+        _suspect(judged, training, number, int(found.clip[number]), float(found.similarity[number]))
+        for number in above[:limit]
+    ]
+
+
+def _embedded(
+    material: Material, embedder: Embedder, cache: EmbeddingCache, report: Progress, found: _Found
+) -> dict[str, EmbeddedSet]:
+    sets = {}
+    for name, takes in material.named().items():
+        sets[name], problems = embed_takes(takes, embedder, cache, report, name)
+        found.left_out += problems
+    return sets
+
+
+def _take(name: str, view: Judged, found: _Found) -> None:
+    try:
+        found.measurements += MEASURES[name](view)
+        found.taken.add(name)
+    except (NotJudged, ValueError) as reason:
+        found.skipped.append(Skipped(metric=name, embedder=view.embedder.name, reason=str(reason)))
+
+
+def _suspect(judged: Judged, training: EmbeddedSet, number: int, other: int, similarity: float) -> Suspect:
+    made, trained = judged.generated.takes[number], training.takes[other]
+    sounds = read_sound(made), read_sound(trained)
+    return Suspect(
+        generated=made.name,
+        training=trained.name,
+        embedder=judged.embedder.name,
+        similarity=round(similarity, 6),
+        waveform=round(memorisation.waveform_alignment(*sounds), 4),
+        spectrum=round(memorisation.spectral_alignment(*sounds), 4),
+    )

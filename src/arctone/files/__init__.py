@@ -1,0 +1,1 @@
+"""Files written whole or not at all, strict JSON, JSON lines and text."""

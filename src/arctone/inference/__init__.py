@@ -1,0 +1,1 @@
+"""From a request to sound: one protocol, and the backends that compute."""

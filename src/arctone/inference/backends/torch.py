@@ -1,0 +1,290 @@
+"""The torch engine: the same parts as modules, for GPUs, for 16 bit and for listening in on training."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from arctone.checkpoints.folder import FLOW
+from arctone.checkpoints.lora import applied, load_adapter, refuse_other_base
+from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, Open, given, openers
+from arctone.errors import UsageError
+from arctone.inference.backends.base import Floats, Ints, Mask, Order, TextEmbedding, no_text
+from arctone.inference.backends.cuda_graph import Recorded
+from arctone.inference.backends.tiling import WINDOWS
+from arctone.inference.backends.torch_codecs import codec
+from arctone.inference.backends.torch_fused import Networks, Plan, sounds
+from arctone.inference.backends.torch_precision import check_precision, in_precision
+from arctone.inference.request import AdapterUse
+from arctone.model_folder.config import ModelConfig
+from arctone.models.conditions import Conditions
+from arctone.models.continuous_dit import ContinuousDiT, Prepared
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+# Guidance has two sides, and so has a change of length in the middle of a long sound.
+NUM_PREPARED = 4
+# Each recorded request keeps its own memory.
+NUM_RECORDED = 4
+MOST_AT_ONCE = 4
+
+
+class TorchParts:
+    """Parts of a model on torch.
+
+    Args: open_parts: what opens "text", "dit", "encoder", "decoder" and, if there is one, "flow" in evaluation mode.
+        device: "cpu", "cuda", "mps" or a torch device. adapters: what the transformer's weights hold of them, for the
+        record. one_at_a_time: before a part opens, the others are dropped: the least memory, where parts are mapped
+        files that open in an instant.
+        precision: one of `precision.PRECISIONS`; parts change to it when they open. compiled: transformer and decoder
+        are compiled (torch.compile), the transformer for the lengths of WINDOWS; on CUDA its call is a recorded graph.
+        at_once: see WholeParts; None = MOST_AT_ONCE on CUDA, where whole requests are recorded, and none elsewhere:
+        other devices gain nothing from it.
+    """
+
+    name = "torch"
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        open_parts: Mapping[str, Open],
+        device: str | torch.device = "cpu",
+        adapters: tuple[AdapterUse, ...] = (),
+        one_at_a_time: bool = False,
+        precision: str = "auto",
+        compiled: bool = False,
+        at_once: int | None = None,
+    ) -> None:
+        self._config = config
+        self.adapters = adapters
+        self._device = torch.device(device)
+        self._open_parts = open_parts
+        self._one_at_a_time = one_at_a_time
+        self._precision = precision
+        self._is_compiled = compiled
+        self._compiled: dict[tuple[str, str], Callable[..., Tensor]] = {}
+        self._opened: dict[str, nn.Module] = {}
+        self._prepared: dict[tuple[bytes, ...], Prepared] = {}
+        self._recorded: dict[Hashable, Recorded] = {}
+        self._codec = codec(config)
+        self.at_once = (MOST_AT_ONCE if self._device.type == "cuda" else 0) if at_once is None else at_once
+        self.has_flow = config.sampling.post_trained and FLOW in open_parts
+
+    @classmethod
+    def of(
+        cls, config: ModelConfig, text: nn.Module, dit: nn.Module, autoencoder: nn.Module, device: str = "cpu"
+    ) -> TorchParts:
+        """From modules that exist already, in evaluation mode."""
+        encoder, decoder = autoencoder.get_submodule(ENCODER), autoencoder.get_submodule(DECODER)
+        modules = {TEXT: text, DIT: dit, ENCODER: encoder, DECODER: decoder}
+        return cls(config, {part: given(module) for part, module in modules.items()}, device)
+
+    @torch.inference_mode()
+    def encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding:
+        """See Parts."""
+        tokens, pooled = self._part(TEXT)(self._batch(ids), self._batch(mask.astype(np.float32)))
+        return TextEmbedding(_numpy(tokens), mask, _numpy(pooled))
+
+    @torch.inference_mode()
+    def velocity(
+        self,
+        x: Floats,
+        t: float,
+        text: TextEmbedding | None,
+        seconds: float,
+        bpm: float,
+        frame_mask: Mask,
+        inpaint: Floats | None = None,
+        flow: bool = False,
+    ) -> Floats:
+        """See Parts."""
+        words = text or no_text(self._config.text)
+        numbers = (np.float32(seconds), np.float32(bpm if text else 0.0))
+        window, num_frames = self._window(x.shape[1]), x.shape[1]
+        conditions = (words.tokens, words.mask, words.pooled, *numbers, _filled(frame_mask, window))
+        batch = Conditions(*(self._batch(value) for value in conditions))
+        if inpaint is not None:
+            batch = batch._replace(inpaint=self._batch(_filled(inpaint, window)))
+        name = FLOW if flow else DIT
+        network, inputs = self._part(name), (self._batch(_filled(x, window)), self._batch(np.float32(t)), batch)
+        if isinstance(network, ContinuousDiT):
+            out = self._fast(name)(*inputs, self._prepare(name, network, batch, words, seconds))
+        else:
+            out = self._fast(name)(*inputs)
+        return _numpy(out)[:, :num_frames]
+
+    @torch.inference_mode()
+    def decode(self, latents: Floats, seed: int = 0) -> Floats:
+        """See Parts."""
+        return self._codec.decode(self._fast(DECODER), self._batch(latents), seed)
+
+    @torch.inference_mode()
+    def encode(self, samples: Floats) -> Floats:
+        """See Parts."""
+        missing = -samples.shape[1] % self._config.hop_length
+        whole = np.pad(samples, ((0, 0), (0, missing)))
+        return _numpy(self._codec.encode(self._part(ENCODER), self._batch(self._codec.prepared(whole))))
+
+    @torch.inference_mode()
+    def make(self, order: Order, flow: bool = False) -> Floats:
+        """See WholeParts. What was recorded is used again for orders of the same kind; the latest NUM_RECORDED stay."""
+        try:
+            return self._made(order, flow)
+        except torch.OutOfMemoryError:
+            # What is recorded keeps its memory; without it, and one by one, there may be enough.
+            self._forget_recorded()
+            self.at_once = 1
+        try:
+            return np.concatenate([self._made(one, flow) for one in order.one_by_one()])
+        except torch.OutOfMemoryError as problem:
+            self._forget_recorded()
+            raise MemoryError(str(problem)) from None
+
+    def _forget_recorded(self) -> None:
+        self._recorded.clear()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _made(self, order: Order, flow: bool) -> Floats:
+        num_frames, name = order.noise.shape[-1], FLOW if flow else DIT
+        window, num_sounds = self._window(num_frames), len(order.seeds)
+        frame_mask = _filled(np.ones(num_frames, bool), window)
+        drawn = zip(*(self._codec.draws(seed, order.num_heard) for seed in order.seeds), strict=True)
+        values = (
+            *(np.asarray(value)[None] for value in (order.ids, order.mask, order.away_ids, order.away_mask)),
+            _filled(order.noise, window),
+            frame_mask[None],
+            *(np.array([value], np.float32) for value in (order.seconds, order.bpm)),
+            *(np.stack(each) for each in drawn),
+        )
+        inputs = [torch.from_numpy(np.ascontiguousarray(value)).to(self._device) for value in values]
+        plan = Plan(num_sounds, order.num_heard, order.cfg_scale, order.is_projected, order.sampler, order.times)
+        made: Floats = self._recording(plan, name, inputs)(*inputs).float().cpu().numpy()
+        return made
+
+    def _recording(self, plan: Plan, name: str, inputs: Sequence[Tensor]) -> Recorded:
+        key = (plan, name, tuple(value.shape for value in inputs))
+        if key not in self._recorded:
+            if len(self._recorded) == NUM_RECORDED:
+                del self._recorded[next(iter(self._recorded))]
+            # Parts open before, because reading files cannot be recorded; nor can what torch.compile records itself.
+            networks = Networks(
+                self._part(TEXT), self._fast(name, "default"), self._part(name), self._fast(DECODER, "default")
+            )
+            self._recorded[key] = Recorded(functools.partial(sounds, networks, self._config, self._codec, plan), inputs)
+        return self._recorded[key]
+
+    def set_threads(self, threads: int) -> None:
+        """Has no effect: torch's number of threads belongs to the whole process (`torch.set_num_threads`)."""
+
+    def close(self) -> None:
+        """Give memory back; the next call opens again."""
+        self._opened.clear()
+        self._compiled.clear()
+        self._prepared.clear()
+        self._recorded.clear()
+
+    def _fast(self, name: str, mode: str | None = None) -> Callable[..., Tensor]:
+        """A part, compiled where that was asked for. Args: mode: of torch.compile; None = what suits the part."""
+        if not self._is_compiled:
+            return self._part(name)
+        # The transformer is given few lengths, and its many small kernels become one graph on CUDA; sounds are
+        # decoded once, at any length.
+        is_transformer = name in (DIT, FLOW)
+        if mode is None:
+            mode = "reduce-overhead" if is_transformer and self._device.type == "cuda" else "default"
+        if (name, mode) not in self._compiled:
+            dynamic = False if is_transformer else None
+            self._compiled[name, mode] = torch.compile(self._part(name), mode=mode, dynamic=dynamic)
+        return self._compiled[name, mode]
+
+    def _window(self, num_frames: int) -> int:
+        """Frames that the transformer is given for so many: where it is compiled, each length is compiled once."""
+        lengths = sorted({*WINDOWS, self._config.dit.max_frames}) if self._is_compiled else []
+        return next((length for length in lengths if length >= num_frames), num_frames)
+
+    def _prepare(
+        self, name: str, network: ContinuousDiT, batch: Conditions, words: TextEmbedding, seconds: float
+    ) -> Prepared:
+        """What the steps of a sound share, computed in the first of them."""
+        key = (name.encode(), words.tokens.tobytes(), words.mask.tobytes(), np.float32(seconds).tobytes())
+        if key not in self._prepared:
+            if len(self._prepared) == NUM_PREPARED:
+                del self._prepared[next(iter(self._prepared))]
+            self._prepared[key] = network.prepare(batch)
+        return self._prepared[key]
+
+    def _part(self, name: str) -> nn.Module:
+        if name not in self._opened:
+            if self._one_at_a_time:
+                self._opened.clear()
+            # Tensors made in inference mode cannot be changed outside of it.
+            with torch.inference_mode(False), torch.no_grad():
+                module = in_precision(name, self._open_parts[name](), self._precision)
+                self._opened[name] = module.to(self._device).eval()
+        return self._opened[name]
+
+    def _batch(self, values: np.ndarray[tuple[int, ...], np.dtype[np.generic]] | np.generic) -> Tensor:
+        """One item as a batch of one on the device."""
+        return torch.from_numpy(np.ascontiguousarray(np.asarray(values)[None])).to(self._device)
+
+
+def found_device(name: str) -> str:
+    """The device of a name of DEVICES. Raises: UsageError for a name that is none, or a device that is not there."""
+    if name not in DEVICES:
+        raise UsageError(f"device must be one of {', '.join(DEVICES)}, got {name!r}.")
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return "cuda" if present["cuda"] else "cpu"
+    if not present[name]:
+        raise UsageError(f"device {name} was asked for, but torch finds none on this machine.")
+    return name
+
+
+def _filled(values: np.ndarray[Any, Any], length: int) -> np.ndarray[Any, Any]:
+    """Zeros (or False) after the last entry of the last axis, up to a length."""
+    missing = length - values.shape[-1]
+    return np.pad(values, [*[(0, 0)] * (values.ndim - 1), (0, missing)]) if missing else values
+
+
+def _numpy(batch: Tensor) -> Floats:
+    """The only item of a batch."""
+    out: Floats = batch[0].float().cpu().numpy()
+    return out
+
+
+def load_parts(
+    folder: Path,
+    config: ModelConfig,
+    device: str | torch.device = "cpu",
+    adapters: Sequence[tuple[Path, float]] = (),
+    precision: str = "auto",
+    *,
+    compiled: bool = False,
+    at_once: int | None = None,
+) -> TorchParts:
+    """A model folder's parts on torch: from its graphs and weights map, or from its safetensors.
+
+    On the CPU one part is in memory at a time, unless parts change their precision, which is done once; with the parts
+    that are small that makes no difference.
+    Args: adapters: folders of adapters with their strengths, laid over the transformer's weights. precision: of
+        PRECISIONS; "auto" = that of the files. compiled, at_once: see TorchParts.
+    Raises: UsageError for an unknown precision; ModelError if the folder holds neither graphs nor safetensors, or
+    something that does not fit the config, or an adapter was trained on other weights.
+    """
+    check_precision(precision)
+    laid = [(load_adapter(path), strength) for path, strength in adapters]
+    for adapter, _ in laid:
+        refuse_other_base(adapter, folder)
+    used = tuple(AdapterUse(adapter.name, adapter.digest, strength) for adapter, strength in laid)
+    change = functools.partial(applied, adapters=laid, origin=str(folder))
+    changes = {DIT: change, FLOW: change} if laid else {}
+    # What was dropped would be changed, or compiled, again.
+    one_at_a_time = torch.device(device).type == "cpu" and precision == "auto" and not compiled
+    opened = openers(folder, config, changes)
+    return TorchParts(config, opened, device, used, one_at_a_time, precision, compiled, at_once)

@@ -1,0 +1,385 @@
+"""What is asked for and what comes back: the only home of the defaults and limits that users meet."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from arctone.audio.loops import MAX_BARS, bars_seconds
+from arctone.audio.waveform import Waveform
+from arctone.errors import UsageError
+from arctone.flow.noise import MAX_SEED, draw_seed
+from arctone.inference.request_fields import RequestField as RequestField
+from arctone.inference.request_fields import check, field, fields_of, shown
+from arctone.inference.tempo_words import stated_bpm
+from arctone.version import __version__
+
+Stage = Literal["text", "encoding", "sampling", "decoding"]
+Normalize = Literal["peak", "loudness", "off"]
+
+MAX_PROMPT_LENGTH = 2000
+MAX_DURATION_SECONDS = 300.0
+# Of all variations of a request together: they are kept in memory until the last is made.
+MAX_TOTAL_SECONDS = 1200.0
+INIT_NOISE_LEVEL = 0.7
+# Two lengths that differ less are the same to the sample at every rate of interest.
+_SAME_SECONDS = 1e-6
+METADATA_SCHEMA = 1
+
+
+_PROMPT = field("What the sound should be, in plain words.", min_length=1, max_length=MAX_PROMPT_LENGTH)
+_NEGATIVE_PROMPT = field("What the sound should not be; works when cfg_scale is above 1.", max_length=MAX_PROMPT_LENGTH)
+_DURATION = field(
+    "Length of the sound; beyond the model's own length it is made in overlapping windows.",
+    gt=0,
+    le=MAX_DURATION_SECONDS,
+    unit="seconds",
+    short="d",
+    aliases=("duration", "seconds", "seconds_total"),
+)
+_VARIATIONS = field(
+    "How many different sounds; sound i has seed + i.", ge=1, le=64, short="n", aliases=("batch_size", "num_variations")
+)
+_SEED = field("Number that fixes the sound; drawn and reported if not given.", ge=0, le=MAX_SEED, short="s")
+_STEPS = field("Sampling steps; more is slower and often finer.", ge=1, le=200, aliases=("num_steps",))
+_CFG_SCALE = field(
+    "How strongly the prompt is followed; 1 is without guidance.", ge=0, le=20, aliases=("cfg", "guidance_scale")
+)
+_SAMPLER = field("How the way from noise to sound is stepped.")
+_THREADS = field("CPU threads; all that the process may use if not given.", ge=1, le=1024)
+MIN_BPM, MAX_BPM = 20, 400
+_BPM = field(
+    'Tempo; if not given, what the prompt states ("120 BPM"), else free.',
+    ge=MIN_BPM,
+    le=MAX_BPM,
+    unit="beats per minute",
+    aliases=("tempo",),
+)
+_NORMALIZE = field(
+    "Level of the result: peak at -1 dBFS, loudness at -14 LUFS, or off to leave it as it is. Default: peak, but off "
+    "where parts of a source are kept (inpaint, extend, init_noise_level 0)."
+)
+_INIT_NOISE_LEVEL = field(
+    f"How much of the source audio may change: 0 returns it, 1 forgets it; {INIT_NOISE_LEVEL} if not given.",
+    ge=0,
+    le=1,
+)
+_INPAINT = field(
+    "Parts of the source audio that are made anew, A:B in seconds; all else stays as it is.", aliases=("inpaint_range",)
+)
+_EXTEND = field("The source audio comes first, and new sound continues it up to duration_seconds in all.")
+_LOOP = field("The sound repeats without a seam.")
+_BARS = field("Length in bars of four beats at the tempo, exact to the sample.", ge=1, le=MAX_BARS)
+
+
+class GenerationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One order of sound. None means: the model's own default, from its config.
+
+    Building one checks nothing, so that faces can fill it step by step; `validate` and `resolve` do.
+    """
+
+    prompt: Annotated[str, _PROMPT]
+    negative_prompt: Annotated[str, _NEGATIVE_PROMPT] = ""
+    duration_seconds: Annotated[float, _DURATION] | None = None
+    variations: Annotated[int, _VARIATIONS] = 1
+    seed: Annotated[int, _SEED] | None = None
+    steps: Annotated[int, _STEPS] | None = None
+    cfg_scale: Annotated[float, _CFG_SCALE] | None = None
+    sampler: Annotated[str, _SAMPLER] | None = None
+    threads: Annotated[int, _THREADS] | None = None
+    bpm: Annotated[float, _BPM] | None = None
+    normalize: Annotated[Normalize, _NORMALIZE] | None = None
+    init_noise_level: Annotated[float, _INIT_NOISE_LEVEL] | None = None
+    inpaint: Annotated[tuple[str, ...], _INPAINT] = ()
+    extend: Annotated[bool, _EXTEND] = False
+    loop: Annotated[bool, _LOOP] = False
+    bars: Annotated[int, _BARS] | None = None
+
+    @property
+    def keeps_source(self) -> bool:
+        """Whether parts of a source come back as they are."""
+        return bool(self.inpaint) or self.extend or self.init_noise_level == 0
+
+
+class SourceRecord(Struct, frozen=True, kw_only=True):
+    """What is remembered of a source: SHA-256 of its samples and rate, the name of its file, its length."""
+
+    sha256: str
+    name: str
+    sample_rate: int
+    num_channels: int
+    num_samples: int
+
+
+class Defaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model does when the request leaves it open, and how long its sounds may be (seconds)."""
+
+    duration_seconds: Annotated[float, Meta(gt=0)]
+    max_duration_seconds: Annotated[float, Meta(gt=0)]
+    steps: Annotated[int, Meta(ge=1, le=200)]
+    cfg_scale: Annotated[float, Meta(ge=0, le=20)]
+    sampler: str
+
+
+class Progress(Struct, frozen=True):
+    """Where a generation is: item and step count from 0; num_steps is that of the stage."""
+
+    stage: Stage
+    item: int
+    step: int
+    num_steps: int
+
+
+class AdapterUse(Struct, frozen=True):
+    """An adapter that was laid over the model. digest: SHA-256 of its weights file. strength: 0 = no effect."""
+
+    name: str
+    digest: str
+    strength: float
+
+
+class GenerationResult(Struct, frozen=True, kw_only=True):
+    """The sounds and how they were made; the request is resolved, so that only a free tempo is still None."""
+
+    waveforms: tuple[Waveform, ...]
+    seeds: tuple[int, ...]
+    request: GenerationRequest
+    model_name: str
+    model_hash: str
+    version: str
+    engine: str
+    timings_ms: dict[str, float]
+    warnings: tuple[str, ...] = ()
+    source: SourceRecord | None = None
+    adapters: tuple[AdapterUse, ...] = ()
+    precision: str = "auto"
+
+    def to_metadata(self, item: int) -> dict[str, Any]:
+        """The JSON-ready record of one sound, enough to make it again alone: its own seed and one variation."""
+        request = msgspec.structs.replace(self.request, seed=self.seeds[item], variations=1)
+        record = to_metadata(
+            request, model_name=self.model_name, model_hash=self.model_hash, version=self.version, engine=self.engine
+        )
+        if self.source is not None:
+            record["source"] = msgspec.to_builtins(self.source)
+        if self.adapters:
+            record["adapters"] = [msgspec.to_builtins(adapter) for adapter in self.adapters]
+        if self.precision != "auto":
+            record["precision"] = self.precision
+        return record
+
+
+def to_metadata(
+    request: GenerationRequest, *, model_name: str, model_hash: str, version: str = __version__, engine: str = ""
+) -> dict[str, Any]:
+    """JSON-ready record of a request and of what made the sound: what reading it back from a file gives."""
+    return {
+        "schema": METADATA_SCHEMA,
+        "version": version,
+        "model": model_name,
+        "model_hash": model_hash,
+        "engine": engine,
+        "request": msgspec.json.decode(msgspec.json.encode(request)),
+    }
+
+
+def source_from_metadata(record: Mapping[str, Any]) -> SourceRecord | None:
+    """The source that a record names; None if the sound was made from text alone.
+
+    Raises: UsageError if what the record says of it cannot be used.
+    """
+    if record.get("source") is None:
+        return None
+    try:
+        return msgspec.convert(record["source"], SourceRecord)
+    except msgspec.ValidationError as problem:
+        raise UsageError(f"the record's source cannot be used: {str(problem)[:1].lower()}{str(problem)[1:]}.") from None
+
+
+def from_metadata(record: Mapping[str, Any]) -> GenerationRequest:
+    """The request in a record that to_metadata made, checked.
+
+    Raises: UsageError if the record holds none, is of another schema or its values are out of range.
+    """
+    schema = record.get("schema")
+    if schema != METADATA_SCHEMA:
+        raise UsageError(f"the record's schema is {schema!r}, but this version reads {METADATA_SCHEMA}.")
+    values = record.get("request")
+    if not isinstance(values, Mapping):
+        raise UsageError(f"the record's request must be an object, got {shown(values)}.")
+    return from_dict(values)
+
+
+def from_dict(values: Mapping[str, Any]) -> GenerationRequest:
+    """A checked request from names and values, as HTTP and files bring them; other names people know are accepted.
+
+    Raises: UsageError in one sentence for an unknown name (with the nearest known one), a field named twice, a
+    missing prompt or a value out of range.
+    """
+    named = named_fields(values)
+    if "prompt" not in named:
+        raise UsageError("prompt is required but missing.")
+    request = GenerationRequest(**named)
+    validate(request)
+    return request
+
+
+def named_fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values under the names of their fields. Raises: UsageError for an unknown name or a field named twice."""
+    named: dict[str, Any] = {}
+    for key, value in values.items():
+        name = _known_name(key)
+        if name in named:
+            raise UsageError(f"{name} is given twice, the second time as {key}.")
+        named[name] = _as_regions(value) if name == "inpaint" else value
+    return named
+
+
+def validate(request: GenerationRequest) -> None:
+    """Check every field against its limits.
+
+    Raises: UsageError in one sentence that names the field, its value and what is allowed.
+    """
+    for described in FIELDS:
+        check(described, getattr(request, described.name))
+    if not request.prompt.strip():
+        raise UsageError("prompt must say what the sound should be, but it is empty.")
+    if request.seed is not None and request.seed + request.variations - 1 > MAX_SEED:
+        raise UsageError(f"seed must leave room for {request.variations} variations below 2**63, got {request.seed}.")
+    _check_combinations(request)
+
+
+def resolve(request: GenerationRequest, defaults: Defaults, source_seconds: float | None = None) -> GenerationRequest:
+    """The same request, checked, with every open field filled in. None stay only: bpm (free tempo), bars, and
+    init_noise_level where there is no source.
+
+    Nothing is clamped: a duration beyond the limit is refused. A missing seed is drawn.
+
+    Args: source_seconds: length of the source audio, if there is one; then it is also the default length of the result.
+    Raises: UsageError in one sentence.
+    """
+    validate(request)
+    _check_source(request, source_seconds)
+    bpm = _first(request.bpm, stated_bpm(request.prompt, MIN_BPM, MAX_BPM))
+    filled = {
+        "duration_seconds": _duration(request, bpm, defaults, source_seconds),
+        "steps": _first(request.steps, defaults.steps),
+        "cfg_scale": _first(request.cfg_scale, defaults.cfg_scale),
+        "sampler": _first(request.sampler, defaults.sampler),
+        "seed": _first(request.seed, draw_seed()),
+        "threads": _first(request.threads, usable_threads()),
+        "bpm": bpm,
+        "init_noise_level": _noise_level(request, source_seconds),
+        "normalize": _first(request.normalize, "off" if request.keeps_source else "peak"),
+    }
+    resolved = msgspec.structs.replace(request, **filled)
+    _check_against_model(resolved, defaults)
+    return _with_plain_numbers(resolved)
+
+
+def usable_threads() -> int:
+    """CPU threads this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _known_name(key: str) -> str:
+    names = {alias: field.name for field in FIELDS for alias in (field.name, *field.aliases)}
+    if key in names:
+        return names[key]
+    near = difflib.get_close_matches(str(key), names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(field.name for field in FIELDS)}."
+    raise UsageError(f"{shown(key)} is not a field of a request; {hint}")
+
+
+def _check_against_model(request: GenerationRequest, defaults: Defaults) -> None:
+    seconds = request.duration_seconds
+    if seconds is not None and seconds > defaults.max_duration_seconds:
+        raise UsageError(
+            f"duration_seconds is {seconds}, but this model makes at most {defaults.max_duration_seconds} seconds."
+        )
+    if seconds is not None and seconds * request.variations > MAX_TOTAL_SECONDS:
+        raise UsageError(
+            f"variations must leave the whole request at {MAX_TOTAL_SECONDS:g} seconds of sound or less, "
+            f"got {request.variations} of {seconds:g} seconds."
+        )
+
+
+def _check_combinations(request: GenerationRequest) -> None:
+    if request.inpaint and request.extend:
+        raise UsageError("inpaint and extend cannot be combined: extend the result of the one by the other.")
+    if request.loop and (request.inpaint or request.extend):
+        asked = "inpaint" if request.inpaint else "extend"
+        raise UsageError(f"loop cannot be combined with {asked}, because a loop changes the sound around its seam.")
+    if request.extend and request.init_noise_level not in (None, 1):
+        raise UsageError(f"init_noise_level must be 1 or not given with extend, got {request.init_noise_level:g}.")
+
+
+def _check_source(request: GenerationRequest, source_seconds: float | None) -> None:
+    """Whether what is asked for and the source fit each other."""
+    if source_seconds is None:
+        for name in ("inpaint", "extend", "init_noise_level"):
+            if getattr(request, name) not in ((), False, None):
+                raise UsageError(f"{name} needs a source, the sound that is to be edited, but none is given.")
+    elif source_seconds > MAX_DURATION_SECONDS:
+        raise UsageError(
+            f"the source is {source_seconds:.1f} seconds long, but at most {MAX_DURATION_SECONDS:g} seconds are edited."
+        )
+
+
+def _duration(request: GenerationRequest, bpm: float | None, defaults: Defaults, source_seconds: float | None) -> float:
+    if request.bars is not None:
+        return _seconds_of_bars(request, request.bars, bpm)
+    if source_seconds is None:
+        return float(_first(request.duration_seconds, defaults.duration_seconds))
+    if not request.extend:
+        return float(_first(request.duration_seconds, source_seconds))
+    longer = min(source_seconds + defaults.duration_seconds, defaults.max_duration_seconds)
+    seconds = float(_first(request.duration_seconds, longer))
+    if seconds <= source_seconds:
+        raise UsageError(
+            f"duration_seconds must be more than the source's {source_seconds:g} seconds with extend, got {seconds:g}."
+        )
+    return seconds
+
+
+def _seconds_of_bars(request: GenerationRequest, bars: int, bpm: float | None) -> float:
+    if bpm is None:
+        raise UsageError('bars needs a tempo: give bpm, or state it in the prompt ("120 BPM").')
+    seconds = bars_seconds(bars, bpm)
+    given = request.duration_seconds
+    if given is not None and abs(given - seconds) > _SAME_SECONDS:
+        raise UsageError(
+            f"duration_seconds is {given:g}, but {bars} bars at {bpm:g} BPM last {seconds:g} seconds; give only one."
+        )
+    return seconds
+
+
+def _noise_level(request: GenerationRequest, source_seconds: float | None) -> float | None:
+    if source_seconds is None:
+        return None
+    return float(_first(request.init_noise_level, 1.0 if request.inpaint or request.extend else INIT_NOISE_LEVEL))
+
+
+def _as_regions(value: Any) -> Any:
+    """Regions as JSON and forms bring them: a list of texts, or one text with commas."""
+    if isinstance(value, str):
+        return tuple(text.strip() for text in value.split(",") if text.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _with_plain_numbers(request: GenerationRequest) -> GenerationRequest:
+    """numpy numbers become Python's, so that the record can be written as JSON."""
+    plain = {f.name: f.kind(getattr(request, f.name)) for f in FIELDS if getattr(request, f.name) is not None}
+    return msgspec.structs.replace(request, **plain)
+
+
+def _first(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+FIELDS: tuple[RequestField, ...] = fields_of(GenerationRequest)

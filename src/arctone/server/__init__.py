@@ -1,1 +1,0 @@
-"""Sound over HTTP: one application object, `arctone.server.app.create_app`, and the process around it."""

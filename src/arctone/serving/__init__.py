@@ -1,0 +1,1 @@
+"""Sound for many: over HTTP, from batch files, on a Ray cluster."""

@@ -1,0 +1,109 @@
+"""What a client is told when something goes wrong: one shape, one sentence, never a traceback or a path."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from arctone.errors import ArctoneError, Cancelled, InputFileError, MemoryLimitError, UsageError
+from arctone.inference.request import FIELDS
+
+log = logging.getLogger("arctone.serving.http")
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
+_NAMES = {field.name for field in FIELDS} | {"model", "audio"}
+
+
+class ApiError(Exception):
+    """A failure with its HTTP status.
+
+    Args: status: 4xx or 5xx. type: a stable word for programs. message: one sentence for people. parameter: the field
+        or part at fault. headers: such as Retry-After.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        type: str,
+        message: str,
+        parameter: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.type, self.message, self.parameter = status, type, message, parameter
+        self.headers = dict(headers or {})
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """The JSON body."""
+        return {
+            "error": {
+                "type": self.type,
+                "message": self.message,
+                "parameter": self.parameter,
+                "request_id": request_id,
+            }
+        }
+
+    def response(self, request_id: str) -> Response:
+        """The whole answer."""
+        return JSONResponse(self.body(request_id), self.status, headers=self.headers)
+
+
+def as_api_error(problem: BaseException) -> ApiError:
+    """Any exception as what a client may know of it; what is unforeseen tells nothing of the inside."""
+    if isinstance(problem, ApiError):
+        return problem
+    if isinstance(problem, UsageError):
+        return ApiError(400, "invalid_request", str(problem), _parameter(str(problem)))
+    if isinstance(problem, InputFileError):
+        return ApiError(422, "invalid_audio", str(problem), "audio")
+    if isinstance(problem, Cancelled):
+        return ApiError(409, "cancelled", str(problem))
+    if isinstance(problem, MemoryLimitError):
+        return ApiError(413, "too_large", str(problem), _parameter(str(problem)))
+    if isinstance(problem, OSError) and problem.errno in _DISK:
+        return ApiError(507, "storage_error", "the server's disk does not take what was sent; nothing was kept.")
+    if isinstance(problem, ArctoneError):
+        return ApiError(500, "model_error", "the model could not make this sound; the server's log says why.")
+    return ApiError(500, "internal_error", "the server failed at this request; its log says why.")
+
+
+async def answer(request: Request, problem: Exception) -> Response:
+    """Exception handler of the application."""
+    error = as_api_error(problem)
+    if error.status >= 500 and not isinstance(problem, ApiError):
+        log.error("request %s failed", request_id(request), exc_info=problem)
+    return error.response(request_id(request))
+
+
+async def answer_http(request: Request, problem: Exception) -> Response:
+    """Exception handler for the framework's own refusals: unknown paths and methods, broken multipart bodies."""
+    status = int(getattr(problem, "status_code", 500))
+    types = {404: "not_found", 405: "method_not_allowed"}
+    sentences = {
+        404: "there is nothing at this address.",
+        405: f"{request.method} is not possible at this address.",
+    }
+    detail = str(getattr(problem, "detail", "")).rstrip(".").lower()
+    message = sentences.get(status, f"the request cannot be read: {detail}.")
+    error = ApiError(status, types.get(status, "invalid_request"), message, headers=getattr(problem, "headers", None))
+    return error.response(request_id(request))
+
+
+def request_id(request: Request) -> str:
+    """The id under which the log knows this request."""
+    return str(request.scope.get("request_id", ""))
+
+
+def _parameter(sentence: str) -> str | None:
+    """The field that one of our sentences is about: one that is not known, or the first known name in it."""
+    unknown = re.match(r"'(\w+)' is not a field", sentence)
+    if unknown:
+        return unknown[1]
+    words = re.findall(r"\w+", sentence)
+    return next((word for word in words if word in _NAMES), None)

@@ -1,0 +1,135 @@
+"""A lane works on jobs: one thread, its own copy of each model, several compatible jobs step by step in turn.
+
+Each item is computed alone at the engine, whoever else is in the batch: no sound depends on its neighbours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from arctone.errors import UsageError
+from arctone.inference.request import GenerationResult, Progress
+from arctone.serving.http.failures import ApiError, as_api_error
+from arctone.serving.http.jobs import Job
+from arctone.serving.http.makers import Maker
+from arctone.serving.http.queue import JobQueue
+
+log = logging.getLogger("arctone.serving.http")
+Finish = Callable[[Job, GenerationResult], Awaitable[None]]
+Ended = Callable[[Job], None]
+
+
+@dataclass
+class _Active:
+    """A job on its way, with the generator that makes it."""
+
+    job: Job
+    events: Iterator[Progress | GenerationResult] | None = None
+
+    def drop(self) -> None:
+        """On the lane's thread: end the generator, which may have to tell another process."""
+        close = getattr(self.events, "close", None)
+        self.events = None
+        if close is not None:
+            close()
+
+
+class Lane:
+    """Args: engines: by model name, used by this lane alone. queue: where jobs come from. max_batch: jobs at once.
+    timeout_seconds: from acceptance to result. finish: keeps a result. ended: told of every job that is final.
+    """
+
+    def __init__(
+        self,
+        engines: Mapping[str, Maker],
+        queue: JobQueue,
+        max_batch: int,
+        timeout_seconds: float,
+        finish: Finish,
+        ended: Ended,
+    ) -> None:
+        self._engines, self._queue, self._max_batch = engines, queue, max_batch
+        self._timeout_seconds = timeout_seconds
+        self._finish, self._ended = finish, ended
+        self._thread = ThreadPoolExecutor(1, "arctone-lane")
+
+    async def work(self) -> None:
+        """Take and run jobs until cancelled."""
+        while True:
+            active = [_Active(job) for job in await self._queue.take(self._max_batch)]
+            for one in active:
+                one.job.start()
+            while active:
+                active = [one for one in active if await self._step(one)]
+
+    async def close(self) -> None:
+        """Wait for the step that is under way, then give the models' memory back."""
+        loop = asyncio.get_running_loop()
+        for engine in self._engines.values():
+            await loop.run_in_executor(self._thread, engine.close)
+        self._thread.shutdown(wait=True)
+
+    def abandon(self) -> None:
+        """Give the models' memory, or processes, back at once."""
+        for engine in self._engines.values():
+            engine.close()
+
+    async def _step(self, one: _Active) -> bool:
+        """One step of a job. Returns whether it goes on."""
+        job = one.job
+        try:
+            self._stop_if_asked(job)
+            event = await asyncio.get_running_loop().run_in_executor(self._thread, self._next, one)
+            if isinstance(event, Progress):
+                job.advance(event)
+                return True
+            self._stop_if_asked(job)
+            await self._finish(job, event)
+            job.end("done")
+        except (Exception, SystemExit) as problem:
+            await self._fail(one, problem)
+        self._ended(job)
+        return False
+
+    def _next(self, one: _Active) -> Progress | GenerationResult:
+        """On the lane's thread: begin the job, or go one step further."""
+        job = one.job
+        if one.events is None:
+            engine = self._engines[job.model]
+            one.events = engine.stream(job.request, lambda: job.cancel_reason is not None, job.source)
+        return next(one.events)
+
+    def _stop_if_asked(self, job: Job) -> None:
+        if job.cancel_reason is None and time.monotonic() - job.accepted_at > self._timeout_seconds:
+            job.cancel_reason = timed_out(self._timeout_seconds)
+        if job.cancel_reason is not None:
+            raise job.cancel_reason
+
+    async def _fail(self, one: _Active, problem: BaseException) -> None:
+        job = one.job
+        await asyncio.get_running_loop().run_in_executor(self._thread, one.drop)
+        if job.cancel_reason is not None:
+            job.end("cancelled" if job.cancel_reason.type == "cancelled" else "failed", job.cancel_reason)
+            return
+        error = as_api_error(problem)
+        if error.status >= 500 and not isinstance(problem, ApiError):
+            log.error("job %s failed, request %s", job.id, job.request_id, exc_info=problem)
+        if not isinstance(problem, ApiError | UsageError):
+            # What failed inside may have left a graph in any state: the next job opens it anew.
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._engines[job.model].close)
+        job.end("failed", error)
+
+
+def timed_out(seconds: float) -> ApiError:
+    """The error of a job that took too long."""
+    return ApiError(504, "timeout", f"the sound was not ready within {seconds:g} seconds, so its making was stopped.")
+
+
+def cancelled() -> ApiError:
+    """The error of a job whose client does not want it any more."""
+    return ApiError(409, "cancelled", "the generation was cancelled; nothing was kept.")

@@ -1,0 +1,40 @@
+"""What a lane needs of an engine, so that the engine may as well live in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from arctone.audio.waveform import Waveform
+from arctone.inference.request import Defaults, GenerationRequest, GenerationResult, Progress
+from arctone.model_folder.config import ModelConfig
+
+
+class Maker(Protocol):
+    """Makes sounds of one model, step by step; see `arctone.inference.engine.Engine`, which is one."""
+
+    config: ModelConfig
+    model_hash: str
+
+    @property
+    def name(self) -> str:
+        """Which engine this is: "native" or "torch"."""
+
+    @property
+    def has_flow(self) -> bool:
+        """Whether a post-trained model has the flow model it was made from beside it, which makes guided requests."""
+
+    @property
+    def defaults(self) -> Defaults:
+        """What is used where a request for one window of sound from text leaves a field open; see `defaults_for`."""
+
+    def defaults_for(self, request: GenerationRequest, source_seconds: float | None = None) -> Defaults:
+        """What is used where this request leaves a field open."""
+
+    def stream(
+        self, request: GenerationRequest, cancel: Callable[[], bool] | None = None, source: Waveform | None = None
+    ) -> Iterator[Progress | GenerationResult]:
+        """Progress at each stage and step, the result last."""
+
+    def close(self) -> None:
+        """Give memory back; the next stream loads again."""

@@ -1,0 +1,130 @@
+"""Jobs: order now, look, listen for progress, fetch the takes, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import IO, Any
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+
+from arctone.serving.http.bodies import form, json_object, media_type, parsed_object
+from arctone.serving.http.failures import ApiError, request_id
+from arctone.serving.http.formats import MEDIA_TYPES, file_format
+from arctone.serving.http.idempotency import fingerprint
+from arctone.serving.http.jobs import Job
+from arctone.serving.http.orders import ordered
+from arctone.serving.http.routes.about import service_of
+from arctone.serving.http.take_names import take_name
+from arctone.serving.http.uploads import decoded
+
+# Proxies and clients take a silent stream for a dead one.
+HEARTBEAT_SECONDS = 10.0
+_MAX_RANGES = 4
+
+
+async def create(request: Request) -> Response:
+    """POST /v1/jobs."""
+    service = service_of(request)
+    service.refuse_if_closed()
+    job, mark = await _ordered_job(request)
+    job.request_id = request_id(request)
+    key = request.headers.get("idempotency-key")
+    job, is_new = await service.submit_once(job, key, mark)
+    headers = {"Location": f"/v1/jobs/{job.id}"} | ({} if is_new else {"Idempotency-Replayed": "true"})
+    return JSONResponse(service.view(job), 202, headers=headers)
+
+
+async def show(request: Request) -> Response:
+    """GET /v1/jobs/{id}."""
+    return JSONResponse(service_of(request).view(_job(request)))
+
+
+async def delete(request: Request) -> Response:
+    """DELETE /v1/jobs/{id}: cancel what goes on (200), forget what is final (204)."""
+    service, job = service_of(request), _job(request)
+    if job.is_final:
+        service.store.forget(job)
+        return Response(status_code=204)
+    service.cancel(job)
+    return JSONResponse(service.view(job))
+
+
+async def events(request: Request) -> Response:
+    """GET /v1/jobs/{id}/events: server-sent events until the job is final."""
+    service, job = service_of(request), _job(request)
+
+    async def told() -> AsyncIterator[str]:
+        last = ""
+        async for is_change in job.changes(HEARTBEAT_SECONDS):
+            if not is_change:
+                yield ": still here\n\n"
+                continue
+            name = "progress" if job.state == "running" and job.progress is not None else job.state
+            data = json.dumps(service.view(job), separators=(",", ":"))
+            if data != last:
+                yield f"event: {name}\ndata: {data}\n\n"
+            last = data
+
+    return StreamingResponse(told(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+async def take(request: Request) -> Response:
+    """GET /v1/jobs/{id}/takes/{index}: a sound file, whole or in ranges."""
+    service, job = service_of(request), _job(request)
+    format = file_format(request.query_params.get("format", "wav"))
+    index = _index(request, job)
+    path = await asyncio.to_thread(service.store.audio_file, job, index, format)
+    service.store.tidy()
+    job.was_fetched = True
+    name = take_name(job.request.prompt, job.takes[index].seed, format)
+    headers = {"Cache-Control": "private, max-age=3600, immutable"}
+    _drop_silly_ranges(request)
+    return FileResponse(path, media_type=MEDIA_TYPES[format], filename=name, headers=headers)
+
+
+def _job(request: Request) -> Job:
+    return service_of(request).store.get(request.path_params["id"])
+
+
+def _index(request: Request, job: Job) -> int:
+    text = request.path_params["index"]
+    if job.state != "done":
+        raise ApiError(409, "not_done", f"the job is {job.state}, so it has no takes.")
+    if not text.isascii() or not text.isdecimal() or len(text) > 3 or int(text) >= len(job.takes):
+        raise ApiError(404, "not_found", f"the job has the takes 0 to {len(job.takes) - 1}.")
+    return int(text)
+
+
+def _drop_silly_ranges(request: Request) -> None:
+    """Many small ranges cost more than the whole file, which RFC 9110 (14.2) lets a server send instead."""
+    if request.headers.get("range", "").count(",") >= _MAX_RANGES:
+        kept = [(name, value) for name, value in request.scope["headers"] if name != b"range"]
+        request.scope["headers"] = kept
+
+
+async def _ordered_job(request: Request) -> tuple[Job, str]:
+    """The order in the body, JSON or a form with a sound, and the fingerprint of what was sent."""
+    service = service_of(request)
+    if media_type(request) != "multipart/form-data":
+        values = await json_object(request, service.limits)
+        return ordered(values, service.engines, service.limits), fingerprint(values)
+    async with service.uploads, form(request, service.limits, {"request": False, "audio": True}) as parts:
+        if not isinstance(parts.get("request"), str) or isinstance(parts.get("audio"), str):
+            raise ApiError(
+                400, "invalid_request", "the form needs the part request (JSON), and the part audio must be a file."
+            )
+        values = parsed_object(str(parts["request"]))
+        if "audio" not in parts:
+            return ordered(values, service.engines, service.limits), fingerprint(values)
+        return await _with_source(request, values, parts["audio"])
+
+
+async def _with_source(request: Request, values: dict[str, Any], file: str | IO[bytes]) -> tuple[Job, str]:
+    service = service_of(request)
+    assert not isinstance(file, str)
+    source = await asyncio.to_thread(decoded, file, service.limits)
+    job = ordered(values, service.engines, service.limits, source)
+    return job, fingerprint(values, source.samples)

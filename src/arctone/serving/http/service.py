@@ -1,0 +1,205 @@
+"""The server's inside without any HTTP: models, line, lanes and store, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from arctone.inference.request import GenerationResult
+from arctone.serving.http.failures import ApiError
+from arctone.serving.http.idempotency import Keys
+from arctone.serving.http.jobs import Job, as_json
+from arctone.serving.http.lanes import Lane, cancelled, timed_out
+from arctone.serving.http.limits import Limits
+from arctone.serving.http.makers import Maker
+from arctone.serving.http.metrics import Metrics
+from arctone.serving.http.outputs import OutputFolder
+from arctone.serving.http.queue import JobQueue
+from arctone.serving.http.store import Store
+
+_TIDY_SECONDS = 5.0
+# After a drain, how long finished jobs wait for their takes to be fetched.
+_LINGER_SECONDS = 5.0
+# No single step of a model that suits this machine takes longer.
+_STEP_SECONDS = 30.0
+# Each may hold a body on disk and a decoder in memory; more wait.
+_UPLOADS_AT_ONCE = 8
+
+
+class Service:
+    """Args: lanes: for each lane its own engines by model name; the first name is the default model. limits: see there.
+    folder: of the takes; None = a temporary one. output_folder: of files that stay; None = none are written.
+    """
+
+    def __init__(
+        self,
+        lanes: Sequence[Mapping[str, Maker]],
+        limits: Limits,
+        folder: Path | None = None,
+        output_folder: Path | None = None,
+    ) -> None:
+        self.limits = limits
+        self.engines = lanes[0]
+        self.queue = JobQueue(limits.max_queue, len(lanes))
+        self.store = Store(limits, folder)
+        self._outputs = None if output_folder is None else OutputFolder(output_folder)
+        self.metrics = Metrics(self)
+        self.is_draining = False
+        self._lanes = [
+            Lane(engines, self.queue, limits.max_batch, limits.job_timeout_seconds, self._finish, self._ended)
+            for engines in lanes
+        ]
+        self.uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
+        self._keys = Keys()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every lane works."""
+        return bool(self._tasks) and not any(task.done() for task in self._tasks)
+
+    async def start(self) -> None:
+        """Begin to work."""
+        self._tasks = [asyncio.create_task(lane.work()) for lane in self._lanes]
+        self._tasks.append(asyncio.create_task(self._keep_tidy()))
+
+    async def stop(self) -> None:
+        """Give up what is left, remove the takes."""
+        await self._give_up()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for lane in self._lanes:
+            await lane.close()
+        await asyncio.to_thread(self.store.close)
+
+    def abandon(self) -> None:
+        """What must not outlive the process, whether it ended in order or not: takes on disk and replicas."""
+        self.store.close()
+        for lane in self._lanes:
+            lane.abandon()
+
+    def refuse_if_closed(self) -> None:
+        """Raise what a new job would get now: 503 while draining, 429 if the line is full."""
+        if self.is_draining or not self.is_ready:
+            raise shutting_down()
+        self.queue.refuse_if_full()
+
+    async def submit(self, job: Job) -> None:
+        """Queue a job. Raises: ApiError 503 while draining; 429 if the line or the memory for uploads is full."""
+        self.refuse_if_closed()
+        held = sum(other.waiting_bytes for other in self.unfinished())
+        if job.waiting_bytes and held + job.waiting_bytes > self.limits.max_waiting_audio_bytes:
+            raise ApiError(
+                429,
+                "queue_full",
+                "the sounds that wait to be edited fill the memory set aside for them; try again later.",
+                headers={"Retry-After": "5"},
+            )
+        await self.queue.put(job)
+        if job.is_kept:
+            self.store.add(job)
+        self.metrics.accepted(job)
+
+    async def submit_once(self, job: Job, key: str | None, mark: str) -> tuple[Job, bool]:
+        """Queue a job, unless its Idempotency-Key came before: then that job, and False.
+
+        Args: mark: fingerprint of the order.
+        """
+        known = None if key is None else self._keys.find(key, mark)
+        # What failed, or is not kept any more, is carried out again.
+        if known is not None and known.state not in ("failed", "cancelled") and self.store.has(known):
+            return known, False
+        if key is not None:
+            self._keys.add(key, mark, job)
+        try:
+            await self.submit(job)
+        except ApiError:
+            if key is not None:
+                self._keys.remove(key)
+            raise
+        return job, True
+
+    def unfinished(self) -> tuple[Job, ...]:
+        """Jobs that wait or run."""
+        return (*self.queue.waiting, *self.queue.running)
+
+    def cancel(self, job: Job, reason: ApiError | None = None) -> None:
+        """Stop a job: at once if it waits, after the step under way if it runs."""
+        if job.is_final:
+            return
+        job.cancel_reason = reason or cancelled()
+        if job.state == "queued":
+            job.end("cancelled" if job.cancel_reason.type == "cancelled" else "failed", job.cancel_reason)
+            self._ended(job)
+
+    def view(self, job: Job) -> dict[str, Any]:
+        """The job as JSON, with its place in the line."""
+        eta = self.queue.eta_seconds(job)
+        return as_json(job, self.queue.position(job), eta)
+
+    async def drain(self) -> None:
+        """Take nothing new; return when all that was accepted is finished and fetched.
+
+        What is not finished after drain_seconds is given up, and takes wait some seconds more for whoever wants them.
+        """
+        self.is_draining = True
+        began = time.monotonic()
+        await self._until(lambda: not self.unfinished(), self.limits.drain_seconds)
+        await self._give_up()
+        left = self.limits.drain_seconds - (time.monotonic() - began)
+        await self._until(self._all_fetched, min(_LINGER_SECONDS, left))
+
+    async def _give_up(self) -> None:
+        """End what waits, and what runs after the step under way."""
+        self.is_draining = True
+        for job in self.unfinished():
+            self.cancel(job, shutting_down())
+        await self._until(lambda: not self.queue.running, _STEP_SECONDS)
+        # Whoever listens is told so before the connections are closed.
+        await asyncio.sleep(0.05)
+
+    def _all_fetched(self) -> bool:
+        return all(job.was_fetched for job in self.store.jobs() if job.state == "done")
+
+    async def _until(self, is_true: Any, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not is_true() and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+
+    async def _finish(self, job: Job, result: GenerationResult) -> None:
+        if job.is_kept:
+            await asyncio.to_thread(self.store.keep, job, result)
+        if self._outputs is not None:
+            job.warnings += await asyncio.to_thread(self._outputs.write, result)
+        job.hold(result)
+
+    def _ended(self, job: Job) -> None:
+        self.queue.left(job)
+        self.metrics.ended(job)
+        self.store.tidy()
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            await asyncio.sleep(_TIDY_SECONDS)
+            with contextlib.suppress(OSError):
+                self.store.tidy()
+            self._drop_overdue()
+
+    def _drop_overdue(self) -> None:
+        """End waiting jobs whose time is over, so that nobody waits for a lane only to be told so."""
+        limit = self.limits.job_timeout_seconds
+        for job in self.queue.waiting:
+            if time.monotonic() - job.accepted_at > limit:
+                self.cancel(job, timed_out(limit))
+
+
+def shutting_down() -> ApiError:
+    """What requests get that come, or are not finished, while the server stops."""
+    return ApiError(
+        503, "shutting_down", "the server is shutting down; try again later.", headers={"Retry-After": "10"}
+    )

@@ -1,0 +1,180 @@
+"""Takes of finished jobs on disk, and how long they stay there."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from arctone.audio.files import encode_audio
+from arctone.audio.waveform import Waveform
+from arctone.errors import UsageError
+from arctone.files.atomic import write_atomically
+from arctone.inference.request import GenerationResult
+from arctone.serving.http.failures import ApiError
+from arctone.serving.http.jobs import Job, Take
+from arctone.serving.http.limits import Limits
+
+log = logging.getLogger("arctone.serving.http")
+_RAW = "f32"
+
+
+class Store:
+    """Jobs by id, their takes in a private folder: samples as they are, files of any format made when asked for.
+
+    Args: limits: of which retention_* count. folder: the private folder, made at need; None = a temporary one.
+    """
+
+    def __init__(self, limits: Limits, folder: Path | None = None) -> None:
+        self._limits = limits
+        self._given = folder
+        self._folder: Path | None = None
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._sizes: dict[str, int] = {}
+        self._making_folder = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all takes."""
+        return sum(self._sizes.values())
+
+    def add(self, job: Job) -> None:
+        """Know a job from now on."""
+        self._jobs[job.id] = job
+        self.tidy()
+
+    def get(self, job_id: str) -> Job:
+        """A job. Raises: ApiError 404 if it never was, or is not kept any more."""
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise ApiError(404, "not_found", "there is no such job, or it is not kept any more.")
+        return job
+
+    def has(self, job: Job) -> bool:
+        """Whether a job is still known."""
+        return job.id in self._jobs
+
+    def jobs(self) -> tuple[Job, ...]:
+        """All jobs, oldest first."""
+        return tuple(self._jobs.values())
+
+    def forget(self, job: Job) -> None:
+        """Remove a job and its takes."""
+        self._jobs.pop(job.id, None)
+        self._sizes.pop(job.id, None)
+        job.result = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder / job.id, ignore_errors=True)
+
+    def tidy(self) -> None:
+        """Forget the oldest finished jobs until all retention limits hold."""
+        final = [job for job in self._jobs.values() if job.is_final]
+        now = time.monotonic()
+        too_many = len(final) - self._limits.retention_jobs
+        for number, job in enumerate(final):
+            is_old = now - (job.finished_at or now) > self._limits.retention_seconds
+            # A job that is too large alone is still handed out until the next one is finished.
+            is_too_large = self.num_bytes > self._limits.retention_bytes and job is not final[-1]
+            if is_old or number < too_many or is_too_large:
+                self.forget(job)
+
+    def keep(self, job: Job, result: GenerationResult) -> None:
+        """Write the samples of every take. Called off the event loop.
+
+        Raises: ApiError 507 if the disk is full or the folder cannot be written.
+        """
+        try:
+            folder = self._job_folder(job)
+            for index, waveform in enumerate(result.waveforms):
+                write_atomically(folder / f"{index}.{_RAW}", waveform.samples.tobytes(), force=True)
+            self._sizes[job.id] = _folder_size(folder)
+        except (OSError, UsageError) as problem:
+            log.error("takes of job %s cannot be kept: %s", job.id, problem)
+            self._discard(job)
+            raise storage_error() from None
+
+    def audio_file(self, job: Job, index: int, format: str) -> Path:
+        """A file of one take, made at its first use. Called off the event loop.
+
+        Raises: ApiError 404 if the takes are gone; 507 if the file cannot be written.
+        """
+        result = job.result
+        if result is None or self._folder is None:
+            raise gone()
+        folder = self._folder / job.id
+        path = folder / f"{index}.{format}"
+        if path.is_file():
+            return path
+        data = encode_audio(self.sound(job, index), format, metadata=result.to_metadata(index))
+        try:
+            write_atomically(path, data, force=True)
+            self._sizes[job.id] = _folder_size(folder)
+        except (OSError, UsageError) as problem:
+            log.error("a take of job %s cannot be kept: %s", job.id, problem)
+            raise storage_error() from None
+        return path
+
+    def sound(self, job: Job, index: int) -> Waveform:
+        """The samples of one take. Called off the event loop. Raises: ApiError 404 if they are gone."""
+        if self._folder is None:
+            raise gone()
+        return _read(self._folder / job.id / f"{index}.{_RAW}", job.takes[index])
+
+    def close(self) -> None:
+        """Remove every take, and the folder itself if it was a temporary one."""
+        for job in self.jobs():
+            self.forget(job)
+        if self._folder is not None and self._given is None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = None
+
+    def _job_folder(self, job: Job) -> Path:
+        # Lanes finish at the same moment: with a folder each, the takes of one would be lost.
+        with self._making_folder:
+            if self._folder is None:
+                self._folder = self._given or Path(tempfile.mkdtemp(prefix="arctone-"))
+        folder = self._folder / job.id
+        # Also when somebody has deleted the whole folder meanwhile.
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    def _discard(self, job: Job) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder / job.id, ignore_errors=True)
+
+
+def gone() -> ApiError:
+    """What a client is told when takes were removed."""
+    return ApiError(404, "not_found", "the takes of this job are not kept any more.")
+
+
+def storage_error() -> ApiError:
+    """What a client is told when the disk does not take a sound; the log says why."""
+    return ApiError(507, "storage_error", "the sound was made, but the server could not store it; nothing was kept.")
+
+
+def _folder_size(folder: Path) -> int:
+    """Bytes of the takes; files that are still being written have another name, and may be gone the next moment."""
+    total = 0
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
+def _read(path: Path, take: Take) -> Waveform:
+    try:
+        samples = np.frombuffer(path.read_bytes(), np.float32)
+    except OSError:
+        raise gone() from None
+    return Waveform(samples.reshape(take.num_channels, take.num_samples), take.sample_rate)

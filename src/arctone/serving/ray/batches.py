@@ -1,0 +1,115 @@
+"""Batches on Ray Data: every line of a JSONL file on whichever worker is free, the files the same as made in a row.
+
+The folder of the results must be the same for all machines. A line is done when its files are there, so that a worker
+that is lost costs the line it was at, and another one makes it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import arctone
+from arctone import errors
+from arctone.errors import ArctoneError
+from arctone.inference.engine import EngineName
+from arctone.serving.batch.lines import Line
+from arctone.serving.batch.making import is_done, read_line_source, with_seed, write_line
+from arctone.serving.ray.cluster import name_everywhere
+
+# Of one block no line is told before all are made, and a lost worker's block begins anew.
+_MAX_BLOCKS = 2_000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a line. problem: None if it was made."""
+
+    number: int
+    warnings: tuple[str, ...]
+    problem: ArctoneError | None
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who makes the lines: the model by its name or folder, and its adapters, the same on all machines."""
+
+    model: str
+    engine: EngineName
+    num_workers: int
+    threads: int
+    adapters: tuple[tuple[Path, float], ...] = ()
+
+
+class LineMaker:
+    """A worker of Ray Data; opens its model once."""
+
+    def __init__(self, crew: Crew) -> None:
+        opened = arctone.load(crew.model, engine=crew.engine, threads=crew.threads, adapters=crew.adapters)
+        self._engine = opened.engine
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """From a line to what became of it, both as Ray Data's rows."""
+        line: Line = pickle.loads(row["line"])
+        try:
+            warnings, problem = self._made(line, force=row["force"]), ("", "")
+        except ArctoneError as found:
+            warnings, problem = [], (type(found).__name__, str(found))
+        return {"number": line.number, "warnings": warnings, "kind": problem[0], "sentence": problem[1]}
+
+    def _made(self, line: Line, *, force: bool) -> list[str]:
+        # A worker before this one may have been lost right after it had written the files.
+        if not force and is_done(line):
+            return []
+        waveform, name = read_line_source(line)
+        result = self._engine.generate(line.request, source=waveform, source_name=name)
+        write_line(line, result)
+        return list(result.warnings)
+
+
+def made_on_ray(lines: Sequence[Line], crew: Crew, *, force: bool) -> Iterator[Outcome]:
+    """Make all lines on the cluster that this program is connected to; outcomes in the order in which they come.
+
+    Raises: ModelError if the model is not here; RuntimeError if Ray gives up.
+    """
+    if not lines:
+        return
+    crew = dataclasses.replace(crew, model=name_everywhere(crew.model))
+    from ray import data
+
+    # The program tells its progress itself, in the words of a batch that is made in a row.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    data.DataContext.get_current().enable_progress_bars = False
+    # Seeds are drawn here, so that a line that is made twice is the same sound.
+    given = {line.number: line for line in lines}
+    rows = [{"line": pickle.dumps(_absolute(with_seed(line))), "force": force} for line in lines]
+    outcomes = data.from_items(rows, override_num_blocks=min(len(rows), _MAX_BLOCKS)).map(
+        LineMaker,
+        fn_constructor_args=(crew,),
+        compute=data.ActorPoolStrategy(size=min(crew.num_workers, len(rows)), max_tasks_in_flight_per_actor=1),
+        num_cpus=crew.threads,
+    )
+    for row in outcomes.iter_rows():
+        problem = _problem(row["kind"], row["sentence"], given[row["number"]].source)
+        yield Outcome(row["number"], tuple(row["warnings"]), problem)
+
+
+def _absolute(line: Line) -> Line:
+    """Workers have other working folders."""
+    source = None if line.source is None else line.source.absolute()
+    return dataclasses.replace(line, source=source, paths=tuple(path.absolute() for path in line.paths))
+
+
+def _problem(kind: str, sentence: str, source: Path | None) -> ArctoneError | None:
+    """What a worker told, about the source as it was given."""
+    if not kind:
+        return None
+    if source is not None:
+        sentence = sentence.replace(str(source.absolute()), str(source))
+    found: type[ArctoneError] = getattr(errors, kind, ArctoneError)
+    return found(sentence)

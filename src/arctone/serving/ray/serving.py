@@ -1,0 +1,160 @@
+"""The server of `create_app` as a Ray Serve application: one front that holds the line, workers on many machines.
+
+    serve run arctone.serving.ray.serving:build model=spark replicas=8 threads=2
+
+The front is one replica, because the line, its places and the takes are one thing; it computes nothing. Each lane of
+it asks a worker of its own, step by step, exactly as with `arctone serve --replicas`.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+
+import arctone
+from arctone.errors import UsageError
+from arctone.inference.engine import EngineName
+from arctone.serving.http.app import create_app
+from arctone.serving.http.exposure import token_for
+from arctone.serving.http.limits import Limits
+from arctone.serving.http.replicas import Replica
+from arctone.serving.ray.cluster import joined, name_everywhere, num_workers_that_fit, ray_module
+from arctone.serving.ray.links import ActorLink
+
+NAME = "arctone"
+_FIELDS_OF_LIMITS = {field.name for field in msgspec.structs.fields(Limits)}
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is served, and how. models: names or folders, the same on all machines. replicas: workers, each with its
+    own copy of all models. threads: of each. The rest: see `create_app`.
+    """
+
+    models: tuple[str, ...] = ("spark",)
+    engine: EngineName = "auto"
+    replicas: int = 1
+    threads: int = 1
+    limits: Limits = Limits()
+    token: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    output_folder: str | None = None
+
+
+class Front:
+    """What Serve calls besides the application itself."""
+
+    app: Starlette
+
+    async def drain(self) -> None:
+        """Take nothing new; return when what was accepted is finished and fetched, or its time is over."""
+        await self.app.state.service.drain()
+
+
+def application(serving: Serving) -> Any:
+    """The Ray Serve application. Raises: ModelError if a model is not here; UsageError if Ray is not."""
+    models = tuple(map(name_everywhere, serving.models))
+    ray_module()
+    from ray import serve
+
+    def app() -> Starlette:
+        return app_of(msgspec.structs.replace(serving, models=models))
+
+    most = serving.limits.max_connections
+    deployment = serve.deployment(
+        serve.ingress(app)(Front),
+        name=NAME,
+        num_replicas=1,
+        max_ongoing_requests=most,
+        max_queued_requests=most,
+        # The processors are for the workers; what the front computes is encoding.
+        ray_actor_options={"num_cpus": 0},
+        graceful_shutdown_timeout_s=serving.limits.drain_seconds,
+    )
+    return deployment.bind()
+
+
+def app_of(serving: Serving) -> Starlette:
+    """`create_app` with workers of the cluster behind it."""
+    names = dict.fromkeys(serving.models)
+    models = {name: arctone.load(name, engine=serving.engine, threads=serving.threads) for name in names}
+    lanes = [
+        [
+            Replica(model, serving.engine, serving.threads, start=ActorLink, folder=name)
+            for name, model in models.items()
+        ]
+        for _ in range(serving.replicas)
+    ]
+    return create_app(
+        lanes[0],
+        serving.limits,
+        more_lanes=lanes[1:],
+        token=serving.token,
+        allowed_hosts=serving.allowed_hosts,
+        cors_origins=serving.cors_origins,
+        output_folder=None if serving.output_folder is None else Path(serving.output_folder),
+    )
+
+
+def build(arguments: Mapping[str, str]) -> Any:
+    """For `serve run` and Serve's config files: names and values of Serving, of Limits, and token_file, as text.
+
+    Raises: UsageError for a name or value that cannot be used.
+    """
+    values: dict[str, Any] = dict(arguments)
+    token_file = values.pop("token_file", None)
+    if token_file is not None:
+        values["token"] = token_for("127.0.0.1", None, Path(token_file))
+    limits = {name: values.pop(name) for name in list(values) if name in _FIELDS_OF_LIMITS}
+    for one, many in (("model", "models"), ("allowed_host", "allowed_hosts"), ("cors_origin", "cors_origins")):
+        if one in values:
+            values[many] = values.pop(one).split(",")
+    try:
+        serving = msgspec.convert({**values, "limits": limits}, Serving, strict=False)
+    except msgspec.ValidationError as problem:
+        raise UsageError(f"arguments of the deployment cannot be used: {str(problem).lower()}.") from None
+    return application(msgspec.structs.replace(serving, limits=serving.limits.checked()))
+
+
+def run(serving: Serving, address: str, host: str, port: int, ready: Callable[[], None]) -> None:
+    """Serve on a cluster until a stop signal, then drain.
+
+    Args: ready: called once the application answers.
+    Raises: UsageError if the cluster does not answer or has too few processors; ModelError.
+    """
+    made = application(serving)
+    with joined(address) as ray:
+        from ray import serve
+
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        most = num_workers_that_fit(ray, serving.threads)
+        if serving.replicas > most:
+            raise UsageError(
+                f"replicas must be at most {most}, because a worker holds {serving.threads} of the cluster's "
+                f"processors, got {serving.replicas}."
+            )
+        # Before anything answers: until then a signal would end this program without a word to the cluster.
+        stopped = _stop_signal()
+        serve.start(http_options={"host": host, "port": port})
+        try:
+            handle = serve.run(made, name=NAME)
+            ready()
+            stopped.wait()
+            handle.drain.remote().result()
+        finally:
+            serve.shutdown()
+
+
+def _stop_signal() -> threading.Event:
+    """Set by SIGINT or SIGTERM from now on."""
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped

@@ -1,0 +1,1 @@
+"""Adversarial relativistic-contrastive (ARC) post-training."""

@@ -1,0 +1,1 @@
+"""Baselines of few steps: consistency and distribution-matching distillation."""

@@ -1,0 +1,212 @@
+"""Distribution-matching distillation (DMD2, Presto!) of a guided flow model into a few ping-pong steps.
+
+t = 0 is data, t = 1 noise; a velocity network v gives x_0_hat = x_t - t v and the score
+grad log p_t(x_t) = ((1 - t) x_0_hat - x_t) / t^2. Three networks start as the flow model:
+
+    teacher     frozen, with classifier-free guidance: x_0_real
+    fake score  trained by flow matching on the student's outputs: x_0_fake
+    student     x_0 = x_t - t v(x_t, t) at the levels of the ping-pong sampler
+
+The student is moved down the gradient of KL(student || teacher), averaged over noise levels:
+
+    score_fake - score_real = (1 - t) (x_0_fake - x_0_real) / t^2
+    weighted by t^2 / (1 - t) / mean |x_0 - x_0_real|:  gradient = (x_0_fake - x_0_real) / mean |x_0 - x_0_real|
+    loss = 0.5 mean (x_0 - stop(x_0 - gradient))^2
+
+Beside it stands an adversarial loss on the fake score's features, whose real examples are noised data. Several updates
+of the fake score go to one of the student.
+B items, C channels, T latent frames.
+Sources: Yin et al. 2023, "One-step Diffusion with Distribution Matching Distillation" (equations 7 and 8); Yin et al.
+2024, "Improved Distribution Matching Distillation" (DMD2); Novack et al. 2025, "Presto! Distilling Steps and Layers for
+Accelerating Music Generation".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from arctone.flow.path import add_noise, denoised, expand, velocity
+from arctone.flow.schedules import log_snr
+from arctone.models.conditions import Conditions
+from arctone.models.discriminator import Scores
+from arctone.models.fake_score import FakeScore
+from arctone.training.arc.batches import Renoised
+from arctone.training.arc.losses import GAMES, item_means, latent_error
+from arctone.training.arc.task import renoised
+from arctone.training.distill.config import DmdConfig
+from arctone.training.distill.draws import Drawn, Draws
+from arctone.training.distill.simulation import simulated_input
+from arctone.training.flow import Batches, Listener
+from arctone.training.guided import guided_at, guided_velocity
+from arctone.training.levels import logit_normal
+from arctone.training.loop import SteadyRate
+from arctone.training.untracked import untracked
+
+GENERATOR, FAKE_SCORE = "generator", "fake_score"
+# What a draw is for.
+_TEMPO, _PLACE, _STEPS, _LEVELS, _RENOISE, _JUDGED, _JUDGED_NOISE = range(7)
+Losses = dict[str, Tensor]
+
+
+class DmdBatch(NamedTuple):
+    """One step's material.
+
+    x_0: real latents [B, C, T]. place: which of the sampler's calls the student is trained at. noises: [place + 1, B,
+    C, T], start and fresh noise of the sampler's calls so far. matched: how the scores see the student's output.
+    judged: how the judge sees latents; None without it. weight: of each item in the mean of all processes.
+    """
+
+    x_0: Tensor
+    conditions: Conditions
+    weight: Tensor
+    place: int
+    noises: Tensor
+    matched: Renoised
+    judged: Renoised | None
+
+
+class DmdTask(SteadyRate):
+    """Task of the training loop, with the roles generator (the student) and fake_score.
+
+    Args: student, teacher: velocity networks. cfg_scale: of the teacher's guidance.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        fake_score: FakeScore,
+        teacher: nn.Module,
+        batches: Batches,
+        config: DmdConfig | None = None,
+        *,
+        cfg_scale: float,
+        seed: int = 0,
+    ) -> None:
+        self.config = config or DmdConfig()
+        self.student, self.fake_score, self.teacher = student, fake_score, teacher
+        self.batches, self.cfg_scale = batches, cfg_scale
+        self.draws = Draws(batches, tempo_dropout=self.config.tempo_dropout, seed=seed, purpose=_TEMPO)
+        self.times = log_snr(self.config.steps)
+        self.listener: Listener | None = None
+
+    @property
+    def roles(self) -> Mapping[str, nn.Module]:
+        """See `loop.Task`; the student is what is kept."""
+        return {GENERATOR: self.student, FAKE_SCORE: self.fake_score}
+
+    @property
+    def frozen(self) -> Sequence[nn.Module]:
+        """See `loop.Task`."""
+        return [self.teacher]
+
+    def role_at(self, step: int) -> str:
+        """The fake score's updates, then one of the student."""
+        place = step % (self.config.fake_updates + 1)
+        return GENERATOR if place == self.config.fake_updates else FAKE_SCORE
+
+    def batch(self, step: int, rank: int, world_size: int) -> DmdBatch:
+        """What the losses of the step need."""
+        config, drawn = self.config, self.draws.of_step(step, rank, world_size)
+        place = drawn.choice(_PLACE, config.steps)
+        t = config.level_low + (config.level_high - config.level_low) * drawn.quantiles(_LEVELS)
+        return DmdBatch(
+            x_0=drawn.x_0,
+            conditions=drawn.conditions,
+            weight=drawn.weight,
+            place=place,
+            noises=drawn.noises(_STEPS, place + 1),
+            matched=Renoised(t, drawn.noise(_RENOISE)),
+            judged=self._judged(drawn) if config.gan_weight > 0 else None,
+        )
+
+    def _judged(self, drawn: Drawn) -> Renoised:
+        s = logit_normal(drawn.quantiles(_JUDGED), self.config.judge_mean, self.config.judge_std)
+        return Renoised(s, drawn.noise(_JUDGED_NOISE))
+
+    def losses(self, module: nn.Module, batch: DmdBatch, step: int) -> Losses:
+        """See `loop.Task`."""
+        return self.student_losses(batch) if self.role_at(step) == GENERATOR else self.fake_losses(batch)
+
+    def student_losses(self, batch: DmdBatch) -> Losses:
+        """Distance in distribution from the guided teacher, and how easily the judge knows the student's outputs."""
+        x_0 = self.output(batch)
+        losses = {"matching": self._matching(x_0, batch)}
+        weighted = losses["matching"]
+        if batch.judged is not None:
+            scores = self.fake_score.scores(renoised(x_0, batch.judged), batch.judged.s, batch.conditions)
+            values = GAMES[self.config.game].generator(scores.logits, scores.logits)
+            losses["adversarial"] = (item_means(values, scores.mask) * batch.weight).sum()
+            weighted = weighted + self.config.gan_weight * losses["adversarial"]
+        return {"total": weighted, **losses}
+
+    def _matching(self, x_0: Tensor, batch: DmdBatch) -> Tensor:
+        mask = batch.conditions.frame_mask
+        x_t, t = renoised(x_0.detach(), batch.matched), batch.matched.s
+        with torch.no_grad():
+            real = self._x_0(x_t, t, guided_at(self.teacher, x_t, t, batch.conditions, self.cfg_scale))
+            fake = self._x_0(x_t, t, self.fake_score(x_t, t, batch.conditions))
+            target = x_0 - matching_gradient(x_0, real, fake, mask)
+        return 0.5 * (latent_error(x_0, target, mask) * batch.weight).sum()
+
+    def fake_losses(self, batch: DmdBatch) -> Losses:
+        """Flow matching on the student's outputs, and how badly they are told from real latents."""
+        with untracked():
+            x_0 = self.output(batch)
+        x_t, t = renoised(x_0, batch.matched), batch.matched.s
+        predicted = self.fake_score(x_t, t, batch.conditions).float()
+        error = latent_error(predicted, velocity(x_0, batch.matched.noise), batch.conditions.frame_mask)
+        losses = {"flow": (error * batch.weight).sum()}
+        weighted = losses["flow"]
+        if batch.judged is not None:
+            losses |= self._judge_losses(x_0, batch, batch.judged)
+            weighted = weighted + self.config.judge_weight * losses["judge"]
+        return {"total": weighted, **losses}
+
+    def _judge_losses(self, x_0: Tensor, batch: DmdBatch, judged: Renoised) -> Losses:
+        seen = torch.cat([renoised(batch.x_0, judged), renoised(x_0, judged)])
+        scores: Scores = self.fake_score.scores(seen, judged.s.repeat(2), batch.conditions.joined(batch.conditions))
+        real, fake = scores.logits.chunk(2)
+        mask = scores.mask[: len(real)]
+        values = GAMES[self.config.game].discriminator(real, fake)
+        margin = item_means(real - fake, mask).detach()
+        return {"judge": (item_means(values, mask) * batch.weight).sum(), "margin": (margin * batch.weight).sum()}
+
+    def output(self, batch: DmdBatch) -> Tensor:
+        """The student's x_0 [B, C, T] at its call number `place`; gradients reach back to that call and no further."""
+        x_t = self.input(batch)
+        t = torch.full((len(x_t),), self.times[batch.place], device=x_t.device)
+        return self._x_0(x_t, t, self.student(x_t, t, batch.conditions))
+
+    def input(self, batch: DmdBatch) -> Tensor:
+        """What the student is given at its call number `place`, [B, C, T]."""
+        if not self.config.backward_simulation:
+            return add_noise(batch.x_0, batch.noises[batch.place], self.times[batch.place])
+        with untracked():
+            return simulated_input(
+                guided_velocity(self.student, batch.conditions, 1.0), batch.noises, self.times, batch.place
+            )
+
+    @staticmethod
+    def _x_0(x_t: Tensor, t: Tensor, v: Tensor) -> Tensor:
+        return denoised(x_t, v.float(), expand(t, x_t))
+
+    def demo(self, folder: Path, state: dict[str, Tensor], step: int) -> None:
+        """Write what the present weights make of a few captions, where a decoder was given."""
+        if self.listener is not None:
+            self.listener(self.batches, folder, state, step)
+
+
+def matching_gradient(x_0: Tensor, real: Tensor, fake: Tensor, frame_mask: Tensor) -> Tensor:
+    """Direction [B, C, T] against which the student's outputs x_0 [B, C, T] are moved.
+
+    Args: real, fake: what the teacher and the fake score make of x_0 with noise. frame_mask: [B, T], True = real;
+    padding does not count in the mean that normalises.
+    Source: Yin et al. 2023, equations 7 and 8.
+    """
+    distance = item_means((x_0 - real).abs().mean(1), frame_mask)
+    return (fake - real) / expand(distance.clamp_min(1e-6), x_0)

@@ -1,0 +1,1 @@
+"""Whole stories: tune a model to sounds, reproduce a comparison."""

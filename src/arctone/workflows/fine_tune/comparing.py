@@ -1,0 +1,133 @@
+"""What tuning changed: how near the sounds came to one's own, and what became of everything else.
+
+Each prompt is made before and after with the same seed. The rest is judged by prompts that have nothing to do with the
+user's sounds: how far each sound moved, beside how far apart two seeds of the untuned model are, and (for embedders
+that hear words) whether it is still what the prompt says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from arctone.evaluation.embedders.cache import EmbeddingCache
+from arctone.evaluation.embedders.protocol import Embedder, TextEmbedder
+from arctone.evaluation.metrics import nearness
+from arctone.evaluation.metrics.intervals import Interval, bootstrap
+from arctone.evaluation.metrics.point_sets import FloatArray, unit_rows
+from arctone.evaluation.scoring.embedded_sets import EmbeddedSet, embed_takes
+from arctone.evaluation.scoring.making import Maker, Progress, Wanted, make_takes
+from arctone.evaluation.scoring.takes import Take
+
+# Seeds of second takes lie far from those of other prompts.
+_OTHER_SEED = 1_000_000
+
+
+class Number(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A mean with its 95 % interval over `count` sounds."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+
+class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One embedder's view; all distances are cosine distances.
+
+    own_before, own_after, own_change: distance of sounds made for the user's captions to the user's sounds; own_floor:
+    of the user's sounds to each other. rest_moved: general prompts, before to after, same seed; rest_other_seed: the
+    untuned model's own distance between two seeds. rest_score_*: cosine of general prompts and their sounds, None if
+    the embedder does not hear words.
+    """
+
+    embedder: str
+    version: str
+    own_before: Number
+    own_after: Number
+    own_change: Number
+    own_floor: Number | None
+    rest_moved: Number
+    rest_other_seed: Number
+    rest_score_before: Number | None = None
+    rest_score_after: Number | None = None
+    rest_score_change: Number | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """Sounds of both models. own: for the user's captions; rest: for general prompts; again: rest, other seeds."""
+
+    own_before: list[Take]
+    own_after: list[Take]
+    rest_before: list[Take]
+    rest_after: list[Take]
+    rest_again: list[Take]
+
+
+def make(
+    before: Maker, after: Maker, own: Sequence[Wanted], rest: Sequence[Wanted], root: Path, progress: Progress
+) -> Made:
+    """All sounds of a comparison, those that are missing generated into the folder."""
+    again = [Wanted(f"{one.name}-again", one.prompt, one.duration_seconds, one.seed + _OTHER_SEED) for one in rest]
+    asked = ((before, own), (after, own), (before, rest), (after, rest), (before, again))
+    return Made(*(make_takes(maker, wanted, root, {}, progress) for maker, wanted in asked))
+
+
+def wanted(names: Sequence[str], prompts: Sequence[str], seconds: Sequence[float]) -> list[Wanted]:
+    """Sounds to make, with the seeds 0, 1, 2 ..."""
+    together = zip(names, prompts, seconds, strict=True)
+    return [Wanted(name, prompt, length, seed) for seed, (name, prompt, length) in enumerate(together)]
+
+
+def compare(
+    made: Made, real: Sequence[Take], embedders: Sequence[Embedder], cache: Path | None, progress: Progress
+) -> list[Comparison]:
+    """Every embedder's view. Args: real: the user's sounds that were kept apart. Raises: InputFileError."""
+    return [_compared(made, real, embedder, EmbeddingCache(cache), progress) for embedder in embedders]
+
+
+def _compared(
+    made: Made, real: Sequence[Take], embedder: Embedder, cache: EmbeddingCache, progress: Progress
+) -> Comparison:
+    def heard(takes: Sequence[Take], about: str) -> EmbeddedSet:
+        return embed_takes(takes, embedder, cache, progress, about)[0]
+
+    own, rest = (
+        [heard(takes, "own sounds") for takes in (real, made.own_before, made.own_after)],
+        [heard(takes, "other sounds") for takes in (made.rest_before, made.rest_after, made.rest_again)],
+    )
+    near = nearness.evaluate(own[1].pooled, own[2].pooled, own[0].pooled)
+    floor = bootstrap(nearness.own_distances(own[0].pooled)) if len(own[0]) > 1 else None
+    scored = _scores(embedder, rest) if isinstance(embedder, TextEmbedder) else {}
+    return Comparison(
+        embedder=embedder.name,
+        version=embedder.version,
+        own_before=_number(near["before"]),
+        own_after=_number(near["after"]),
+        own_change=_number(near["change"]),
+        own_floor=None if floor is None else _number(floor),
+        rest_moved=_number(bootstrap(_apart(rest[0].pooled, rest[1].pooled))),
+        rest_other_seed=_number(bootstrap(_apart(rest[0].pooled, rest[2].pooled))),
+        **scored,
+    )
+
+
+def _scores(embedder: TextEmbedder, rest: Sequence[EmbeddedSet]) -> dict[str, Number]:
+    words = embedder.embed_text(rest[0].prompts).astype(np.float64)
+    before, after = (1 - _apart(words, part.pooled) for part in rest[:2])
+    named = {"before": before, "after": after, "change": after - before}
+    return {f"rest_score_{name}": _number(bootstrap(values)) for name, values in named.items()}
+
+
+def _apart(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Cosine distance of rows that belong together, [N]."""
+    return np.asarray(1 - (unit_rows(first) * unit_rows(second)).sum(axis=1))
+
+
+def _number(found: Interval) -> Number:
+    return Number(round(found.value, 6), round(found.low, 6), round(found.high, 6), found.count)

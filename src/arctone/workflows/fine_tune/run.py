@@ -1,0 +1,227 @@
+"""From a folder of sounds to a tuned model and its report; a run that was interrupted goes on where it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+import arctone
+from arctone.checkpoints.folder import flow_part, part_hash
+from arctone.data.encode import EncodeSettings, encode_corpus
+from arctone.data.encoders import open_autoencoder, open_text_encoder
+from arctone.data.opening import open_source
+from arctone.data.subset import problems_of
+from arctone.errors import InputFileError, ModelError, UsageError
+from arctone.evaluation.embedders.opening import open_embedder
+from arctone.evaluation.embedders.protocol import Embedder
+from arctone.evaluation.scoring.making import Progress, maker_of, real_takes
+from arctone.evaluation.scoring.takes import Take
+from arctone.files.strict_json import read_config, write_config
+from arctone.inference.engine import Model
+from arctone.training import fine_tune
+from arctone.training.fine_tune import FineTuning
+from arctone.training.loop import Trainer
+from arctone.workflows.fine_tune import comparing, prompts
+from arctone.workflows.fine_tune.comparing import Comparison, Made
+from arctone.workflows.fine_tune.sounds import OwnSounds
+
+STATE, LATENTS, REPORT = "fine-tuning.json", "latents", "report"
+MAX_PROMPTS = len(prompts.GENERAL_PROMPTS)
+_FEW_WORKERS_BELOW = 64
+
+Tell = Callable[[str], None]
+Finish = Callable[[], None]
+Train = Callable[[Trainer, Finish], None]
+
+
+class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a folder was begun with; other settings need another folder."""
+
+    source: str
+    weights: str
+    kind: str
+    rank: int
+    alpha: float
+    dropout: float
+    target: list[str]
+    seed: int
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """source: folder, manifest or shards. model: folder of the model that is tuned. caption: of sounds without one; ""
+    = their file name. skip_bad: leave unusable files out. num_prompts: of each kind in the report, 0 to 12; 0 = none.
+    keep_apart: some of the sounds for the report; False trains on all.
+    Raises: UsageError for another number, or if `out` is the model.
+    """
+
+    source: str
+    model: Path
+    out: Path
+    plan: FineTuning
+    caption: str = ""
+    skip_bad: bool = False
+    num_prompts: int = 6
+    keep_apart: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.num_prompts <= MAX_PROMPTS:
+            raise UsageError(f"report_prompts: {self.num_prompts} is not possible, it must be 0 to {MAX_PROMPTS}")
+        if self.out.exists() and self.out.samefile(self.model):
+            raise UsageError(f"out: {self.out} is also the model; choose another folder")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuned:
+    """What a run leaves for the report. comparisons: one for each embedder. real: the user's sounds they speak of."""
+
+    made: Made
+    real: list[Take]
+    comparisons: list[Comparison]
+    are_apart: bool
+
+
+def open_sounds(settings: Settings, tell: Tell) -> OwnSounds:
+    """The user's sounds, with captions. Raises: InputFileError for unusable files unless they may be skipped."""
+    source = open_source(settings.source)
+    problems = problems_of(source)
+    if problems and not settings.skip_bad:
+        raise InputFileError(
+            f"{len(problems)} files cannot be used (--skip-bad leaves them out), the first: {problems[0]}"
+        )
+    for problem in problems:
+        tell(f"left out: {problem}")
+    sounds = OwnSounds(source, settings.caption, keep_apart=settings.keep_apart)
+    training = sounds.of_split("train")
+    if not training:
+        raise InputFileError(f"{settings.source} holds no sound to train on.")
+    apart = len(sounds) - len(training)
+    tell(f"{len(training)} clips to train on, {apart} kept apart for the report")
+    if sounds.uncaptioned:
+        first = next(sounds.info(i) for i in range(len(sounds)) if sounds.info(i).id == sounds.uncaptioned[0])
+        tell(f"{len(sounds.uncaptioned)} clips have no caption; theirs is made up, such as {first.caption!r}")
+    return sounds
+
+
+def begin(settings: Settings) -> None:
+    """Open the folder that is written.
+
+    Raises: UsageError if it was begun with other settings, or for targets the model does not have.
+    """
+    plan, path = settings.plan, settings.out / STATE
+    fine_tune.refuse_unknown_targets(plan, settings.model)
+    wanted = State(
+        source=settings.source,
+        weights=part_hash(settings.model, flow_part(settings.model)),
+        kind="full" if plan.is_full else "lora",
+        rank=plan.lora.rank,
+        alpha=plan.lora.alpha,
+        dropout=plan.lora.dropout,
+        target=[*plan.lora.target_modules],
+        seed=plan.loop.seed,
+        caption=settings.caption,
+    )
+    settings.out.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        write_config(path, wanted)
+        return
+    found = read_config(path, State)
+    for name in State.__struct_fields__:
+        if getattr(found, name) != getattr(wanted, name):
+            raise UsageError(
+                f"out: {settings.out} was begun with {name} {getattr(found, name)}, not {getattr(wanted, name)}; "
+                "choose another folder"
+            )
+
+
+def encode(settings: Settings, sounds: OwnSounds) -> Path:
+    """The sounds' latents and captions' embeddings, made once with the model's own encoders; returns their folder."""
+    audio, text = open_autoencoder(settings.model), open_text_encoder(settings.model)
+    few = len(sounds) < _FEW_WORKERS_BELOW
+    chosen = EncodeSettings(
+        hop_length=audio.hop_length,
+        sample_rate=audio.sample_rate,
+        num_workers=0 if few else 2,
+        skip_bad=settings.skip_bad,
+    )
+    folder = settings.out / LATENTS
+    encode_corpus(
+        sounds,
+        audio.encode,
+        text.encode,
+        folder,
+        autoencoder_hash=audio.hash,
+        text_encoder_hash=text.hash,
+        settings=chosen,
+    )
+    return folder
+
+
+def tune(settings: Settings, sounds: OwnSounds, train: Train) -> None:
+    """Encode and train. Args: train: runs a trainer and, whatever happens, what finishes it."""
+    latents = encode(settings, sounds)
+    trainer = fine_tune.trainer(settings.plan, settings.model, latents, settings.out)
+    train(trainer, lambda: fine_tune.finish(settings.plan, trainer, settings.model, settings.out))
+
+
+def compare(settings: Settings, sounds: OwnSounds, embedders: Sequence[Embedder], progress: Progress) -> Tuned:
+    """Sounds before and after, and the numbers. Raises: what generating and embedding raise."""
+    before, after = untuned(settings), tuned(settings)
+    apart = _readable(sounds, sounds.of_split("valid", "test"))
+    chosen = apart or _readable(sounds, sounds.of_split("train"))
+    folder = settings.out / REPORT
+    real = real_takes(sounds, chosen, folder / "own", progress)
+    longest = before.config.dit.max_seconds
+    # Fewer captions than prompts are asked several times, with other seeds.
+    infos = [sounds.info(chosen[number % len(chosen)]) for number in range(settings.num_prompts)]
+    own = comparing.wanted(
+        [f"{info.id}-{number}" for number, info in enumerate(infos)],
+        [info.caption for info in infos],
+        [round(min(info.duration_seconds, longest), 3) for info in infos],
+    )
+    general = prompts.GENERAL_PROMPTS[: settings.num_prompts]
+    rest = comparing.wanted(general, general, [min(prompts.SECONDS, longest)] * len(general))
+    made = comparing.make(maker_of(before), maker_of(after), own, rest, folder / "made", progress)
+    found = comparing.compare(made, real, embedders, folder / "embeddings", progress)
+    return Tuned(made, real, found, bool(apart))
+
+
+def _readable(sounds: OwnSounds, indices: Sequence[int]) -> list[int]:
+    """The first clips that can be decoded; others were left out of the training too, or it would have stopped."""
+    found: list[int] = []
+    for index in indices:
+        if len(found) == MAX_PROMPTS:
+            break
+        try:
+            sounds.waveform(index)
+        except InputFileError:
+            continue
+        found.append(index)
+    return found
+
+
+def untuned(settings: Settings) -> Model:
+    """The model before tuning, on torch. Raises: ModelError if its folder lacks a part."""
+    return arctone.load(settings.model, engine="torch")
+
+
+def tuned(settings: Settings) -> Model:
+    """The model after tuning, on torch."""
+    if settings.plan.is_full:
+        return arctone.load(settings.out, engine="torch")
+    return arctone.load(settings.model, engine="torch", adapters=[(settings.out, 1.0)])
+
+
+def open_embedders(names: Sequence[str], tell: Tell) -> list[Embedder]:
+    """The named embedders; without names `ears`, or `mel` where the packages of ears are not installed."""
+    if names:
+        return [open_embedder(name) for name in names]
+    try:
+        return [open_embedder("ears")]
+    except ModelError as reason:
+        tell(f"the report listens with mel statistics only: {reason}")
+        return [open_embedder("mel")]
