@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
-from arctone.audio.spectral.features import NUM_BANDS, NUM_BINS, NUM_FEATURES, NUM_PARAMETERS
+from arctone.audio.spectral.features import (
+    LEVEL_CENTRE,
+    LEVEL_SCALE,
+    NUM_BANDS,
+    NUM_BINS,
+    NUM_FEATURES,
+    NUM_PARAMETERS,
+    mel_interpolation,
+    mel_means,
+)
+from arctone.errors import ModelError
 from arctone.model_folder.config import SpectralConfig
 from arctone.models.spectral import SpectralAutoencoder
+from arctone.training.autoencoder import FeaturePool, fit_linear_code, new_autoencoder
 from arctone.training.spectral_loss import spectral_loss
 
 CONFIG = SpectralConfig(
@@ -68,3 +80,32 @@ def test_scatter_learns_the_size_of_the_errors() -> None:
               (0.125, 0.25, 0.5)]  # fmt: skip
     assert losses[1] == min(losses)
     assert losses[1] == pytest.approx(1 + np.log(0.25), abs=1e-4)
+
+
+def test_linear_code_alone_reconstructs_an_envelope_of_few_components(tmp_path):
+    """Features whose envelope is a mixture of three shapes need three components, and no training."""
+    config = SpectralConfig(latent_channels=8, linear_channels=4, width=8, encoder_fine_blocks=0, encoder_blocks=0)
+    config = msgspec.structs.replace(config, decoder_blocks=0, decoder_fine_blocks=0)
+    random = np.random.default_rng(0)
+    num_mel = mel_means().shape[1]
+    amounts = np.repeat(random.normal(size=(512, 3)), 4, axis=0)
+    smooth = np.stack([np.cos(np.pi * n * np.linspace(0, 1, num_mel)) for n in (0, 1, 2)])
+    level = (amounts @ smooth @ mel_interpolation() - LEVEL_CENTRE) / LEVEL_SCALE
+    rows = np.concatenate([level, np.zeros((2_048, 48)), np.ones((2_048, 48))], axis=1).astype(np.float16)
+    assert rows.shape[1] == NUM_FEATURES
+    (tmp_path / "pool").write_bytes(rows.tobytes())
+    pool = FeaturePool(tmp_path / "pool")
+    module = new_autoencoder(config, 0)
+    fit_linear_code(module, pool, num_windows=64)
+    features = pool.windows(np.array([640]), 64)
+    code = module.encoder.code.encode(features)
+    assert code.shape == (1, 16, 4)
+    known_level, difference, coherence = module.decoder.code.decode(code)
+    assert (known_level - features[..., :1025]).abs().mean() * LEVEL_SCALE < 0.03
+    assert difference.abs().max() < 1e-2
+    assert (coherence - 1).abs().max() < 1e-2
+
+
+def test_linear_channels_beyond_the_latents_are_refused():
+    with pytest.raises(ModelError, match=r"linear_channels: 9 .* 8 latent channels allows 0 to 8"):
+        SpectralConfig(latent_channels=8, linear_channels=9)

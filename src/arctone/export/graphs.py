@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.audio.spectral.features import NUM_BANDS, NUM_FEATURES
-from arctone.audio.spectral.stft import NUM_BINS
+from arctone.audio.spectral.features import NUM_FEATURES
 from arctone.inference.backends.tiling import WINDOWS
 from arctone.model_folder.config import ModelConfig
 from arctone.models.conditions import Conditions
@@ -65,12 +64,12 @@ class DecoderGraph(nn.Module):
     def forward(self, latents: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
         net = self.decoder
         mask = frame_mask.unsqueeze(-1)
-        x = masked_blocks(net.coarse, net.enter(latents.mT * net.std + net.mean), mask)
+        unit = latents.mT * net.std + net.mean
+        x = masked_blocks(net.coarse, net.enter(unit), mask)
         frames, width = x.shape[1], x.shape[2]
         x = net.split(x).reshape(1, frames * FRAMES_PER_LATENT, width)
         x = net.leave(net.norm(masked_blocks(net.fine, x, _repeated(mask))))
-        level, difference, coherence, scatter = x.split([NUM_BINS, NUM_BANDS, NUM_BANDS, NUM_BANDS], dim=-1)
-        return {"parameters": torch.cat([level, difference, torch.tanh(coherence), scatter], dim=-1).mT}
+        return {"parameters": net.parameters_of(x, unit).mT}
 
 
 class EncoderGraph(nn.Module):
@@ -87,6 +86,8 @@ class EncoderGraph(nn.Module):
         x = net.join(x.reshape(1, x.shape[1] // FRAMES_PER_LATENT, FRAMES_PER_LATENT * x.shape[2]))
         x = net.leave(net.norm(masked_blocks(net.coarse, x, mask)))
         unit = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-4)
+        if net.code is not None:
+            unit = torch.cat([net.code.encode(features.mT), unit], dim=-1)
         return {"latents": ((unit - net.mean) / net.std).mT}
 
 

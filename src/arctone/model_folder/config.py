@@ -14,10 +14,16 @@ NumberName = Literal["seconds_start", "seconds_total"]
 
 
 class SpectralConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="spectral", tag_field="type"):
-    """Magnitude autoencoder: spectral features at 86 frames per second, latents at 21.5."""
+    """Magnitude autoencoder: spectral features at 86 frames per second, latents at 21.5.
+
+    linear_channels: how many of the latent channels are a fixed linear code of the envelope (its first principal
+    components); the others are learned. decoder_width: width of the decoder; 0 = that of the encoder.
+    """
 
     latent_channels: int = 64
+    linear_channels: int = 0
     width: int = 384
+    decoder_width: int = 0
     expansion: int = 3
     encoder_fine_blocks: int = 2
     encoder_blocks: int = 4
@@ -26,6 +32,18 @@ class SpectralConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
     # Noise added to the unit-RMS latents in training; the flow model's own errors are of this order.
     latent_noise: float = 0.1
     phase_iterations: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.linear_channels <= self.latent_channels:
+            raise ModelError(
+                f"linear_channels: {self.linear_channels} is not possible, "
+                f"a model of {self.latent_channels} latent channels allows 0 to {self.latent_channels}"
+            )
+
+    @property
+    def learned_channels(self) -> int:
+        """Latent channels that the encoder's network makes."""
+        return self.latent_channels - self.linear_channels
 
     @property
     def reach_frames(self) -> int:

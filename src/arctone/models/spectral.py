@@ -12,7 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from arctone.audio.spectral.features import NUM_BANDS, NUM_FEATURES, NUM_PARAMETERS
+from arctone.audio.spectral.features import (
+    LEVEL_CENTRE,
+    LEVEL_SCALE,
+    NUM_BANDS,
+    NUM_FEATURES,
+    NUM_PARAMETERS,
+    mel_interpolation,
+    mel_means,
+)
 from arctone.audio.spectral.stft import NUM_BINS
 from arctone.model_folder.config import SpectralConfig
 
@@ -54,34 +62,93 @@ def depthwise(x: Tensor, conv: nn.Conv1d) -> Tensor:
     return mixed + conv.bias.to(x.dtype)
 
 
-def _blocks(num_blocks: int, config: SpectralConfig) -> nn.Sequential:
-    return nn.Sequential(*(ConvNeXtBlock(config.width, config.expansion) for _ in range(num_blocks)))
+def _blocks(num_blocks: int, width: int, expansion: int) -> nn.Sequential:
+    return nn.Sequential(*(ConvNeXtBlock(width, expansion) for _ in range(num_blocks)))
+
+
+class LinearCode(nn.Module):
+    """The envelope of a latent frame in a few numbers: its first principal components, each of unit variance.
+
+    The envelope of a feature frame is its level in mel bands and its stereo parameters. The components are fitted once
+    and stay fixed (`training.autoencoder.fit_linear_code`), so that the networks need only add what they leave out.
+
+    Shapes: B batch, T latent frames, M = 4 T feature frames, C components, E = N_M + 2 N_B envelope values a frame,
+    V = 4 E values of a latent frame.
+    """
+
+    mean: Tensor
+    components: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.num_mel = mel_means().shape[1]
+        self.num_values = FRAMES_PER_LATENT * (self.num_mel + 2 * NUM_BANDS)
+        self.register_buffer("mean", torch.zeros(self.num_values))
+        # Rows of length sqrt(variance): encoding divides by the variance, decoding multiplies by the row.
+        self.register_buffer("components", torch.zeros(channels, self.num_values))
+        self.register_buffer("mel", torch.from_numpy(mel_means()), persistent=False)
+        self.register_buffer("to_bins", torch.from_numpy(mel_interpolation()), persistent=False)
+
+    def values(self, features: Tensor) -> Tensor:
+        """Returns the envelope of features [B, M, F] as [B, T, V]: levels in nepers, stereo parameters weighted."""
+        level, difference, coherence = features.split(
+            [features.shape[-1] - 2 * NUM_BANDS, NUM_BANDS, NUM_BANDS], dim=-1
+        )
+        power = torch.exp(2 * (level * LEVEL_SCALE + LEVEL_CENTRE)) @ self.mel
+        envelope = torch.cat([0.5 * torch.log(power), difference, COHERENCE_WEIGHT * coherence], dim=-1)
+        return envelope.reshape(len(features), -1, self.num_values)
+
+    def encode(self, features: Tensor) -> Tensor:
+        """Returns the standardised components [B, T, C] of features [B, M, F]."""
+        variance = self.components.square().sum(-1)
+        return ((self.values(features) - self.mean) @ self.components.mT) / variance.clamp(min=1e-12)
+
+    def decode(self, code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the scaled level [B, M, K], the difference and the coherence [B, M, N_B] of components [B, T, C]."""
+        envelope = (code @ self.components + self.mean).reshape(len(code), -1, self.num_mel + 2 * NUM_BANDS)
+        mel, difference, coherence = envelope.split([self.num_mel, NUM_BANDS, NUM_BANDS], dim=-1)
+        level = (mel @ self.to_bins - LEVEL_CENTRE) / LEVEL_SCALE
+        return level, difference, coherence / COHERENCE_WEIGHT
+
+
+# In the principal components: an error of the coherence is heard less than one of the level or the image.
+COHERENCE_WEIGHT = 0.5
 
 
 class SpectralEncoder(nn.Module):
-    """Features [B, F, 4 T] -> standardised latents [B, C, T]."""
+    """Features [B, F, 4 T] -> standardised latents [B, C, T]: first those of the linear code, then the learned ones."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, config: SpectralConfig) -> None:
         super().__init__()
-        self.enter = nn.Linear(NUM_FEATURES, config.width)
-        self.fine = _blocks(config.encoder_fine_blocks, config)
-        self.join = nn.Linear(FRAMES_PER_LATENT * config.width, config.width)
-        self.coarse = _blocks(config.encoder_blocks, config)
-        self.norm = nn.LayerNorm(config.width)
-        self.leave = nn.Linear(config.width, config.latent_channels)
+        width, expansion = config.width, config.expansion
+        self.enter = nn.Linear(NUM_FEATURES, width)
+        self.fine = _blocks(config.encoder_fine_blocks, width, expansion)
+        self.join = nn.Linear(FRAMES_PER_LATENT * width, width)
+        self.coarse = _blocks(config.encoder_blocks, width, expansion)
+        self.norm = nn.LayerNorm(width)
+        self.leave = nn.Linear(width, config.learned_channels)
+        self.code = LinearCode(config.linear_channels) if config.linear_channels else None
         self.register_buffer("mean", torch.zeros(config.latent_channels))
         self.register_buffer("std", torch.ones(config.latent_channels))
 
     def unit(self, features: Tensor) -> Tensor:
-        """Latents of unit RMS in every frame, [B, T, C], before standardisation."""
+        """Returns latents [B, T, C] of features [B, F, 4 T], the learned ones of unit RMS in every frame, before
+        standardisation.
+        """
         x = self.fine(self.enter(features.mT))
         batch, frames, width = x.shape
         x = self.join(x.reshape(batch, frames // FRAMES_PER_LATENT, FRAMES_PER_LATENT * width))
         x = self.leave(self.norm(self.coarse(x)))
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-4)
+        learned = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-4)
+        if self.code is None:
+            return learned
+        # Powers span many orders of magnitude, which 16 bits cannot add up.
+        with torch.autocast(features.device.type, enabled=False):
+            code = self.code.encode(features.mT.float())
+        return torch.cat([code, learned.float()], dim=-1)
 
     def forward(self, features: Tensor) -> Tensor:
         return ((self.unit(features) - self.mean) / self.std).mT
@@ -96,24 +163,37 @@ class SpectralDecoder(nn.Module):
     def __init__(self, config: SpectralConfig) -> None:
         super().__init__()
         self.config = config
-        self.enter = nn.Linear(config.latent_channels, config.width)
-        self.coarse = _blocks(config.decoder_blocks, config)
-        self.split = nn.Linear(config.width, FRAMES_PER_LATENT * config.width)
-        self.fine = _blocks(config.decoder_fine_blocks, config)
-        self.norm = nn.LayerNorm(config.width)
-        self.leave = nn.Linear(config.width, NUM_PARAMETERS)
+        width, expansion = config.decoder_width or config.width, config.expansion
+        self.enter = nn.Linear(config.latent_channels, width)
+        self.coarse = _blocks(config.decoder_blocks, width, expansion)
+        self.split = nn.Linear(width, FRAMES_PER_LATENT * width)
+        self.fine = _blocks(config.decoder_fine_blocks, width, expansion)
+        self.norm = nn.LayerNorm(width)
+        self.leave = nn.Linear(width, NUM_PARAMETERS)
+        self.code = LinearCode(config.linear_channels) if config.linear_channels else None
         self.register_buffer("mean", torch.zeros(config.latent_channels))
         self.register_buffer("std", torch.ones(config.latent_channels))
 
     def from_unit(self, latents: Tensor) -> Tensor:
-        """Parameters [B, 4 T, P] from unit-RMS latents [B, T, C]."""
+        """Returns parameters [B, 4 T, P] of latents [B, T, C] before standardisation."""
         x = self.coarse(self.enter(latents))
         batch, frames, width = x.shape
         x = self.split(x).reshape(batch, frames * FRAMES_PER_LATENT, width)
-        level, difference, coherence, scatter = self.leave(self.norm(self.fine(x))).split(
-            [NUM_BINS, NUM_BANDS, NUM_BANDS, NUM_BANDS], dim=-1
+        return self.parameters_of(self.leave(self.norm(self.fine(x))), latents)
+
+    def parameters_of(self, made: Tensor, latents: Tensor) -> Tensor:
+        """Returns parameters [B, 4 T, P] of what the last layer gives, [B, 4 T, P], and latents [B, T, C]: the network
+        adds to what the linear code says.
+        """
+        level, difference, coherence, scatter = made.split([NUM_BINS, NUM_BANDS, NUM_BANDS, NUM_BANDS], dim=-1)
+        if self.code is None:
+            return torch.cat([level, difference, torch.tanh(coherence), scatter], dim=-1)
+        with torch.autocast(latents.device.type, enabled=False):
+            base = self.code.decode(latents[..., : self.config.linear_channels].float())
+        level, difference, coherence = (
+            added + known for added, known in zip((level, difference, coherence), base, strict=True)
         )
-        return torch.cat([level, difference, torch.tanh(coherence), scatter], dim=-1)
+        return torch.cat([level, difference, coherence.clamp(-1, 1), scatter], dim=-1)
 
     def forward(self, latents: Tensor) -> Tensor:
         return self.from_unit(latents.mT * self.std + self.mean).mT

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +20,13 @@ from arctone.audio.spectral.features import features as spectral_features
 from arctone.audio.spectral.stft import NUM_BINS
 from arctone.audio.spectral.synthesis import noise_deviation
 from arctone.data.clip import ClipSource
-from arctone.errors import UsageError
+from arctone.data.workers import map_in_order
+from arctone.errors import ArctoneError, UsageError
 from arctone.model_folder.config import SpectralConfig
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder
 from arctone.models.spectral_discriminator import SpectralDiscriminator
 from arctone.training.loop import SteadyRate, generator, share
-from arctone.training.spectral_loss import noise_amount, spectral_loss
+from arctone.training.spectral_loss import SpectralLossConfig, noise_amount, spectral_loss
 
 _NOISE = 1
 _HOP = 512
@@ -47,18 +50,31 @@ class FeaturePool:
         *,
         num_clips: int,
         seed: int = 0,
+        num_workers: int = 0,
         on_clip: Callable[[int, int], None] | None = None,
     ) -> FeaturePool:
         """Render clips drawn from a source (each once, in a random order) and store their features.
 
-        Args: on_clip: called with the number of clips done and of all.
+        Args:
+            source: Clips to draw from.
+            path: File to write; it appears only when it is complete.
+            num_clips: Largest number of clips.
+            seed: Of the order of the clips.
+            num_workers: Processes that render; 0 renders in this one. The file is the same for any number.
+            on_clip: Called with the number of clips done and of all.
+
+        Raises:
+            UsageError: If no clip would be left.
+            InputFileError: If a clip cannot be read.
         """
         order = drawn_clips(source, num_clips, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            for number, index in enumerate(order):
-                file.write(_rows(source, index).tobytes())
+        with partial.open("wb") as file, closing(map_in_order(source, _rows, order, num_workers)) as clips:
+            for number, rows in enumerate(clips):
+                if isinstance(rows, ArctoneError):
+                    raise rows
+                file.write(rows.tobytes())
                 if on_clip is not None:
                     on_clip(number + 1, len(order))
         partial.replace(path)
@@ -97,6 +113,9 @@ class AutoencoderConfig:
     adversarial_start: int | None = None
     adversarial_weight: float = 0.1
     feature_weight: float = 1.0
+    loss: SpectralLossConfig = dataclasses.field(default_factory=SpectralLossConfig)
+    # Fuses the loss's arithmetic; needs a C++ compiler. On a CPU a step of spark takes a fifth less time.
+    compile_loss: bool = False
 
 
 class SpectralTask(SteadyRate, ABC):
@@ -115,6 +134,8 @@ class SpectralTask(SteadyRate, ABC):
         if num_frames <= config.window_frames:
             raise UsageError(f"pool: {num_frames} frames are too few, training needs more than {config.window_frames}")
         self.roles: dict[str, nn.Module] = {name: module}
+        loss = functools.partial(spectral_loss, config=config.loss)
+        self._reconstruction_loss = torch.compile(loss) if config.compile_loss else loss
         if config.adversarial_start is not None:
             self.roles["discriminator"] = _seeded(SpectralDiscriminator, seed)
             self._deviations = noise_deviation(np.random.default_rng(seed), _BANK_FRAMES)
@@ -149,7 +170,7 @@ class SpectralTask(SteadyRate, ABC):
         """Of what is trained: `spectral_loss` and what the critic says. Of the critic: whether it tells them apart."""
         features = batch["features"]
         if not self._adversarial(step):
-            return spectral_loss(self.parameters(batch), features)
+            return self._reconstruction_loss(self.parameters(batch), features)
         discriminator = self.roles["discriminator"]
         with torch.set_grad_enabled(module is not discriminator):
             parameters = self.parameters(batch)
@@ -159,7 +180,7 @@ class SpectralTask(SteadyRate, ABC):
         made_scores, made_hidden = discriminator(made)
         if module is discriminator:
             return {"total": functional.softplus(made_scores - real_scores).float().mean()}
-        losses = spectral_loss(parameters, features)
+        losses = self._reconstruction_loss(parameters, features)
         losses["adversarial"] = functional.softplus(real_scores - made_scores).float().mean()
         losses["features"] = feature_distance(made_hidden, real_hidden)
         config = self.config
@@ -222,6 +243,38 @@ def measure_statistics(module: SpectralAutoencoder, pool: FeaturePool, num_windo
     latents = torch.cat([module.encoder.unit(pool.windows(part, 64).mT) for part in np.array_split(starts, 16)])
     flat = latents.flatten(0, 1)
     module.set_statistics(flat.mean(0), flat.std(0))
+
+
+@torch.no_grad()
+def fit_linear_code(module: SpectralAutoencoder, pool: FeaturePool, num_windows: int = 2_048) -> None:
+    """Sets the components of the linear code to the principal components of the pool's envelopes.
+
+    Does nothing for a model without one.
+
+    Args:
+        module: Its encoder and decoder get the same code.
+        pool: Features; windows of 64 frames spread evenly over it are taken.
+        num_windows: How many.
+
+    Raises:
+        UsageError: If the pool is shorter than a window.
+    """
+    code = module.encoder.code
+    if code is None:
+        return
+    if len(pool.frames) <= 64:
+        raise UsageError(f"pool: {len(pool.frames)} frames are too few, a linear code needs more than 64")
+    starts = np.linspace(0, len(pool.frames) - 65, num_windows).astype(np.int64)
+    parts = np.array_split(starts, -(-num_windows // 32))
+    values = torch.cat([code.values(pool.windows(part, 64)).flatten(0, 1) for part in parts]).double()
+    mean = values.mean(0)
+    variance, vectors = torch.linalg.eigh((values - mean).mT @ (values - mean) / len(values))
+    rows = vectors.mT.flip(0)[: module.config.linear_channels]
+    # An eigenvector's sign is arbitrary: its largest entry is made positive, so that every machine agrees.
+    rows = rows * rows.gather(1, rows.abs().argmax(1, keepdim=True)).sign()
+    for half in (module.encoder.code, module.decoder.code):
+        half.mean.copy_(mean)
+        half.components.copy_(rows * variance.flip(0)[: len(rows), None].clamp(min=0).sqrt())
 
 
 def new_autoencoder(config: SpectralConfig, seed: int) -> SpectralAutoencoder:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import msgspec
+
 from arctone.errors import UsageError
 from arctone.model_folder.config import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig
 from arctone.training.arc.config import ArcConfig
@@ -13,6 +15,7 @@ from arctone.training.distill.config import ConsistencyConfig, DmdConfig
 from arctone.training.flow import FlowConfig
 from arctone.training.loop import LoopConfig
 from arctone.training.optimisers import OptimiserConfig
+from arctone.training.spectral_loss import SpectralLossConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +106,35 @@ def spark() -> Recipe:
             total_steps=8_000, rate=1e-4, warmup_steps=100, precision="bf16-mixed", ema_decay=0.999
         ),
         distill_batch_frames=2048,
+    )
+
+
+def spark_2() -> Recipe:
+    """The next bundled model: latents of 128 channels, half of them a fixed linear code of the envelope."""
+    plan = spark()
+    channels = 128
+    return dataclasses.replace(
+        plan,
+        model=msgspec.structs.replace(
+            plan.model,
+            autoencoder=SpectralConfig(latent_channels=channels, linear_channels=64),
+            dit=msgspec.structs.replace(plan.model.dit, latent_channels=channels),
+        ),
+        autoencoder_clips=17_000,
+        autoencoder=AutoencoderConfig(
+            batch_size=16,
+            loss=SpectralLossConfig(
+                knee_hz=2_000.0,
+                audible_floor=0.4,
+                mel_weight=0.0,
+                envelope_weight=1.5,
+                onset_weight=0.5,
+                difference_weight=2.0,
+                coherence_weight=1.0,
+            ),
+            compile_loss=True,
+        ),
+        autoencoder_loop=dataclasses.replace(plan.autoencoder_loop, total_steps=20_000, ema_decay=0.999),
     )
 
 
@@ -223,7 +255,13 @@ def spark_minutes() -> Recipe:
     )
 
 
-RECIPES = {"spark": spark, "spark-steps": spark_steps, "spark-arc": spark_arc, "spark-minutes": spark_minutes}
+RECIPES = {
+    "spark": spark,
+    "spark-2": spark_2,
+    "spark-steps": spark_steps,
+    "spark-arc": spark_arc,
+    "spark-minutes": spark_minutes,
+}
 
 
 def recipe(name: str) -> Recipe:

@@ -5,66 +5,124 @@ Shapes: B batch, M frames, K = 1025 bins, N_B = 48 bands of the parameters, N_M 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from arctone.audio.spectral.features import LEVEL_CENTRE, LEVEL_SCALE, NUM_BANDS, bin_bands, interpolation
+from arctone.audio.spectral.features import (
+    LEVEL_CENTRE,
+    LEVEL_SCALE,
+    NUM_BANDS,
+    bin_bands,
+    interpolation,
+    mel_means,
+)
 from arctone.audio.spectral.stft import N_FFT, NUM_BINS
 from arctone.audio.spectral.synthesis import NOISE_SCATTER
 
 # Bins this far (natural logarithm of magnitude) under the loudest of their frame are masked for most ears.
 AUDIBLE_RANGE = 8.0
-NUM_MEL = 128
 _PARTS = [NUM_BINS, NUM_BANDS, NUM_BANDS, NUM_BANDS]
 
 
-def spectral_loss(parameters: Tensor, features: Tensor) -> dict[str, Tensor]:
-    """Negative log-likelihood of the level under a Laplace law per band, the power of mel bands, and the stereo image.
+@dataclasses.dataclass(frozen=True)
+class SpectralLossConfig:
+    """Weights of the reconstruction loss.
 
+    Attributes:
+        level_weight: Of the mean absolute error of the level.
+        knee_hz: Bins count by 1 / (1 + f / knee): octaves above it, hertz below it.
+        audible_floor: Weight of what the loudest bin of its frame masks, 0 to 1.
+        mel_weight: Of the error of the power in mel bands, weighted by audibility.
+        envelope_weight: Of the same error without that weight: quiet treble and decays count like everything else.
+        onset_weight: Of the error of the change of that envelope from frame to frame where the sound rises.
+        difference_weight: Of the error of the level difference of the channels.
+        coherence_weight: Of the error of their coherence.
+    """
+
+    level_weight: float = 2.0
+    knee_hz: float = 700.0
+    audible_floor: float = 0.2
+    mel_weight: float = 1.0
+    envelope_weight: float = 0.0
+    onset_weight: float = 0.0
+    difference_weight: float = 1.0
+    coherence_weight: float = 0.5
+
+
+def spectral_loss(
+    parameters: Tensor, features: Tensor, config: SpectralLossConfig = SpectralLossConfig()
+) -> dict[str, Tensor]:
+    """Returns the reconstruction loss of spectral parameters and its terms.
+
+    Negative log-likelihood of the level under a Laplace law per band, the power of mel bands, and the stereo image.
     The likelihood's best guess is a median, which lies under the mean wherever the level is uncertain; the power of
     mel bands, in which the scatter that synthesis will draw is counted, holds the energy where it belongs.
 
-    Args: parameters: [B, M, 1169]. features: [B, M, 1121] (the target). Returns: scalars: total, level (mean absolute
-    error in nepers, weighted), scatter (likelihood term), mel (error of the band power in nepers), difference,
-    coherence.
+    Args:
+        parameters: [B, M, 1169], of the decoder.
+        features: [B, M, 1121], the target.
+        config: Weights of the terms.
+
+    Returns:
+        Scalars: total; level (mean absolute error in nepers, weighted); scatter (likelihood term); mel, envelope and
+        onset (errors of band levels in nepers, those with weight 0 left out); difference; coherence.
     """
     level, difference, coherence, scatter = parameters.float().split(_PARTS, dim=-1)
     target_level, target_difference, target_coherence = features.float().split(_PARTS[:3], dim=-1)
-    weight = bin_weights().to(level.device) * audibility(target_level)
+    weight = bin_weights(config.knee_hz).to(level.device) * audibility(target_level, config.audible_floor)
     weight = weight / weight.mean()
     error = weight * (level - target_level).abs()
     log_scale = scatter.clamp(-5, 2)[..., _bands(level.device)]
     likelihood = (error * torch.exp(-log_scale) + weight * log_scale).mean()
     absolute = error.mean()
-    off_power = mel_error(level, scatter, target_level)
-    heard = audibility(band_level(target_level))
+    heard = audibility(band_level(target_level), config.audible_floor)
     off_side = (heard * (difference - target_difference).abs()).mean()
     off_coherence = (heard * (coherence - target_coherence).abs()).mean()
-    total = likelihood + 2 * absolute + off_power + off_side + 0.5 * off_coherence
-    return {
-        "total": total,
+    total = likelihood + config.level_weight * absolute
+    total = total + config.difference_weight * off_side + config.coherence_weight * off_coherence
+    losses = {
         "level": absolute * LEVEL_SCALE,
         "scatter": likelihood,
-        "mel": off_power,
         "difference": off_side,
         "coherence": off_coherence,
     }
+    for name, (term_weight, term) in _envelope_terms(level, scatter, target_level, config).items():
+        losses[name] = term
+        total = total + term_weight * term
+    return {"total": total, **losses}
 
 
-def mel_error(level: Tensor, scatter: Tensor, target_level: Tensor) -> Tensor:
-    """Mean absolute error of the level of mel bands in nepers, weighted by audibility.
+def _envelope_terms(
+    level: Tensor, scatter: Tensor, target_level: Tensor, config: SpectralLossConfig
+) -> dict[str, tuple[float, Tensor]]:
+    """Weight and value of each term of the mel bands, in nepers, those without a weight left out."""
+    made, wanted = mel_level(level, _raised(scatter)), mel_level(target_level)
+    error = (made - wanted).abs()
+    terms = {
+        "mel": (config.mel_weight, lambda: (audibility(wanted / LEVEL_SCALE, config.audible_floor) * error).mean()),
+        "envelope": (config.envelope_weight, error.mean),
+        "onset": (config.onset_weight, lambda: _onset_error(made, wanted)),
+    }
+    return {name: (weight, term()) for name, (weight, term) in terms.items() if weight}
 
-    Args: level, target_level: [B, M, K], scaled. scatter: [B, M, N_B], logarithm of the scaled Laplace scale.
+
+def _onset_error(made: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute error of the change of mel levels [B, M, N_M] between frames, weighted by how fast they rise."""
+    rise = wanted.diff(dim=1)
+    weight = rise.clamp(0, 3)
+    return (weight * (made.diff(dim=1) - rise).abs()).mean() / weight.mean().clamp(min=0.02)
+
+
+def _raised(scatter: Tensor) -> Tensor:
+    """Logarithm of the mean power of a level that scatters about its median, [B, M, K]: E[exp(2 a d)], d the deviation
+    of Rayleigh noise; scatter: [B, M, N_B], logarithm of the scaled Laplace scale.
     """
     amount = noise_amount(scatter)
-    # The mean power of a level that scatters about its median: E[exp(2 a d)], d the deviation of Rayleigh noise.
-    raised = torch.lgamma(1 + amount) - amount * math.log(math.log(2))
-    made, wanted = mel_level(level, raised), mel_level(target_level)
-    return (audibility(wanted / LEVEL_SCALE) * (made - wanted).abs()).mean()
+    return torch.lgamma(1 + amount) - amount * math.log(math.log(2))
 
 
 def noise_amount(scatter: Tensor) -> Tensor:
@@ -78,33 +136,25 @@ def mel_level(level: Tensor, raised: Tensor | float = 0.0) -> Tensor:
     of power besides.
     """
     power = torch.exp(2 * (level * LEVEL_SCALE + LEVEL_CENTRE).clamp(-12, 8) + raised)
-    return 0.5 * torch.log(power @ mel_means().to(level.device) + 1e-6)
+    return 0.5 * torch.log(power @ _mel_means(level.device) + 1e-6)
+
+
+def _mel_means(device: torch.device) -> Tensor:
+    return torch.from_numpy(mel_means()).to(device)
 
 
 @functools.cache
-def mel_means(sample_rate: int = 44_100) -> Tensor:
-    """Matrix from bins to means over triangular mel bands, [K, N_M]; bands too narrow for a bin are left out."""
-    frequency = np.arange(NUM_BINS) * sample_rate / N_FFT
-    edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + sample_rate / 1400), NUM_MEL + 2) / 2595) - 1)
-    rising = (frequency[:, None] - edges[:-2]) / np.diff(edges)[:-1]
-    falling = (edges[2:] - frequency[:, None]) / np.diff(edges)[1:]
-    triangles = np.maximum(np.minimum(rising, falling), 0)
-    kept = triangles[:, triangles.sum(axis=0) > 0.3]
-    return torch.from_numpy((kept / kept.sum(axis=0)).astype(np.float32))
-
-
-@functools.cache
-def bin_weights(sample_rate: int = 44_100) -> Tensor:
-    """Weight of each bin, [K], mean 1: the density of the mel scale, so that octaves count and not hertz."""
+def bin_weights(knee_hz: float = 700.0, sample_rate: int = 44_100) -> Tensor:
+    """Returns the weight of each bin, [K], mean 1: with the knee of the mel scale, 700 Hz, octaves count, not hertz."""
     frequency = torch.arange(NUM_BINS) * sample_rate / N_FFT
-    weight = 1 / (1 + frequency / 700)
+    weight = 1 / (1 + frequency / knee_hz)
     return weight / weight.mean()
 
 
-def audibility(level: Tensor) -> Tensor:
-    """Weight between 0.2 and 1 of scaled levels [B, M, K]: how near each is to the loudest of its frame."""
+def audibility(level: Tensor, floor: float = 0.2) -> Tensor:
+    """Returns a weight between `floor` and 1 of scaled levels [B, M, K]: how near each is to its frame's loudest."""
     below = (level.amax(-1, keepdim=True) - level) * LEVEL_SCALE
-    return 0.2 + 0.8 * torch.sigmoid((AUDIBLE_RANGE - below) / 1.5)
+    return floor + (1 - floor) * torch.sigmoid((AUDIBLE_RANGE - below) / 1.5)
 
 
 def band_level(level: Tensor) -> Tensor:

@@ -34,7 +34,13 @@ from arctone.models.fake_score import FakeScore
 from arctone.models.spectral import SpectralAutoencoder
 from arctone.training.arc.config import ArcConfig
 from arctone.training.arc.task import ArcTask
-from arctone.training.autoencoder import AutoencoderTask, FeaturePool, measure_statistics, new_autoencoder
+from arctone.training.autoencoder import (
+    AutoencoderTask,
+    FeaturePool,
+    fit_linear_code,
+    measure_statistics,
+    new_autoencoder,
+)
 from arctone.training.demos import flow_listener
 from arctone.training.distill.config import KINDS
 from arctone.training.distill.consistency import ConsistencyTask
@@ -62,7 +68,9 @@ def autoencoder(recipe: Recipe, data: str, out: Path, init: Path | None = None) 
         source = open_source(data, size=recipe.corpus_size, split="train")
         pool = FeaturePool.build(source, path, num_clips=recipe.autoencoder_clips, seed=recipe.autoencoder_loop.seed)
     module = new_autoencoder(of_type(recipe.model.autoencoder, SpectralConfig), recipe.autoencoder_loop.seed)
-    if init is not None:
+    if init is None:
+        fit_linear_code(module, pool)
+    else:
         fill(module, load_state(init, AUTOENCODER), str(init))
     task = AutoencoderTask(module, pool, recipe.autoencoder, recipe.autoencoder_loop.seed)
     return Trainer(task, recipe.autoencoder_loop, folder)

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arctone.audio.spectral.scratch import Scratch
-from arctone.audio.spectral.stft import NUM_BINS, stft
+from arctone.audio.spectral.stft import N_FFT, NUM_BINS, stft
 
 Floats = NDArray[np.float32]
 
 NUM_BANDS = 48
+NUM_MEL = 128
 NUM_FEATURES = NUM_BINS + 2 * NUM_BANDS
 NUM_PARAMETERS = NUM_BINS + 3 * NUM_BANDS
 # Magnitude under which a bin counts as silent: a full-scale sine reaches 512, so this is -105 dB.
@@ -73,6 +74,42 @@ def to_bins(bands: Floats, out: Floats, scratch: Scratch) -> Floats:
     out *= way
     out += first
     return out
+
+
+@functools.cache
+def mel_means(sample_rate: int = 44_100) -> Floats:
+    """Returns the matrix from bins to means over triangular mel bands, [K, N_M].
+
+    Of `NUM_MEL` bands those too narrow to hold a bin are left out.
+    """
+    frequency = np.arange(NUM_BINS) * sample_rate / N_FFT
+    edges = _mel_edges(sample_rate)
+    rising = (frequency[:, None] - edges[:-2]) / np.diff(edges)[:-1]
+    falling = (edges[2:] - frequency[:, None]) / np.diff(edges)[1:]
+    triangles = np.maximum(np.minimum(rising, falling), 0)
+    kept = triangles[:, _holds_a_bin(triangles)]
+    return (kept / kept.sum(axis=0)).astype(np.float32)
+
+
+@functools.cache
+def mel_interpolation(sample_rate: int = 44_100) -> Floats:
+    """Returns the matrix from the bands of `mel_means` to bins, [N_M, K], linear between the bands' centres of mass."""
+    means = mel_means(sample_rate)
+    bins = np.arange(NUM_BINS)
+    centres = bins @ means
+    return np.stack([np.interp(bins, centres, row) for row in np.eye(len(centres))]).astype(np.float32)
+
+
+def _mel_edges(sample_rate: int) -> NDArray[np.float64]:
+    """Edges of `NUM_MEL` overlapping triangles in Hz, evenly spaced in mel."""
+    top = 2595 * np.log10(1 + sample_rate / 1400)
+    edges: NDArray[np.float64] = 700 * (10 ** (np.linspace(0, top, NUM_MEL + 2) / 2595) - 1)
+    return edges
+
+
+def _holds_a_bin(triangles: NDArray[np.float64]) -> NDArray[np.bool_]:
+    kept: NDArray[np.bool_] = triangles.sum(axis=0) > 0.3
+    return kept
 
 
 def features(samples: Floats) -> Floats:
