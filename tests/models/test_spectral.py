@@ -83,8 +83,8 @@ def test_scatter_learns_the_size_of_the_errors() -> None:
 
 
 def test_linear_code_alone_reconstructs_an_envelope_of_few_components(tmp_path):
-    """Features whose envelope is a mixture of three shapes need three components, and no training."""
-    config = SpectralConfig(latent_channels=8, linear_channels=4, width=8, encoder_fine_blocks=0, encoder_blocks=0)
+    """An envelope that mixes three shapes, in each of four frames, needs twelve components and no training."""
+    config = SpectralConfig(latent_channels=16, linear_channels=12, width=8, encoder_fine_blocks=0, encoder_blocks=0)
     config = msgspec.structs.replace(config, decoder_blocks=0, decoder_fine_blocks=0)
     random = np.random.default_rng(0)
     num_mel = mel_means().shape[1]
@@ -99,7 +99,7 @@ def test_linear_code_alone_reconstructs_an_envelope_of_few_components(tmp_path):
     fit_linear_code(module, pool, num_windows=64)
     features = pool.windows(np.array([640]), 64)
     code = module.encoder.code.encode(features)
-    assert code.shape == (1, 16, 4)
+    assert code.shape == (1, 16, 12)
     known_level, difference, coherence = module.decoder.code.decode(code)
     assert (known_level - features[..., :1025]).abs().mean() * LEVEL_SCALE < 0.03
     assert difference.abs().max() < 1e-2
