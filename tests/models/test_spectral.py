@@ -14,6 +14,7 @@ from arctone.audio.spectral.features import (
     NUM_BINS,
     NUM_FEATURES,
     NUM_PARAMETERS,
+    bin_bands,
     mel_interpolation,
     mel_means,
 )
@@ -21,7 +22,7 @@ from arctone.errors import ModelError
 from arctone.model_folder.config import SpectralConfig
 from arctone.models.spectral import SpectralAutoencoder
 from arctone.training.autoencoder import FeaturePool, fit_linear_code, new_autoencoder
-from arctone.training.spectral_loss import spectral_loss
+from arctone.training.spectral_loss import SpectralLossConfig, spectral_loss
 
 CONFIG = SpectralConfig(
     latent_channels=8, width=32, encoder_fine_blocks=1, encoder_blocks=1, decoder_blocks=1, decoder_fine_blocks=1
@@ -109,3 +110,20 @@ def test_linear_code_alone_reconstructs_an_envelope_of_few_components(tmp_path):
 def test_linear_channels_beyond_the_latents_are_refused():
     with pytest.raises(ModelError, match=r"linear_channels: 9 .* 8 latent channels allows 0 to 8"):
         SpectralConfig(latent_channels=8, linear_channels=9)
+
+
+def test_stereo_counts_where_the_energy_is_if_asked_to():
+    """The same error of the level difference costs more in the loudest band than in one 30 nepers below it."""
+    features = torch.zeros(1, 8, NUM_FEATURES)
+    features[..., :NUM_BINS] = -10.0
+    features[..., 100:130] = 0.0
+    loud, quiet = (int(bin_bands()[number]) for number in (110, 900))
+    config = SpectralLossConfig(stereo_by_energy=True)
+    exact = _parameters(features, -1.0)
+
+    def cost(band: int) -> float:
+        wrong = exact.clone()
+        wrong[..., NUM_BINS + band] += 1.0
+        return float(spectral_loss(wrong, features, config)["difference"])
+
+    assert cost(loud) > 20 * cost(quiet) > 0

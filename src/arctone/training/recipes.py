@@ -131,6 +131,7 @@ def spark_2() -> Recipe:
                 onset_weight=0.5,
                 difference_weight=2.0,
                 coherence_weight=1.0,
+                stereo_by_energy=True,
             ),
             compile_loss=True,
         ),

@@ -41,6 +41,8 @@ class SpectralLossConfig:
         onset_weight: Of the error of the change of that envelope from frame to frame where the sound rises.
         difference_weight: Of the error of the level difference of the channels.
         coherence_weight: Of the error of their coherence.
+        stereo_by_energy: Whether these two count where the energy of the window is, as they do for ears and in
+            `stereo_error`, or wherever a band is audible.
     """
 
     level_weight: float = 2.0
@@ -51,6 +53,7 @@ class SpectralLossConfig:
     onset_weight: float = 0.0
     difference_weight: float = 1.0
     coherence_weight: float = 0.5
+    stereo_by_energy: bool = False
 
 
 def spectral_loss(
@@ -79,7 +82,8 @@ def spectral_loss(
     log_scale = scatter.clamp(-5, 2)[..., _bands(level.device)]
     likelihood = (error * torch.exp(-log_scale) + weight * log_scale).mean()
     absolute = error.mean()
-    heard = audibility(band_level(target_level), config.audible_floor)
+    bands = band_level(target_level)
+    heard = _energy_weight(bands) if config.stereo_by_energy else audibility(bands, config.audible_floor)
     off_side = (heard * (difference - target_difference).abs()).mean()
     off_coherence = (heard * (coherence - target_coherence).abs()).mean()
     total = likelihood + config.level_weight * absolute
@@ -94,6 +98,13 @@ def spectral_loss(
         losses[name] = term
         total = total + term_weight * term
     return {"total": total, **losses}
+
+
+def _energy_weight(level: Tensor) -> Tensor:
+    """Weight of band levels [B, M, N_B], mean 1: their magnitude within the window, and a little for silence."""
+    loudest = level.amax((-1, -2), keepdim=True)
+    weight = torch.exp((level - loudest) * LEVEL_SCALE) + 0.01
+    return weight / weight.mean((-1, -2), keepdim=True)
 
 
 def _envelope_terms(
