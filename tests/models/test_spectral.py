@@ -99,9 +99,9 @@ def test_linear_code_alone_reconstructs_an_envelope_of_few_components(tmp_path):
     module = new_autoencoder(config, 0)
     fit_linear_code(module, pool, num_windows=64)
     features = pool.windows(np.array([640]), 64)
-    code = module.encoder.code.encode(features)
+    code = module.encoder.code(features)
     assert code.shape == (1, 16, 12)
-    known_level, difference, coherence = module.decoder.code.decode(code)
+    known_level, difference, coherence = module.decoder.code(code)
     assert (known_level - features[..., :1025]).abs().mean() * LEVEL_SCALE < 0.03
     assert difference.abs().max() < 1e-2
     assert (coherence - 1).abs().max() < 1e-2

@@ -87,7 +87,7 @@ class EncoderGraph(nn.Module):
         x = net.leave(net.norm(masked_blocks(net.coarse, x, mask)))
         unit = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-4)
         if net.code is not None:
-            unit = torch.cat([net.code.encode(features.mT), unit], dim=-1)
+            unit = torch.cat([net.code(features.mT), unit], dim=-1)
         return {"latents": ((unit - net.mean) / net.std).mT}
 
 

@@ -15,8 +15,13 @@ from arctone.export.graphs import Signature
 from arctone.export.quantisation import Rule, check_weights
 from arctone.export.quiet import quietly
 
-INT8 = (Rule("FULLY_CONNECTED"), Rule("EMBEDDING_LOOKUP"))
-"""Linear layers and word tables in 8 bit, one scale for each output channel or word."""
+INT8 = (
+    Rule("FULLY_CONNECTED"),
+    Rule("EMBEDDING_LOOKUP"),
+    # Sums of powers that span many orders of magnitude; together less than a megabyte.
+    Rule("FULLY_CONNECTED", bits=32, names="Envelope(En|De)coder"),
+)
+"""Linear layers and word tables in 8 bit, one scale for each output channel or word; linear codes as they are."""
 
 
 def convert(signatures: Sequence[Signature], path: Path) -> None:

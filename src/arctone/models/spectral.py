@@ -98,13 +98,19 @@ class LinearCode(nn.Module):
         envelope = torch.cat([0.5 * torch.log(power), difference, COHERENCE_WEIGHT * coherence], dim=-1)
         return envelope.reshape(len(features), -1, self.num_values)
 
-    def encode(self, features: Tensor) -> Tensor:
-        """Returns the standardised components [B, T, C] of features [B, M, F]."""
+
+class EnvelopeEncoder(LinearCode):
+    """Features [B, M, F] -> standardised components [B, T, C]."""
+
+    def forward(self, features: Tensor) -> Tensor:
         variance = self.components.square().sum(-1)
         return ((self.values(features) - self.mean) @ self.components.mT) / variance.clamp(min=1e-12)
 
-    def decode(self, code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the scaled level [B, M, K], the difference and the coherence [B, M, N_B] of components [B, T, C]."""
+
+class EnvelopeDecoder(LinearCode):
+    """Components [B, T, C] -> scaled level [B, M, K], difference and coherence [B, M, N_B]."""
+
+    def forward(self, code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         envelope = (code @ self.components + self.mean).reshape(len(code), -1, self.num_mel + 2 * NUM_BANDS)
         mel, difference, coherence = envelope.split([self.num_mel, NUM_BANDS, NUM_BANDS], dim=-1)
         level = (mel @ self.to_bins - LEVEL_CENTRE) / LEVEL_SCALE
@@ -130,7 +136,7 @@ class SpectralEncoder(nn.Module):
         self.coarse = _blocks(config.encoder_blocks, width, expansion)
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, config.learned_channels)
-        self.code = LinearCode(config.linear_channels) if config.linear_channels else None
+        self.code = EnvelopeEncoder(config.linear_channels) if config.linear_channels else None
         self.register_buffer("mean", torch.zeros(config.latent_channels))
         self.register_buffer("std", torch.ones(config.latent_channels))
 
@@ -147,7 +153,7 @@ class SpectralEncoder(nn.Module):
             return learned
         # Powers span many orders of magnitude, which 16 bits cannot add up.
         with torch.autocast(features.device.type, enabled=False):
-            code = self.code.encode(features.mT.float())
+            code = self.code(features.mT.float())
         return torch.cat([code, learned.float()], dim=-1)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -170,7 +176,7 @@ class SpectralDecoder(nn.Module):
         self.fine = _blocks(config.decoder_fine_blocks, width, expansion)
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, NUM_PARAMETERS)
-        self.code = LinearCode(config.linear_channels) if config.linear_channels else None
+        self.code = EnvelopeDecoder(config.linear_channels) if config.linear_channels else None
         self.register_buffer("mean", torch.zeros(config.latent_channels))
         self.register_buffer("std", torch.ones(config.latent_channels))
 
@@ -179,7 +185,9 @@ class SpectralDecoder(nn.Module):
         x = self.coarse(self.enter(latents))
         batch, frames, width = x.shape
         x = self.split(x).reshape(batch, frames * FRAMES_PER_LATENT, width)
-        return self.parameters_of(self.leave(self.norm(self.fine(x))), latents)
+        made = self.leave(self.norm(self.fine(x)))
+        with torch.autocast(latents.device.type, enabled=False):
+            return self.parameters_of(made, latents)
 
     def parameters_of(self, made: Tensor, latents: Tensor) -> Tensor:
         """Returns parameters [B, 4 T, P] of what the last layer gives, [B, 4 T, P], and latents [B, T, C]: the network
@@ -188,12 +196,10 @@ class SpectralDecoder(nn.Module):
         level, difference, coherence, scatter = made.split([NUM_BINS, NUM_BANDS, NUM_BANDS, NUM_BANDS], dim=-1)
         if self.code is None:
             return torch.cat([level, difference, torch.tanh(coherence), scatter], dim=-1)
-        with torch.autocast(latents.device.type, enabled=False):
-            base = self.code.decode(latents[..., : self.config.linear_channels].float())
-        level, difference, coherence = (
-            added + known for added, known in zip((level, difference, coherence), base, strict=True)
-        )
-        return torch.cat([level, difference, coherence.clamp(-1, 1), scatter], dim=-1)
+        code = latents[..., : self.config.linear_channels].float()
+        known_level, known_difference, known_coherence = self.code(code)
+        coherence = (coherence + known_coherence).clamp(-1, 1)
+        return torch.cat([level + known_level, difference + known_difference, coherence, scatter], dim=-1)
 
     def forward(self, latents: Tensor) -> Tensor:
         return self.from_unit(latents.mT * self.std + self.mean).mT

@@ -259,8 +259,8 @@ def fit_linear_code(module: SpectralAutoencoder, pool: FeaturePool, num_windows:
     Raises:
         UsageError: If the pool is shorter than a window.
     """
-    code = module.encoder.code
-    if code is None:
+    code, decoder_code = module.encoder.code, module.decoder.code
+    if code is None or decoder_code is None:
         return
     if len(pool.frames) <= 64:
         raise UsageError(f"pool: {len(pool.frames)} frames are too few, a linear code needs more than 64")
@@ -272,7 +272,7 @@ def fit_linear_code(module: SpectralAutoencoder, pool: FeaturePool, num_windows:
     rows = vectors.mT.flip(0)[: module.config.linear_channels]
     # An eigenvector's sign is arbitrary: its largest entry is made positive, so that every machine agrees.
     rows = rows * rows.gather(1, rows.abs().argmax(1, keepdim=True)).sign()
-    for half in (module.encoder.code, module.decoder.code):
+    for half in (code, decoder_code):
         half.mean.copy_(mean)
         half.components.copy_(rows * variance.flip(0)[: len(rows), None].clamp(min=0).sqrt())
 
