@@ -78,6 +78,8 @@ class LinearCode(nn.Module):
 
     mean: Tensor
     components: Tensor
+    mel: Tensor
+    to_bins: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -113,12 +113,15 @@ def _envelope_terms(
     """Weight and value of each term of the mel bands, in nepers, those without a weight left out."""
     made, wanted = mel_level(level, _raised(scatter)), mel_level(target_level)
     error = (made - wanted).abs()
-    terms = {
-        "mel": (config.mel_weight, lambda: (audibility(wanted / LEVEL_SCALE, config.audible_floor) * error).mean()),
-        "envelope": (config.envelope_weight, error.mean),
-        "onset": (config.onset_weight, lambda: _onset_error(made, wanted)),
-    }
-    return {name: (weight, term()) for name, (weight, term) in terms.items() if weight}
+    terms = {}
+    if config.mel_weight:
+        heard = audibility(wanted / LEVEL_SCALE, config.audible_floor)
+        terms["mel"] = config.mel_weight, (heard * error).mean()
+    if config.envelope_weight:
+        terms["envelope"] = config.envelope_weight, error.mean()
+    if config.onset_weight:
+        terms["onset"] = config.onset_weight, _onset_error(made, wanted)
+    return terms
 
 
 def _onset_error(made: Tensor, wanted: Tensor) -> Tensor:

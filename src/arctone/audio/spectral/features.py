@@ -88,7 +88,8 @@ def mel_means(sample_rate: int = 44_100) -> Floats:
     falling = (edges[2:] - frequency[:, None]) / np.diff(edges)[1:]
     triangles = np.maximum(np.minimum(rising, falling), 0)
     kept = triangles[:, _holds_a_bin(triangles)]
-    return (kept / kept.sum(axis=0)).astype(np.float32)
+    means: Floats = (kept / kept.sum(axis=0)).astype(np.float32)
+    return means
 
 
 @functools.cache
