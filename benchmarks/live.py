@@ -21,11 +21,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.browser import start_browser
-
 from benchmarks import results
 from benchmarks.results import JSON
 from benchmarks.serve_load import server
+from tests.browser import start_browser
 
 LIVE = "(await import('/static/js/main.js')).live"
 # What is steered, in turn: the field, and its new value. Continuous sounds, because between the strokes of a drum there

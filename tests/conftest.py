@@ -37,7 +37,7 @@ def tiny_model_folder(pytestconfig: pytest.Config, tmp_path_factory: pytest.Temp
     """
 
     def builder(folder: Path) -> Path:
-        from tiny_model import build_tiny_model
+        from tests.tiny_model import build_tiny_model
 
         return build_tiny_model(folder)
 
@@ -50,7 +50,7 @@ def tiny_float_folder(pytestconfig: pytest.Config, tmp_path_factory: pytest.Temp
 
     def builder(folder: Path) -> Path:
         from arctone.cli.main import run
-        from tiny_model import write_checkpoint
+        from tests.tiny_model import write_checkpoint
 
         (folder / "notes.md").write_text("# Random weights, in float32\n")
         words = ["export", "litert", str(write_checkpoint(folder / "checkpoint")), str(folder / "out")]
@@ -65,7 +65,7 @@ def tiny_published_folders(pytestconfig: pytest.Config, tmp_path_factory: pytest
     """Published models with random weights, and their graphs: see tests/tiny_published.py."""
 
     def builder(folder: Path) -> Path:
-        from tiny_published import build_tiny_published
+        from tests.tiny_published import build_tiny_published
 
         return build_tiny_published(folder)
 

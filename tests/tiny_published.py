@@ -4,7 +4,7 @@ from pathlib import Path
 
 from arctone.checkpoints.published.convert import convert
 from arctone.export.stable_audio import build_published
-from checkpoints.published_folders import published_folder, t5_folder
+from tests.checkpoints.published_folders import published_folder, t5_folder
 
 # One of each way of conditioning: a token before the frames; variance-preserving with a narrow context.
 KINDS = ("small", "1.0")

@@ -7,8 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from arctone.checkpoints.published.convert import convert  # noqa: E402
-
-from .published_folders import ALL_KINDS, KINDS_3, published_folder, t5_folder  # noqa: E402
+from tests.checkpoints.published_folders import ALL_KINDS, KINDS_3, published_folder, t5_folder  # noqa: E402
 
 
 @pytest.fixture(scope="session")

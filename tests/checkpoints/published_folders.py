@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.parity.shapes import KINDS, drawn
-from benchmarks.parity.shapes_3 import KINDS_3
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -15,6 +13,8 @@ from arctone.checkpoints.published import t5gemma as t5gemma_folder
 from arctone.checkpoints.published.stable_audio_open import read_published
 from arctone.checkpoints.published.t5 import places, t5_config
 from arctone.checkpoints.published.tensor_names import table
+from benchmarks.parity.shapes import KINDS, drawn
+from benchmarks.parity.shapes_3 import KINDS_3
 
 RECORDED = Path(__file__).parent / "reference"
 ALL_KINDS = (*KINDS, *KINDS_3)

@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import arctone
-import tiny_model
 from arctone.checkpoints.folder import DIT, fill, load_config, load_dit, load_state, part_hash, save_part
 from arctone.checkpoints.lora import CONFIG, WEIGHTS, Origin, applied, load_adapter, save_adapter
 from arctone.checkpoints.merging import merge
@@ -22,6 +21,7 @@ from arctone.errors import ArctoneError, ModelError, UsageError
 from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
 from arctone.models.lora import Adapted, LoraConfig, low_rank_pairs
+from tests import tiny_model
 from tests.training.test_loop import RandomBatches
 
 LORA = LoraConfig(rank=3, alpha=6.0)

@@ -21,8 +21,7 @@ from arctone.checkpoints.tensor_files import read_checkpoint
 from arctone.errors import ModelError, UsageError
 from arctone.inference.engine import load
 from arctone.model_folder.folder import read_model_config
-
-from .published_folders import ALL_KINDS, KINDS_3
+from tests.checkpoints.published_folders import ALL_KINDS, KINDS_3
 
 PARTS = ("dit", "autoencoder")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks.parity.shapes import inpaint_example
 from torch import Tensor
 
 from arctone.audio.waveform import Waveform
@@ -24,8 +23,8 @@ from arctone.model_folder.folder import read_model_config
 from arctone.model_folder.tokenizer import Tokenizer
 from arctone.models.conditions import Conditions
 from arctone.models.continuous_dit import ContinuousDiT
-
-from .published_folders import KINDS, recorded
+from benchmarks.parity.shapes import inpaint_example
+from tests.checkpoints.published_folders import KINDS, recorded
 
 PROMPT, SECONDS, SEED = "rain", 0.5, 7
 SHAPE = (8, 16)

@@ -14,8 +14,6 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from benchmarks.parity.shapes import inpaint_example
-from benchmarks.parity.shapes_3 import FRAMES, HOP, PROMPT, SECONDS, SEED, WINDOW, model_config_3
 from safetensors.torch import load_file, save_file
 
 from arctone.audio.waveform import Waveform
@@ -36,9 +34,10 @@ from arctone.model_folder.folder import read_model_config
 from arctone.models.conditions import Conditions
 from arctone.models.continuous_dit import ContinuousDiT
 from arctone.models.same import SameDecoder, SameEncoder
-
-from .published_folders import KINDS_3, published_folder, recorded, t5_folder
-from .test_reference import assert_close, text_of
+from benchmarks.parity.shapes import inpaint_example
+from benchmarks.parity.shapes_3 import FRAMES, HOP, PROMPT, SECONDS, SEED, WINDOW, model_config_3
+from tests.checkpoints.published_folders import KINDS_3, published_folder, recorded, t5_folder
+from tests.checkpoints.test_reference import assert_close, text_of
 
 
 def conditions(folder: Path, inpaint: np.ndarray | None = None) -> Conditions:

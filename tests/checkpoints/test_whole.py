@@ -10,9 +10,8 @@ from arctone.inference.engine import Engine
 from arctone.inference.request import GenerationRequest
 from arctone.model_folder.folder import read_model_config
 from arctone.model_folder.tokenizer import Tokenizer
-
-from .published_folders import ALL_KINDS
-from .test_reference import assert_close
+from tests.checkpoints.published_folders import ALL_KINDS
+from tests.checkpoints.test_reference import assert_close
 
 
 @pytest.mark.parametrize("cfg_scale", [1.0, 3.0])

@@ -12,8 +12,6 @@ import soundfile
 
 from arctone.cli.main import run
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 
 @dataclass(frozen=True)
 class Done:

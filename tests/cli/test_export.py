@@ -9,8 +9,8 @@ import soundfile
 
 from arctone.cli.export import paper_texts, parity_rows, window_lengths
 from arctone.errors import UsageError
-from cli.conftest import Program
-from tiny_model import write_checkpoint
+from tests.cli.conftest import Program
+from tests.tiny_model import write_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_source import ToneSource
-from test_sources import tone, write
 
 from arctone.audio.files import read_audio
 from arctone.data.check import check
@@ -13,6 +11,8 @@ from arctone.data.manifest import open_manifest
 from arctone.data.opening import open_source
 from arctone.data.render import render
 from arctone.errors import InputFileError, UsageError
+from tests.data.made_source import ToneSource
+from tests.data.test_sources import tone, write
 
 
 def test_counts_hours_groups_and_batches_are_right():

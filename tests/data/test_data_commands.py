@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from test_sources import tone, write
 
 from arctone.cli.main import run
 from arctone.data.latents import LatentDataset
+from tests.data.test_sources import tone, write
 
 
 @pytest.fixture

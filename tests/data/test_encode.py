@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_source import HOP, RATE, ToneSource, frame_means, letters
 
 from arctone.audio.waveform import Waveform
 from arctone.data.batches import load_batch
 from arctone.data.encode import EncodeSettings, encode_corpus
 from arctone.data.latents import LatentDataset, left_out
 from arctone.errors import InputFileError, ModelError, UsageError
+from tests.data.made_source import HOP, RATE, ToneSource, frame_means, letters
 
 HASH = "a" * 64
 SMALL = EncodeSettings(clips_per_shard=4, batch_frames=64, frames_multiple=8, num_workers=0)
@@ -132,9 +132,9 @@ def test_an_interruption_while_embedding_text_continues_to_the_same_bytes(whole,
 
 KILLED = """
 import sys, time
-sys.path[:0] = [{tests!r}, {src!r}]
+sys.path[:0] = [{root!r}, {src!r}]
 from pathlib import Path
-from made_source import ToneSource, frame_means, letters
+from tests.data.made_source import ToneSource, frame_means, letters
 from arctone.data.encode import EncodeSettings, encode_corpus
 
 def slowly(audio):
@@ -150,7 +150,7 @@ encode_corpus(ToneSource(), slowly, letters, Path({out!r}), autoencoder_hash="a"
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_a_killed_process_leaves_nothing_that_changes_the_result(whole, tmp_path):
-    folders = {"tests": str(Path(__file__).parent), "src": str(Path(__file__).parents[2] / "src")}
+    folders = {"root": str(Path(__file__).parents[2]), "src": str(Path(__file__).parents[2] / "src")}
     program = KILLED.format(out=str(tmp_path / "k"), **folders)
     for num_calls in (1, 4):
         process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
@@ -168,7 +168,7 @@ def test_a_killed_process_leaves_nothing_that_changes_the_result(whole, tmp_path
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_workers_end_with_a_killed_main_process(tmp_path):
-    folders = {"tests": str(Path(__file__).parent), "src": str(Path(__file__).parents[2] / "src")}
+    folders = {"root": str(Path(__file__).parents[2]), "src": str(Path(__file__).parents[2] / "src")}
     program = (
         KILLED.format(out=str(tmp_path / "k"), **folders)
         .replace("0.02", "60")

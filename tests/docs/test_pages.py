@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tools import changelog, reference
 from tools.blocks import ROOT, Block, blocks, pages
 

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from benchmarks import sao_edge
 from benchmarks.arm import table
 from benchmarks.arm.kernels import Mapping, _segments, executed, mappings, translated

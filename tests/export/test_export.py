@@ -21,7 +21,7 @@ from arctone.export.parity import parity
 from arctone.export.slim import slim
 from arctone.inference.backends.litert_graph import load_graph
 from arctone.model_folder.folder import check_hashes, file_hash
-from tiny_model import write_checkpoint
+from tests.tiny_model import write_checkpoint
 
 GRAPHS = ("text", "dit", "decoder", "encoder")
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from benchmarks.memory_cap import forget, memory_group
 
 TAKES = (

@@ -13,7 +13,6 @@ import onnx
 import onnxruntime
 import pytest
 
-import tiny_model
 from arctone.audio.spectral.synthesis import synthesise
 from arctone.checkpoints.published.convert import convert
 from arctone.errors import ModelError, UsageError
@@ -24,7 +23,8 @@ from arctone.flow.schedules import sampler_times
 from arctone.inference.engine import load
 from arctone.model_folder.folder import check_hashes, read_model_config
 from arctone.model_folder.tokenizer import Tokenizer
-from checkpoints.published_folders import published_folder
+from tests import tiny_model
+from tests.checkpoints.published_folders import published_folder
 
 PARTS = ("text", "dit", "decoder", "encoder")
 

@@ -31,7 +31,7 @@ from arctone.model_folder.config import OobleckConfig, SpectralConfig
 from arctone.model_folder.folder import check_hashes, read_model_config, write_hashes
 from arctone.models.oobleck import Expansion, OobleckDecoder, OobleckEncoder
 from arctone.models.spectral import SpectralDecoder
-from tiny_published import KINDS
+from tests.tiny_published import KINDS
 
 EDGE_OPTIONS = ("--seconds", "0.3", "--steps", "2", "--seed", "1", "--low-ram")
 # In dB, of random weights: trained ones are kinder to few bits.

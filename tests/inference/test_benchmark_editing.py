@@ -1,9 +1,9 @@
 """The benchmark of editing: its distance, and the tables it writes."""
 
 import numpy as np
-from benchmarks import editing
 
 from arctone.audio.waveform import Waveform
+from benchmarks import editing
 
 NOISE = np.random.default_rng(0).standard_normal((2, 44_100)).astype(np.float32) * 0.1
 

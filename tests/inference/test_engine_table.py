@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from benchmarks.engine_table import Case, block, engines, errors
 
 from arctone.inference.backends.base import Parts
 from arctone.model_folder.folder import read_model_config
+from benchmarks.engine_table import Case, block, engines, errors
 
 # The errors that docs/benchmarks.md states, with room for another CPU: text, velocity, magnitudes of the audio in dB.
 FLOORS = {

@@ -21,7 +21,7 @@ from arctone.inference.backends.torch_precision import in_precision  # noqa: E40
 from arctone.model_folder.folder import read_model_config  # noqa: E402
 from arctone.models.continuous_dit import ContinuousDiT  # noqa: E402
 from arctone.models.int8 import Int8Linear, rounded  # noqa: E402
-from checkpoints.published_folders import published_folder, t5_folder  # noqa: E402
+from tests.checkpoints.published_folders import published_folder, t5_folder  # noqa: E402
 
 # The stated error: decibels of the velocity and of the decoded sound over their difference from float32.
 FLOORS = {"bfloat16": (35.0, 30.0), "int8": (25.0, 30.0)}

@@ -6,10 +6,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from benchmarks import precision_table, results  # noqa: E402
-
 from arctone.checkpoints.published.convert import convert  # noqa: E402
-from checkpoints.published_folders import published_folder, t5_folder  # noqa: E402
+from benchmarks import precision_table, results  # noqa: E402
+from tests.checkpoints.published_folders import published_folder, t5_folder  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch")
 from typer.testing import CliRunner  # noqa: E402
 
 import arctone  # noqa: E402
-import tiny_model  # noqa: E402
 from arctone.cli.main import app  # noqa: E402
 from arctone.errors import UsageError  # noqa: E402
 from arctone.inference.backends.base import TextEmbedding  # noqa: E402
 from arctone.inference.backends.torch import found_device, load_parts  # noqa: E402
+from tests import tiny_model  # noqa: E402
 
 
 @pytest.fixture(scope="module")

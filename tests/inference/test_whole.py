@@ -10,7 +10,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import tiny_model  # noqa: E402
 from arctone.errors import Cancelled, MemoryLimitError, ModelError  # noqa: E402
 from arctone.inference.backends import torch as engine_torch  # noqa: E402
 from arctone.inference.backends.torch import TorchParts, load_parts  # noqa: E402
@@ -19,6 +18,7 @@ from arctone.inference.request import GenerationRequest, Progress  # noqa: E402
 from arctone.model_folder.config import ModelConfig  # noqa: E402
 from arctone.model_folder.folder import read_model_config  # noqa: E402
 from arctone.model_folder.tokenizer import Tokenizer  # noqa: E402
+from tests import tiny_model  # noqa: E402
 
 
 @pytest.fixture(scope="module")

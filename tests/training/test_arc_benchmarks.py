@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from benchmarks.arc_toy import MODES, WAYS, Budget, judged, post_train, sample, train_flow
-from benchmarks.arc_update import FullDepthDiscriminator, PublicStep
 
 from arctone.models.discriminator import Discriminator
 from arctone.models.dit import DiT
+from benchmarks.arc_toy import MODES, WAYS, Budget, judged, post_train, sample, train_flow
+from benchmarks.arc_update import FullDepthDiscriminator, PublicStep
 from tests.training.arc_parts import DIT, PromptedBatches, arc_task, filled
 
 

@@ -14,7 +14,6 @@ import torch
 from typer.testing import CliRunner
 
 import arctone
-import tiny_model
 from arctone.audio.spectral.features import features
 from arctone.checkpoints.folder import AUTOENCODER, encoder_hash, load_config, load_state, part_hash, save_part
 from arctone.checkpoints.parts import openers
@@ -27,6 +26,7 @@ from arctone.models.spectral import SpectralDecoder
 from arctone.training import decoder_stage
 from arctone.training.decoder import DecoderConfig, LatentPool, standardise, student_config, wanted_target
 from arctone.training.recipes import Recipe, recipe
+from tests import tiny_model
 
 OOBLECK = OobleckConfig(latent_channels=8, width=4, multipliers=(1, 1, 2, 2, 2))
 

@@ -1,15 +1,11 @@
 """Makes the helpers of this folder importable, and builds one test of each kind."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from made_systems import built, make_systems
-
 from arctone.evaluation.listening.build import Built
+from tests.evaluation.listening.made_systems import built, make_systems
 
 
 @pytest.fixture(scope="session")

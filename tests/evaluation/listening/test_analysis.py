@@ -8,12 +8,12 @@ import xml.etree.ElementTree as ElementTree
 import msgspec
 import numpy as np
 import pytest
-from made_systems import OPINIONS, clicker, mushra_csvs, page_csv, simulated, straight_liner
 
 from arctone.errors import InputFileError, UsageError
 from arctone.evaluation.listening.analysis import analyse
 from arctone.evaluation.listening.report import markdown, write_report
 from arctone.evaluation.listening.results import read_results
+from tests.evaluation.listening.made_systems import OPINIONS, clicker, mushra_csvs, page_csv, simulated, straight_liner
 
 NEW_ANCHOR = {("quality", "anchor70"): 2.2}
 

@@ -5,13 +5,13 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
-from made_systems import PROMPTS, SYSTEMS, make_systems
 
 from arctone.audio.files import write_audio
 from arctone.audio.waveform import Waveform
 from arctone.errors import ArctoneError, InputFileError, UsageError
 from arctone.evaluation.listening.build import BuildSettings, build
 from arctone.evaluation.listening.inventory import by_prompt, read_captions, read_clips
+from tests.evaluation.listening.made_systems import PROMPTS, SYSTEMS, make_systems
 
 
 def tone(hz: float = 440, seconds: float = 0.4) -> np.ndarray:

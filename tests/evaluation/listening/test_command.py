@@ -9,10 +9,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from made_systems import SYSTEMS, page_csv, simulated, straight_liner
 
 from arctone.cli.main import run
 from arctone.evaluation.listening.key import read_key
+from tests.evaluation.listening.made_systems import SYSTEMS, page_csv, simulated, straight_liner
 
 
 def words(sounds: Path, out: Path, *more: object) -> list[str]:

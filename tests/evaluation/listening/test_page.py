@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_systems import SYSTEMS, make_systems
 
 from arctone.evaluation.listening.analysis import analyse
 from arctone.evaluation.listening.build import BuildSettings, Built, build
 from arctone.evaluation.listening.results import read_results
 from arctone.evaluation.listening.serve import make_server
-from browser import IS_MISSING, start_browser
+from tests.browser import IS_MISSING, start_browser
+from tests.evaluation.listening.made_systems import SYSTEMS, make_systems
 
 pytestmark = pytest.mark.skipif(
     IS_MISSING, reason="no Chromium: install chromium and chromium-driver to test the listening page"

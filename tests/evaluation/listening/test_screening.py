@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from made_systems import OPINIONS, clicker, mushra_csvs, page_csv, simulated, straight_liner
 
 from arctone.evaluation.listening.results import read_results
 from arctone.evaluation.listening.screening import screen
+from tests.evaluation.listening.made_systems import OPINIONS, clicker, mushra_csvs, page_csv, simulated, straight_liner
 
 
 def checks_of(key, folder, listeners):

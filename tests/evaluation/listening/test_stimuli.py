@@ -9,7 +9,6 @@ from collections import defaultdict
 import numpy as np
 import pytest
 import soundfile
-from made_systems import RATES, SYSTEMS, built, files_below
 
 from arctone.audio.files import read_audio
 from arctone.audio.loudness import loudness_lufs, peak_db
@@ -17,6 +16,7 @@ from arctone.audio.tags import read_metadata
 from arctone.audio.waveform import Waveform
 from arctone.evaluation.listening.build import BuildSettings, build
 from arctone.evaluation.listening.lowpass import lowpass
+from tests.evaluation.listening.made_systems import RATES, SYSTEMS, built, files_below
 
 CHUNKS_OF_A_PLAIN_WAV = {b"fmt ", b"data"}
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import soundfile
 import yaml
-from made_systems import PROMPTS, SYSTEMS
 
 from arctone.errors import UsageError
 from arctone.evaluation.listening.block_yaml import to_yaml
 from arctone.evaluation.listening.build import BuildSettings, build
+from tests.evaluation.listening.made_systems import PROMPTS, SYSTEMS
 
 # doc/experimenter.md of audiolabs/webMUSHRA at 07130f2, with what its example configs use beyond it.
 TOP = {"testname", "testId", "bufferSize", "stopOnErrors", "showButtonPreviousPage", "remoteService", "pages"}

@@ -4,11 +4,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from metric_sounds import RATE, drums, noise, notes, tone
 
 from arctone.audio.waveform import Waveform
 from arctone.data.clip import ClipInfo
 from arctone.flow.noise import item_noise
+from tests.evaluation.metrics.metric_sounds import RATE, drums, noise, notes, tone
 
 TEMPOS = (90, 100, 110, 120)
 SCALE = ([0, 2, 4, 5, 7, 9, 11, 12, 7, 4, 0], [0, 2, 3, 5, 7, 8, 10, 12, 7, 3, 0])

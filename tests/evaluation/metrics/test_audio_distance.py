@@ -2,10 +2,10 @@ import math
 
 import numpy as np
 import pytest
-from metric_sounds import RATE, noise, silence, stereo, tone
 
 from arctone.audio.waveform import Waveform
 from arctone.evaluation.metrics import audio_distance as distance
+from tests.evaluation.metrics.metric_sounds import RATE, noise, silence, stereo, tone
 
 DISTANCES = ("multi_resolution_stft_distance", "mel_distance_db", "stereo_error_db", "coherence_error")
 

@@ -3,15 +3,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import adherence, clips, engines, heard, train_probe
-from benchmarks.adherence import Answer, Question
-from benchmarks.clips import Chosen
-from stand_ins import NoisyParts, TinyCorpus, TinyEngine
 
 from arctone.audio.waveform import Waveform
 from arctone.data.clip import ClipInfo
 from arctone.evaluation.embedders import aisfx
 from arctone.evaluation.metrics import probe
+from benchmarks import adherence, clips, engines, heard, train_probe
+from benchmarks.adherence import Answer, Question
+from benchmarks.clips import Chosen
+from tests.evaluation.metrics.stand_ins import NoisyParts, TinyCorpus, TinyEngine
 
 CORPUS = TinyCorpus()
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import clips, engines, generation_table, latency, measured_run, train_ears, train_probe
-from benchmarks.engines import Subject
-from benchmarks.results import ORIGIN
-from stand_ins import TinyCorpus, TinyEngine
-from tiny_embedder import TinyReader
 
 from arctone.audio.waveform import Waveform
 from arctone.evaluation.embedders import corpus_clap as ears
+from benchmarks import clips, engines, generation_table, latency, measured_run, train_ears, train_probe
+from benchmarks.engines import Subject
+from benchmarks.results import ORIGIN
+from tests.evaluation.metrics.stand_ins import TinyCorpus, TinyEngine
+from tests.evaluation.metrics.tiny_embedder import TinyReader
 
 CORPUS = TinyCorpus()
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from benchmarks import autoencoder_table, clips, engines, latency, machine, opus, report, results
-from metric_sounds import drums, noise, notes, tone
-from stand_ins import NoisyParts, PerfectParts, TinyCorpus, TinyEngine, program
+from tests.evaluation.metrics.metric_sounds import drums, noise, notes, tone
+from tests.evaluation.metrics.stand_ins import NoisyParts, PerfectParts, TinyCorpus, TinyEngine, program
 
 SOUNDS = [drums(110, seconds=2.0), notes([[60], [64]]), noise(1.0), tone(300.0, 1.0)]
 needs_opus = pytest.mark.skipif(not opus.available(), reason="neither opusenc nor ffmpeg is installed")

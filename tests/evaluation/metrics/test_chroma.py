@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from metric_sounds import RATE, noise, notes, silence
 
 from arctone.audio.waveform import Waveform
 from arctone.evaluation.metrics import chroma
+from tests.evaluation.metrics.metric_sounds import RATE, noise, notes, silence
 
 MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11, 12, 7, 4, 0)
 MINOR_SCALE = (0, 2, 3, 5, 7, 8, 10, 12, 7, 3, 0)

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from benchmarks import degrade
-from metric_sounds import RATE, noise, notes, silence
 
 from arctone.evaluation.metrics import audio_distance
 from arctone.evaluation.metrics.spectra import mel_power
+from benchmarks import degrade
+from tests.evaluation.metrics.metric_sounds import RATE, noise, notes, silence
 
 
 def test_same_seed_same_damage_and_other_seeds_differ() -> None:

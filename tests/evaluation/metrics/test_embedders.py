@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import soxr
 import torch
-from metric_sounds import RATE, drums, noise, notes, silence, tone
-from tiny_embedder import TinyEmbedder
 
 from arctone.audio.resample import resample
 from arctone.audio.waveform import Waveform
@@ -24,6 +22,8 @@ from arctone.evaluation.embedders.openl3 import OpenL3Embedder
 from arctone.evaluation.embedders.passt import PasstEmbedder
 from arctone.evaluation.embedders.protocol import Embedded, TextEmbedder
 from arctone.evaluation.metrics.point_sets import unit_rows
+from tests.evaluation.metrics.metric_sounds import RATE, drums, noise, notes, silence, tone
+from tests.evaluation.metrics.tiny_embedder import TinyEmbedder
 
 HAVE_BOTH = aisfx.is_available() and musicnn.is_available()
 needs_packages = pytest.mark.skipif(not HAVE_BOTH, reason="the packages aisfx and musicnn are not installed")

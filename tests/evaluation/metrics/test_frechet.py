@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import scipy.linalg
-from public_answers import PATH, sets
 
 from arctone.evaluation.metrics import frechet
+from tests.evaluation.metrics.public_answers import PATH, sets
 
 PUBLIC = json.loads(PATH.read_text())
 

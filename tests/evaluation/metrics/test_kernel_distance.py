@@ -4,10 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-from public_answers import sets
 
 from arctone.evaluation.metrics import kernel_distance
 from arctone.evaluation.metrics.kernel_distance import kernel_distance as distance
+from tests.evaluation.metrics.public_answers import sets
 
 
 def kernel(x: np.ndarray, y: np.ndarray) -> float:

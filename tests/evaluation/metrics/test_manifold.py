@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from public_answers import PATH, sets
 
 from arctone.evaluation.metrics import manifold
 from arctone.evaluation.metrics.point_sets import distances
+from tests.evaluation.metrics.public_answers import PATH, sets
 
 PUBLIC = json.loads(PATH.read_text())
 MEASURES = ("precision", "recall", "density", "coverage")

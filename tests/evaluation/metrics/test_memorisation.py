@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from metric_sounds import RATE, clicks, drums, noise, notes, silence, tone
 
 from arctone.audio.resample import resample
 from arctone.audio.waveform import Waveform
 from arctone.evaluation.metrics import memorisation
+from tests.evaluation.metrics.metric_sounds import RATE, clicks, drums, noise, notes, silence, tone
 
 
 def test_the_nearest_is_found_with_its_cosine() -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from metric_sounds import drums, noise, notes
-from musicnn_answers import PATH, chirp, spectrograms
 
 from arctone.audio.waveform import Waveform
 from arctone.errors import ModelError
 from arctone.evaluation.embedders import musicnn
 from arctone.evaluation.embedders.tensorflow_checkpoint import read_checkpoint
 from arctone.evaluation.metrics.spectra import slaney_mel_filters
+from tests.evaluation.metrics.metric_sounds import drums, noise, notes
+from tests.evaluation.metrics.musicnn_answers import PATH, chirp, spectrograms
 
 PUBLIC = {name: np.array(values) for name, values in json.loads(PATH.read_text()).items()}
 needs_package = pytest.mark.skipif(not musicnn.is_available(), reason="the optional package musicnn is not installed")

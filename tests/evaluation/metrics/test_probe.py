@@ -2,13 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from metric_sounds import clicks, noise, notes, silence, tone
 
 from arctone.audio.waveform import Waveform
 from arctone.errors import ModelError
 from arctone.evaluation.embedders import aisfx
 from arctone.evaluation.embedders.embeddings import mel_statistics
 from arctone.evaluation.metrics import probe
+from tests.evaluation.metrics.metric_sounds import clicks, noise, notes, silence, tone
 
 FAMILIES = ("bass", "flute", "piano")
 

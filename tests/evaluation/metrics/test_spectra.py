@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from metric_sounds import RATE, tone
 
 from arctone.evaluation.metrics.spectra import decibels, magnitudes, mel_filters, mel_power
+from tests.evaluation.metrics.metric_sounds import RATE, tone
 
 
 def test_a_full_scale_sine_on_a_bin_peaks_at_a_half() -> None:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from metric_sounds import RATE, clicks, drums, noise, silence, tone
 
 from arctone.audio.waveform import Waveform
 from arctone.evaluation.metrics import tempo
+from tests.evaluation.metrics.metric_sounds import RATE, clicks, drums, noise, silence, tone
 
 
 @pytest.mark.parametrize("bpm", range(60, 181, 10))

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from public_answers import PATH, sets
 
 from arctone.evaluation.metrics import vendi
+from tests.evaluation.metrics.public_answers import PATH, sets
 
 PUBLIC = json.loads(PATH.read_text())
 

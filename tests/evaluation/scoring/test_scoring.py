@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from metric_sounds import RATE, drums, noise, notes, silence, tone
-from tiny_embedder import TinyEmbedder, TinyReader
 
 from arctone.audio.files import write_audio
 from arctone.audio.resample import resample
@@ -17,6 +15,8 @@ from arctone.evaluation.scoring.measures import MEASURES
 from arctone.evaluation.scoring.presenting import HEAD, as_json, as_markdown, rows
 from arctone.evaluation.scoring.score import Material, ScoringOptions, score
 from arctone.evaluation.scoring.takes import Take, read_takes
+from tests.evaluation.metrics.metric_sounds import RATE, drums, noise, notes, silence, tone
+from tests.evaluation.metrics.tiny_embedder import TinyEmbedder, TinyReader
 
 KINDS = {
     "tone": lambda n: tone(220 + 30 * n, 0.5),

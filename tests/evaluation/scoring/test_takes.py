@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from metric_sounds import tone
 
 from arctone.audio.files import write_audio
 from arctone.errors import InputFileError, UsageError
 from arctone.evaluation.scoring.takes import Take, pair, read_takes
+from tests.evaluation.metrics.metric_sounds import tone
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from arctone.serving.http.jobs import Job
 from arctone.serving.http.limits import Limits
 from arctone.serving.http.process import allow_files
 from arctone.serving.http.store import Store
-from serving.http.conftest import QUICK, next_works
-from serving.http.sockets import count, ends_within, raw, request_bytes, until
+from tests.serving.http.conftest import QUICK, next_works
+from tests.serving.http.sockets import count, ends_within, raw, request_bytes, until
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 SOUND = {**QUICK, "duration_seconds": 2.9, "response_format": "wav"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from serving.http.conftest import Process
+from tests.serving.http.conftest import Process
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "serve.md"
 MARK = "<!-- not run: needs a server, and tests/serving/http/test_examples.py runs it against one -->"

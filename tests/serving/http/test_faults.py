@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from arctone.errors import ModelError, UsageError
 from arctone.inference.engine import Model
-from serving.http.conftest import (
+from tests.serving.http.conftest import (
     QUICK,
     Client,
     Gate,

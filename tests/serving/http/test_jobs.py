@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from arctone.audio.files import encode_audio
 from arctone.inference.engine import Model
-from serving.http.conftest import (
+from tests.serving.http.conftest import (
     QUICK,
     Client,
     Gate,

@@ -18,7 +18,7 @@ from arctone.audio import ogg_pages as ogg
 from arctone.serving.http.failures import ApiError
 from arctone.serving.http.limits import Limits
 from arctone.serving.http.uploads import decoded
-from serving.http.conftest import QUICK, Client, Gate, error_of, finished, next_works, order, sound_file, upload
+from tests.serving.http.conftest import QUICK, Client, Gate, error_of, finished, next_works, order, sound_file, upload
 
 
 def test_a_full_line_says_when_to_come_again_and_empties(serve: Client, gate: Gate) -> None:

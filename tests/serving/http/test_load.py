@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from benchmarks.serve_load import Reply, Wave, jobs, percentiles, sounds_at_once
 
-from serving.http.conftest import Process, next_works
+from benchmarks.serve_load import Reply, Wave, jobs, percentiles, sounds_at_once
+from tests.serving.http.conftest import Process, next_works
 
 
 def test_a_burst_meets_a_short_line(start: Callable[..., Process]) -> None:

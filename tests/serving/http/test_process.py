@@ -17,8 +17,8 @@ import httpx2
 import pytest
 
 from arctone.serving.http.process import bound_socket
-from serving.http.conftest import QUICK, Gate, Process, error_of, finished, next_works, order, take_of
-from serving.http.sockets import count, ends_within, raw, request_bytes, until
+from tests.serving.http.conftest import QUICK, Gate, Process, error_of, finished, next_works, order, take_of
+from tests.serving.http.sockets import count, ends_within, raw, request_bytes, until
 
 Start = Callable[..., Process]
 # Seconds of work for the tiny model, cancelled long before its end.

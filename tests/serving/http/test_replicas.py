@@ -19,7 +19,7 @@ from arctone.errors import ModelError, UsageError
 from arctone.inference.engine import Model
 from arctone.inference.request import GenerationRequest, GenerationResult
 from arctone.serving.http.replicas import Replica, ReplicaLost
-from serving.http.conftest import Client, Process, finished, next_works, order, sound_file, take_of, upload
+from tests.serving.http.conftest import Client, Process, finished, next_works, order, sound_file, take_of, upload
 
 LONG = {"steps": 200, "duration_seconds": 2.9, "variations": 16}
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 import arctone
 from arctone.inference.engine import Engine, Model
 from arctone.serving.http.formats import encoded, output_format
-from serving.http.conftest import QUICK, Client, Gate, error_of, next_works
+from tests.serving.http.conftest import QUICK, Client, Gate, error_of, next_works
 
 EFFECT = {"text": "rain", "duration_seconds": 0.5, "steps": 1}
 

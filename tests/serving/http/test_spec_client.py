@@ -13,7 +13,7 @@ import soundfile
 from starlette.testclient import TestClient
 
 from arctone.inference.request import FIELDS
-from serving.http.conftest import QUICK, Client
+from tests.serving.http.conftest import QUICK, Client
 
 
 class FromDescription:

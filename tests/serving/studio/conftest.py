@@ -8,11 +8,8 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from studio_page import Page
-
-from browser import IS_MISSING, start_browser
+from tests.browser import IS_MISSING, start_browser
+from tests.serving.studio.studio_page import Page
 
 ROOT = Path(__file__).parents[3]
 FLAGS = (

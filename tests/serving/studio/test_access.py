@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from studio_page import Page
+
+from tests.serving.studio.studio_page import Page
 
 AXE = "axe.min.js"
 

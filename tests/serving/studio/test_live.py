@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
+
 from benchmarks.live import WATCH
-from studio_page import Page
+from tests.serving.studio.studio_page import Page
 
 LIVE = "(await import('/static/js/main.js')).live"
 # Listens to what leaves the page: the longest silence (ms) since it was switched on.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from studio_page import Page
 
 from arctone.audio.tags import read_metadata
+from tests.serving.studio.studio_page import Page
 
 
 def samples(wav: bytes) -> np.ndarray:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_page import Page
+
+from tests.serving.studio.studio_page import Page
 
 IMAGES = Path(__file__).parents[3] / "docs" / "images"
 MAX_BYTES = 300_000

@@ -5,6 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
 from tools.vendor import FOLDER, PACKAGES, problems, unpack
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import lora_few_steps, lora_timbre, results
 
-import tiny_model
 from arctone.audio.waveform import Waveform
 from arctone.data.clip import ClipInfo
 from arctone.training.fine_tune import fine_tuning
 from arctone.workflows.fine_tune import run
+from benchmarks import lora_few_steps, lora_timbre, results
+from tests import tiny_model
 
 
 class Clips:

@@ -15,7 +15,6 @@ import torch
 from typer.testing import CliRunner
 
 import arctone
-import tiny_model
 from arctone.audio.files import read_audio
 from arctone.checkpoints.folder import DIT, FLOW, encoder_hash, load_config, load_dit, load_state, part_hash, save_part
 from arctone.checkpoints.lora import load_adapter
@@ -25,6 +24,7 @@ from arctone.data.encoders import open_autoencoder
 from arctone.errors import ArctoneError, InputFileError, ModelError, UsageError
 from arctone.model_folder.config import SamplingConfig
 from arctone.training import stages
+from tests import tiny_model
 
 STEPS = 150
 # The last layer of random weights is too weak for the blocks alone to be heard through it.

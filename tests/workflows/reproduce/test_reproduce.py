@@ -9,8 +9,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from tests.evaluation.metrics.tiny_embedder import TinyEmbedder
-from tests.tiny_model import CONFIG, write_checkpoint
 
 from arctone.audio.files import write_audio
 from arctone.audio.waveform import Waveform
@@ -25,6 +23,8 @@ from arctone.workflows.reproduce.budget import SHARES, Budget, parse_budget
 from arctone.workflows.reproduce.report import write_report
 from arctone.workflows.reproduce.rows import FULL, SHORT, rows_for
 from arctone.workflows.reproduce.run import Reproduction, RowResult, Settings
+from tests.evaluation.metrics.tiny_embedder import TinyEmbedder
+from tests.tiny_model import CONFIG, write_checkpoint
 
 STEPS = 6
 # What a short reproduction trains.
