@@ -15,7 +15,7 @@ from arctone.data.webdataset import open_webdataset
 from arctone.errors import InputFileError, UsageError
 
 CORPUS_PREFIX = "corpus:"
-_NUMBERS = ("seed", "size")
+_NUMBERS = ("seed", "size", "version")
 _PATHS = ("pack", "sonic_pi", "strums")
 _OPTIONS = (*_NUMBERS, *_PATHS, "split")
 
@@ -32,7 +32,7 @@ def open_source(
 
     Args: spec: a folder of sound files; a .csv, .tsv or .jsonl manifest; .tar shards, also as a pattern such as
     `shards/*.tar` or `shards/{00..12}.tar`; or `corpus:` for the generated corpus, with options such as
-    `corpus:seed=1,size=2000,pack=../audio-pack,split=train`. defaults: for files that do not say it themselves.
+    `corpus:version=2,seed=1,size=2000,pack=../audio-pack`. defaults: for files that do not say it themselves.
     size: clips of the generated corpus if the spec does not name it; files have the number they have. split, limit:
     only the clips of one split, only the first so many of them.
     Raises: UsageError for an unknown kind or option, InputFileError if it cannot be read.

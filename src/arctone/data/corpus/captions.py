@@ -14,6 +14,8 @@ from arctone.data.corpus.synonyms import allowed
 Fields = dict[str, tuple[str, ...]]
 
 NUM_CAPTIONS = 4
+# Facts about pitch, of which a clip has at most one.
+PITCH_FIELDS = ("key", "pitch")
 _GROUP = re.compile(r"\[([^\]]*)\]")
 _FIELD = re.compile(r"\{(\w+)\}")
 _PREPOSITIONS = r"in|on|at|with|over|and|played|plays|play|playing|by|from|of|for|while|hitting|without|recorded|ending"
@@ -25,19 +27,46 @@ _PLURAL = re.compile(
 )
 
 
-def write_captions(frame_set: str, fields: Fields, unseen: bool, rng: np.random.Generator) -> tuple[str, ...]:
+def write_captions(
+    frame_set: str, fields: Fields, unseen: bool, rng: np.random.Generator, pitch_share: float | None = None
+) -> tuple[str, ...]:
     """NUM_CAPTIONS different captions.
 
-    Args: frame_set: key of FRAMES. fields: options by field. unseen: use wording kept out of training.
+    Args: frame_set: key of FRAMES. fields: options by field. unseen: use wording kept out of training. pitch_share:
+    part of the captions that say the key or the pitch of a clip that has one; None leaves it to the frames.
     """
     frames = _usable((HELD_OUT_FRAMES if unseen else FRAMES)[frame_set], frozenset(fields))
+    said = next((name for name in PITCH_FIELDS if name in fields), None) if pitch_share is not None else None
     captions: dict[str, None] = {}
     for attempt in range(16):
-        caption = _fill(frames[int(rng.integers(len(frames)))], fields, unseen, rng)
+        if said is None or pitch_share is None:
+            caption = _fill(frames[int(rng.integers(len(frames)))], fields, unseen, rng)
+        elif rng.random() < pitch_share:
+            caption = _saying(said, frames, fields, unseen, rng)
+        else:
+            caption = _withholding(said, frames, fields, unseen, rng)
         captions[caption if attempt < 8 else _varied(caption, attempt)] = None
         if len(captions) == NUM_CAPTIONS:
             break
     return tuple(captions)
+
+
+def _saying(name: str, frames: tuple[str, ...], fields: Fields, unseen: bool, rng: np.random.Generator) -> str:
+    """A caption that says the field: in a frame that has a place for it, or behind the others."""
+    frame = frames[int(rng.integers(len(frames)))]
+    field = f"{{{name}}}"
+    if field not in frame:
+        frame = f"{frame[:-1]}, {field}." if frame.endswith(".") else f"{frame}, {field}"
+    opened = _GROUP.sub(lambda group: group[1] if field in group[1] else group[0], frame)
+    return _fill(opened, fields, unseen, rng)
+
+
+def _withholding(name: str, frames: tuple[str, ...], fields: Fields, unseen: bool, rng: np.random.Generator) -> str:
+    """A caption that does not say the field."""
+    left = {other: words for other, words in fields.items() if other != name}
+    silent = tuple(frame for frame in frames if f"{{{name}}}" not in _GROUP.sub("", frame)) or frames[-1:]
+    frame = silent[int(rng.integers(len(silent)))]
+    return _fill(frame, left if f"{{{name}}}" not in _GROUP.sub("", frame) else fields, unseen, rng)
 
 
 def _varied(caption: str, attempt: int) -> str:

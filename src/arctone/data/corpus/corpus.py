@@ -17,6 +17,7 @@ from arctone.data.corpus.library import FONT_LICENCE, Library, open_library
 from arctone.data.corpus.planner import Planner
 from arctone.data.corpus.plans import SAMPLE_RATE, Plan
 from arctone.data.corpus.render import render_plan
+from arctone.data.corpus.second_version import PITCH_SHARE, SECOND_SHARES, SecondPlanner
 from arctone.data.corpus.splits import RULES, broken_rules
 from arctone.errors import UsageError
 
@@ -65,12 +66,14 @@ class Corpus:
         sonic_pi: str | Path | None = DEFAULT_SONIC_PI,
         strums: str | Path | None = None,
         split: Literal["all"] | Split = "all",
+        version: int = 1,
     ) -> None:
-        _check(seed, size, split)
-        self.seed, self.size, self.split = seed, size, split
+        _check(seed, size, split, version)
+        self.seed, self.size, self.split, self.version = seed, size, split, version
         folders = [Path(folder) if folder is not None else None for folder in (pack, sonic_pi, strums)]
         self._library: Library = open_library(soundfonts, *folders)
-        self._planner = Planner(self._library)
+        self._planner = Planner(self._library) if version == 1 else SecondPlanner(self._library)
+        self._shares = CATEGORY_SHARES if version == 1 else SECOND_SHARES
         self._cached_plan = lru_cache(maxsize=64)(self._make_plan)
         self._numbers = self._filtered() if split != "all" else range(size)
 
@@ -87,10 +90,11 @@ class Corpus:
         number = self._number(index)
         plan, split, rules = self._cached_plan(number)
         wording = _generator(self.seed, number, 2)
-        captions = write_captions(plan.frames, plan.fields, "unseen_wording" in rules, wording)
+        pitch_share = None if self.version == 1 else PITCH_SHARE
+        captions = write_captions(plan.frames, plan.fields, "unseen_wording" in rules, wording, pitch_share)
         licence, source = _origins(plan)
         return ClipInfo(
-            id=f"corpus-{self.seed}-{number:06d}",
+            id=f"corpus{'' if self.version == 1 else self.version}-{self.seed}-{number:06d}",
             caption=captions[0],
             captions=captions,
             duration_seconds=plan.num_samples / SAMPLE_RATE,
@@ -124,7 +128,7 @@ class Corpus:
 
     def _make_plan(self, number: int) -> tuple[Plan, Split, tuple[str, ...]]:
         rng = _generator(self.seed, number, 0)
-        category, wanted = category_of(number), _wanted_rule(rng)
+        category, wanted = category_of(number, self._shares), _wanted_rule(rng)
         for _ in range(_MAX_DRAWS):
             plan = self._planner.plan(category, rng)
             broken = _broken(plan)
@@ -142,17 +146,19 @@ class Corpus:
         return plan, "test", _broken(plan) or ("unseen_wording",)
 
 
-def category_of(number: int) -> str:
+def category_of(number: int, shares: dict[str, int] = CATEGORY_SHARES) -> str:
     """Category of clip `number`: a golden-ratio sequence keeps the shares in every stretch of the corpus."""
-    place = (number * _GOLDEN) % 1.0 * sum(CATEGORY_SHARES.values())
-    for category, share in CATEGORY_SHARES.items():
+    place = (number * _GOLDEN) % 1.0 * sum(shares.values())
+    for category, share in shares.items():
         place -= share
         if place < 0:
             return category
     return "note"
 
 
-def _check(seed: int, size: int, split: str) -> None:
+def _check(seed: int, size: int, split: str, version: int) -> None:
+    if version not in (1, 2):
+        raise UsageError(f"version must be 1 or 2, got {version}.")
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed must be from 0 to 2**63 - 1, got {seed}.")
     if size < 1:

@@ -41,10 +41,10 @@ class DrumLayer:
 
 @dataclass(frozen=True)
 class SoundLayer:
-    """A recording, a font's effect or a synthesised sound ("AMBIENCES/3", "EFFECTS/0").
+    """A recording, a font's effect or a synthesised sound ("AMBIENCES/3", "EFFECTS/0", "STROKES/1:kick").
 
     start_seconds: where it begins; times: repetitions every period_seconds; filling: repeat and crossfade to the end;
-    crop_seconds: first second of the recording that is used.
+    crop_seconds: first second of the recording that is used. semitones, stretch, tilt_db: as in `variation.varied`.
     """
 
     sound: Sound
@@ -55,6 +55,9 @@ class SoundLayer:
     crop_seconds: float = 0.0
     gain_db: float = 0.0
     pan: float = 0.0
+    semitones: float = 0.0
+    stretch: float = 1.0
+    tilt_db: float = 0.0
 
 
 Layer = NotesLayer | DrumLayer | SoundLayer
@@ -63,7 +66,11 @@ FrameSet = Literal["note", "phrase", "duet", "drums", "music", "ambience", "effe
 
 @dataclass(frozen=True)
 class Plan:
-    """pairs: (kind, first, second) for the held-out rules. fields: wordings for the captions."""
+    """pairs: (kind, first, second) for the held-out rules. fields: wordings for the captions.
+
+    trimmed: silence before the sound is left out. fade_seconds: how long the sound falls to nothing at its end; 0 only
+    has the edge of 5 ms that every clip has.
+    """
 
     category: str
     frames: FrameSet
@@ -77,6 +84,8 @@ class Plan:
     room: str = "dry"
     room_variant: int = 0
     peak_db: float = -3.0
+    trimmed: bool = False
+    fade_seconds: float = 0.0
 
     def presets(self) -> tuple[str, ...]:
         """Ids of the soundfont presets that sound."""

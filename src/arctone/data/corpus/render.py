@@ -16,19 +16,25 @@ from arctone.data.corpus.rooms import add_room
 from arctone.data.corpus.scores import bass_notes, write_notes
 from arctone.data.corpus.soundfont import Note, shared_font
 from arctone.data.corpus.tones import render_voice
+from arctone.data.corpus.variation import begun, faded, length_factor, varied
 
 FADE_SECONDS = 0.005
+# More than a trimmed clip needs is rendered, for the silence before its sound.
+LEAD_SAMPLES = 22_050
 CROSSFADE_SECONDS = 0.25
 Audio = npt.NDArray[np.float32]
 
 
 def render_plan(plan: Plan, library: Library, rng: np.random.Generator) -> Audio:
     """Sound of a plan, float32 [2, plan.num_samples], highest peak at plan.peak_db."""
-    mixed = np.zeros((2, plan.num_samples), np.float32)
+    num_samples = plan.num_samples + (LEAD_SAMPLES if plan.trimmed else 0)
+    mixed = np.zeros((2, num_samples), np.float32)
     for layer in plan.layers:
-        sound = _levelled(_layer(layer, plan.num_samples, library, rng))
+        sound = _levelled(_layer(layer, num_samples, library, rng))
         mixed += _panned(sound, layer.pan) * np.float32(10 ** (layer.gain_db / 20))
-    return finished(add_room(mixed, plan.room, plan.room_variant), plan.peak_db)
+    if plan.trimmed:
+        mixed = begun(mixed, plan.num_samples)
+    return finished(faded(add_room(mixed, plan.room, plan.room_variant), plan.fade_seconds), plan.peak_db)
 
 
 def finished(audio: Audio, peak_db: float) -> Audio:
@@ -196,10 +202,15 @@ def _sound_layer(layer: SoundLayer, num_samples: int, library: Library, rng: np.
 def _unlooped(layer: SoundLayer, num_samples: int, library: Library, rng: np.random.Generator) -> Audio:
     sound, seconds = layer.sound, num_samples / SAMPLE_RATE
     if isinstance(sound, Recording):
-        return _edged(load_recording(sound.path, layer.crop_seconds, seconds))
+        needed = seconds / length_factor(layer.semitones, layer.stretch)
+        recorded = load_recording(sound.path, layer.crop_seconds, needed)
+        return _edged(varied(recorded, layer.semitones, layer.stretch, layer.tilt_db))
     if isinstance(sound, FontSound):
         return _font_sound(sound, layer.filling, num_samples, library)
     table, _, index = sound.partition("/")
+    if table == "STROKES":
+        kit, _, piece = index.partition(":")
+        return np.repeat(drum_stroke(int(kit), piece, int(rng.integers(4)))[None], 2, axis=0)
     maker = {"AMBIENCES": noises.AMBIENCES, "EFFECTS": noises.EFFECTS}[table][int(index)]
     return maker.make(seconds if table == "AMBIENCES" else _effect_seconds(layer, seconds), rng)
 
