@@ -66,6 +66,12 @@ def _blocks(num_blocks: int, width: int, expansion: int) -> nn.Sequential:
     return nn.Sequential(*(ConvNeXtBlock(width, expansion) for _ in range(num_blocks)))
 
 
+# Weights in the principal components. Unweighted, stereo varies so little beside the level that 64 components keep next
+# to nothing of it (2.1 of 2.2 dB lost); so weighted, 80 components lose 0.9 dB of it and the envelope 0.06 nepers more.
+DIFFERENCE_WEIGHT = 6.0
+COHERENCE_WEIGHT = 1.0
+
+
 class LinearCode(nn.Module):
     """The envelope of a latent frame in a few numbers: its first principal components, each of unit variance.
 
@@ -97,7 +103,9 @@ class LinearCode(nn.Module):
             [features.shape[-1] - 2 * NUM_BANDS, NUM_BANDS, NUM_BANDS], dim=-1
         )
         power = torch.exp(2 * (level * LEVEL_SCALE + LEVEL_CENTRE)) @ self.mel
-        envelope = torch.cat([0.5 * torch.log(power), difference, COHERENCE_WEIGHT * coherence], dim=-1)
+        envelope = torch.cat(
+            [0.5 * torch.log(power), DIFFERENCE_WEIGHT * difference, COHERENCE_WEIGHT * coherence], dim=-1
+        )
         return envelope.reshape(len(features), -1, self.num_values)
 
 
@@ -116,11 +124,7 @@ class EnvelopeDecoder(LinearCode):
         envelope = (code @ self.components + self.mean).reshape(len(code), -1, self.num_mel + 2 * NUM_BANDS)
         mel, difference, coherence = envelope.split([self.num_mel, NUM_BANDS, NUM_BANDS], dim=-1)
         level = (mel @ self.to_bins - LEVEL_CENTRE) / LEVEL_SCALE
-        return level, difference, coherence / COHERENCE_WEIGHT
-
-
-# In the principal components: an error of the coherence is heard less than one of the level or the image.
-COHERENCE_WEIGHT = 0.5
+        return level, difference / DIFFERENCE_WEIGHT, coherence / COHERENCE_WEIGHT
 
 
 class SpectralEncoder(nn.Module):

@@ -110,14 +110,14 @@ def spark() -> Recipe:
 
 
 def spark_2() -> Recipe:
-    """The next bundled model: latents of 128 channels, half of them a fixed linear code of the envelope."""
+    """The next bundled model: latents of 144 channels, 80 of them a fixed linear code of the envelope and the stereo image."""
     plan = spark()
-    channels = 128
+    channels = 144
     return dataclasses.replace(
         plan,
         model=msgspec.structs.replace(
             plan.model,
-            autoencoder=SpectralConfig(latent_channels=channels, linear_channels=64),
+            autoencoder=SpectralConfig(latent_channels=channels, linear_channels=80),
             dit=msgspec.structs.replace(plan.model.dit, latent_channels=channels),
         ),
         autoencoder_clips=17_000,
