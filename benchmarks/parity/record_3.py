@@ -33,7 +33,7 @@ def recorded(kind: str, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, 
         found[f"output-{level}"] = reference.output(x, level, given)
     found["told"] = reference.output(x, 0.6, told)
     found["guided"] = reference.output(x, 0.6, given, cfg_scale=4.0)
-    if kind == "3-small":
+    if kind != "3-base":
         shape = (8, WINDOW)
         whole = reference.condition(PROMPT, SECONDS, WINDOW)
         noise = lambda step: item_noise(SEED, step, shape)  # noqa: E731
@@ -41,6 +41,8 @@ def recorded(kind: str, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, 
         found["ping_pong"] = reference.ping_pong(found["times"], item_noise(SEED, 0, shape), noise, whole)
         samples = 0.3 * np.random.default_rng(0).standard_normal((2, HOP * 6)).astype(np.float32)
         found |= {"decoded": reference.decode(found["ping_pong"]), "encoded": reference.encode(samples)}
+        found["decoded-noisy"] = reference.decode(found["ping_pong"], is_noisy=True)
+        found["encoded-noisy"] = reference.encode(samples, is_noisy=True)
     return found, {name: list(shape) for name, shape in reference.shapes.items()}
 
 

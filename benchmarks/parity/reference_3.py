@@ -24,6 +24,7 @@ from transformers import T5GemmaConfig, T5GemmaEncoderModel
 from arctone.flow.noise import item_noise
 from arctone.flow.schedules import sampler_times
 from arctone.model_folder.config import LogSnrRamp
+from arctone.models.same import DECODER_SEED, ENCODER_SEED, LATENT_SEED, frame_noise
 from benchmarks.parity.answers import PROMPT, SECONDS, SEED
 from benchmarks.parity.shapes import drawn
 from benchmarks.parity.shapes_3 import GEMMA_BASE, GEMMA_TINY, model_config_3
@@ -43,7 +44,11 @@ def _without_torchaudio() -> Iterator[None]:
 with _without_torchaudio():
     from stable_audio_3.factory import create_diffusion_cond_from_config
     from stable_audio_3.inference.sampling import build_schedule, sample_flow_pingpong
+    from stable_audio_3.models import transformer as their_transformer
     from stable_audio_3.models.conditioners import T5GemmaConditioner
+
+# Its compiled attention would be built for minutes; without it, the same window is computed in pieces.
+their_transformer.flex_attention_available = False
 
 NoiseFn = Callable[[int], np.ndarray]
 
@@ -84,7 +89,7 @@ class Reference3:
         width = (GEMMA_TINY if shrunken else GEMMA_BASE)["hidden_size"]
         used = json.loads(json.dumps(settings))
         text = used["model"]["conditioning"]["configs"][0]["config"]
-        del text["subfolder"]
+        del text["subfolder"], text["repo_id"]
         text["model_path"] = str(words)
         dims = mock.patch.dict(T5GemmaConditioner.T5GEMMA_MODEL_DIMS, {"google/t5gemma-b-b-ul2": width})
         with dims:
@@ -138,17 +143,40 @@ class Reference3:
         latents: np.ndarray = found[0].numpy()
         return latents
 
-    @torch.no_grad()
-    def decode(self, latents: np.ndarray) -> np.ndarray:
-        """Its decoder, samples [2, N]."""
-        found: np.ndarray = self.model.pretransform.decode(torch.from_numpy(latents[None]))[0].numpy()
+    def decode(self, latents: np.ndarray, *, is_noisy: bool = False) -> np.ndarray:
+        """This function gives the samples [2, N] of its decoder.
+
+        Args:
+            latents: [C, T].
+            is_noisy: Whether it adds its noise, with the values that ours has; otherwise that noise is zero.
+        """
+        with _noise((LATENT_SEED, DECODER_SEED) if is_noisy else ()), torch.no_grad():
+            found: np.ndarray = self.model.pretransform.decode(torch.from_numpy(latents[None]))[0].numpy()
         return found
 
-    @torch.no_grad()
-    def encode(self, samples: np.ndarray) -> np.ndarray:
-        """Its encoder, latents [C, T]."""
-        found: np.ndarray = self.model.pretransform.encode(torch.from_numpy(samples[None]))[0].numpy()
+    def encode(self, samples: np.ndarray, *, is_noisy: bool = False) -> np.ndarray:
+        """This function gives the latents [C, T] of its encoder; see `decode`."""
+        with _noise((ENCODER_SEED,) if is_noisy else ()), torch.no_grad():
+            found: np.ndarray = self.model.pretransform.encode(torch.from_numpy(samples[None]))[0].numpy()
         return found
+
+
+@contextlib.contextmanager
+def _noise(seeds: tuple[int, ...]) -> Iterator[None]:
+    """This function answers each draw of noise with ours, by seed in the order of the draws, or with zeros."""
+    rest = list(seeds)
+
+    def drawn_like(value: torch.Tensor) -> torch.Tensor:
+        if not seeds:
+            return torch.zeros_like(value)
+        seed = rest.pop(0)
+        # Latents are [1, C, T], tokens [T, tokens, W].
+        frames = value.mT if seed == LATENT_SEED else value[None]
+        made = frame_noise(seed, torch.arange(frames.shape[1]), frames)
+        return made.mT if seed == LATENT_SEED else made[0]
+
+    with mock.patch("torch.randn_like", drawn_like):
+        yield
 
 
 class Theirs3:

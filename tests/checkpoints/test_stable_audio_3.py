@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from arctone.audio.waveform import Waveform
 from arctone.checkpoints.parts import DIT, openers
 from arctone.checkpoints.published.convert import convert
+from arctone.checkpoints.published.defaults import ONLY
 from arctone.checkpoints.published.stable_audio_open import published_config, read_published
 from arctone.checkpoints.published.tensor_names import expected_shapes, table
 from arctone.errors import ModelError
@@ -34,10 +35,12 @@ from arctone.model_folder.folder import read_model_config
 from arctone.models.conditions import Conditions
 from arctone.models.continuous_dit import ContinuousDiT
 from arctone.models.same import SameDecoder, SameEncoder
-from benchmarks.parity.shapes import inpaint_example
+from benchmarks.parity.shapes import KINDS, inpaint_example, model_config
 from benchmarks.parity.shapes_3 import FRAMES, HOP, PROMPT, SECONDS, SEED, WINDOW, model_config_3
 from tests.checkpoints.published_folders import KINDS_3, published_folder, recorded, t5_folder
 from tests.checkpoints.test_reference import assert_close, text_of
+
+POST_TRAINED = ("3-small", "3-medium")
 
 
 def conditions(folder: Path, inpaint: np.ndarray | None = None) -> Conditions:
@@ -117,36 +120,53 @@ def test_a_base_model_is_guided_so_and_a_post_trained_one_not_at_all(converted: 
     assert np.abs(sounds[0].samples - sounds[1].samples).max() > 1e-3
 
 
-def test_eight_steps_on_the_published_grid(converted: dict[str, Path]) -> None:
-    folder = converted["3-small"]
+@pytest.mark.parametrize("kind", POST_TRAINED)
+def test_eight_steps_on_the_published_grid(kind: str, converted: dict[str, Path]) -> None:
+    folder = converted[kind]
     config, text = read_model_config(folder), text_of(folder)
     parts, shape = load_parts(folder, config), (8, WINDOW)
     ramp = config.sampling.log_snr
     times = sampler_times("ping_pong", 8, 1.0, config.sampling.schedule, log_snr_ends=(ramp.start, ramp.end))
     mask = np.ones(WINDOW, bool)
     velocity = lambda x, t: parts.velocity(x, t, text, SECONDS, 0.0, mask)  # noqa: E731
-    given = recorded("3-small")["times"]
+    given = recorded(kind)["times"]
     assert np.abs(np.array(times) - given).max() < 3e-7
     steps = ping_pong(
         velocity, item_noise(SEED, 0, shape), [float(t) for t in given], lambda step: item_noise(SEED, step, shape)
     )
-    assert_close(list(steps)[-1].x, recorded("3-small")["ping_pong"])
+    assert_close(list(steps)[-1].x, recorded(kind)["ping_pong"])
 
 
-def test_decoder_and_encoder(converted: dict[str, Path]) -> None:
-    folder, values = converted["3-small"], recorded("3-small")
+@pytest.mark.parametrize("kind", POST_TRAINED)
+def test_decoder_and_encoder(kind: str, converted: dict[str, Path]) -> None:
+    folder, values = converted[kind], recorded(kind)
     parts = load_parts(folder, read_model_config(folder))
     assert_close(parts.decode(values["ping_pong"]), values["decoded"])
     samples = 0.3 * np.random.default_rng(0).standard_normal((2, HOP * 6)).astype(np.float32)
     assert_close(parts.encode(samples), values["encoded"])
 
 
-def test_a_whole_generation_is_the_published_one(converted: dict[str, Path]) -> None:
-    model = load(converted["3-small"], engine="torch")
+@pytest.mark.parametrize("kind", POST_TRAINED)
+def test_the_noise_of_the_public_autoencoder_can_be_switched_on(
+    kind: str, published: dict[str, Path], converted: dict[str, Path], tmp_path: Path
+) -> None:
+    config = convert(published[kind], tmp_path / "noisy", None, noise=True)
+    values = recorded(kind)
+    parts = load_parts(tmp_path / "noisy", config)
+    assert_close(parts.decode(values["ping_pong"]), values["decoded-noisy"])
+    assert np.abs(values["decoded-noisy"] - values["decoded"]).max() > 1e-3 * np.abs(values["decoded"]).max()
+    samples = 0.3 * np.random.default_rng(0).standard_normal((2, HOP * 6)).astype(np.float32)
+    assert_close(parts.encode(samples), values["encoded-noisy"])
+    assert read_model_config(converted[kind]).autoencoder.decoder_noise == 0
+
+
+@pytest.mark.parametrize("kind", POST_TRAINED)
+def test_a_whole_generation_is_the_published_one(kind: str, converted: dict[str, Path]) -> None:
+    model = load(converted[kind], engine="torch")
     result = model.generate(PROMPT, duration_seconds=SECONDS, seed=SEED, normalize="off")
     samples = result.waveforms[0].samples
     assert samples.shape == (2, 4_410)
-    assert_close(samples, recorded("3-small")["decoded"][:, :4_410])
+    assert_close(samples, recorded(kind)["decoded"][:, :4_410])
 
 
 def test_inpainting_keeps_all_but_the_region(converted: dict[str, Path]) -> None:
@@ -170,13 +190,17 @@ SAME = SameConfig(
     stride=4,
     chunk=8,
 )
+# With windows instead of chunks, and with noise, which belongs to a frame wherever the tiles begin.
+WINDOWED = msgspec.structs.replace(SAME, window=(1, 1), sine_blocks=2)
+NOISY = msgspec.structs.replace(SAME, encoder_noise=0.1, decoder_noise=0.1, latent_noise=0.1)
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("config", [SAME, WINDOWED, NOISY], ids=["chunks", "windows", "noise"])
 @pytest.mark.parametrize("frames", [1, 2, 7, 64, 129, 200])
-def test_tiles_of_a_long_sound_are_the_whole(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_of_a_long_sound_are_the_whole(frames: int, config: SameConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    decoder, encoder = SameDecoder(SAME).eval(), SameEncoder(SAME).eval()
+    decoder, encoder = SameDecoder(config).eval(), SameEncoder(config).eval()
     for module in (decoder, encoder):
         module.new_tokens.normal_()
     latents, samples = torch.randn(1, 4, frames), torch.randn(1, 2, frames * SAME.hop_length)
@@ -189,17 +213,18 @@ def test_tiles_of_a_long_sound_are_the_whole(frames: int, monkeypatch: pytest.Mo
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
-def test_no_frame_is_heard_further_away_than_the_reach() -> None:
+@pytest.mark.parametrize("config", [SAME, WINDOWED], ids=["chunks", "windows"])
+def test_a_frame_reaches_no_further_than_the_config_says(config: SameConfig) -> None:
     torch.manual_seed(0)
-    decoder = SameDecoder(SAME).eval().requires_grad_(False)
+    decoder = SameDecoder(config).eval().requires_grad_(False)
     decoder.new_tokens.normal_()
-    latents, hop = torch.randn(1, 4, 24), SAME.hop_length
+    latents, hop = torch.randn(1, 4, 24), config.hop_length
     for place in (10, 11):
         moved = latents.clone()
         moved[:, :, place] += 1
         changed = (decoder(moved) - decoder(latents)).abs().amax(dim=(0, 1)).unflatten(0, (-1, hop)).amax(dim=1) > 0
         far = [abs(int(frame) - place) for frame in changed.nonzero()]
-        assert 2 <= max(far) <= SAME.reach_frames
+        assert 2 <= max(far) <= config.reach_frames
 
 
 def test_a_sound_is_given_what_it_needs_and_headroom(tmp_path: Path) -> None:
@@ -215,16 +240,17 @@ def test_a_sound_is_given_what_it_needs_and_headroom(tmp_path: Path) -> None:
     assert Job(longest, ((0, 1),)).num_frames(config) == config.dit.max_frames == 1292
 
 
-def test_true_sizes_have_the_published_number_of_parameters(tmp_path: Path) -> None:
-    """The small model's published sizes: about 0.44 billion in the transformer, 0.1 in the autoencoder."""
-    (tmp_path / "model_config.json").write_text(json.dumps(model_config_3("3-small")))
+@pytest.mark.parametrize(
+    ("kind", "transformer", "autoencoder"),
+    [("3-small", (0.40e9, 0.48e9), (0.08e9, 0.13e9)), ("3-medium", (1.35e9, 1.50e9), (0.82e9, 0.88e9))],
+)
+def test_true_sizes_have_the_published_number_of_parameters(
+    kind: str, transformer: tuple[float, float], autoencoder: tuple[float, float], tmp_path: Path
+) -> None:
+    (tmp_path / "model_config.json").write_text(json.dumps(model_config_3(kind)))
     shapes = expected_shapes(table(read_published(tmp_path / "model_config.json", "true")))
-    count = {
-        part: sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(part))
-        for part in ("model.", "pretransform.")
-    }
-    assert 0.40e9 < count["model."] < 0.48e9
-    assert 0.08e9 < count["pretransform."] < 0.13e9
+    for part, (least, most) in (("model.", transformer), ("pretransform.", autoencoder)):
+        assert least < sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(part)) < most
 
 
 def test_a_longer_sound_starts_at_a_lower_log_snr() -> None:
@@ -259,24 +285,61 @@ def changed(path: tuple[str, ...], value: Any) -> Callable[[dict[str, Any]], Non
 
 ENCODER = ("model", "pretransform", "config", "encoder", "config")
 TRANSFORMER = ("model", "diffusion", "config")
+DECODER = ("model", "pretransform", "config", "decoder", "config")
 REFUSED = [
-    ((*ENCODER, "sliding_window"), [1, 1], "sliding_window of the encoder must be null"),
+    ((*ENCODER, "sliding_window"), [1, 1], "sliding_window must be the same"),
     ((*ENCODER, "strides"), [4, 4], "the encoder must have one level of strides"),
     ((*ENCODER, "chunk_midpoint_shift"), False, "chunk_midpoint_shift of the encoder must be true"),
     ((*ENCODER, "dim_heads"), 8, "dim_heads must be the same"),
     ((*ENCODER, "other"), 1, "other"),
-    ((*TRANSFORMER, "attn_kwargs"), {"qk_norm": "rms", "differential": True}, "attn_kwargs.differential"),
-    ((*TRANSFORMER, "attn_kwargs"), {"qk_norm": "rms", "qk_norm_eps": 1e-3}, "qk_norm_eps must be"),
-    ((*TRANSFORMER, "norm_kwargs"), {"eps": 1e-3}, "norm_kwargs and qk_norm_eps must be"),
+    ((*ENCODER, "sinusoidal_blocks"), 2, "sinusoidal_blocks of the encoder must be unused"),
+    ((*ENCODER, "mapping_style"), "film", "mapping_style is 'film', but this version reads only 'none'"),
+    ((*DECODER, "conformer"), True, "conformer is True, but this version reads only False"),
+    ((*TRANSFORMER, "attn_kwargs"), {"qk_norm": "rms", "qk_norm_eps": 1e-3}, "qk_norm_eps is 0.001"),
+    ((*TRANSFORMER, "attn_kwargs"), {"qk_norm": "rms", "feat_scale": True}, "attn_kwargs.feat_scale is True"),
+    ((*TRANSFORMER, "norm_kwargs"), {"eps": 1e-3}, "norm_kwargs.eps is 0.001, but this version reads only 1e-05"),
+    ((*TRANSFORMER, "norm_kwargs"), {"unheard": 1}, "norm_kwargs.unheard"),
+    ((*TRANSFORMER, "ff_kwargs"), {"mult": 3}, "ff_kwargs.mult is 3"),
     ((*TRANSFORMER, "input_concat_dim"), 9, "must be empty"),
     (("model", "pretransform", "scale"), 2.0, "scale of the pretransform must be 1"),
-    ((*TRANSFORMER, "patch_size"), 2, "patch_size must be 1"),
+    ((*TRANSFORMER, "patch_size"), 2, "patch_size is 2, but this version reads only 1"),
+    ((*TRANSFORMER, "patch_size"), True, "patch_size is True"),
     ((*TRANSFORMER, "local_add_cond_dim"), 8, "local_add_cond_dim must be 9"),
     (("model", "diffusion", "local_add_cond_ids"), [], "local_add_cond_ids must be"),
     (("model", "diffusion", "diffusion_objective"), "v", "diffusion_objective"),
     (("model", "diffusion", "sampling_distribution_shift_options"), {"type": "full"}, "type"),
     (("model", "pretransform", "config", "downsampling_ratio"), 128, "downsampling_ratio must be"),
 ]
+
+
+def test_keys_at_their_default_change_nothing(tmp_path: Path) -> None:
+    config, path = model_config_3("3-small", shrunken=True), tmp_path / "model_config.json"
+    path.write_text(json.dumps(config))
+    wanted = read_published(path, "x")
+    for section, keys in ONLY.items():
+        inner = config
+        for key in section.split("."):
+            inner = inner.setdefault(key, {})
+        for key, value in keys.items():
+            inner.setdefault(key, value)
+    path.write_text(json.dumps(config))
+    assert read_published(path, "x") == wanted
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_the_earlier_models_as_well(kind: str, tmp_path: Path) -> None:
+    config, path = model_config(kind, shrunken=True), tmp_path / "model_config.json"
+    path.write_text(json.dumps(config))
+    wanted = read_published(path, "x")
+    transformer = config["model"]["diffusion"]["config"]
+    transformer |= {"patch_size": 1, "causal": False, "ff_kwargs": {"mult": 4}, "norm_kwargs": {"force_fp32": True}}
+    config["model"]["pretransform"] |= {"enable_grad": False, "chunked": True}
+    path.write_text(json.dumps(config))
+    assert read_published(path, "x") == wanted
+    transformer["patch_size"] = 2
+    path.write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=r"patch_size is 2, but this version reads only 1\.$"):
+        read_published(path, "x")
 
 
 @pytest.mark.parametrize(("path", "value", "told"), REFUSED, ids=lambda each: str(each)[-40:])
@@ -338,4 +401,9 @@ def test_a_config_of_ours_has_each_half_in_the_form_its_public_class_takes(conve
     halves = published_config(read_model_config(converted["3-small"]))["model"]["pretransform"]["config"]
     assert halves["encoder"]["config"]["sinusoidal_blocks"] == 0
     assert halves["decoder"]["config"]["sinusoidal_blocks"] == [0]
+    medium = published_config(read_model_config(converted["3-medium"]))["model"]["pretransform"]["config"]
+    assert (medium["decoder"]["config"]["sinusoidal_blocks"], medium["decoder"]["config"]["sliding_window"]) == (
+        [3],
+        [1, 1],
+    )
     assert (halves["encoder"]["config"]["in_channels"], halves["decoder"]["config"]["out_channels"]) == (32, 32)

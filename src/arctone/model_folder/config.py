@@ -78,10 +78,14 @@ class OobleckConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
 
 
 class SameConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="same", tag_field="type"):
-    """Transformer autoencoder of waveforms, as published with Stable Audio 3 (its smaller one: one level of strides).
+    """Transformer autoencoder of waveforms, as published with Stable Audio 3: SAME-S and SAME-L.
 
     patch: audio samples of a channel that make one token. stride: tokens that become one latent frame.
-    chunk: tokens, without those for latents, that attend to each other.
+    chunk: tokens, without those for latents, that attend to each other; with a window, only what sounds are padded to.
+    window: latent frames before and after its own whose tokens a token attends to; None = those of its chunk.
+    sine_blocks: how many of the decoder's last blocks have sines for gates.
+    encoder_noise, decoder_noise, latent_noise: size of the noise that is added to new tokens and to the latents that
+    are decoded, which the published program does; 0 = none.
     encoder_kernel, decoder_kernel: of the convolutions between patches and tokens. has_level: whether latents are
     divided by one learned level. branch_scale: whether each branch of a block has a learned scale.
     """
@@ -103,6 +107,11 @@ class SameConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="s
     has_level: bool = True
     branch_scale: bool = False
     soft_clip: bool = False
+    window: tuple[int, int] | None = None
+    sine_blocks: int = 0
+    encoder_noise: float = 0.0
+    decoder_noise: float = 0.0
+    latent_noise: float = 0.0
 
     @property
     def hop_length(self) -> int:
@@ -118,10 +127,13 @@ class SameConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="s
     def reach_frames(self) -> int:
         """Latent frames on either side of a frame that its decoded sound depends on, at most; whole chunks.
 
-        Half of the blocks work in chunks, the other half in chunks moved by half of one; then come the neighbours of
-        the last convolution.
+        Half of the blocks work in chunks, the other half in chunks moved by half of one; windows add up over all
+        blocks. Then come the neighbours of the last convolution.
         """
-        return 2 * self.chunk_frames
+        if self.window is None:
+            return 2 * self.chunk_frames
+        reach = max(self.window) * max(self.encoder_depth, self.decoder_depth) + 1
+        return reach + -reach % self.chunk_frames
 
 
 class DiTConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dit", tag_field="type"):
@@ -182,6 +194,7 @@ class ContinuousDiTConfig(
     context_width: width of the cross-attention's context; `width` if conditions are projected to it.
     global_condition: whether the global vector is a token before the frames, or modulates the layer norms.
     cross_numbers, global_numbers: which numbers follow the text in the context, and which make the global vector.
+    is_differential: whether each attention is the difference of two, which share the values.
     time_waves, log_snr_time: how the noise level is shown, and whether as its log-SNR.
     learned_padding: whether a learned vector stands for the padding of a prompt, instead of zeros.
     inpaint_place: whether mask and known latents enter with the latents, or in every block.
@@ -200,6 +213,7 @@ class ContinuousDiTConfig(
     global_condition: Literal["prepend", "adaLN"] = "prepend"
     qk_norm: Literal["none", "l2", "ln", "rms"] = "ln"
     norm: Literal["layer", "rms"] = "layer"
+    is_differential: bool = False
     memory_tokens: int = 0
     time_waves: Waves = "learned"
     log_snr_time: bool = False

@@ -80,20 +80,23 @@ class HeadNorm(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Attention among the frames, with rotary positions."""
+    """Attention among the frames, with rotary positions; or the difference of two, which share the values."""
 
     def __init__(self, config: ContinuousDiTConfig) -> None:
         super().__init__()
         width, self.heads = config.width, config.heads
-        self.to_qkv = nn.Linear(width, 3 * width, bias=False)
+        self.num_maps = 2 if config.is_differential else 1
+        self.to_qkv = nn.Linear(width, (1 + 2 * self.num_maps) * width, bias=False)
         self.to_out = nn.Linear(width, width, bias=False)
         self.q_norm = HeadNorm(config.qk_norm, width // config.heads)
         self.k_norm = HeadNorm(config.qk_norm, width // config.heads)
 
     def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
-        q, k, v = (_heads(part, self.heads) for part in self.to_qkv(x).chunk(3, dim=-1))
+        # In this order: q, k, v, and q and k of the second attention.
+        parts = [_heads(part, self.heads) for part in self.to_qkv(x).chunk(1 + 2 * self.num_maps, dim=-1)]
+        q, k, v = torch.cat(parts[0::3], dim=1), torch.cat(parts[1::3], dim=1), parts[2]
         q, k = rotation.turn(self.q_norm(q)), rotation.turn(self.k_norm(k))
-        return self.to_out(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.to_out(difference(q, k, v).transpose(1, 2).flatten(2))
 
 
 class CrossAttention(nn.Module):
@@ -103,22 +106,41 @@ class CrossAttention(nn.Module):
         super().__init__()
         width, head_size = config.width, config.width // config.heads
         self.heads, self.context_heads = config.heads, config.context_width // head_size
-        self.to_q = nn.Linear(width, width, bias=False)
-        self.to_kv = nn.Linear(config.context_width, 2 * config.context_width, bias=False)
+        self.num_maps = 2 if config.is_differential else 1
+        self.to_q = nn.Linear(width, self.num_maps * width, bias=False)
+        self.to_kv = nn.Linear(config.context_width, (1 + self.num_maps) * config.context_width, bias=False)
         self.to_out = nn.Linear(width, width, bias=False)
         self.q_norm = HeadNorm(config.qk_norm, head_size)
         self.k_norm = HeadNorm(config.qk_norm, head_size)
 
     def keys_values(self, context: Tensor) -> KeysValues:
-        """Keys and values of a context [B, L, ...], each [B, H, L, K]; they hold for every step of a sound."""
-        k, v = (_heads(part, self.context_heads) for part in self.to_kv(context).chunk(2, dim=-1))
+        """Keys [B, maps H, L, K] and values [B, H, L, K] of a context [B, L, ...], for every step of a sound."""
+        *k, v = (_heads(part, self.context_heads) for part in self.to_kv(context).chunk(1 + self.num_maps, dim=-1))
         shared = self.heads // self.context_heads
-        return self.k_norm(k).repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
+        return self.k_norm(torch.cat(k, dim=1)).repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
 
     def forward(self, x: Tensor, context: KeysValues) -> Tensor:
-        q = self.q_norm(_heads(self.to_q(x), self.heads))
-        k, v = context
-        return self.to_out(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        q = self.q_norm(_heads(self.to_q(x), self.num_maps * self.heads))
+        return self.to_out(difference(q, *context).transpose(1, 2).flatten(2))
+
+
+def difference(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """This function attends once, or twice and subtracts the second from the first.
+
+    Args:
+        q, k: [B, maps H, L, K], the heads of the second attention after those of the first.
+        v: [B, H, L, K], which both share.
+        mask: [queries, keys], True where a query attends to a key; None = everywhere.
+
+    Returns:
+        [B, H, L, K]. Source: Ye et al. 2024, "Differential transformer", without its learned factor.
+    """
+    maps = q.shape[1] // v.shape[1]
+    out = functional.scaled_dot_product_attention(q, k, v if maps == 1 else v.repeat(1, maps, 1, 1), mask)
+    if maps == 1:
+        return out
+    first, second = out.chunk(2, dim=1)
+    return first - second
 
 
 class ContinuousBlock(nn.Module):

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from arctone.checkpoints.published import diffusers as diffusers_layout
-from arctone.checkpoints.published.stable_audio_3 import text_folder_name
+from arctone.checkpoints.published.stable_audio_3 import text_folder_name, with_noise
 from arctone.checkpoints.published.stable_audio_open import is_third, published_config, read_published
 from arctone.checkpoints.published.t5 import tokenizer_file
 from arctone.checkpoints.published.tensor_names import account, from_published, settled, table, to_published
@@ -24,7 +24,7 @@ from arctone.checkpoints.published.text_folder import text_config, text_state
 from arctone.checkpoints.tensor_files import read_checkpoint, read_tensors
 from arctone.errors import ModelError, UsageError
 from arctone.files.strict_json import write_config
-from arctone.model_folder.config import ModelConfig
+from arctone.model_folder.config import ModelConfig, SameConfig
 from arctone.model_folder.folder import CONFIG, read_model_config, write_hashes
 from arctone.model_folder.tokenizer import FILE_NAME
 from arctone.models.continuous_dit import EXACT_PARTS
@@ -75,7 +75,14 @@ def _weights(folder: Path) -> Path:
 
 
 def convert(
-    source: Path, out: Path, text: Path | None, *, name: str = "", precision: str = "float32", force: bool = False
+    source: Path,
+    out: Path,
+    text: Path | None,
+    *,
+    name: str = "",
+    precision: str = "float32",
+    noise: bool = False,
+    force: bool = False,
 ) -> ModelConfig:
     """Make a model folder of a published checkpoint and its text encoder; it appears whole or not at all.
 
@@ -91,6 +98,11 @@ def convert(
     words = _text_folder(source, text)
     sizes = text_config(words, published.config.text)
     config = msgspec.structs.replace(published.config, text=sizes)
+    if noise:
+        if not isinstance(config.autoencoder, SameConfig):
+            raise UsageError(f"noise is for autoencoders of the type 'same'; {source} has another, which adds none.")
+        autoencoder = with_noise(config.autoencoder, source / MODEL_CONFIG)
+        config = msgspec.structs.replace(config, autoencoder=autoencoder)
     with new_folder(out, force=force) as folder:
         dtype = PRECISIONS[precision]
         for part, places in table(config).tensors.items():

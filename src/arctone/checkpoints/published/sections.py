@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from arctone.errors import ModelError
@@ -12,6 +14,15 @@ PLAIN: Final = "diffusion_cond"
 INPAINTING: Final = "diffusion_cond_inpaint"
 # What such a model is given beside its latents, in this order: one channel, and as many as there are latent channels.
 INPAINT_IDS: Final = ("inpaint_mask", "inpaint_masked_input")
+
+
+@contextmanager
+def named_file(path: Path) -> Iterator[None]:
+    """This function adds the file's name to a ModelError that does not name it yet."""
+    try:
+        yield
+    except ModelError as problem:
+        raise (problem if str(problem).startswith(str(path)) else ModelError(f"{path}: {problem}")) from None
 
 
 def require(condition: bool, sentence: str) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from arctone.checkpoints.published.sections import (
@@ -19,18 +18,38 @@ from arctone.checkpoints.published.sections import (
     INPAINTING,
     PLAIN,
     PROMPT,
+    named_file,
     require,
     require_numbers,
     require_widths,
 )
-from arctone.errors import ModelError
+from arctone.checkpoints.published.sections_3 import (
+    AttentionSettings,
+    AutoencoderSection,
+    BottleneckSection,
+    BottleneckSettings,
+    CodecSection,
+    CodecSettings,
+    ConditioningSection,
+    DiffusionSection,
+    ModelSection,
+    NumberConditioner,
+    NumberSettings,
+    PatchSection,
+    PatchSettings,
+    PretransformSection,
+    PublishedConfig3,
+    Shift,
+    TextConditioner,
+    TextSettings,
+    TransformerSettings,
+)
 from arctone.files.strict_json import read_config
 from arctone.model_folder.config import (
     ContinuousDiTConfig,
     LogSnrRamp,
     ModelConfig,
     NumberConfig,
-    NumberName,
     SameConfig,
     SamplingConfig,
     T5GemmaConfig,
@@ -41,247 +60,22 @@ from arctone.model_folder.config import (
 HEADROOM_SECONDS: Final = 6.0
 _WAVES: Final[dict[str, Waves]] = {"learned": "learned", "expo": "exponential"}
 _NO_OTHER = "this version reads no other"
-
-
-class CodecSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings of one half of the autoencoder. How it was trained (checkpointing, freezing, noise) changes nothing."""
-
-    channels: int
-    latent_dim: int
-    c_mults: tuple[int, ...]
-    strides: tuple[int, ...]
-    transformer_depths: tuple[int, ...]
-    in_channels: int | None = None
-    out_channels: int | None = None
-    chunk_size: int = 128
-    chunk_midpoint_shift: bool = False
-    dim_heads: int = 128
-    ff_mult: int = 3
-    differential: bool = True
-    dyt: bool = True
-    variable_stride: bool = False
-    conv_mapping: bool = False
-    mapping_bias: bool = True
-    layer_scale: bool = False
-    sliding_window: tuple[int, int] | None = None
-    sinusoidal_blocks: tuple[int, ...] | int = 0
-    conformer: bool = False
-    feat_scale: bool = False
-    cross_attn: bool = False
-    causal: bool = False
-    mask_noise: float = 0.0
-    checkpointing: bool = False
-    freeze_backbone: bool = False
-
-
-class CodecSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """Encoder or decoder."""
-
-    config: CodecSettings
-    type: str = "same"
-    requires_grad: bool = True
-    soft_clip: bool = False
-
-
-class BottleneckSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings of the normalisation of latents."""
-
-    dim: int
-    auto_scale: bool = False
-    noise_augment_dim: int = 0
-    noise_regularize: bool = False
-    freeze: bool = False
-
-
-class BottleneckSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """The normalisation of latents."""
-
-    config: BottleneckSettings
-    type: str = "softnorm"
-
-
-class PatchSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a waveform becomes patches."""
-
-    channels: int
-    patch_size: int
-    oversampling: int = 1
-    postfilter_channels: int = 0
-
-
-class PatchSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """Waveforms to patches."""
-
-    config: PatchSettings
-    type: str = "patched"
-
-
-class AutoencoderSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """The autoencoder."""
-
-    encoder: CodecSection
-    decoder: CodecSection
-    bottleneck: BottleneckSection
-    pretransform: PatchSection
-    latent_dim: int
-    downsampling_ratio: int
-    io_channels: int = 2
-    in_channels: int | None = None
-    out_channels: int | None = None
-
-
-class PretransformSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """The autoencoder and how the published program runs it, which changes nothing."""
-
-    config: AutoencoderSection
-    type: str = "autoencoder"
-    scale: float = 1.0
-    chunked: bool = False
-    iterate_batch: bool = False
-    model_half: bool = False
-
-
-class TextSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which T5Gemma, where it lies, and how many tokens."""
-
-    model_name: str = "google/t5gemma-b-b-ul2"
-    max_length: int = 128
-    padding_mode: Literal["zero", "learned"] = "zero"
-    project_out: bool = False
-    enable_grad: bool = False
-    model_path: str | None = None
-    repo_id: str | None = None
-    subfolder: str | None = None
-
-
-class NumberSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Range of a number, and its waves."""
-
-    min_val: float = 0
-    max_val: float = 1
-    fourier_features_type: Literal["learned", "expo"] = "learned"
-
-
-class TextConditioner(Struct, frozen=True, forbid_unknown_fields=True, tag="t5gemma", tag_field="type"):
-    """Text."""
-
-    id: Literal["prompt"]
-    config: TextSettings = TextSettings()
-
-
-class NumberConditioner(Struct, frozen=True, forbid_unknown_fields=True, tag="number", tag_field="type"):
-    """A number."""
-
-    id: NumberName
-    config: NumberSettings = NumberSettings()
-
-
-class ConditioningSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """All conditions."""
-
-    configs: tuple[TextConditioner | NumberConditioner, ...]
-    cond_dim: int
-    default_keys: dict[str, str] = {}
-    pre_encoded_keys: tuple[str, ...] = ()
-
-
-class AttentionSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings of the attention layers."""
-
-    qk_norm: Literal["none", "l2", "ln", "rms"] = "none"
-    qk_norm_eps: float = 1e-6
-    differential: bool = False
-    feat_scale: bool = False
-
-
-class FeedForwardSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings of the feed-forward layers."""
-
-    mult: float = 4
-    no_bias: bool = False
-
-
-class NormSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings of the norms."""
-
-    eps: float = 1e-5
-
-
-class TransformerSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Settings of the diffusion transformer."""
-
-    io_channels: int
-    embed_dim: int
-    depth: int
-    num_heads: int
-    cond_token_dim: int
-    global_cond_dim: int
-    project_cond_tokens: bool = True
-    project_global_cond: bool = True
-    transformer_type: Literal["continuous_transformer"] = "continuous_transformer"
-    global_cond_type: Literal["prepend", "adaLN"] = "prepend"
-    timestep_cond_type: Literal["global"] = "global"
-    timestep_features_type: Literal["learned", "expo"] = "learned"
-    timestep_features_dim: int = 256
-    timestep_features_logsnr: bool = False
-    patch_size: int = 1
-    input_concat_dim: int = 0
-    prepend_cond_dim: int = 0
-    num_memory_tokens: int = 0
-    local_add_cond_dim: int | None = None
-    norm_type: Literal["layer_norm", "rms_norm"] = "layer_norm"
-    attn_kwargs: AttentionSettings = AttentionSettings()
-    ff_kwargs: FeedForwardSettings = FeedForwardSettings()
-    norm_kwargs: NormSettings = NormSettings()
-
-
-class Shift(Struct, frozen=True, forbid_unknown_fields=True):
-    """How sampling times are spread, as far as it is published: by log-SNR, or not at all."""
-
-    type: Literal["logsnr", "none"]
-    anchor_length: int = 2000
-    anchor_logsnr: float = -6.2
-    rate: float = 1.0
-    logsnr_end: float = 2.0
-
-
-class DiffusionSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """The diffusion model. distribution_shift_options and the masking of padding concern training."""
-
-    config: TransformerSettings
-    cross_attention_cond_ids: tuple[Literal["prompt", "seconds_start", "seconds_total"], ...]
-    global_cond_ids: tuple[NumberName, ...]
-    diffusion_objective: Literal["rectified_flow", "rf_denoiser"]
-    type: str = "dit"
-    local_add_cond_ids: tuple[str, ...] = ()
-    input_concat_ids: tuple[str, ...] = ()
-    prepend_cond_ids: tuple[str, ...] = ()
-    modular_local_cond_configs: tuple[Any, ...] = ()
-    distribution_shift_options: dict[str, Any] | None = None
-    sampling_distribution_shift_options: Shift | None = None
-    mask_padding_attention: bool = False
-    use_effective_length_for_schedule: bool = False
-
-
-class ModelSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """What has weights."""
-
-    pretransform: PretransformSection
-    conditioning: ConditioningSection
-    diffusion: DiffusionSection
-    io_channels: int
-
-
-class PublishedConfig3(Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file; its training block says nothing about the model."""
-
-    model_type: Literal["diffusion_cond", "diffusion_cond_inpaint"]
-    sample_size: int
-    sample_rate: int
-    model: ModelSection
-    audio_channels: int = 2
-    training: Any = None
-    svd_bases_path: str | None = None
+# The public program's defaults: of an autoencoder in chunks, and for rounding up a sound where no chunk is named.
+CHUNK: Final = 128
+ALIGNED_CHUNK: Final = 32
+_SHARED = (
+    "channels",
+    "latent_dim",
+    "c_mults",
+    "strides",
+    "chunk_size",
+    "dim_heads",
+    "ff_mult",
+    "differential",
+    "layer_scale",
+    "variable_stride",
+    "sliding_window",
+)
 
 
 def read_third(path: Path, name: str) -> ModelConfig:
@@ -290,16 +84,36 @@ def read_third(path: Path, name: str) -> ModelConfig:
 
     Raises: ModelError that names the key if a key is unknown, missing or of a value that this version cannot run.
     """
-    published = read_config(path, PublishedConfig3)
-    try:
-        return _model(published, name)
-    except ModelError as problem:
-        raise ModelError(f"{path}: {problem}") from None
+    with named_file(path):
+        return _model(read_config(path, PublishedConfig3), name)
+
+
+# Of the latents' level, which the public program adds in decoding where its bottleneck has noise_regularize.
+LATENT_NOISE: Final = 1e-3
+
+
+def with_noise(config: SameConfig, path: Path) -> SameConfig:
+    """This function switches on the noise that the public program adds in encoding and decoding.
+
+    Args:
+        config: The autoencoder without noise.
+        path: The model_config.json that gives its size.
+    """
+    with named_file(path):
+        section = read_config(path, PublishedConfig3).model.pretransform.config
+    return replace(
+        config,
+        encoder_noise=section.encoder.config.mask_noise,
+        decoder_noise=section.decoder.config.mask_noise,
+        latent_noise=LATENT_NOISE if section.bottleneck.config.noise_regularize else 0.0,
+    )
 
 
 def text_folder_name(path: Path) -> str:
     """The folder beside a model_config.json that its text encoder is published in; empty if it names none."""
-    for part in read_config(path, PublishedConfig3).model.conditioning.configs:
+    with named_file(path):
+        published = read_config(path, PublishedConfig3)
+    for part in published.model.conditioning.configs:
         if isinstance(part, TextConditioner):
             return part.config.subfolder or ""
     return ""
@@ -330,17 +144,11 @@ def _autoencoder(section: AutoencoderSection) -> SameConfig:
     encoder, decoder, patch = section.encoder.config, section.decoder.config, section.pretransform.config
     for half, settings in (("encoder", encoder), ("decoder", decoder)):
         _require_known_codec(half, settings)
-    shared = ("channels", "latent_dim", "c_mults", "strides", "chunk_size", "dim_heads", "ff_mult", "differential")
-    for key in (*shared, "layer_scale"):
+    for key in _SHARED:
         same = getattr(encoder, key) == getattr(decoder, key)
         require(same, f"{key} must be the same in the autoencoder's encoder and decoder")
-    require(encoder.variable_stride == decoder.variable_stride, "variable_stride must be the same in both halves")
-    require(
-        patch.oversampling == 1 and patch.postfilter_channels == 0, "patches must have no oversampling and no filter"
-    )
     wide = patch.channels * patch.patch_size
     require({encoder.in_channels, decoder.out_channels} == {wide}, f"the halves must read and write {wide} channels")
-    require(section.bottleneck.config.noise_augment_dim == 0, "noise_augment_dim of the bottleneck must be 0")
     width = encoder.channels * encoder.c_mults[0]
     require(width != wide, f"the width of the autoencoder, {width}, must differ from the channels of its patches")
     found = SameConfig(
@@ -353,7 +161,9 @@ def _autoencoder(section: AutoencoderSection) -> SameConfig:
         encoder_depth=encoder.transformer_depths[0],
         decoder_depth=decoder.transformer_depths[0],
         stride=encoder.strides[0],
-        chunk=encoder.chunk_size,
+        chunk=_chunk(encoder),
+        window=encoder.sliding_window,
+        sine_blocks=_sine_blocks(decoder),
         shares_new_token=encoder.variable_stride,
         is_differential=encoder.differential,
         encoder_kernel=3 if encoder.conv_mapping else 1,
@@ -369,16 +179,29 @@ def _autoencoder(section: AutoencoderSection) -> SameConfig:
 
 def _require_known_codec(half: str, settings: CodecSettings) -> None:
     one_level = {len(settings.c_mults), len(settings.strides), len(settings.transformer_depths)} == {1}
-    require(one_level, f"the {half} must have one level of strides, as SAME-S has: {_NO_OTHER}")
-    require(settings.sliding_window is None, f"sliding_window of the {half} must be null, as in SAME-S: {_NO_OTHER}")
-    require(settings.chunk_midpoint_shift, f"chunk_midpoint_shift of the {half} must be true: {_NO_OTHER}")
-    require(settings.dyt and settings.mapping_bias, f"dyt and mapping_bias of the {half} must be true: {_NO_OTHER}")
-    fits = settings.chunk_size % settings.strides[0] == 0
+    require(one_level, f"the {half} must have one level of strides, as SAME-S and SAME-L have: {_NO_OTHER}")
+    if settings.sliding_window is None:
+        shifted = settings.chunk_midpoint_shift
+        require(shifted, f"chunk_midpoint_shift of the {half} must be true where sliding_window is null: {_NO_OTHER}")
+    else:
+        require(min(settings.sliding_window) >= 0, f"sliding_window of the {half} must be two numbers of at least 0")
+    fits = _chunk(settings) % settings.strides[0] == 0
     require(fits, f"chunk_size of the {half} must be a multiple of its stride")
     waves = settings.sinusoidal_blocks
-    plain = not (settings.conformer or settings.feat_scale or settings.cross_attn or settings.causal)
-    plain = plain and not any(waves if isinstance(waves, tuple) else (waves,))
-    require(plain, f"conformer, feat_scale, cross_attn, causal and sinusoidal_blocks of the {half} must be unused")
+    few = half == "decoder" or waves in (0, (0,))
+    require(few, f"sinusoidal_blocks of the {half} must be unused")
+
+
+def _chunk(settings: CodecSettings) -> int:
+    """This function gives the chunk where the config names none: as the class, or as its sounds are rounded up."""
+    return settings.chunk_size or (CHUNK if settings.sliding_window is None else ALIGNED_CHUNK)
+
+
+def _sine_blocks(decoder: CodecSettings) -> int:
+    """This function counts the last blocks of the decoder whose gates are sines: one fewer than the key says."""
+    waves = decoder.sinusoidal_blocks
+    count = waves if isinstance(waves, int) else (waves or (0,))[0]
+    return min(max(count - 1, 0), decoder.transformer_depths[0])
 
 
 def _transformer(published: PublishedConfig3, text: TextSettings, autoencoder: SameConfig) -> ContinuousDiTConfig:
@@ -391,16 +214,8 @@ def _transformer(published: PublishedConfig3, text: TextSettings, autoencoder: S
     )
     named, cross = {number.name for number in numbers}, diffusion.cross_attention_cond_ids
     require_numbers(cross, diffusion.global_cond_ids, named)
-    unused = not (diffusion.prepend_cond_ids or diffusion.input_concat_ids or diffusion.modular_local_cond_configs)
-    unused = unused and settings.input_concat_dim == settings.prepend_cond_dim == 0
-    require(unused, "prepend_cond_ids, input_concat_ids and modular_local_cond_configs must be empty")
-    plain = not (settings.attn_kwargs.differential or settings.attn_kwargs.feat_scale)
-    require(plain, "attn_kwargs.differential and feat_scale of the transformer must be false, as in the small models")
-    usual = settings.ff_kwargs == FeedForwardSettings() and settings.norm_kwargs == NormSettings()
-    usual = usual and settings.attn_kwargs.qk_norm_eps == 1e-6
-    require(usual, f"ff_kwargs, norm_kwargs and qk_norm_eps must be mult 4, biases, eps 1e-5 and 1e-6: {_NO_OTHER}")
-    even = settings.patch_size == 1 and settings.timestep_features_dim == 256
-    require(even, f"patch_size must be 1 and timestep_features_dim 256: {_NO_OTHER}")
+    unused = not diffusion.input_concat_ids and settings.input_concat_dim == 0
+    require(unused, "input_concat_ids must be empty and input_concat_dim 0")
     width = conditioning.cond_dim
     widths = {"token_dim": settings.cond_token_dim, "global_dim": settings.global_cond_dim}
     total = require_widths(width, len(diffusion.global_cond_ids), **widths)
@@ -416,6 +231,7 @@ def _transformer(published: PublishedConfig3, text: TextSettings, autoencoder: S
         global_width=settings.embed_dim if settings.project_global_cond else total,
         global_condition=settings.global_cond_type,
         qk_norm=settings.attn_kwargs.qk_norm,
+        is_differential=settings.attn_kwargs.differential,
         norm="rms" if settings.norm_type == "rms_norm" else "layer",
         memory_tokens=settings.num_memory_tokens,
         time_waves=_WAVES[settings.timestep_features_type],
@@ -485,7 +301,7 @@ def published_third(config: ModelConfig, autoencoder: SameConfig, dit: Continuou
         num_memory_tokens=dit.memory_tokens,
         local_add_cond_dim=dit.inpaint_channels or None,
         norm_type="rms_norm" if dit.norm == "rms" else "layer_norm",
-        attn_kwargs=AttentionSettings(dit.qk_norm),
+        attn_kwargs=AttentionSettings(dit.qk_norm, dit.is_differential),
     )
     ramp = config.sampling.log_snr
     shift = Shift("logsnr", ramp.frames, ramp.start, ramp.per_doubling, ramp.end)
@@ -511,7 +327,7 @@ def published_third(config: ModelConfig, autoencoder: SameConfig, dit: Continuou
 def _codec_sections(autoencoder: SameConfig) -> AutoencoderSection:
     wide = autoencoder.audio_channels * autoencoder.patch
 
-    def half(depth: int, kernel: int) -> CodecSettings:
+    def half(depth: int, kernel: int, noise: float) -> CodecSettings:
         return CodecSettings(
             channels=autoencoder.width,
             latent_dim=autoencoder.latent_channels,
@@ -519,24 +335,34 @@ def _codec_sections(autoencoder: SameConfig) -> AutoencoderSection:
             strides=(autoencoder.stride,),
             transformer_depths=(depth,),
             chunk_size=autoencoder.chunk,
-            chunk_midpoint_shift=True,
+            chunk_midpoint_shift=autoencoder.window is None,
+            sliding_window=autoencoder.window,
             dim_heads=autoencoder.head_size,
             ff_mult=autoencoder.mlp_width // autoencoder.width,
             differential=autoencoder.is_differential,
             variable_stride=autoencoder.shares_new_token,
             conv_mapping=kernel == 3,
             layer_scale=autoencoder.branch_scale,
+            mask_noise=noise,
         )
 
     return AutoencoderSection(
-        CodecSection(replace(half(autoencoder.encoder_depth, autoencoder.encoder_kernel), in_channels=wide)),
         CodecSection(
             replace(
-                half(autoencoder.decoder_depth, autoencoder.decoder_kernel), out_channels=wide, sinusoidal_blocks=(0,)
+                half(autoencoder.encoder_depth, autoencoder.encoder_kernel, autoencoder.encoder_noise), in_channels=wide
+            )
+        ),
+        CodecSection(
+            replace(
+                half(autoencoder.decoder_depth, autoencoder.decoder_kernel, autoencoder.decoder_noise),
+                out_channels=wide,
+                sinusoidal_blocks=(autoencoder.sine_blocks + 1 if autoencoder.sine_blocks else 0,),
             ),
             soft_clip=autoencoder.soft_clip,
         ),
-        BottleneckSection(BottleneckSettings(autoencoder.latent_channels, auto_scale=autoencoder.has_level)),
+        BottleneckSection(
+            BottleneckSettings(autoencoder.latent_channels, autoencoder.has_level, autoencoder.latent_noise > 0)
+        ),
         PatchSection(PatchSettings(autoencoder.audio_channels, autoencoder.patch)),
         autoencoder.latent_channels,
         autoencoder.hop_length,

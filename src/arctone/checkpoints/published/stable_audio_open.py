@@ -12,11 +12,13 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from arctone.checkpoints.published.defaults import without_defaults
 from arctone.checkpoints.published.sections import (
     INPAINT_IDS,
     INPAINTING,
     PLAIN,
     PROMPT,
+    named_file,
     require,
     require_numbers,
     require_widths,
@@ -45,7 +47,6 @@ class EncoderSettings(Struct, frozen=True, forbid_unknown_fields=True):
     strides: tuple[int, ...]
     in_channels: int = 2
     use_snake: bool = False
-    antialias_activation: bool = False
 
 
 class DecoderSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,8 +58,6 @@ class DecoderSettings(Struct, frozen=True, forbid_unknown_fields=True):
     strides: tuple[int, ...]
     out_channels: int = 2
     use_snake: bool = False
-    antialias_activation: bool = False
-    use_nearest_upsample: bool = False
     final_tanh: bool = True
 
 
@@ -67,7 +66,6 @@ class EncoderSection(Struct, frozen=True, forbid_unknown_fields=True):
 
     type: Literal["oobleck"]
     config: EncoderSettings
-    requires_grad: bool = True
 
 
 class DecoderSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +73,6 @@ class DecoderSection(Struct, frozen=True, forbid_unknown_fields=True):
 
     type: Literal["oobleck"]
     config: DecoderSettings
-    requires_grad: bool = True
 
 
 class BottleneckSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,14 +95,11 @@ class AutoencoderSection(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PretransformSection(Struct, frozen=True, forbid_unknown_fields=True):
-    """The autoencoder and how the published program runs it; only `scale` changes what comes out."""
+    """The autoencoder and the scale of its latents."""
 
     type: Literal["autoencoder"]
     config: AutoencoderSection
     scale: float = 1.0
-    iterate_batch: bool = False
-    model_half: bool = False
-    chunked: bool = False
 
 
 class T5Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,7 +107,6 @@ class T5Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     t5_model_name: str = "t5-base"
     max_length: int = 128
-    enable_grad: bool = False
     project_out: bool = False
 
 
@@ -150,6 +143,11 @@ class AttentionSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the attention layers."""
 
     qk_norm: Literal["none", "l2", "ln"] = "none"
+    differential: bool = False
+
+
+class NoSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings that have no key left once defaults are removed."""
 
 
 class TransformerSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -163,12 +161,12 @@ class TransformerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     global_cond_dim: int
     project_cond_tokens: bool = True
     project_global_cond: bool = True
-    transformer_type: Literal["continuous_transformer"] = "continuous_transformer"
     input_concat_dim: int = 0
     global_cond_type: Literal["prepend", "adaLN"] = "prepend"
-    timestep_cond_type: Literal["global"] = "global"
     num_memory_tokens: int = 0
     attn_kwargs: AttentionSettings = AttentionSettings()
+    ff_kwargs: NoSettings = NoSettings()
+    norm_kwargs: NoSettings = NoSettings()
 
 
 class DiffusionSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -180,7 +178,6 @@ class DiffusionSection(Struct, frozen=True, forbid_unknown_fields=True):
     global_cond_ids: tuple[NumberName, ...]
     diffusion_objective: Literal["v", "rectified_flow", "rf_denoiser"] = "v"
     input_concat_ids: tuple[str, ...] = ()
-    prepend_cond_ids: tuple[str, ...] = ()
     distribution_shift_options: dict[str, Any] | None = None
 
 
@@ -203,6 +200,11 @@ class PublishedConfig(Struct, frozen=True, forbid_unknown_fields=True):
     audio_channels: int = 2
     training: Any = None
 
+    @classmethod
+    def upgraded(cls, raw: Any) -> Any:
+        """This function removes keys that change nothing; see `without_defaults`."""
+        return without_defaults(raw)
+
 
 def read_published(path: Path, name: str) -> ModelConfig:
     """The model that a model_config.json describes; its text encoder has the sizes of t5-base until a T5 is given.
@@ -211,11 +213,8 @@ def read_published(path: Path, name: str) -> ModelConfig:
     """
     if is_third(path):
         return read_third(path, name)
-    published = read_config(path, PublishedConfig)
-    try:
-        return _model(published, name)
-    except ModelError as problem:
-        raise ModelError(f"{path}: {problem}") from None
+    with named_file(path):
+        return _model(read_config(path, PublishedConfig), name)
 
 
 def is_third(path: Path) -> bool:
@@ -246,8 +245,6 @@ def _model(published: PublishedConfig, name: str) -> ModelConfig:
 def _autoencoder(section: PretransformSection) -> OobleckConfig:
     encoder, decoder = section.config.encoder.config, section.config.decoder.config
     require(encoder.use_snake and decoder.use_snake, "use_snake of the autoencoder must be true")
-    plain = not (encoder.antialias_activation or decoder.antialias_activation or decoder.use_nearest_upsample)
-    require(plain, "antialias_activation and use_nearest_upsample of the autoencoder must be false")
     same = all(getattr(encoder, key) == getattr(decoder, key) for key in ("channels", "c_mults", "strides"))
     require(same, "the autoencoder's encoder and decoder must have the same channels, c_mults and strides")
     require(encoder.latent_dim == 2 * decoder.latent_dim, "the encoder's latent_dim must be twice the decoder's")
@@ -276,7 +273,6 @@ def _transformer(published: PublishedConfig) -> ContinuousDiTConfig:
     named = {number.name for number in numbers}
     cross = diffusion.cross_attention_cond_ids
     require_numbers(cross, diffusion.global_cond_ids, named)
-    require(not diffusion.prepend_cond_ids, "model.diffusion.prepend_cond_ids must be empty")
     width = conditioning.cond_dim
     widths = {"token_dim": settings.cond_token_dim, "global_dim": settings.global_cond_dim}
     total = require_widths(width, len(diffusion.global_cond_ids), **widths)
@@ -292,6 +288,7 @@ def _transformer(published: PublishedConfig) -> ContinuousDiTConfig:
         global_width=settings.embed_dim if settings.project_global_cond else total,
         global_condition=settings.global_cond_type,
         qk_norm=settings.attn_kwargs.qk_norm,
+        is_differential=settings.attn_kwargs.differential,
         memory_tokens=settings.num_memory_tokens,
         numbers=numbers,
         cross_numbers=cross[1:],
@@ -353,7 +350,7 @@ def published_config(config: ModelConfig, text_name: str = "t5-base") -> dict[st
         input_concat_dim=dit.inpaint_channels,
         global_cond_type=dit.global_condition,
         num_memory_tokens=dit.memory_tokens,
-        attn_kwargs=AttentionSettings(dit.qk_norm),  # type: ignore[arg-type]
+        attn_kwargs=AttentionSettings(dit.qk_norm, dit.is_differential),  # type: ignore[arg-type]
     )
     diffusion = DiffusionSection(
         config=transformer,
