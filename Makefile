@@ -35,14 +35,16 @@ check: $(DEV)/.installed  ## format, lint, types, layers, and pages that must ma
 	$(DEV_PYTHON) -m tools.changelog
 	$(DEV_PYTHON) -m tools.vendor --check
 	$(DEV_PYTHON) -m benchmarks.report --check
+	$(DEV_PYTHON) -m tools.site
 
 format: $(DEV)/.installed  ## let ruff rewrite what it can
 	$(DEV)/bin/ruff check --fix .
 	$(DEV)/bin/ruff format .
 
-docs: $(DEV)/.installed  ## write the generated pages again
+docs: $(DEV)/.installed  ## write the generated pages again, and build the site in build/site
 	$(DEV_PYTHON) -m tools.reference
 	$(DEV_PYTHON) -m benchmarks.report
+	$(DEV_PYTHON) -m tools.site
 
 bench: $(BASE)/.installed $(DEV)/.installed  ## measure, and write the numbers into README and docs
 	$(DEV_PYTHON) -m benchmarks.latency --program $(BASE)/bin/arctone

@@ -33,9 +33,9 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """README, CONTRIBUTING and everything below docs/ but the generated help pages."""
+    """README, CONTRIBUTING and everything below docs/ but the generated pages of the commands."""
     found = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [path for path in found if path.name != "cli.md"]
+    return [path for path in found if path.parent.name != "cli"]
 
 
 def blocks(page: Path) -> list[Block]:

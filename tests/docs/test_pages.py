@@ -83,7 +83,7 @@ def test_links_lead_somewhere(page):
 def test_every_page_is_in_the_contents():
     contents = (ROOT / "docs" / "index.md").read_text()
     for page in (ROOT / "docs").rglob("*.md"):
-        if page.name != "index.md":
+        if page.parent.name != "cli" and page.name != "index.md":
             assert f"({page.relative_to(ROOT / 'docs')})" in contents
 
 

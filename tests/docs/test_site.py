@@ -1,0 +1,61 @@
+"""The site: links between pages survive the move into it, sounds become players, everything is in the navigation."""
+
+from pathlib import Path
+
+import pytest
+
+from tools import site
+
+PAGE = site.DOCS / "how-to" / "serve.md"
+PLACES = {path.resolve(): place for path, place in site.staged_pages().items()}
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("[a](edit.md#loops)", "[a](edit.md#loops)"),
+        ("[card](../../MODEL_CARD.md)", "[card](../model_card.md)"),
+        ("[engine](../../src/arctone/inference/engine.py)", "[engine](../reference/api/arctone.inference.engine.md)"),
+        ("[programs](../../benchmarks)", "programs (`benchmarks`)"),
+        ("![studio](../images/studio-dark.png)", "![studio](../images/studio-dark.png)"),
+        ("[elsewhere](https://example.org)", "[elsewhere](https://example.org)"),
+        ("`[code](edit.md)`", "`[code](edit.md)`"),
+    ],
+)
+def test_links_lead_to_the_same_thing(written, expected):
+    assert site.rewritten(written, PAGE, PLACES) == expected
+
+
+def test_a_sound_becomes_a_player(tmp_path):
+    sound = tmp_path / "rain.opus"
+    sound.touch()
+    found = site.rewritten(
+        "[rain](rain.opus)", tmp_path / "p.md", {sound: Path("s/rain.opus"), tmp_path / "p.md": Path("p.md")}
+    )
+    assert found == '<audio controls preload="none" src="s/rain.opus" title="rain"></audio>'
+
+
+def test_a_broken_link_ends_the_build():
+    with pytest.raises(SystemExit, match=r"nowhere\.md"):
+        site.rewritten("[a](nowhere.md)", PAGE, PLACES)
+
+
+def test_every_page_is_in_the_navigation():
+    contents = (site.DOCS / "index.md").read_text()
+    navigation = site.navigation(site.rewritten(contents, site.DOCS / "index.md", PLACES))
+    generated = {Path("reference/cli"), Path("reference/api")}
+    for place in PLACES.values():
+        if place.suffix == ".md" and place.name != "index.md" and place.parent not in generated:
+            assert f"\n{place}\n" in navigation, place
+
+
+def test_what_a_page_loads_from_another_host_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(site, "SITE", tmp_path)
+    (tmp_path / "a.html").write_text(
+        '<a href="https://example.org">fine</a><script src="https://cdn.example.org/x.js">'
+    )
+    (tmp_path / "b.css").write_text("@import url('//fonts.example.org/x.css');")
+    assert site.foreign_hosts() == [
+        "a.html loads https://cdn.example.org/x.js.",
+        "b.css loads from another host.",
+    ]
