@@ -15,8 +15,8 @@ from arctone.audio.files import FORMATS
 from arctone.cli.making import EngineName, PrecisionName, loaded
 from arctone.cli.progress import finished
 from arctone.errors import InputFileError, UsageError
+from arctone.serving.batch.generate import is_done, read_line_source, with_seed, write_line
 from arctone.serving.batch.lines import Line
-from arctone.serving.batch.making import is_done, read_line_source, with_seed, write_line
 from arctone.serving.batch.report import Report
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def left_to_make(lines: Iterable[Line], report: Report, precision: str, *, force
 
 
 @dataclass(frozen=True)
-class Making:
+class BatchConfig:
     """What a batch is made with. ray: address of a cluster; None = this program makes it."""
 
     model: str
@@ -58,7 +58,9 @@ class Making:
     precision: PrecisionName = "auto"
 
 
-def make(lines: list[Line], how: Making, threads: int | None, report: Report, *, force: bool, quiet: bool) -> None:
+def generate_batch(
+    lines: list[Line], how: BatchConfig, threads: int | None, report: Report, *, force: bool, quiet: bool
+) -> None:
     """Make every line that is not there yet. Each file appears whole or not at all, so that a stopped batch goes on."""
     if how.ray is not None:
         if how.precision != "auto":
@@ -84,15 +86,17 @@ def _make(line: Line, model: Model, *, quiet: bool) -> None:
     write_line(line, result)
 
 
-def _make_on_ray(lines: list[Line], how: Making, threads: int, report: Report, *, force: bool, quiet: bool) -> None:
-    from arctone.serving.ray.batches import Crew, made_on_ray
+def _make_on_ray(
+    lines: list[Line], how: BatchConfig, threads: int, report: Report, *, force: bool, quiet: bool
+) -> None:
+    from arctone.serving.ray.batches import WorkerConfig, generate_on_ray
     from arctone.serving.ray.cluster import joined, num_workers_that_fit
 
     by_number = {line.number: line for line in lines}
     # Ray tells of lost workers on standard output, where a report may be due.
     with contextlib.redirect_stdout(sys.stderr), joined(how.ray or "") as ray:
-        crew = Crew(how.model, how.engine, num_workers_that_fit(ray, threads), threads, how.adapters)
-        for outcome in made_on_ray(lines, crew, force=force):
+        config = WorkerConfig(how.model, how.engine, num_workers_that_fit(ray, threads), threads, how.adapters)
+        for outcome in generate_on_ray(lines, config, force=force):
             tell_warnings(outcome.number, outcome.warnings)
             if outcome.problem is None:
                 count_made(by_number[outcome.number], report, quiet=quiet)

@@ -11,7 +11,7 @@ import typer
 
 from arctone.audio.files import encode_audio, write_audio
 from arctone.cli import player
-from arctone.cli.batch import Making, RayOption, batch_folder, make
+from arctone.cli.batch import BatchConfig, RayOption, batch_folder, generate_batch
 from arctone.cli.lora_option import LoraOption, adapters_of
 from arctone.cli.making import ENGINE_HELP, PRECISION_HELP, EngineName, PrecisionName, made
 from arctone.cli.report import print_json, print_result, result_record
@@ -103,7 +103,7 @@ def generate(
     if batch is not None:
         if prompt or play or init_audio or inpaint_audio or continue_audio:
             raise UsageError("--batch takes prompts and sources from its lines, and plays nothing; leave the rest out.")
-        how = Making(model, engine, tuple(adapters_of(lora)), ray, precision)
+        how = BatchConfig(model, engine, tuple(adapters_of(lora)), ray, precision)
         raise typer.Exit(_batch(batch, options, output, format, how, force=force, json=json, quiet=quiet))
     if ray is not None:
         raise UsageError("--ray makes the lines of a batch, so it needs --batch FILE.")
@@ -136,7 +136,7 @@ def _batch(
     options: dict[str, Any],
     output: str | None,
     format: str | None,
-    how: Making,
+    how: BatchConfig,
     *,
     force: bool,
     json: bool,
@@ -147,7 +147,7 @@ def _batch(
     folder, ending = batch_folder(output, format)
     values = option_values(options)
     lines = read_lines(path, values, folder, ending, report)
-    make(lines, how, values.get("threads"), report, force=force, quiet=quiet or json)
+    generate_batch(lines, how, values.get("threads"), report, force=force, quiet=quiet or json)
     if json:
         print_json(report.to_json())
     for sentence in report.sentences():

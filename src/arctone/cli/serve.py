@@ -14,7 +14,7 @@ from arctone.errors import UsageError
 
 if TYPE_CHECKING:
     from arctone.inference.engine import Model
-    from arctone.serving.http.makers import Maker
+    from arctone.serving.http.engines import ServedEngine
 
 EXAMPLES = """\b
 Examples:
@@ -120,11 +120,11 @@ def serve(
         from arctone.serving.http.app import create_app
         from arctone.serving.http.process import run
 
-        lanes = _lanes(model or ["spark"], engine, concurrency, replicas, threads)
+        engines = _load_engines(model or ["spark"], engine, concurrency, replicas, threads)
         server = create_app(
-            lanes[0],
+            engines[0],
             limits,
-            more_lanes=lanes[1:],
+            more_workers=engines[1:],
             token=secret,
             allowed_hosts=[host, *(allowed_host or [])],
             cors_origins=origins,
@@ -135,23 +135,23 @@ def serve(
         run(server, listener)
 
 
-def _lanes(
+def _load_engines(
     models: list[str], engine: EngineName, concurrency: int, replicas: int, threads: int | None
-) -> list[list[Model | Maker]]:
-    """The models of each lane, in this process or in one of their own."""
+) -> list[list[Model | ServedEngine]]:
+    """The models of each worker, in this process or in one of their own."""
     import arctone
     from arctone.inference.request import usable_threads
 
     if replicas and concurrency > 1:
         raise UsageError(f"concurrency {concurrency} and replicas {replicas} say the same thing; give only one.")
-    num_lanes = replicas or concurrency
-    each = threads or max(1, usable_threads() // num_lanes)
-    loaded = [[arctone.load(model, engine=engine, threads=each) for model in models] for _ in range(num_lanes)]
+    num_workers = replicas or concurrency
+    each = threads or max(1, usable_threads() // num_workers)
+    loaded = [[arctone.load(model, engine=engine, threads=each) for model in models] for _ in range(num_workers)]
     if not replicas:
-        return [list(lane) for lane in loaded]
+        return [list(models) for models in loaded]
     from arctone.serving.http.replicas import Replica
 
-    return [[Replica(model, engine, each) for model in lane] for lane in loaded]
+    return [[Replica(model, engine, each) for model in models] for models in loaded]
 
 
 def _log_to_stderr(*, requests: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import json
 import socket
 import threading
@@ -12,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from arctone.inference.engine import Model
 from arctone.inference.request import GenerationRequest
-from arctone.serving.http.intake import Intake, is_probe
 from arctone.serving.http.jobs import Job
 from arctone.serving.http.limits import Limits
-from arctone.serving.http.process import allow_files
+from arctone.serving.http.process import Intake, allow_files, is_probe
 from arctone.serving.http.store import Store
 from tests.serving.http.conftest import QUICK, next_works
 from tests.serving.http.sockets import count, ends_within, raw, request_bytes, until
@@ -158,6 +161,20 @@ def test_who_reads_slowly_gets_everything(local: Any) -> None:
     slow.close()
 
 
+def test_uvicorn_has_the_internals_that_the_protocol_and_the_server_build_on() -> None:
+    """A new minor version of uvicorn may move them; then this fails before anything else does."""
+    for name in ("connection_made", "data_received", "connection_lost", "pause_writing", "resume_writing"):
+        assert callable(getattr(H11Protocol, name)), name
+    assert list(inspect.signature(uvicorn.Server.handle_exit).parameters) == ["self", "sig", "frame"]
+    assert list(inspect.signature(uvicorn.Server.startup).parameters) == ["self", "sockets"]
+    made = inspect.getsource(H11Protocol.__init__) + inspect.getsource(H11Protocol.connection_made)
+    for name in ("connections", "transport", "flow", "cycle"):
+        assert f"self.{name}" in made, name
+    assert "self.response_complete" in inspect.getsource(RequestResponseCycle.__init__)
+    assert "self.read_paused" in inspect.getsource(FlowControl.__init__)
+    assert {"should_exit", "force_exit"} <= set(vars(uvicorn.Server(uvicorn.Config(None))))  # type: ignore[arg-type]
+
+
 def test_more_files_may_be_open_than_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     resource = pytest.importorskip("resource")
     given: list[tuple[int, int]] = []
@@ -170,7 +187,7 @@ def test_more_files_may_be_open_than_connections(monkeypatch: pytest.MonkeyPatch
     assert given == [(756, 1000), (1000, 1000)]
 
 
-def test_two_lanes_that_finish_first_at_once_keep_their_takes(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_workers_that_finish_first_at_once_keep_their_takes(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each made the temporary folder, and the takes of one were lost."""
     import tempfile
 

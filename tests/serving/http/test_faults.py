@@ -213,7 +213,7 @@ def test_a_seed_gives_the_same_bytes_alone_and_in_any_company(
     ]
     expected = [take_of(alone, order(alone, **one)) for one in orders]
     more = [[arctone.load(tiny_model_folder, threads=1)] for _ in range(num_lanes - 1)]
-    together = serve(max_batch=max_batch, more_lanes=more)
+    together = serve(max_batch=max_batch, more_workers=more)
     jobs = [order(together, **one) for one in orders for _ in range(2)]
     assert [take_of(together, job) for job in jobs] == [data for data in expected for _ in range(2)]
 

@@ -15,7 +15,7 @@ import soundfile
 from starlette.testclient import TestClient
 
 from arctone.audio import ogg_pages as ogg
-from arctone.serving.http.failures import ApiError
+from arctone.serving.http.errors import ApiError
 from arctone.serving.http.limits import Limits
 from arctone.serving.http.uploads import decoded
 from tests.serving.http.conftest import QUICK, Client, Gate, error_of, finished, next_works, order, sound_file, upload

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from arctone.inference.request import GenerationRequest, Progress
-from arctone.serving.http.failures import ApiError
+from arctone.serving.http.errors import ApiError
 from arctone.serving.http.jobs import Job
 from arctone.serving.http.queue import JobQueue, units
 

@@ -127,7 +127,7 @@ def test_a_replica_that_does_not_answer_is_given_up(model: Model) -> None:
 
 def test_a_worker_that_is_killed_while_sampling_costs_its_own_sound(serve: Client, model: Model) -> None:
     replicas = [Replica(model, threads=1) for _ in range(2)]
-    client = serve(replicas[0], more_lanes=[[replicas[1]]])
+    client = serve(replicas[0], more_workers=[[replicas[1]]])
     jobs = [order(client, **LONG, seed=seed) for seed in range(2)]
     while not all(client.get(f"/v1/jobs/{job['id']}").json()["progress"] for job in jobs):
         time.sleep(0.01)

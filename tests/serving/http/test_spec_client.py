@@ -13,6 +13,7 @@ import soundfile
 from starlette.testclient import TestClient
 
 from arctone.inference.request import FIELDS
+from arctone.serving.http.answers import ANSWERS
 from tests.serving.http.conftest import QUICK, Client
 
 
@@ -29,7 +30,7 @@ class FromDescription:
             if method != "parameters"
         }
 
-    def __call__(self, name: str, body: Any = None, **values: Any) -> Any:
+    def __call__(self, name: str, body: Any = None, /, **values: Any) -> Any:
         method, path, operation, shared = self.operations[name]
         query: dict[str, Any] = {}
         headers: dict[str, str] = {}
@@ -121,7 +122,18 @@ def test_the_description_of_an_order_is_that_of_the_fields(serve: Client) -> Non
             assert schema[field.name]["description"] == field.help
             assert schema[field.name].get("x-aliases", []) == list(field.aliases)
     assert (schema["steps"]["minimum"], schema["steps"]["maximum"]) == (1, 50)
-    assert json.dumps(document).count("max_steps") == 0
+    assert "max_steps" not in json.dumps(schema)
+
+
+def test_the_description_of_an_answer_is_that_of_its_struct(call: FromDescription) -> None:
+    schemas = call.document["components"]["schemas"]
+    for struct in ANSWERS:
+        schema = schemas[struct.__name__]
+        assert list(schema["properties"]) == list(struct.__struct_fields__)
+    found = call("getModel", name="tiny")
+    assert found == call("listModels")["data"][0]
+    assert (found["id"], found["object"]) == ("tiny", "model")
+    assert call("getModel", name="other")["error"]["type"] == "unknown_model"
 
 
 def test_the_token_is_described_where_it_is_needed(serve: Client, client: TestClient) -> None:

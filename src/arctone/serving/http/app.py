@@ -1,4 +1,4 @@
-"""The application: everything it needs is given to `create_app`, nothing lives in a module."""
+"""The application: `create_app` receives everything it needs, nothing lives in a module."""
 
 from __future__ import annotations
 
@@ -17,47 +17,49 @@ from starlette.staticfiles import StaticFiles
 
 from arctone.errors import ArctoneError, UsageError
 from arctone.inference.engine import Model
-from arctone.serving.http.failures import ApiError, answer, answer_http
+from arctone.serving.http.engines import ServedEngine
+from arctone.serving.http.errors import ApiError, answer_error, answer_http_error
 from arctone.serving.http.limits import Limits
-from arctone.serving.http.makers import Maker
+from arctone.serving.http.middleware import Guard, Identity
 from arctone.serving.http.routes import about, jobs, records, sounds
-from arctone.serving.http.security import Doors, Identity
 from arctone.serving.http.service import Service
 
 WEB = Path(__file__).parent / "web"
 _EXPOSED = ["X-Request-Id", "X-Arctone-Seed", "X-Arctone-Warnings", "Content-Disposition", "Location", "Retry-After"]
 
-Models = Maker | Model | Sequence[Maker | Model]
+Models = ServedEngine | Model | Sequence[ServedEngine | Model]
 
 
 def create_app(
     models: Models,
     limits: Limits | None = None,
     *,
-    more_lanes: Sequence[Models] = (),
+    more_workers: Sequence[Models] = (),
     token: str | None = None,
     allowed_hosts: Collection[str] = (),
     cors_origins: Collection[str] = (),
     folder: Path | None = None,
     output_folder: Path | None = None,
 ) -> Starlette:
-    """An ASGI application that makes sound.
+    """Build the ASGI application.
 
     Args:
-        models: what it serves; the first is the default.
-        limits: what it takes on at most.
-        more_lanes: further copies of the same models, one set for each job that is worked on at the same time.
-        token: what clients must show; None = nothing, which suits loopback addresses only.
-        allowed_hosts: names by which the server may be called, besides localhost and addresses in figures.
-        cors_origins: whose pages may call it, such as "https://example.org".
+        models: the models to serve; the first is the default.
+        limits: upper bounds of everything that clients can request.
+        more_workers: further copies of the same models, one set for each further job that runs at the same time.
+        token: needed from clients; None = none, which suits loopback addresses only.
+        allowed_hosts: names by which the server may be called, next to localhost and addresses in figures.
+        cors_origins: origins whose pages may call it, such as "https://example.org".
         folder: where takes are kept until their time is over; None = a temporary folder.
         output_folder: where every take is also written as a WAV file that stays; None = nowhere.
-    Raises: UsageError if no model is given, two have the same name, or the lanes differ.
+
+    Raises:
+        UsageError: no model is given, two have the same name, or the workers differ.
     """
-    lanes = [_by_name(models), *(_by_name(lane) for lane in more_lanes)]
-    if any(list(lane) != list(lanes[0]) for lane in lanes):
-        raise UsageError("more_lanes must have the same models as the first lane.")
-    service = Service(lanes, (limits or Limits()).checked(), folder, output_folder)
+    engines = [_by_name(models), *(_by_name(more) for more in more_workers)]
+    if any(list(one) != list(engines[0]) for one in engines):
+        raise UsageError("more_workers must have the same models as the first worker.")
+    service = Service(engines, (limits or Limits()).checked(), folder, output_folder)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -68,7 +70,10 @@ def create_app(
     app = Starlette(
         routes=_routes(),
         middleware=_middleware(service, token, allowed_hosts, cors_origins),
-        exception_handlers={HTTPException: answer_http, ApiError: answer, ArctoneError: answer, OSError: answer},
+        exception_handlers={
+            HTTPException: answer_http_error,
+            **dict.fromkeys((ApiError, ArctoneError, OSError), answer_error),
+        },
         lifespan=lifespan,
     )
     app.state.service = service
@@ -79,7 +84,7 @@ def create_app(
 def _middleware(
     service: Service, token: str | None, hosts: Collection[str], origins: Collection[str]
 ) -> list[Middleware]:
-    doors = Middleware(Doors, limits=service.limits, token=token, hosts=hosts, origins=origins)
+    guard = Middleware(Guard, limits=service.limits, token=token, hosts=hosts, origins=origins)
     cors = Middleware(
         CORSMiddleware,
         allow_origins=list(origins),
@@ -87,8 +92,8 @@ def _middleware(
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Range", "X-Request-Id"],
         expose_headers=_EXPOSED,
     )
-    # CORS stands outside the doors, so that a refusal can be read by a page that is allowed in.
-    return [Middleware(Identity, answered=service.metrics.answered), *([cors] if origins else []), doors]
+    # CORS wraps the guard, so that a page of an allowed origin can read a refusal.
+    return [Middleware(Identity, answered=service.metrics.answered), *([cors] if origins else []), guard]
 
 
 def _routes() -> list[Route | Mount]:
@@ -96,6 +101,7 @@ def _routes() -> list[Route | Mount]:
         Route("/", page),
         Mount("/static", StaticFiles(directory=WEB, check_dir=False)),
         Route("/v1/models", about.models),
+        Route("/v1/models/{name}", about.model),
         Route("/v1/limits", about.limits),
         Route("/v1/jobs", jobs.create, methods=["POST"]),
         Route("/v1/jobs/{id}", jobs.show),
@@ -119,7 +125,7 @@ async def page(request: Request) -> Response:
     return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
 
 
-def _by_name(models: Models) -> Mapping[str, Maker]:
+def _by_name(models: Models) -> Mapping[str, ServedEngine]:
     given = list(models) if isinstance(models, Sequence) else [models]
     engines = [one.engine if isinstance(one, Model) else one for one in given]
     found = {engine.config.name: engine for engine in engines}

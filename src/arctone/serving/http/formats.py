@@ -62,7 +62,7 @@ def file_format(name: str) -> str:
 
 
 def output_format(name: str, parameter: str = "output_format") -> OutputFormat:
-    """What a name such as "mp3", "pcm_16000" or "mp3_44100_128" asks for. Raises: UsageError with the known ones."""
+    """The format of a name such as "mp3", "pcm_16000" or "mp3_44100_128". Raises: UsageError with the known ones."""
     if not re.fullmatch(OUTPUT_PATTERN, name):
         raise UsageError(
             f"{parameter} must be wav, flac, mp3, ogg, opus or pcm, with a sample rate (pcm_16000, mp3_44100_128) or "

@@ -1,4 +1,4 @@
-"""Idempotency-Key: an order that is sent twice, because its answer was lost, is carried out once."""
+"""Idempotency-Key: a request that is sent twice, because its answer was lost, is carried out once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from arctone.serving.http.failures import ApiError
+from arctone.serving.http.errors import ApiError
 from arctone.serving.http.jobs import Job
 
 _MAX_KEY_LENGTH = 255
@@ -25,7 +25,7 @@ class Keys:
     def find(self, key: str, mark: str) -> Job | None:
         """The job of a key, if there is one. Args: mark: fingerprint of what is sent now.
 
-        Raises: ApiError 422 if the key came with another order before.
+        Raises: ApiError 422 if the key came with another request before.
         """
         if not 1 <= len(key) <= _MAX_KEY_LENGTH or not key.isprintable():
             raise ApiError(
@@ -45,12 +45,12 @@ class Keys:
             self._known.popitem(last=False)
 
     def remove(self, key: str) -> None:
-        """Forget a key whose order was refused."""
+        """Forget a key whose request was refused."""
         self._known.pop(key, None)
 
 
 def fingerprint(values: dict[str, Any], samples: np.ndarray | None = None) -> str:
-    """SHA-256 of an order: its values whatever their sequence, and its sound."""
+    """SHA-256 of a request: its values whatever their sequence, and its sound."""
     digest = hashlib.sha256(msgspec.json.encode(values, order="deterministic"))
     if samples is not None:
         digest.update(np.ascontiguousarray(samples).data)

@@ -1,4 +1,4 @@
-"""One order of sound on its way through the server, and how clients see it."""
+"""One request of sound on its way through the server, and how clients see it."""
 
 from __future__ import annotations
 
@@ -6,61 +6,47 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from arctone.audio.waveform import Waveform
 from arctone.inference.request import GenerationRequest, GenerationResult, Progress
-from arctone.serving.http.failures import ApiError
+from arctone.serving.http.answers import JobAnswer, JobResult, State, Take
+from arctone.serving.http.errors import ApiError
 
-State = Literal["queued", "running", "done", "failed", "cancelled"]
 FINAL: tuple[State, ...] = ("done", "failed", "cancelled")
 
 
-@dataclass(frozen=True)
-class Take:
-    """One sound of a finished job, without the sound: that lies in the store."""
-
-    index: int
-    seed: int
-    num_samples: int
-    num_channels: int
-    sample_rate: int
-
-    @property
-    def duration_seconds(self) -> float:
-        """Length in seconds."""
-        return self.num_samples / self.sample_rate
-
-
-@dataclass(eq=False)
-class Job:
+class Job(Struct, eq=False):
     """Changed only on the event loop's thread.
 
-    Args: model: its name. request: resolved. source: decoded upload. is_kept: takes go to the store, and clients ask
-        for them later; otherwise one waiting client gets the result at once.
+    Args:
+        model: its name.
+        request: resolved.
+        source: the decoded upload.
+        is_kept: takes go to the store, and clients ask for them later; otherwise one waiting client gets the result.
     """
 
     model: str
     request: GenerationRequest
     source: Waveform | None = None
     is_kept: bool = True
-    id: str = field(default_factory=lambda: secrets.token_urlsafe(18))
+    id: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(18))
     state: State = "queued"
     progress: Progress | None = None
     error: ApiError | None = None
     result: GenerationResult | None = None
     takes: tuple[Take, ...] = ()
-    warnings: list[str] = field(default_factory=list)
-    accepted_at: float = field(default_factory=time.monotonic)
+    warnings: list[str] = msgspec.field(default_factory=list)
+    accepted_at: float = msgspec.field(default_factory=time.monotonic)
     started_at: float | None = None
     finished_at: float | None = None
     was_fetched: bool = False
     request_id: str = ""
     cancel_reason: ApiError | None = None
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
 
     @property
     def is_final(self) -> bool:
@@ -73,14 +59,14 @@ class Job:
         return 0 if self.source is None else self.source.samples.nbytes
 
     def start(self) -> None:
-        """A lane takes it."""
+        """A worker takes it."""
         self.state, self.started_at = "running", time.monotonic()
-        self.tell()
+        self.notify()
 
     def advance(self, progress: Progress) -> None:
         """One stage or step further."""
         self.progress = progress
-        self.tell()
+        self.notify()
 
     def end(self, state: State, error: ApiError | None = None) -> None:
         """Reach a final state; only the first call counts."""
@@ -88,30 +74,39 @@ class Job:
             return
         self.state, self.error, self.finished_at = state, error, time.monotonic()
         self.progress, self.source = None, None
-        self.tell()
+        self.notify()
 
     def hold(self, result: GenerationResult) -> None:
-        """Take over a result; of a job that is kept, the sound itself lies in the store and not here."""
+        """Keep a result; the samples of a job that is kept lie in the store and not here."""
+        pairs = zip(result.seeds, result.waveforms, strict=True)
         self.takes = tuple(
-            Take(index, seed, sound.num_samples, sound.num_channels, sound.sample_rate)
-            for index, (seed, sound) in enumerate(zip(result.seeds, result.waveforms, strict=True))
+            Take(
+                index=index,
+                seed=seed,
+                num_samples=sound.num_samples,
+                num_channels=sound.num_channels,
+                sample_rate=sound.sample_rate,
+                duration_seconds=sound.duration_seconds,
+                audio_url=f"/v1/jobs/{self.id}/takes/{index}",
+            )
+            for index, (seed, sound) in enumerate(pairs)
         )
         self.result = msgspec.structs.replace(result, waveforms=()) if self.is_kept else result
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Wake everyone who watches."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self.changed.set()
+        self.changed = asyncio.Event()
 
     async def finished(self) -> None:
         """Return once the state is final."""
         while not self.is_final:
-            await self._changed.wait()
+            await self.changed.wait()
 
     async def changes(self, pause_seconds: float) -> AsyncIterator[bool]:
         """True after each change, False after a pause without one; the state now comes first, the final one last."""
         while True:
-            changed = self._changed
+            changed = self.changed
             yield True
             while not changed.is_set():
                 if self.is_final:
@@ -124,46 +119,40 @@ class Job:
                 yield True
                 return
 
+    def answer(self, position: int | None, eta_seconds: float | None) -> JobAnswer:
+        """The job as clients see it.
 
-def as_json(job: Job, position: int | None, eta_seconds: float | None) -> dict[str, Any]:
-    """The job as clients see it. Args: position: 0 is next. eta_seconds: until the result, as far as known."""
-    return {
-        "id": job.id,
-        "state": job.state,
-        "position": position,
-        "eta_seconds": None if eta_seconds is None else round(eta_seconds, 2),
-        "progress": None if job.progress is None else msgspec.to_builtins(job.progress),
-        "error": None if job.error is None else job.error.body(job.request_id)["error"],
-        "request": {"model": job.model, **shown_request(job.request)},
-        "result": _result(job) if job.state == "done" else None,
-    }
+        Args:
+            position: jobs that wait before it; None if it does not wait.
+            eta_seconds: estimated seconds until the result; None if not known.
+        """
+        return JobAnswer(
+            id=self.id,
+            state=self.state,
+            position=position,
+            eta_seconds=None if eta_seconds is None else round(eta_seconds, 2),
+            progress=self.progress,
+            error=None if self.error is None else self.error.detail(self.request_id),
+            request={"model": self.model, **shown_request(self.request)},
+            result=self._result() if self.state == "done" else None,
+        )
+
+    def _result(self) -> JobResult | None:
+        result = self.result
+        if result is None:
+            return None
+        return JobResult(
+            model_name=result.model_name,
+            model_hash=result.model_hash,
+            version=result.version,
+            warnings=(*result.warnings, *self.warnings),
+            timings_ms={name: round(value, 2) for name, value in result.timings_ms.items()},
+            takes=self.takes,
+        )
 
 
 def shown_request(request: GenerationRequest) -> dict[str, Any]:
-    """The resolved request without what the server decides: its threads."""
+    """The resolved request without its threads, which the server decides."""
     values: dict[str, Any] = msgspec.to_builtins(request)
     values.pop("threads", None)
     return values
-
-
-def _result(job: Job) -> dict[str, Any] | None:
-    result = job.result
-    if result is None:
-        return None
-    return {
-        "model_name": result.model_name,
-        "model_hash": result.model_hash,
-        "version": result.version,
-        "warnings": [*result.warnings, *job.warnings],
-        "timings_ms": {name: round(value, 2) for name, value in result.timings_ms.items()},
-        "takes": [
-            {
-                "index": take.index,
-                "seed": take.seed,
-                "num_samples": take.num_samples,
-                "duration_seconds": take.duration_seconds,
-                "audio_url": f"/v1/jobs/{job.id}/takes/{take.index}",
-            }
-            for take in job.takes
-        ],
-    }

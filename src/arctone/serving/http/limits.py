@@ -1,4 +1,4 @@
-"""Everything the server bounds, in one value that it also publishes."""
+"""The upper bounds of the server, in one value that it also publishes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_CHANNELS = 2
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one server takes on at most; seconds are wall-clock time unless the name says audio or duration.
+    """The upper bounds of one server; seconds are wall-clock time unless the name says audio or duration.
 
     Raises: UsageError from `checked` in one sentence that names the limit.
     """
@@ -25,7 +25,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_queue: _Count = 32
     """Jobs that wait; one more is answered with 429."""
     max_batch: _Count = 1
-    """Compatible jobs that one lane advances together, step by step."""
+    """Compatible jobs that one worker advances together, step by step."""
     max_body_bytes: _Count = 32 * 2**20
     max_json_bytes: _Count = 64 * 2**10
     max_audio_seconds: _Seconds = 300.0

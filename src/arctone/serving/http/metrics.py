@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,17 +17,18 @@ from prometheus_client.registry import Collector
 
 from arctone.serving.http.jobs import Job
 
-if TYPE_CHECKING:
-    from arctone.serving.http.service import Service
-
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
 
 class Metrics:
-    """Counts of requests and jobs. Labels are routes, states and models: never anything that a client makes up."""
+    """Counts of requests and jobs. Labels are routes, states and models: never anything that a client makes up.
 
-    def __init__(self, service: Service) -> None:
+    Args:
+        gauges: values of the moment, by the name after `arctone_`: a description, and a function that reads it.
+    """
+
+    def __init__(self, gauges: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "arctone_http_requests", "Answered requests.", ["method", "route", "status"], registry=self.registry
@@ -42,14 +42,16 @@ class Metrics:
         )
         self._accepted = Counter("arctone_jobs_accepted", "Jobs taken on.", ["model"], registry=self.registry)
         self._ended = Counter("arctone_jobs_ended", "Jobs that are final.", ["model", "state"], registry=self.registry)
-        self._wait = Histogram("arctone_job_wait_seconds", "Time in line.", buckets=_SECONDS, registry=self.registry)
+        self._wait = Histogram(
+            "arctone_job_wait_seconds", "Time in the queue.", buckets=_SECONDS, registry=self.registry
+        )
         self._run = Histogram(
-            "arctone_job_run_seconds", "Time in a lane.", ["model"], buckets=_SECONDS, registry=self.registry
+            "arctone_job_run_seconds", "Time in a worker.", ["model"], buckets=_SECONDS, registry=self.registry
         )
         self._audio = Counter(
             "arctone_audio_seconds", "Seconds of sound that were made.", ["model"], registry=self.registry
         )
-        self.registry.register(_Now(service))
+        self.registry.register(_Gauges(gauges))
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
 
@@ -76,15 +78,12 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-class _Now(Collector):
-    """What holds at the moment of asking."""
+class _Gauges(Collector):
+    """Values read at the moment of asking."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, gauges: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
+        self._gauges = gauges
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        service = self._service
-        yield GaugeMetricFamily("arctone_jobs_waiting", "Jobs in line.", value=len(service.queue))
-        yield GaugeMetricFamily("arctone_jobs_running", "Jobs in lanes.", value=len(service.queue.running))
-        yield GaugeMetricFamily("arctone_jobs_stored", "Jobs that clients can ask for.", value=len(service.store))
-        yield GaugeMetricFamily("arctone_takes_bytes", "Takes on disk.", value=service.store.num_bytes)
+        for name, (description, read) in self._gauges.items():
+            yield GaugeMetricFamily(f"arctone_{name}", description, value=read())

@@ -1,14 +1,14 @@
-"""The server's description of itself as OpenAPI 3.1; everything about requests derives from their fields."""
+"""The OpenAPI 3.1 document of the server."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from arctone.inference.request_fields import RequestField
-from arctone.serving.http import openapi_schemas as schemas
+from arctone.serving.http import schemas
 from arctone.serving.http.formats import FILE_FORMATS, MEDIA_TYPES, OUTPUT_PATTERN, output_names
 from arctone.serving.http.limits import Limits
-from arctone.serving.http.orders import offered_fields
+from arctone.serving.http.requests import offered_fields
 from arctone.version import __version__
 
 JSON = dict[str, Any]
@@ -30,24 +30,30 @@ _REFUSALS = {
     400: "The request cannot be met; the message says what is allowed.",
     401: "The token is missing or wrong.",
     403: "The page that calls is of a foreign origin.",
-    404: "There is no such thing, or it is not kept any more.",
+    404: "It does not exist, or is not kept any more.",
     408: "The body did not arrive in time.",
     409: "The job is in another state, or was cancelled.",
     413: "The body or the sound in it is too large.",
     415: "The body is of another type or compressed.",
     421: "The server is not called by that name.",
     422: "The sound cannot be used, or an Idempotency-Key was used before.",
-    429: "The line is full; Retry-After says when to come again.",
+    429: "The queue is full; Retry-After says when to come again.",
     500: "The server failed.",
     503: "The server is shutting down.",
     504: "The sound was not ready in time.",
-    507: "The disk does not take the sound.",
+    507: "The disk cannot store the sound.",
 }
 _ALWAYS = (400, 401, 403, 413, 415, 421)
 
 
 def document(limits: Limits, models: list[str], *, needs_token: bool) -> JSON:
-    """The whole document. Args: models: names; the first is the default. needs_token: whether clients must show one."""
+    """The whole document.
+
+    Args:
+        limits: of this server.
+        models: names; the first is the default.
+        needs_token: whether clients need a token.
+    """
     fields = offered_fields(limits)
     security: JSON = {"security": [{"token": []}]} if needs_token else {}
     return {
@@ -55,7 +61,7 @@ def document(limits: Limits, models: list[str], *, needs_token: bool) -> JSON:
         "info": {
             "title": "arctone",
             "version": __version__,
-            "description": "Sound from text.",
+            "description": "Text to audio.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": {**_job_paths(), **_sound_paths(fields, models), **_about_paths()},
@@ -68,7 +74,7 @@ def document(limits: Limits, models: list[str], *, needs_token: bool) -> JSON:
 
 
 def _job_paths() -> JSON:
-    order: JSON = {
+    body: JSON = {
         "application/json": {"schema": _ref("JobRequest")},
         "multipart/form-data": {
             "schema": {
@@ -83,15 +89,15 @@ def _job_paths() -> JSON:
             "encoding": {"request": {"contentType": "application/json"}},
         },
     }
-    job = {"application/json": {"schema": _ref("Job")}}
+    job = _json("JobAnswer")
     location = {"Location": {"description": "Address of the job.", "schema": {"type": "string"}}}
     return {
         "/v1/jobs": {
             "post": {
                 "operationId": "createJob",
-                "summary": "Order sounds; the answer comes at once, the sounds follow.",
+                "summary": "Create a job; the answer comes at once, the sounds follow.",
                 "parameters": [_KEY],
-                "requestBody": {"required": True, "content": order},
+                "requestBody": {"required": True, "content": body},
                 "responses": {
                     "202": {
                         "description": "Accepted.",
@@ -155,7 +161,7 @@ def _sound_paths(fields: tuple[RequestField, ...], models: list[str]) -> JSON:
                 "readRecord",
                 "What a sound file made by arctone says about itself.",
                 {
-                    "200": _answer("The record.", {"application/json": {"schema": _ref("Record")}}),
+                    "200": _answer("The record.", _json("RecordAnswer")),
                     **_refused(408, 422),
                 },
                 body={
@@ -190,20 +196,24 @@ def _sound(operation_id: str, schema: str, parameters: list[JSON]) -> JSON:
 
 
 def _about_paths() -> JSON:
-    def get(operation_id: str, summary: str, schema: JSON, media_type: str = "application/json") -> JSON:
-        answers = {"200": _answer(summary, {media_type: {"schema": schema}}), **_refused()}
-        return {"get": _operation(operation_id, summary, answers)}
+    def get(operation_id: str, summary: str, content: JSON, *refusals: int) -> JSON:
+        return {"get": _operation(operation_id, summary, {"200": _answer(summary, content), **_refused(*refusals)})}
 
-    anything: JSON = {"type": "object"}
-    ready = get("ready", "Whether new jobs are taken on.", anything)
-    ready["get"]["responses"]["503"] = _answer("Not now.", {"application/json": {"schema": anything}})
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "maxLength": 200}}
+    ready = get("ready", "Whether new jobs are accepted.", _json("ReadyAnswer"))
+    ready["get"]["responses"]["503"] = _answer("Not now.", _json("ReadyAnswer"))
     return {
-        "/v1/models": get("listModels", "Models, their limits and the fields of a request.", _ref("Models")),
-        "/v1/limits": get("getLimits", "What this server takes on at most.", anything),
-        "/health": get("health", "The process answers.", anything),
+        "/v1/models": get("listModels", "Models, their limits and the fields of a request.", _json("ModelsAnswer")),
+        "/v1/models/{name}": {"parameters": [name], **get("getModel", "One model.", _json("ModelAnswer"), 404)},
+        "/v1/limits": get("getLimits", "The upper bounds of this server.", _json("LimitsAnswer")),
+        "/health": get("health", "The process answers.", _json("HealthAnswer")),
         "/ready": ready,
-        "/metrics": get("metrics", "Prometheus metrics.", {"type": "string"}, "text/plain"),
+        "/metrics": get("metrics", "Prometheus metrics.", {"text/plain": {"schema": {"type": "string"}}}),
     }
+
+
+def _json(name: str) -> JSON:
+    return {"application/json": {"schema": _ref(name)}}
 
 
 def _operation(operation_id: str, summary: str, responses: JSON, body: JSON | None = None) -> JSON:
@@ -215,7 +225,7 @@ def _refused(*statuses: int) -> JSON:
     retry = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string"}}}
     return {
         str(status): {
-            **_answer(_REFUSALS[status], {"application/json": {"schema": _ref("Error")}}),
+            **_answer(_REFUSALS[status], {"application/json": {"schema": _ref("ErrorAnswer")}}),
             **({"headers": retry} if status in (429, 503) else {}),
         }
         for status in sorted({*_ALWAYS, *statuses})

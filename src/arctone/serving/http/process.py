@@ -7,6 +7,8 @@ import contextlib
 import errno
 import secrets
 import socket
+from collections import deque
+from collections.abc import Callable
 from http import HTTPStatus
 from types import FrameType
 
@@ -15,21 +17,23 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from arctone.errors import UsageError
-from arctone.serving.http.failures import ApiError
-from arctone.serving.http.intake import Intake, is_probe
+from arctone.serving.http.errors import ApiError
 from arctone.serving.http.limits import Limits
-from arctone.serving.http.security import HEADERS, Answered
+from arctone.serving.http.middleware import HEADERS, Answered
 from arctone.serving.http.service import Service
 
 _KEEP_ALIVE_SECONDS = 15
 # Fewer do not even carry a telephone call.
 _SLOWEST_BYTES_PER_SECOND = 1_000
-# Open files besides connections: graphs, takes, uploads, pipes.
+# Open files next to connections: graphs, takes, uploads, pipes.
 _OTHER_FILES = 256
+# Requests that start in one turn of the loop; each costs about a millisecond of a core.
+_EACH_TURN = 8
+_PROBES = (b"GET /health ", b"GET /ready ", b"HEAD /health ", b"HEAD /ready ")
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but the first stop signal lets accepted jobs finish while the doors still answer."""
+    """uvicorn, but the first stop signal lets accepted jobs finish while the server still answers."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
@@ -57,6 +61,37 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
+def is_probe(data: bytes) -> bool:
+    """Whether the first bytes of a request are those of a health check."""
+    return data.startswith(_PROBES)
+
+
+class Intake:
+    """Runs callbacks in the order in which they came, a few in each turn of the loop.
+
+    So a burst of requests does not hold up whoever comes during it. Used on the event loop's thread only.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._turns: asyncio.Handle | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def enter(self, run: Callable[[], None]) -> None:
+        """Schedule a callback."""
+        self._waiting.append(run)
+        if self._turns is None:
+            self._turns = asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        few = [self._waiting.popleft() for _ in range(min(_EACH_TURN, len(self._waiting)))]
+        self._turns = asyncio.get_running_loop().call_soon(self._turn) if self._waiting else None
+        for run in few:
+            run()
+
+
 class Protocol(H11Protocol):
     """HTTP/1.1 that hangs up on clients whose headers, or whose reading, do not come on, and keeps bursts in order.
 
@@ -72,7 +107,7 @@ class Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio."""
         super().connection_made(transport)
-        # Told of every byte that the client leaves unread, not only of more than some thousand.
+        # pause_writing is called for every byte that the client leaves unread, not only beyond some thousand.
         transport.set_write_buffer_limits(0)
         self._is_surplus = len(self.connections) > self.settings.limits.max_connections
         self._expect_headers()
@@ -88,7 +123,7 @@ class Protocol(H11Protocol):
             self._held = data
             # What else comes waits in the system's buffers, which are bounded.
             self.transport.pause_reading()
-            self.settings.intake.enter(self._let_in)
+            self.settings.intake.enter(self._start_request)
         else:
             super().data_received(data)
             self._expect_headers()
@@ -114,7 +149,7 @@ class Protocol(H11Protocol):
     def _is_between(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def _let_in(self) -> None:
+    def _start_request(self) -> None:
         data, self._held = self._held, b""
         if not data or self.transport.is_closing():
             return
@@ -157,7 +192,12 @@ class Protocol(H11Protocol):
 
 
 class Connections:
-    """What all connections of one server share. Args: limits: of the service. answered: told of each refusal here."""
+    """State that all connections of one server share.
+
+    Args:
+        limits: of the service.
+        answered: called for each refusal here.
+    """
 
     def __init__(self, limits: Limits, answered: Answered) -> None:
         self.limits, self.intake = limits, Intake()

@@ -1,4 +1,4 @@
-"""The bounded line of waiting jobs: who is next, who may run together, how long it will take."""
+"""The bounded queue of waiting jobs: who is next, who may run together, how long it will take."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ import math
 from collections import deque
 from collections.abc import Iterable
 
-from arctone.serving.http.failures import ApiError
+from arctone.serving.http.errors import ApiError
 from arctone.serving.http.jobs import Job
 
 # Weight of the newest job in the moving average of costs.
 _NEWEST = 0.2
-# Decoding and text of a second of sound cost about as much as so many sampling steps.
+# Decoding and text of a second of sound cost about as much as this many sampling steps.
 _STEPS_OF_DECODING = 3
 
 
 class JobQueue:
     """First come, first served. Used on the event loop's thread only.
 
-    Args: max_length: jobs that may wait. num_lanes: how many are worked on at once, for the estimates.
+    Args:
+        max_length: jobs that may wait.
+        num_workers: jobs that run at the same time, for the estimates.
     """
 
-    def __init__(self, max_length: int, num_lanes: int) -> None:
-        self._max_length, self._num_lanes = max_length, num_lanes
+    def __init__(self, max_length: int, num_workers: int) -> None:
+        self._max_length, self._num_workers = max_length, num_workers
         self._waiting: deque[Job] = deque()
         self._running: list[Job] = []
         self._arrived = asyncio.Condition()
@@ -34,18 +36,18 @@ class JobQueue:
 
     @property
     def running(self) -> tuple[Job, ...]:
-        """Jobs in the lanes."""
+        """Jobs in the workers."""
         return tuple(self._running)
 
     @property
     def waiting(self) -> tuple[Job, ...]:
-        """Jobs in line, the next first."""
+        """Waiting jobs, the next first."""
         return tuple(self._waiting)
 
     def refuse_if_full(self) -> None:
-        """Raise the 429 that a further job gets; Retry-After is when about half of the line will be gone."""
+        """Raise the 429 that a further job gets; Retry-After is when about half of the queue will be gone."""
         if len(self._waiting) >= self._max_length:
-            seconds = self._seconds(self._waiting) / (2 * self._num_lanes)
+            seconds = self._seconds(self._waiting) / (2 * self._num_workers)
             retry = str(max(1, math.ceil(seconds)))
             raise ApiError(
                 429,
@@ -55,7 +57,7 @@ class JobQueue:
             )
 
     async def put(self, job: Job) -> None:
-        """Queue a job. Raises: ApiError 429 if the line is full."""
+        """Queue a job. Raises: ApiError 429 if the queue is full."""
         self.refuse_if_full()
         self._waiting.append(job)
         async with self._arrived:
@@ -64,21 +66,21 @@ class JobQueue:
     async def take(self, max_jobs: int) -> list[Job]:
         """Wait for the next job; it comes with those behind it that may run in the same batch.
 
-        Jobs overtake nobody but incompatible ones, and only when they start together with the first of the line.
+        Jobs overtake nobody but incompatible ones, and only when they start together with the first of the queue.
         """
         async with self._arrived:
             await self._arrived.wait_for(lambda: len(self._waiting) > 0)
             first = self._waiting[0]
             fitting = [job for job in self._waiting if batch_key(job) == batch_key(first)]
-            # Another lane that is free would have to wait for what is packed too eagerly here.
-            fair_share = math.ceil(len(self._waiting) / self._num_lanes)
+            # Another worker that is free would have to wait for what is packed too eagerly here.
+            fair_share = math.ceil(len(self._waiting) / self._num_workers)
             batch = fitting[: max(1, min(max_jobs, fair_share))]
             for job in batch:
                 self._waiting.remove(job)
                 self._running.append(job)
             return batch
 
-    def left(self, job: Job) -> None:
+    def remove(self, job: Job) -> None:
         """A job is final: it neither waits nor runs any more."""
         if job in self._waiting:
             self._waiting.remove(job)
@@ -92,13 +94,13 @@ class JobQueue:
         return self._waiting.index(job) if job in self._waiting else None
 
     def eta_seconds(self, job: Job) -> float | None:
-        """Until the result, from what jobs took so far; None before anything was learnt, and for final jobs."""
+        """Until the result, from what jobs took so far; None before any job has finished, and for final jobs."""
         if self._seconds_per_unit is None or job.is_final:
             return None
         ahead = list(self._running)
         if job in self._waiting:
             ahead += list(self._waiting)[: self._waiting.index(job) + 1]
-            return self._seconds(ahead) / self._num_lanes
+            return self._seconds(ahead) / self._num_workers
         return self._seconds([job])
 
     def _learn(self, seconds_per_unit: float) -> None:

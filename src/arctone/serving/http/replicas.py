@@ -28,8 +28,8 @@ class ReplicaLost(ArctoneError):
 
 
 @dataclass(frozen=True)
-class Opening:
-    """How the process opens its model: see `arctone.load`. model_hash: of the model that the parent knows."""
+class HostConfig:
+    """Arguments of `arctone.load` in the process, and the hash of the model that the parent loaded."""
 
     folder: str
     engine: EngineName
@@ -38,8 +38,8 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class Order:
-    """What the parent sends: begin a sound, go one step further, or drop it."""
+class Command:
+    """A message of the parent: begin a sound, go one step further, or drop it."""
 
     what: Literal["begin", "next", "drop"]
     number: int
@@ -48,21 +48,21 @@ class Order:
 
 
 class Link(Protocol):
-    """A worker in another process, here or on another machine."""
+    """A host in another process, here or on another machine."""
 
-    def ask(self, order: Order, seconds: float) -> Any:
+    def ask(self, command: Command, seconds: float) -> Any:
         """Its answer, which may be an exception. Raises: EOFError or OSError if none comes in time."""
 
     def close(self) -> None:
-        """End the worker."""
+        """End the host."""
 
 
 class Replica:
-    """A Maker whose sounds are made elsewhere. Used by one lane alone.
+    """A ServedEngine that runs elsewhere. Used by one worker alone.
 
     Args: model: the same model, opened here for its config only. engine, threads: see `arctone.load`.
-    step_seconds: after how long without an answer the worker is given up. start: makes a worker; a process by default.
-    folder: where the worker finds the model; None = where it lies here.
+    step_seconds: after how long without an answer the host is given up. start: makes a host; a process by default.
+    folder: where the host finds the model; None = where it lies here.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class Replica:
         engine: EngineName = "auto",
         threads: int | None = None,
         step_seconds: float = 300.0,
-        start: Callable[[Opening], Link] | None = None,
+        start: Callable[[HostConfig], Link] | None = None,
         folder: str | None = None,
     ) -> None:
         self.config: ModelConfig = model.config
         self.model_hash = model.engine.model_hash
         self._model = model
-        self._opening = Opening(folder or str(model.folder), engine, threads, self.model_hash)
+        self._opening = HostConfig(folder or str(model.folder), engine, threads, self.model_hash)
         self._step_seconds = step_seconds
         self._start = start or ProcessLink
         self._numbers = count()
@@ -90,16 +90,16 @@ class Replica:
 
     @property
     def has_flow(self) -> bool:
-        """See Maker."""
+        """See ServedEngine."""
         return self._model.engine.has_flow
 
     @property
     def defaults(self) -> Defaults:
-        """See Maker."""
+        """See ServedEngine."""
         return self._model.engine.defaults
 
     def defaults_for(self, request: GenerationRequest, source_seconds: float | None = None) -> Defaults:
-        """See Maker."""
+        """See ServedEngine."""
         return self._model.engine.defaults_for(request, source_seconds)
 
     @property
@@ -110,40 +110,40 @@ class Replica:
     def stream(
         self, request: GenerationRequest, cancel: Callable[[], bool] | None = None, source: Waveform | None = None
     ) -> Iterator[Event]:
-        """See Maker. Raises: ReplicaLost, and whatever the engine raises."""
+        """See ServedEngine. Raises: ReplicaLost, and whatever the engine raises."""
         number = next(self._numbers)
         is_over = False
-        self._begin(Order("begin", number, request, source))
+        self._begin(Command("begin", number, request, source))
         try:
             while not is_over:
-                event = self._ask(Order("next", number))
+                event = self._ask(Command("next", number))
                 is_over = isinstance(event, GenerationResult)
                 yield event
         finally:
             if not is_over and self._link is not None:
-                self._ask(Order("drop", number))
+                self._ask(Command("drop", number))
 
     def close(self) -> None:
-        """End the worker; the next stream starts another one."""
+        """End the host; the next stream starts another one."""
         link, self._link = self._link, None
         if link is not None:
             link.close()
 
-    def _begin(self, order: Order) -> None:
+    def _begin(self, command: Command) -> None:
         was_there = self._link is not None
         try:
-            self._ask(order)
+            self._ask(command)
         except ReplicaLost:
-            # It was lost while it had nothing to do, so no sound is lost with it.
+            # It was lost while it was idle, so no sound is lost with it.
             if not was_there:
                 raise
-            self._ask(order)
+            self._ask(command)
 
-    def _ask(self, order: Order) -> Any:
+    def _ask(self, command: Command) -> Any:
         if self._link is None:
             self._link = self._start(self._opening)
         try:
-            answer = self._link.ask(order, self._step_seconds)
+            answer = self._link.ask(command, self._step_seconds)
         except (EOFError, OSError):
             self.close()
             raise ReplicaLost("the process that made the sound was lost.") from None
@@ -153,13 +153,13 @@ class Replica:
 
 
 class ProcessLink:
-    """A worker in a process of this machine."""
+    """A host in a process of this machine."""
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, config: HostConfig) -> None:
         # A forked copy of a process with threads may hold their locks for ever.
         context = multiprocessing.get_context("spawn")
         self._connection, there = context.Pipe()
-        self._process = context.Process(target=_work, args=(there, opening), daemon=True)
+        self._process = context.Process(target=_work, args=(there, config), daemon=True)
         self._process.start()
         there.close()
 
@@ -168,9 +168,9 @@ class ProcessLink:
         """Of the process."""
         return self._process.pid
 
-    def ask(self, order: Order, seconds: float) -> Any:
+    def ask(self, command: Command, seconds: float) -> Any:
         """See Link."""
-        self._connection.send(order)
+        self._connection.send(command)
         if not self._connection.poll(seconds):
             raise EOFError
         return self._connection.recv()
@@ -185,55 +185,55 @@ class ProcessLink:
         self._process.close()
 
 
-class Worker:
-    """The other end: an engine and the sounds that it is making, one step at each order."""
+class EngineHost:
+    """The other end: an engine and its running sounds, one step per command."""
 
-    def __init__(self, opening: Opening) -> None:
-        self._opening = opening
+    def __init__(self, config: HostConfig) -> None:
+        self._opening = config
         self._engine: Engine | None = None
         self._streams: dict[int, Iterator[Event]] = {}
 
-    def answer(self, order: Order) -> Event | Exception | None:
-        """What comes of an order; an exception is an answer too."""
+    def answer(self, command: Command) -> Event | Exception | None:
+        """The answer to a command; an exception is an answer too."""
         try:
-            return self._answer(order)
+            return self._answer(command)
         except Exception as problem:
-            self._streams.pop(order.number, None)
+            self._streams.pop(command.number, None)
             return problem if isinstance(problem, ArctoneError) else RuntimeError(repr(problem))
 
-    def _answer(self, order: Order) -> Event | None:
-        if order.what == "begin":
-            assert order.request is not None
-            self._streams[order.number] = self._opened().stream(order.request, None, order.source)
-        elif order.what == "next":
-            event = next(self._streams[order.number])
+    def _answer(self, command: Command) -> Event | None:
+        if command.what == "begin":
+            assert command.request is not None
+            self._streams[command.number] = self._load().stream(command.request, None, command.source)
+        elif command.what == "next":
+            event = next(self._streams[command.number])
             if isinstance(event, GenerationResult):
-                del self._streams[order.number]
+                del self._streams[command.number]
             return event
         else:
-            self._streams.pop(order.number, None)
+            self._streams.pop(command.number, None)
         return None
 
-    def _opened(self) -> Engine:
+    def _load(self) -> Engine:
         if self._engine is None:
-            opening = self._opening
-            engine = load(opening.folder, opening.engine, opening.threads).engine
-            if engine.model_hash != opening.model_hash:
+            config = self._opening
+            engine = load(config.folder, config.engine, config.threads).engine
+            if engine.model_hash != config.model_hash:
                 engine.close()
-                raise ModelError(f"{opening.folder} is another model here than where the server started.")
+                raise ModelError(f"{config.folder} is not the model that the server started with.")
             self._engine = engine
         return self._engine
 
 
-def _work(connection: Connection, opening: Opening) -> None:
-    """The process: answer orders until the parent hangs up, or is gone."""
+def _work(connection: Connection, config: HostConfig) -> None:
+    """The process: answer commands until the parent hangs up, or is gone."""
     # Stop signals reach all processes of a terminal, but it is the parent who decides when work ends.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    worker = Worker(opening)
+    host = EngineHost(config)
     while True:
         try:
-            order: Order = connection.recv()
+            command: Command = connection.recv()
         except (EOFError, OSError):
             return
-        connection.send(worker.answer(order))
+        connection.send(host.answer(command))

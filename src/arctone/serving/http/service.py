@@ -1,25 +1,26 @@
-"""The server's inside without any HTTP: models, line, lanes and store, put together."""
+"""The server without HTTP: models, queue, workers and store, put together."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from arctone.inference.request import GenerationResult
-from arctone.serving.http.failures import ApiError
+from arctone.serving.http.answers import JobAnswer
+from arctone.serving.http.engines import ServedEngine
+from arctone.serving.http.errors import ApiError
 from arctone.serving.http.idempotency import Keys
-from arctone.serving.http.jobs import Job, as_json
-from arctone.serving.http.lanes import Lane, cancelled, timed_out
+from arctone.serving.http.jobs import Job
 from arctone.serving.http.limits import Limits
-from arctone.serving.http.makers import Maker
 from arctone.serving.http.metrics import Metrics
 from arctone.serving.http.outputs import OutputFolder
 from arctone.serving.http.queue import JobQueue
 from arctone.serving.http.store import Store
+from arctone.serving.http.workers import Worker, cancelled_error, timeout_error
 
 _TIDY_SECONDS = 5.0
 # After a drain, how long finished jobs wait for their takes to be fetched.
@@ -31,27 +32,32 @@ _UPLOADS_AT_ONCE = 8
 
 
 class Service:
-    """Args: lanes: for each lane its own engines by model name; the first name is the default model. limits: see there.
-    folder: of the takes; None = a temporary one. output_folder: of files that stay; None = none are written.
+    """Everything that one server holds.
+
+    Args:
+        engines: for each worker its own engines by model name; the first name is the default model.
+        limits: of this server.
+        folder: of the takes; None = a temporary one.
+        output_folder: of files that stay; None = none are written.
     """
 
     def __init__(
         self,
-        lanes: Sequence[Mapping[str, Maker]],
+        engines: Sequence[Mapping[str, ServedEngine]],
         limits: Limits,
         folder: Path | None = None,
         output_folder: Path | None = None,
     ) -> None:
         self.limits = limits
-        self.engines = lanes[0]
-        self.queue = JobQueue(limits.max_queue, len(lanes))
+        self.engines = engines[0]
+        self.queue = JobQueue(limits.max_queue, len(engines))
         self.store = Store(limits, folder)
         self._outputs = None if output_folder is None else OutputFolder(output_folder)
-        self.metrics = Metrics(self)
+        self.metrics = Metrics(self._gauges())
         self.is_draining = False
-        self._lanes = [
-            Lane(engines, self.queue, limits.max_batch, limits.job_timeout_seconds, self._finish, self._ended)
-            for engines in lanes
+        self._workers = [
+            Worker(own, self.queue, limits.max_batch, limits.job_timeout_seconds, self._finish, self._ended)
+            for own in engines
         ]
         self.uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
         self._keys = Keys()
@@ -59,12 +65,12 @@ class Service:
 
     @property
     def is_ready(self) -> bool:
-        """Whether every lane works."""
+        """Whether every worker works."""
         return bool(self._tasks) and not any(task.done() for task in self._tasks)
 
     async def start(self) -> None:
-        """Begin to work."""
-        self._tasks = [asyncio.create_task(lane.work()) for lane in self._lanes]
+        """Start the workers."""
+        self._tasks = [asyncio.create_task(worker.work()) for worker in self._workers]
         self._tasks.append(asyncio.create_task(self._keep_tidy()))
 
     async def stop(self) -> None:
@@ -73,24 +79,24 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for lane in self._lanes:
-            await lane.close()
+        for worker in self._workers:
+            await worker.close()
         await asyncio.to_thread(self.store.close)
 
     def abandon(self) -> None:
         """What must not outlive the process, whether it ended in order or not: takes on disk and replicas."""
         self.store.close()
-        for lane in self._lanes:
-            lane.abandon()
+        for worker in self._workers:
+            worker.abandon()
 
     def refuse_if_closed(self) -> None:
-        """Raise what a new job would get now: 503 while draining, 429 if the line is full."""
+        """Raise what a new job would get now: 503 while draining, 429 if the queue is full."""
         if self.is_draining or not self.is_ready:
-            raise shutting_down()
+            raise shutting_down_error()
         self.queue.refuse_if_full()
 
     async def submit(self, job: Job) -> None:
-        """Queue a job. Raises: ApiError 503 while draining; 429 if the line or the memory for uploads is full."""
+        """Queue a job. Raises: ApiError 503 while draining; 429 if the queue or the memory for uploads is full."""
         self.refuse_if_closed()
         held = sum(other.waiting_bytes for other in self.unfinished())
         if job.waiting_bytes and held + job.waiting_bytes > self.limits.max_waiting_audio_bytes:
@@ -108,7 +114,7 @@ class Service:
     async def submit_once(self, job: Job, key: str | None, mark: str) -> tuple[Job, bool]:
         """Queue a job, unless its Idempotency-Key came before: then that job, and False.
 
-        Args: mark: fingerprint of the order.
+        Args: mark: fingerprint of the request.
         """
         known = None if key is None else self._keys.find(key, mark)
         # What failed, or is not kept any more, is carried out again.
@@ -132,18 +138,25 @@ class Service:
         """Stop a job: at once if it waits, after the step under way if it runs."""
         if job.is_final:
             return
-        job.cancel_reason = reason or cancelled()
+        job.cancel_reason = reason or cancelled_error()
         if job.state == "queued":
             job.end("cancelled" if job.cancel_reason.type == "cancelled" else "failed", job.cancel_reason)
             self._ended(job)
 
-    def view(self, job: Job) -> dict[str, Any]:
-        """The job as JSON, with its place in the line."""
-        eta = self.queue.eta_seconds(job)
-        return as_json(job, self.queue.position(job), eta)
+    def view(self, job: Job) -> JobAnswer:
+        """The job as clients see it, with its place in the queue."""
+        return job.answer(self.queue.position(job), self.queue.eta_seconds(job))
+
+    def _gauges(self) -> dict[str, tuple[str, Callable[[], float]]]:
+        return {
+            "jobs_waiting": ("Jobs in the queue.", lambda: len(self.queue)),
+            "jobs_running": ("Jobs in workers.", lambda: len(self.queue.running)),
+            "jobs_stored": ("Jobs that clients can ask for.", lambda: len(self.store)),
+            "takes_bytes": ("Takes on disk.", lambda: self.store.num_bytes),
+        }
 
     async def drain(self) -> None:
-        """Take nothing new; return when all that was accepted is finished and fetched.
+        """Accept nothing new; return when all accepted jobs are finished and fetched.
 
         What is not finished after drain_seconds is given up, and takes wait some seconds more for whoever wants them.
         """
@@ -158,9 +171,9 @@ class Service:
         """End what waits, and what runs after the step under way."""
         self.is_draining = True
         for job in self.unfinished():
-            self.cancel(job, shutting_down())
+            self.cancel(job, shutting_down_error())
         await self._until(lambda: not self.queue.running, _STEP_SECONDS)
-        # Whoever listens is told so before the connections are closed.
+        # Listeners receive the final event before the connections are closed.
         await asyncio.sleep(0.05)
 
     def _all_fetched(self) -> bool:
@@ -179,7 +192,7 @@ class Service:
         job.hold(result)
 
     def _ended(self, job: Job) -> None:
-        self.queue.left(job)
+        self.queue.remove(job)
         self.metrics.ended(job)
         self.store.tidy()
 
@@ -191,15 +204,15 @@ class Service:
             self._drop_overdue()
 
     def _drop_overdue(self) -> None:
-        """End waiting jobs whose time is over, so that nobody waits for a lane only to be told so."""
+        """End waiting jobs whose time is over, so that nobody waits for a worker in vain."""
         limit = self.limits.job_timeout_seconds
         for job in self.queue.waiting:
             if time.monotonic() - job.accepted_at > limit:
-                self.cancel(job, timed_out(limit))
+                self.cancel(job, timeout_error(limit))
 
 
-def shutting_down() -> ApiError:
-    """What requests get that come, or are not finished, while the server stops."""
+def shutting_down_error() -> ApiError:
+    """The error of requests that come, or are not finished, while the server stops."""
     return ApiError(
         503, "shutting_down", "the server is shutting down; try again later.", headers={"Retry-After": "10"}
     )

@@ -18,8 +18,9 @@ from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.files.atomic import write_atomically
 from arctone.inference.request import GenerationResult
-from arctone.serving.http.failures import ApiError
-from arctone.serving.http.jobs import Job, Take
+from arctone.serving.http.answers import Take
+from arctone.serving.http.errors import ApiError
+from arctone.serving.http.jobs import Job
 from arctone.serving.http.limits import Limits
 
 log = logging.getLogger("arctone.serving.http")
@@ -27,9 +28,9 @@ _RAW = "f32"
 
 
 class Store:
-    """Jobs by id, their takes in a private folder: samples as they are, files of any format made when asked for.
+    """Jobs by id, their takes in a private folder: samples as they are, files of any format encoded on request.
 
-    Args: limits: of which retention_* count. folder: the private folder, made at need; None = a temporary one.
+    Args: limits: of which retention_* count. folder: the private folder, made when needed; None = a temporary one.
     """
 
     def __init__(self, limits: Limits, folder: Path | None = None) -> None:
@@ -110,7 +111,7 @@ class Store:
         """
         result = job.result
         if result is None or self._folder is None:
-            raise gone()
+            raise gone_error()
         folder = self._folder / job.id
         path = folder / f"{index}.{format}"
         if path.is_file():
@@ -127,7 +128,7 @@ class Store:
     def sound(self, job: Job, index: int) -> Waveform:
         """The samples of one take. Called off the event loop. Raises: ApiError 404 if they are gone."""
         if self._folder is None:
-            raise gone()
+            raise gone_error()
         return _read(self._folder / job.id / f"{index}.{_RAW}", job.takes[index])
 
     def close(self) -> None:
@@ -139,7 +140,7 @@ class Store:
         self._folder = None
 
     def _job_folder(self, job: Job) -> Path:
-        # Lanes finish at the same moment: with a folder each, the takes of one would be lost.
+        # Workers finish at the same moment: with a folder each, the takes of one would be lost.
         with self._making_folder:
             if self._folder is None:
                 self._folder = self._given or Path(tempfile.mkdtemp(prefix="arctone-"))
@@ -153,13 +154,13 @@ class Store:
             shutil.rmtree(self._folder / job.id, ignore_errors=True)
 
 
-def gone() -> ApiError:
-    """What a client is told when takes were removed."""
+def gone_error() -> ApiError:
+    """The error of takes that were removed."""
     return ApiError(404, "not_found", "the takes of this job are not kept any more.")
 
 
 def storage_error() -> ApiError:
-    """What a client is told when the disk does not take a sound; the log says why."""
+    """The error of a sound that the disk cannot store; the log says why."""
     return ApiError(507, "storage_error", "the sound was made, but the server could not store it; nothing was kept.")
 
 
@@ -176,5 +177,5 @@ def _read(path: Path, take: Take) -> Waveform:
     try:
         samples = np.frombuffer(path.read_bytes(), np.float32)
     except OSError:
-        raise gone() from None
+        raise gone_error() from None
     return Waveform(samples.reshape(take.num_channels, take.num_samples), take.sample_rate)

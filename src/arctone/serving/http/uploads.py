@@ -11,7 +11,7 @@ from arctone.audio.sndfile import reason
 from arctone.audio.waveform import Waveform
 from arctone.errors import InputFileError, UsageError
 from arctone.inference.source import check_source
-from arctone.serving.http.failures import ApiError
+from arctone.serving.http.errors import ApiError
 from arctone.serving.http.limits import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, Limits
 
 _BLOCK_FRAMES = 65_536

@@ -18,8 +18,8 @@ import arctone
 from arctone import errors
 from arctone.errors import ArctoneError
 from arctone.inference.engine import EngineName
+from arctone.serving.batch.generate import is_done, read_line_source, with_seed, write_line
 from arctone.serving.batch.lines import Line
-from arctone.serving.batch.making import is_done, read_line_source, with_seed, write_line
 from arctone.serving.ray.cluster import name_everywhere
 
 # Of one block no line is told before all are made, and a lost worker's block begins anew.
@@ -36,7 +36,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Crew:
+class WorkerConfig:
     """Who makes the lines: the model by its name or folder, and its adapters, the same on all machines."""
 
     model: str
@@ -46,11 +46,11 @@ class Crew:
     adapters: tuple[tuple[Path, float], ...] = ()
 
 
-class LineMaker:
+class BatchWorker:
     """A worker of Ray Data; opens its model once."""
 
-    def __init__(self, crew: Crew) -> None:
-        opened = arctone.load(crew.model, engine=crew.engine, threads=crew.threads, adapters=crew.adapters)
+    def __init__(self, config: WorkerConfig) -> None:
+        opened = arctone.load(config.model, engine=config.engine, threads=config.threads, adapters=config.adapters)
         self._engine = opened.engine
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -72,14 +72,14 @@ class LineMaker:
         return list(result.warnings)
 
 
-def made_on_ray(lines: Sequence[Line], crew: Crew, *, force: bool) -> Iterator[Outcome]:
+def generate_on_ray(lines: Sequence[Line], config: WorkerConfig, *, force: bool) -> Iterator[Outcome]:
     """Make all lines on the cluster that this program is connected to; outcomes in the order in which they come.
 
     Raises: ModelError if the model is not here; RuntimeError if Ray gives up.
     """
     if not lines:
         return
-    crew = dataclasses.replace(crew, model=name_everywhere(crew.model))
+    config = dataclasses.replace(config, model=name_everywhere(config.model))
     from ray import data
 
     # The program tells its progress itself, in the words of a batch that is made in a row.
@@ -89,10 +89,10 @@ def made_on_ray(lines: Sequence[Line], crew: Crew, *, force: bool) -> Iterator[O
     given = {line.number: line for line in lines}
     rows = [{"line": pickle.dumps(_absolute(with_seed(line))), "force": force} for line in lines]
     outcomes = data.from_items(rows, override_num_blocks=min(len(rows), _MAX_BLOCKS)).map(
-        LineMaker,
-        fn_constructor_args=(crew,),
-        compute=data.ActorPoolStrategy(size=min(crew.num_workers, len(rows)), max_tasks_in_flight_per_actor=1),
-        num_cpus=crew.threads,
+        BatchWorker,
+        fn_constructor_args=(config,),
+        compute=data.ActorPoolStrategy(size=min(config.num_workers, len(rows)), max_tasks_in_flight_per_actor=1),
+        num_cpus=config.threads,
     )
     for row in outcomes.iter_rows():
         problem = _problem(row["kind"], row["sentence"], given[row["number"]].source)

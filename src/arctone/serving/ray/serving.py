@@ -1,9 +1,9 @@
-"""The server of `create_app` as a Ray Serve application: one front that holds the line, workers on many machines.
+"""The server of `create_app` as a Ray Serve application: one server that holds the queue, workers on many machines.
 
     serve run arctone.serving.ray.serving:build model=spark replicas=8 threads=2
 
-The front is one replica, because the line, its places and the takes are one thing; it computes nothing. Each lane of
-it asks a worker of its own, step by step, exactly as with `arctone serve --replicas`.
+The server is one replica, because it alone holds the queue and the takes; it computes nothing. Each worker of it
+uses an engine host of its own, step by step, exactly as with `arctone serve --replicas`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,13 @@ _FIELDS_OF_LIMITS = {field.name for field in msgspec.structs.fields(Limits)}
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is served, and how. models: names or folders, the same on all machines. replicas: workers, each with its
-    own copy of all models. threads: of each. The rest: see `create_app`.
+    """Arguments of the deployment.
+
+    Args:
+        models: names or folders, the same on all machines.
+        replicas: engine hosts, each with its own copy of all models.
+        threads: of each.
+        The rest: see `create_app`.
     """
 
     models: tuple[str, ...] = ("spark",)
@@ -48,13 +53,13 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     output_folder: str | None = None
 
 
-class Front:
-    """What Serve calls besides the application itself."""
+class ServeDeployment:
+    """The methods that Serve calls next to the application."""
 
     app: Starlette
 
     async def drain(self) -> None:
-        """Take nothing new; return when what was accepted is finished and fetched, or its time is over."""
+        """Accept nothing new; return when all accepted jobs are finished and fetched, or their time is over."""
         await self.app.state.service.drain()
 
 
@@ -69,12 +74,12 @@ def application(serving: Serving) -> Any:
 
     most = serving.limits.max_connections
     deployment = serve.deployment(
-        serve.ingress(app)(Front),
+        serve.ingress(app)(ServeDeployment),
         name=NAME,
         num_replicas=1,
         max_ongoing_requests=most,
         max_queued_requests=most,
-        # The processors are for the workers; what the front computes is encoding.
+        # The processors are for the engine hosts; the server itself only encodes.
         ray_actor_options={"num_cpus": 0},
         graceful_shutdown_timeout_s=serving.limits.drain_seconds,
     )
@@ -82,10 +87,10 @@ def application(serving: Serving) -> Any:
 
 
 def app_of(serving: Serving) -> Starlette:
-    """`create_app` with workers of the cluster behind it."""
+    """`create_app` with engine hosts of the cluster."""
     names = dict.fromkeys(serving.models)
     models = {name: arctone.load(name, engine=serving.engine, threads=serving.threads) for name in names}
-    lanes = [
+    workers = [
         [
             Replica(model, serving.engine, serving.threads, start=ActorLink, folder=name)
             for name, model in models.items()
@@ -93,9 +98,9 @@ def app_of(serving: Serving) -> Starlette:
         for _ in range(serving.replicas)
     ]
     return create_app(
-        lanes[0],
+        workers[0],
         serving.limits,
-        more_lanes=lanes[1:],
+        more_workers=workers[1:],
         token=serving.token,
         allowed_hosts=serving.allowed_hosts,
         cors_origins=serving.cors_origins,

@@ -1,4 +1,4 @@
-"""What the server is and how it is: models, limits, health, metrics, its own description."""
+"""Routes about the server: models, limits, health, metrics, the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -9,49 +9,64 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from arctone.inference.request_fields import RequestField
+from arctone.serving.http.answers import (
+    FieldAnswer,
+    FieldKind,
+    HealthAnswer,
+    LimitsAnswer,
+    ModelAnswer,
+    ModelsAnswer,
+    ReadyAnswer,
+    json_response,
+)
+from arctone.serving.http.engines import ServedEngine
+from arctone.serving.http.errors import ApiError
 from arctone.serving.http.formats import FILE_FORMATS, output_names
 from arctone.serving.http.limits import Limits
-from arctone.serving.http.makers import Maker
 from arctone.serving.http.metrics import CONTENT_TYPE
 from arctone.serving.http.openapi import document
-from arctone.serving.http.orders import capabilities, offered_defaults, offered_fields
+from arctone.serving.http.requests import capabilities, offered_defaults, offered_fields
 from arctone.serving.http.service import Service
+
+_KINDS: dict[type, FieldKind] = {str: "text", int: "integer", float: "number", bool: "boolean", tuple: "regions"}
+# OpenAI's clients need a date; models of a folder have none.
+_CREATED = 0
 
 
 async def models(request: Request) -> Response:
     """GET /v1/models."""
-    service = service_of(request)
-    fields = [field_json(field) for field in offered_fields(service.limits)]
-    found = [
-        {
-            **model_json(name, engine, service.limits),
-            "is_default": number == 0,
-            "fields": fields,
-            "capabilities": capabilities(),
-        }
-        for number, (name, engine) in enumerate(service.engines.items())
-    ]
-    return JSONResponse({"models": found})
+    found = all_models(service_of(request))
+    return json_response(ModelsAnswer(object="list", data=found, models=found))
+
+
+async def model(request: Request) -> Response:
+    """GET /v1/models/{name}."""
+    name = request.path_params["name"]
+    for found in all_models(service_of(request)):
+        if found.name == name:
+            return json_response(found)
+    raise ApiError(404, "unknown_model", "there is no such model; GET /v1/models lists them.", "model")
 
 
 async def limits(request: Request) -> Response:
     """GET /v1/limits."""
-    service = service_of(request)
-    formats = {"file_formats": list(FILE_FORMATS), "output_formats": output_names()}
-    return JSONResponse({**service.limits.published(), **formats})
+    values = msgspec.to_builtins(service_of(request).limits)
+    return json_response(LimitsAnswer(**values, file_formats=FILE_FORMATS, output_formats=tuple(output_names())))
 
 
 async def health(request: Request) -> Response:
     """GET /health: the process answers."""
-    return JSONResponse({"status": "ok"})
+    return json_response(HealthAnswer(status="ok"))
 
 
 async def ready(request: Request) -> Response:
-    """GET /ready: 200 if a new job would be taken on now, whatever the length of the line; else 503."""
+    """GET /ready: 200 if a new job would be accepted now, whatever the length of the queue; else 503."""
     service = service_of(request)
+    waiting, running = len(service.queue), len(service.queue.running)
     if service.is_draining or not service.is_ready:
-        return JSONResponse({"status": "draining"}, 503, headers={"Retry-After": "10"})
-    return JSONResponse({"status": "ready", "waiting": len(service.queue), "running": len(service.queue.running)})
+        draining = ReadyAnswer(status="draining", waiting=waiting, running=running)
+        return json_response(draining, 503, {"Retry-After": "10"})
+    return json_response(ReadyAnswer(status="ready", waiting=waiting, running=running))
 
 
 async def metrics(request: Request) -> Response:
@@ -65,35 +80,48 @@ async def openapi(request: Request) -> Response:
     return JSONResponse(document(service.limits, list(service.engines), needs_token=request.app.state.needs_token))
 
 
-def model_json(name: str, engine: Maker, limits: Limits) -> dict[str, Any]:
-    """What clients may know of a model."""
+def all_models(service: Service) -> tuple[ModelAnswer, ...]:
+    """All models of a server, the default one first."""
+    return tuple(
+        model_answer(name, engine, service.limits, is_default=number == 0)
+        for number, (name, engine) in enumerate(service.engines.items())
+    )
+
+
+def model_answer(name: str, engine: ServedEngine, limits: Limits, *, is_default: bool) -> ModelAnswer:
+    """A model as clients see it."""
     config = engine.config
     defaults: dict[str, Any] = msgspec.to_builtins(offered_defaults(engine, limits))
     longest = defaults.pop("max_duration_seconds")
-    return {
-        "name": name,
-        "sample_rate": config.sample_rate,
-        "channels": config.channels,
-        "max_duration_seconds": longest,
-        "window_seconds": min(config.dit.max_seconds, longest),
-        "post_trained": config.sampling.post_trained,
-        "has_flow": engine.has_flow,
-        "model_hash": engine.model_hash,
-        "engine": engine.name,
-        "defaults": defaults,
-    }
+    return ModelAnswer(
+        id=name,
+        object="model",
+        created=_CREATED,
+        owned_by="arctone",
+        name=name,
+        is_default=is_default,
+        sample_rate=config.sample_rate,
+        channels=config.channels,
+        max_duration_seconds=longest,
+        window_seconds=min(config.dit.max_seconds, longest),
+        post_trained=config.sampling.post_trained,
+        has_flow=engine.has_flow,
+        model_hash=engine.model_hash,
+        engine=engine.name,
+        defaults=defaults,
+        fields=tuple(field_answer(field) for field in offered_fields(limits)),
+        capabilities=tuple(capabilities()),
+    )
 
 
-def field_json(field: RequestField) -> dict[str, Any]:
-    """A field as forms are built from it."""
-    kinds = {str: "text", int: "integer", float: "number", bool: "boolean", tuple: "regions"}
-    values: dict[str, Any] = {
-        name: getattr(field, name) for name in field.__struct_fields__ if name not in ("kind", "short")
-    }
-    return {**values, "kind": "choice" if field.choices else kinds[field.kind], "allowed": field.allowed}
+def field_answer(field: RequestField) -> FieldAnswer:
+    """A field for building forms."""
+    values = {name: getattr(field, name) for name in field.__struct_fields__ if name in FieldAnswer.__struct_fields__}
+    kind: FieldKind = "choice" if field.choices else _KINDS[field.kind]
+    return FieldAnswer(**{**values, "kind": kind, "allowed": field.allowed})
 
 
 def service_of(request: Request) -> Service:
-    """The service of the application that got this request."""
+    """The service of the application that received this request."""
     service: Service = request.app.state.service
     return service

@@ -1,21 +1,22 @@
-"""Jobs: order now, look, listen for progress, fetch the takes, cancel."""
+"""Jobs: create, look, listen for progress, fetch the takes, cancel."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import IO, Any
 
+import msgspec
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 
+from arctone.serving.http.answers import json_response
 from arctone.serving.http.bodies import form, json_object, media_type, parsed_object
-from arctone.serving.http.failures import ApiError, request_id
+from arctone.serving.http.errors import ApiError, request_id
 from arctone.serving.http.formats import MEDIA_TYPES, file_format
 from arctone.serving.http.idempotency import fingerprint
 from arctone.serving.http.jobs import Job
-from arctone.serving.http.orders import ordered
+from arctone.serving.http.requests import parse_job
 from arctone.serving.http.routes.about import service_of
 from arctone.serving.http.take_names import take_name
 from arctone.serving.http.uploads import decoded
@@ -29,17 +30,17 @@ async def create(request: Request) -> Response:
     """POST /v1/jobs."""
     service = service_of(request)
     service.refuse_if_closed()
-    job, mark = await _ordered_job(request)
+    job, mark = await _parse_body(request)
     job.request_id = request_id(request)
     key = request.headers.get("idempotency-key")
     job, is_new = await service.submit_once(job, key, mark)
     headers = {"Location": f"/v1/jobs/{job.id}"} | ({} if is_new else {"Idempotency-Replayed": "true"})
-    return JSONResponse(service.view(job), 202, headers=headers)
+    return json_response(service.view(job), 202, headers)
 
 
 async def show(request: Request) -> Response:
     """GET /v1/jobs/{id}."""
-    return JSONResponse(service_of(request).view(_job(request)))
+    return json_response(service_of(request).view(_job(request)))
 
 
 async def delete(request: Request) -> Response:
@@ -49,26 +50,26 @@ async def delete(request: Request) -> Response:
         service.store.forget(job)
         return Response(status_code=204)
     service.cancel(job)
-    return JSONResponse(service.view(job))
+    return json_response(service.view(job))
 
 
 async def events(request: Request) -> Response:
     """GET /v1/jobs/{id}/events: server-sent events until the job is final."""
     service, job = service_of(request), _job(request)
 
-    async def told() -> AsyncIterator[str]:
+    async def stream() -> AsyncIterator[str]:
         last = ""
         async for is_change in job.changes(HEARTBEAT_SECONDS):
             if not is_change:
                 yield ": still here\n\n"
                 continue
             name = "progress" if job.state == "running" and job.progress is not None else job.state
-            data = json.dumps(service.view(job), separators=(",", ":"))
+            data = msgspec.json.encode(service.view(job)).decode()
             if data != last:
                 yield f"event: {name}\ndata: {data}\n\n"
             last = data
 
-    return StreamingResponse(told(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    return StreamingResponse(stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 async def take(request: Request) -> Response:
@@ -105,12 +106,12 @@ def _drop_silly_ranges(request: Request) -> None:
         request.scope["headers"] = kept
 
 
-async def _ordered_job(request: Request) -> tuple[Job, str]:
-    """The order in the body, JSON or a form with a sound, and the fingerprint of what was sent."""
+async def _parse_body(request: Request) -> tuple[Job, str]:
+    """The job of a body, JSON or a form with a sound, and the body's fingerprint."""
     service = service_of(request)
     if media_type(request) != "multipart/form-data":
         values = await json_object(request, service.limits)
-        return ordered(values, service.engines, service.limits), fingerprint(values)
+        return parse_job(values, service.engines, service.limits), fingerprint(values)
     async with service.uploads, form(request, service.limits, {"request": False, "audio": True}) as parts:
         if not isinstance(parts.get("request"), str) or isinstance(parts.get("audio"), str):
             raise ApiError(
@@ -118,7 +119,7 @@ async def _ordered_job(request: Request) -> tuple[Job, str]:
             )
         values = parsed_object(str(parts["request"]))
         if "audio" not in parts:
-            return ordered(values, service.engines, service.limits), fingerprint(values)
+            return parse_job(values, service.engines, service.limits), fingerprint(values)
         return await _with_source(request, values, parts["audio"])
 
 
@@ -126,5 +127,5 @@ async def _with_source(request: Request, values: dict[str, Any], file: str | IO[
     service = service_of(request)
     assert not isinstance(file, str)
     source = await asyncio.to_thread(decoded, file, service.limits)
-    job = ordered(values, service.engines, service.limits, source)
+    job = parse_job(values, service.engines, service.limits, source)
     return job, fingerprint(values, source.samples)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from arctone.audio.tags import read_metadata
 from arctone.errors import InputFileError, UsageError
 from arctone.inference.request import from_metadata
+from arctone.serving.http.answers import RecordAnswer, json_response
 from arctone.serving.http.bodies import form, in_time, media_type
-from arctone.serving.http.failures import ApiError
+from arctone.serving.http.errors import ApiError
 from arctone.serving.http.jobs import shown_request
 from arctone.serving.http.routes.about import service_of
 
@@ -28,7 +29,7 @@ async def read(request: Request) -> Response:
             await _copy_to(copy, request)
             copy.flush()
             record = await asyncio.to_thread(_record, Path(copy.name))
-    return JSONResponse({"record": record})
+    return json_response(RecordAnswer(record=record))
 
 
 async def _copy_to(copy: Any, request: Request) -> None:

@@ -1,4 +1,4 @@
-"""Sounds at once: one request, and its answer is the audio. In the shapes that existing clients speak."""
+"""Sounds at once: one request, and its answer is the audio. In the shapes of existing clients."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from starlette.responses import Response
 
 from arctone.errors import UsageError
 from arctone.serving.http.bodies import json_object
-from arctone.serving.http.failures import ApiError, request_id
+from arctone.serving.http.engines import ServedEngine
+from arctone.serving.http.errors import ApiError, request_id
 from arctone.serving.http.formats import OutputFormat, encoded, output_format
 from arctone.serving.http.idempotency import fingerprint
 from arctone.serving.http.jobs import Job
-from arctone.serving.http.makers import Maker
-from arctone.serving.http.orders import ordered
+from arctone.serving.http.requests import parse_job
 from arctone.serving.http.routes.about import service_of
 from arctone.serving.http.take_names import take_name
 
-# ElevenLabs' default influence of the prompt; it stands for the model's own guidance here.
+# ElevenLabs' default influence of the prompt; it means the model's own guidance here.
 _USUAL_INFLUENCE = 0.3
 _STRONGEST = 3.0
 
@@ -33,7 +33,7 @@ async def sound_generation(request: Request) -> Response:
     wanted = output_format(request.query_params.get("output_format", "mp3"))
     body = await json_object(request, service.limits)
     values, warnings = _from_elevenlabs(body, service.engines)
-    return await _answer(request, values, wanted, warnings)
+    return await _respond(request, values, wanted, warnings)
 
 
 async def audio_generations(request: Request) -> Response:
@@ -49,11 +49,11 @@ async def audio_generations(request: Request) -> Response:
         if "prompt" in values:
             raise UsageError("prompt is given twice, the second time as input.")
         values["prompt"] = values.pop("input")
-    return await _answer(request, values, wanted, [])
+    return await _respond(request, values, wanted, [])
 
 
-def _from_elevenlabs(body: Mapping[str, Any], engines: Mapping[str, Maker]) -> tuple[dict[str, Any], list[str]]:
-    """The same order in our own words, and what cannot be met."""
+def _from_elevenlabs(body: Mapping[str, Any], engines: Mapping[str, ServedEngine]) -> tuple[dict[str, Any], list[str]]:
+    """The same request with arctone's field names, and warnings about values without effect."""
     values = dict(body)
     for theirs, ours in (("text", "prompt"), ("model_id", "model")):
         if theirs in values:
@@ -89,10 +89,10 @@ def _guidance(influence: Any, usual: float) -> float:
     return min(20.0, usual * (1.0 + (_STRONGEST - 1.0) * more))
 
 
-async def _answer(request: Request, values: dict[str, Any], wanted: OutputFormat, warnings: list[str]) -> Response:
+async def _respond(request: Request, values: dict[str, Any], wanted: OutputFormat, warnings: list[str]) -> Response:
     service = service_of(request)
     key = request.headers.get("idempotency-key")
-    job = ordered(values, service.engines, service.limits)
+    job = parse_job(values, service.engines, service.limits)
     if job.request.variations != 1:
         raise UsageError(f"variations must be 1 where the answer is one sound, got {job.request.variations}.")
     job.is_kept = key is not None

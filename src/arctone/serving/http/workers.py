@@ -1,4 +1,4 @@
-"""A lane works on jobs: one thread, its own copy of each model, several compatible jobs step by step in turn.
+"""A worker runs jobs: one thread, its own copy of each model, several compatible jobs step by step in turn.
 
 Each item is computed alone at the engine, whoever else is in the batch: no sound depends on its neighbours.
 """
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from arctone.errors import UsageError
 from arctone.inference.request import GenerationResult, Progress
-from arctone.serving.http.failures import ApiError, as_api_error
+from arctone.serving.http.engines import ServedEngine
+from arctone.serving.http.errors import ApiError, as_api_error
 from arctone.serving.http.jobs import Job
-from arctone.serving.http.makers import Maker
 from arctone.serving.http.queue import JobQueue
 
 log = logging.getLogger("arctone.serving.http")
@@ -26,27 +26,34 @@ Ended = Callable[[Job], None]
 
 @dataclass
 class _Active:
-    """A job on its way, with the generator that makes it."""
+    """A running job with its generator."""
 
     job: Job
     events: Iterator[Progress | GenerationResult] | None = None
 
     def drop(self) -> None:
-        """On the lane's thread: end the generator, which may have to tell another process."""
+        """On the worker's thread: end the generator, which may have to stop another process."""
         close = getattr(self.events, "close", None)
         self.events = None
         if close is not None:
             close()
 
 
-class Lane:
-    """Args: engines: by model name, used by this lane alone. queue: where jobs come from. max_batch: jobs at once.
-    timeout_seconds: from acceptance to result. finish: keeps a result. ended: told of every job that is final.
+class Worker:
+    """Runs the jobs of a queue.
+
+    Args:
+        engines: by model name, used by this worker alone.
+        queue: source of the jobs.
+        max_batch: jobs that advance together.
+        timeout_seconds: from acceptance to result.
+        finish: keeps a result.
+        ended: called with every job that is final.
     """
 
     def __init__(
         self,
-        engines: Mapping[str, Maker],
+        engines: Mapping[str, ServedEngine],
         queue: JobQueue,
         max_batch: int,
         timeout_seconds: float,
@@ -56,7 +63,7 @@ class Lane:
         self._engines, self._queue, self._max_batch = engines, queue, max_batch
         self._timeout_seconds = timeout_seconds
         self._finish, self._ended = finish, ended
-        self._thread = ThreadPoolExecutor(1, "arctone-lane")
+        self._thread = ThreadPoolExecutor(1, "arctone-worker")
 
     async def work(self) -> None:
         """Take and run jobs until cancelled."""
@@ -83,12 +90,12 @@ class Lane:
         """One step of a job. Returns whether it goes on."""
         job = one.job
         try:
-            self._stop_if_asked(job)
+            self._raise_if_stopped(job)
             event = await asyncio.get_running_loop().run_in_executor(self._thread, self._next, one)
             if isinstance(event, Progress):
                 job.advance(event)
                 return True
-            self._stop_if_asked(job)
+            self._raise_if_stopped(job)
             await self._finish(job, event)
             job.end("done")
         except (Exception, SystemExit) as problem:
@@ -97,16 +104,16 @@ class Lane:
         return False
 
     def _next(self, one: _Active) -> Progress | GenerationResult:
-        """On the lane's thread: begin the job, or go one step further."""
+        """On the worker's thread: begin the job, or go one step further."""
         job = one.job
         if one.events is None:
             engine = self._engines[job.model]
             one.events = engine.stream(job.request, lambda: job.cancel_reason is not None, job.source)
         return next(one.events)
 
-    def _stop_if_asked(self, job: Job) -> None:
+    def _raise_if_stopped(self, job: Job) -> None:
         if job.cancel_reason is None and time.monotonic() - job.accepted_at > self._timeout_seconds:
-            job.cancel_reason = timed_out(self._timeout_seconds)
+            job.cancel_reason = timeout_error(self._timeout_seconds)
         if job.cancel_reason is not None:
             raise job.cancel_reason
 
@@ -120,16 +127,18 @@ class Lane:
         if error.status >= 500 and not isinstance(problem, ApiError):
             log.error("job %s failed, request %s", job.id, job.request_id, exc_info=problem)
         if not isinstance(problem, ApiError | UsageError):
-            # What failed inside may have left a graph in any state: the next job opens it anew.
+            # What failed inside may have left a graph in any state: the next job opens it again.
             await asyncio.get_running_loop().run_in_executor(self._thread, self._engines[job.model].close)
         job.end("failed", error)
 
 
-def timed_out(seconds: float) -> ApiError:
+def timeout_error(seconds: float) -> ApiError:
     """The error of a job that took too long."""
-    return ApiError(504, "timeout", f"the sound was not ready within {seconds:g} seconds, so its making was stopped.")
+    return ApiError(
+        504, "timeout", f"the sound was not ready within {seconds:g} seconds, so the generation was stopped."
+    )
 
 
-def cancelled() -> ApiError:
-    """The error of a job whose client does not want it any more."""
+def cancelled_error() -> ApiError:
+    """The error of a job that its client cancelled."""
     return ApiError(409, "cancelled", "the generation was cancelled; nothing was kept.")

@@ -1,4 +1,4 @@
-"""What a lane needs of an engine, so that the engine may as well live in another process."""
+"""The protocol of an engine that a worker uses, so that the engine may also live in another process."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from arctone.inference.request import Defaults, GenerationRequest, GenerationRes
 from arctone.model_folder.config import ModelConfig
 
 
-class Maker(Protocol):
-    """Makes sounds of one model, step by step; see `arctone.inference.engine.Engine`, which is one."""
+class ServedEngine(Protocol):
+    """Generates sounds of one model, step by step; `arctone.inference.engine.Engine` is one."""
 
     config: ModelConfig
     model_hash: str
@@ -22,14 +22,14 @@ class Maker(Protocol):
 
     @property
     def has_flow(self) -> bool:
-        """Whether a post-trained model has the flow model it was made from beside it, which makes guided requests."""
+        """Whether a post-trained model has the flow model it was made from next to it, for guided requests."""
 
     @property
     def defaults(self) -> Defaults:
-        """What is used where a request for one window of sound from text leaves a field open; see `defaults_for`."""
+        """Values of open fields in a request for one window of sound from text; see `defaults_for`."""
 
     def defaults_for(self, request: GenerationRequest, source_seconds: float | None = None) -> Defaults:
-        """What is used where this request leaves a field open."""
+        """Values of this request's open fields."""
 
     def stream(
         self, request: GenerationRequest, cancel: Callable[[], bool] | None = None, source: Waveform | None = None

@@ -1,4 +1,4 @@
-"""Doors in front of every request, as plain ASGI: identity, headers, hosts, origins, token, bodies."""
+"""Middleware of every request, as plain ASGI: identity, headers, hosts, origins, token, body size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from arctone.serving.http.failures import ApiError
+from arctone.serving.http.errors import ApiError
 from arctone.serving.http.limits import Limits
 
 log = logging.getLogger("arctone.serving.http")
@@ -44,9 +44,11 @@ Answered = Callable[[str, str, int, float], None]
 
 
 class Identity:
-    """Gives each request an id, answers what nobody else could, sets the headers of all answers and counts them.
+    """Gives each request an id, answers unexpected errors, sets the headers of all answers and counts them.
 
-    Args: answered: told of method, route, status and seconds.
+    Args:
+        app: the next application.
+        answered: called with method, route, status and seconds.
     """
 
     def __init__(self, app: ASGIApp, answered: Answered) -> None:
@@ -88,11 +90,15 @@ class Identity:
             log.info("%s %s %s %.0f ms %s", scope["method"], address, status, 1000 * seconds, scope["request_id"])
 
 
-class Doors:
-    """Refuses what must not come in, before anything of the body is read.
+class Guard:
+    """Refuses foreign hosts, origins, wrong tokens and large bodies before anything of the body is read.
 
-    Args: token: needed for everything but the page and the probes; None = none is needed. hosts: names this server is
-        called by, besides localhost and any address in figures. origins: whose pages may call it, besides its own.
+    Args:
+        app: the next application.
+        limits: of body sizes.
+        token: needed for everything but the page and the probes; None = none is needed.
+        hosts: names this server is called by, next to localhost and any address in figures.
+        origins: origins whose pages may call it, next to its own.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a client is told when something goes wrong: one shape, one sentence, never a traceback or a path."""
+"""Errors as clients see them: one shape, one sentence, never a traceback or a path."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import errno
 import logging
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from arctone.errors import ArctoneError, Cancelled, InputFileError, MemoryLimitError, UsageError
 from arctone.inference.request import FIELDS
+from arctone.serving.http.answers import ErrorAnswer, ErrorDetail, json_response
 
 log = logging.getLogger("arctone.serving.http")
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
@@ -22,8 +22,12 @@ _NAMES = {field.name for field in FIELDS} | {"model", "audio"}
 class ApiError(Exception):
     """A failure with its HTTP status.
 
-    Args: status: 4xx or 5xx. type: a stable word for programs. message: one sentence for people. parameter: the field
-        or part at fault. headers: such as Retry-After.
+    Args:
+        status: 4xx or 5xx.
+        type: a stable word for programs.
+        message: one sentence for people.
+        parameter: the field or part at fault.
+        headers: such as Retry-After.
     """
 
     def __init__(
@@ -38,42 +42,35 @@ class ApiError(Exception):
         self.status, self.type, self.message, self.parameter = status, type, message, parameter
         self.headers = dict(headers or {})
 
-    def body(self, request_id: str) -> dict[str, Any]:
-        """The JSON body."""
-        return {
-            "error": {
-                "type": self.type,
-                "message": self.message,
-                "parameter": self.parameter,
-                "request_id": request_id,
-            }
-        }
+    def detail(self, request_id: str) -> ErrorDetail:
+        """The error as part of an answer."""
+        return ErrorDetail(type=self.type, message=self.message, parameter=self.parameter, request_id=request_id)
 
     def response(self, request_id: str) -> Response:
         """The whole answer."""
-        return JSONResponse(self.body(request_id), self.status, headers=self.headers)
+        return json_response(ErrorAnswer(error=self.detail(request_id)), self.status, self.headers)
 
 
 def as_api_error(problem: BaseException) -> ApiError:
-    """Any exception as what a client may know of it; what is unforeseen tells nothing of the inside."""
+    """Any exception as an error for clients; an unforeseen one tells nothing of the inside."""
     if isinstance(problem, ApiError):
         return problem
     if isinstance(problem, UsageError):
-        return ApiError(400, "invalid_request", str(problem), _parameter(str(problem)))
+        return ApiError(400, "invalid_request", str(problem), _parameter(problem))
     if isinstance(problem, InputFileError):
         return ApiError(422, "invalid_audio", str(problem), "audio")
     if isinstance(problem, Cancelled):
         return ApiError(409, "cancelled", str(problem))
     if isinstance(problem, MemoryLimitError):
-        return ApiError(413, "too_large", str(problem), _parameter(str(problem)))
+        return ApiError(413, "too_large", str(problem), _parameter(problem))
     if isinstance(problem, OSError) and problem.errno in _DISK:
-        return ApiError(507, "storage_error", "the server's disk does not take what was sent; nothing was kept.")
+        return ApiError(507, "storage_error", "the server's disk cannot store the upload; nothing was kept.")
     if isinstance(problem, ArctoneError):
         return ApiError(500, "model_error", "the model could not make this sound; the server's log says why.")
     return ApiError(500, "internal_error", "the server failed at this request; its log says why.")
 
 
-async def answer(request: Request, problem: Exception) -> Response:
+async def answer_error(request: Request, problem: Exception) -> Response:
     """Exception handler of the application."""
     error = as_api_error(problem)
     if error.status >= 500 and not isinstance(problem, ApiError):
@@ -81,7 +78,7 @@ async def answer(request: Request, problem: Exception) -> Response:
     return error.response(request_id(request))
 
 
-async def answer_http(request: Request, problem: Exception) -> Response:
+async def answer_http_error(request: Request, problem: Exception) -> Response:
     """Exception handler for the framework's own refusals: unknown paths and methods, broken multipart bodies."""
     status = int(getattr(problem, "status_code", 500))
     types = {404: "not_found", 405: "method_not_allowed"}
@@ -96,12 +93,16 @@ async def answer_http(request: Request, problem: Exception) -> Response:
 
 
 def request_id(request: Request) -> str:
-    """The id under which the log knows this request."""
+    """The id of this request in the log."""
     return str(request.scope.get("request_id", ""))
 
 
-def _parameter(sentence: str) -> str | None:
-    """The field that one of our sentences is about: one that is not known, or the first known name in it."""
+def _parameter(problem: ArctoneError) -> str | None:
+    """The field at fault: the error's own, else the first known name in its sentence."""
+    field = getattr(problem, "field", None)
+    if field is not None:
+        return str(field)
+    sentence = str(problem)
     unknown = re.match(r"'(\w+)' is not a field", sentence)
     if unknown:
         return unknown[1]

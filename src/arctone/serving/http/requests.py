@@ -1,4 +1,4 @@
-"""From what a client sends to a checked order: which model, which request, within this server's limits."""
+"""From the values that a client sends to a checked job: which model, which request, within this server's limits."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.inference.request import FIELDS, Defaults, GenerationRequest, from_dict, resolve
 from arctone.inference.request_fields import RequestField
-from arctone.serving.http.failures import ApiError
+from arctone.serving.http.engines import ServedEngine
+from arctone.serving.http.errors import ApiError
 from arctone.serving.http.jobs import Job
 from arctone.serving.http.limits import Limits
-from arctone.serving.http.makers import Maker
 
-# A client that could change the threads would make the engine open its graphs anew at every request.
+# A client that could change the threads would make the engine open its graphs again at every request.
 SERVER_DECIDES = ("threads",)
-# What each capability is asked for with.
+# The field that requests each capability.
 CAPABILITIES = {
     "generate": "prompt",
     "init": "init_noise_level",
@@ -45,11 +45,9 @@ def offered_fields(limits: Limits) -> tuple[RequestField, ...]:
 
 
 def offered_defaults(
-    engine: Maker, limits: Limits, request: GenerationRequest | None = None, source_seconds: float | None = None
+    engine: ServedEngine, limits: Limits, request: GenerationRequest | None = None, source_seconds: float | None = None
 ) -> Defaults:
-    """A model's own defaults, for a request or in general, as far as this server goes along; they are published, so
-    nothing changes in silence.
-    """
+    """A model's own defaults, for a request or in general, within this server's limits, which are published."""
     own = engine.defaults if request is None else engine.defaults_for(request, source_seconds)
     return msgspec.structs.replace(
         own,
@@ -60,15 +58,21 @@ def offered_defaults(
 
 
 def capabilities() -> list[str]:
-    """What can be asked for."""
+    """Names of the edits and kinds of sound that clients may request."""
     names = {field.name for field in FIELDS}
     return [capability for capability, field in CAPABILITIES.items() if field in names]
 
 
-def ordered(
-    values: Mapping[str, Any], engines: Mapping[str, Maker], limits: Limits, source: Waveform | None = None
+def parse_job(
+    values: Mapping[str, Any], engines: Mapping[str, ServedEngine], limits: Limits, source: Waveform | None = None
 ) -> Job:
-    """A job for what a client wants. Args: values: model, if not the default one, and fields of a request.
+    """A job from a client's values.
+
+    Args:
+        values: fields of a request, and `model` if not the default one.
+        engines: by model name; the first is the default.
+        limits: of this server.
+        source: the decoded upload.
 
     Raises: ApiError 404 for an unknown model; UsageError for everything else that cannot be met.
     """
@@ -87,7 +91,7 @@ def ordered(
     return Job(model, msgspec.structs.replace(resolved, threads=None), source)
 
 
-def _model(name: Any, engines: Mapping[str, Maker]) -> str:
+def _model(name: Any, engines: Mapping[str, ServedEngine]) -> str:
     if name is None:
         return next(iter(engines))
     if not isinstance(name, str) or name not in engines:

@@ -1,19 +1,19 @@
-"""JSON schemas of what goes in and out; those of requests are derived from the fields of GenerationRequest."""
+"""JSON schemas: of requests from the fields of GenerationRequest, of answers from their structs."""
 
 from __future__ import annotations
 
 from typing import Any, get_args
 
-from arctone.inference.request import Stage
+import msgspec
+
 from arctone.inference.request_fields import RequestField
+from arctone.serving.http.answers import ANSWERS, State
 from arctone.serving.http.formats import OUTPUT_PATTERN
-from arctone.serving.http.jobs import State
 
 JSON = dict[str, Any]
 
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", tuple: "array"}
 _REGION = r"^\d+(\.\d+)?:\d+(\.\d+)?$"
-_NUMBER: JSON = {"type": "number"}
 _TEXT: JSON = {"type": "string"}
 
 
@@ -28,12 +28,17 @@ def components(fields: tuple[RequestField, ...], models: list[str]) -> JSON:
         "EditRequest": _object({"model": model, **values}, required=["prompt"]),
         "SoundGeneration": _sound_generation(unedited, model),
         "AudioGeneration": _audio_generation(unedited, model),
-        "Job": _job({"model": _TEXT, **resolved}),
         "Event": _EVENT,
-        "Record": _object({"record": {"type": "object", "properties": resolved, "required": ["prompt"]}}, ["record"]),
-        "Models": _object({"models": {"type": "array", "items": _MODEL}}, ["models"]),
-        "Error": _object({"error": _ERROR}, ["error"]),
+        **_answers(resolved),
     }
+
+
+def _answers(resolved: JSON) -> JSON:
+    """Schemas of the answers, from their structs, and the request's fields where an answer repeats them."""
+    _, schemas = msgspec.json.schema_components(ANSWERS, ref_template="#/components/schemas/{name}")
+    schemas["JobAnswer"]["properties"]["request"]["properties"] = {"model": _TEXT, **resolved}
+    schemas["RecordAnswer"]["properties"]["record"] |= {"properties": resolved, "required": ["prompt"]}
+    return schemas
 
 
 def _without_source(values: JSON) -> JSON:
@@ -105,43 +110,6 @@ def _audio_generation(values: JSON, model: JSON) -> JSON:
     }
 
 
-def _job(request: JSON) -> JSON:
-    take = _object(
-        {
-            "index": {"type": "integer"},
-            "seed": {"type": "integer"},
-            "num_samples": {"type": "integer"},
-            "duration_seconds": _NUMBER,
-            "audio_url": {"type": "string", "format": "uri-reference"},
-        }
-    )
-    result = _object(
-        {
-            "model_name": _TEXT,
-            "model_hash": _TEXT,
-            "version": _TEXT,
-            "warnings": {"type": "array", "items": _TEXT},
-            "timings_ms": {"type": "object", "additionalProperties": _NUMBER},
-            "takes": {"type": "array", "items": take},
-        }
-    )
-    count: JSON = {"type": "integer", "minimum": 0}
-    progress = _object({"stage": {"type": "string"}, "item": count, "step": count, "num_steps": count})
-    progress["properties"]["stage"]["enum"] = list(get_args(Stage))
-    return _object(
-        {
-            "id": _TEXT,
-            "state": {"type": "string", "enum": list(get_args(State))},
-            "position": {"type": ["integer", "null"], "minimum": 0, "description": "0 is next."},
-            "eta_seconds": {"type": ["number", "null"], "minimum": 0},
-            "progress": _either(progress),
-            "error": _either(_ERROR),
-            "request": {"type": "object", "properties": request, "description": "As it is carried out."},
-            "result": _either(result),
-        }
-    )
-
-
 def _object(properties: JSON, required: list[str] | None = None) -> JSON:
     return {
         "type": "object",
@@ -151,45 +119,22 @@ def _object(properties: JSON, required: list[str] | None = None) -> JSON:
     }
 
 
-def _either(schema: JSON) -> JSON:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
 def _or_null(schema: JSON) -> JSON:
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     wider = {**schema, "type": list(dict.fromkeys([*kinds, "null"]))}
     return {**wider, "enum": [*schema["enum"], None]} if "enum" in schema and None not in schema["enum"] else wider
 
 
-_ERROR: JSON = _object(
-    {"type": _TEXT, "message": _TEXT, "parameter": {"type": ["string", "null"]}, "request_id": _TEXT}
-)
-_EVENT: JSON = _object(
-    {
+_EVENT: JSON = {
+    "type": "object",
+    "properties": {
         "event": {"type": "string", "enum": [*get_args(State), "progress"]},
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/Job"},
+            "contentSchema": {"$ref": "#/components/schemas/JobAnswer"},
         },
-    }
-)
-_MODEL: JSON = {
-    **_object(
-        {
-            "name": _TEXT,
-            "is_default": {"type": "boolean"},
-            "sample_rate": {"type": "integer"},
-            "channels": {"type": "integer"},
-            "max_duration_seconds": _NUMBER,
-            "window_seconds": {**_NUMBER, "description": "What the model makes at a time; longer sounds take longer."},
-            "post_trained": {"type": "boolean"},
-            "has_flow": {"type": "boolean"},
-            "model_hash": _TEXT,
-            "engine": _TEXT,
-            "defaults": {"type": "object"},
-            "fields": {"type": "array", "items": {"type": "object"}},
-            "capabilities": {"type": "array", "items": _TEXT},
-        }
-    ),
+    },
+    "required": ["event", "data"],
+    "additionalProperties": False,
 }

@@ -1,0 +1,165 @@
+"""The bodies that the server answers with; they encode the JSON, and the OpenAPI schemas are made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from starlette.responses import Response
+
+from arctone.inference.request import Progress
+from arctone.serving.http.limits import Limits
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+FieldKind = Literal["text", "integer", "number", "boolean", "regions", "choice"]
+_Count = Annotated[int, Meta(ge=0)]
+
+
+class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all bodies."""
+
+
+class ErrorDetail(Answer, frozen=True):
+    """A refusal or a failure: a stable word for programs, one sentence for people, the field or part at fault."""
+
+    type: str
+    message: str
+    parameter: str | None
+    request_id: str
+
+
+class ErrorAnswer(Answer, frozen=True):
+    """The body of every answer with a status of 400 or more."""
+
+    error: ErrorDetail
+
+
+class Take(Answer, frozen=True):
+    """One sound of a finished job, without its samples."""
+
+    index: _Count
+    seed: _Count
+    num_samples: _Count
+    num_channels: Annotated[int, Meta(ge=1)]
+    sample_rate: Annotated[int, Meta(ge=1)]
+    duration_seconds: float
+    audio_url: Annotated[str, Meta(extra_json_schema={"format": "uri-reference"})]
+
+
+class JobResult(Answer, frozen=True):
+    """How the takes of a job were made."""
+
+    model_name: str
+    model_hash: str
+    version: str
+    warnings: tuple[str, ...]
+    timings_ms: dict[str, float]
+    takes: tuple[Take, ...]
+
+
+class JobAnswer(Answer, frozen=True):
+    """A job as it is now."""
+
+    id: str
+    state: State
+    position: Annotated[_Count | None, Meta(description="Jobs that wait before this one; null once it does not wait.")]
+    eta_seconds: Annotated[float, Meta(ge=0)] | None
+    progress: Progress | None
+    error: ErrorDetail | None
+    request: Annotated[dict[str, Any], Meta(description="The request as it is carried out.")]
+    result: JobResult | None
+
+
+class RecordAnswer(Answer, frozen=True):
+    """What a sound file that arctone made says about itself."""
+
+    record: dict[str, Any]
+
+
+class FieldAnswer(Answer, frozen=True):
+    """A field of a request, for building forms."""
+
+    name: str
+    kind: FieldKind
+    default: Any
+    help: str
+    minimum: float | None
+    exclusive_minimum: float | None
+    maximum: float | None
+    max_length: int | None
+    choices: tuple[str, ...]
+    unit: str
+    aliases: tuple[str, ...]
+    optional: bool
+    required: bool
+    allowed: str
+
+
+class ModelAnswer(Answer, frozen=True):
+    """A model, its limits and the fields of its requests. `id`, `object`, `created` and `owned_by` are OpenAI's."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    name: str
+    is_default: bool
+    sample_rate: int
+    channels: int
+    max_duration_seconds: float
+    window_seconds: Annotated[float, Meta(description="What the model makes at a time; longer sounds take longer.")]
+    post_trained: bool
+    has_flow: bool
+    model_hash: str
+    engine: str
+    defaults: dict[str, Any]
+    fields: tuple[FieldAnswer, ...]
+    capabilities: tuple[str, ...]
+
+
+class ModelsAnswer(Answer, frozen=True):
+    """All models, the default one first. `object` and `data` are OpenAI's names for the same list."""
+
+    object: Literal["list"]
+    data: tuple[ModelAnswer, ...]
+    models: tuple[ModelAnswer, ...]
+
+
+class LimitsAnswer(Limits, frozen=True):
+    """What this server takes on at most, and the formats of its sounds."""
+
+    file_formats: tuple[str, ...] = ()
+    output_formats: tuple[str, ...] = ()
+
+
+class HealthAnswer(Answer, frozen=True):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class ReadyAnswer(Answer, frozen=True):
+    """Whether new jobs are taken on, and how many wait and run."""
+
+    status: Literal["ready", "draining"]
+    waiting: _Count
+    running: _Count
+
+
+ANSWERS: tuple[type[Struct], ...] = (
+    ErrorAnswer,
+    JobAnswer,
+    RecordAnswer,
+    ModelAnswer,
+    ModelsAnswer,
+    LimitsAnswer,
+    HealthAnswer,
+    ReadyAnswer,
+)
+
+
+def json_response(answer: Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer as JSON."""
+    return Response(msgspec.json.encode(answer), status, headers, media_type="application/json")
