@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from arctone.data.controls import ControlDraws
 from arctone.data.latents import LatentDataset
 from arctone.errors import UsageError
 
@@ -176,12 +177,29 @@ def collate_prompts(prompts: Sequence[dict[str, Any]], *, text_multiple: int = 8
 
 
 def load_batch(
-    dataset: LatentDataset, indices: Sequence[int], *, seed: int, epoch: int, frames_multiple: int = 1
+    dataset: LatentDataset,
+    indices: Sequence[int],
+    *,
+    seed: int,
+    epoch: int,
+    frames_multiple: int = 1,
+    controls: ControlDraws | None = None,
 ) -> dict[str, Any]:
-    """Read and collate clips, each with one of its captions drawn by (seed, epoch, clip)."""
+    """Read and collate clips, each with one of its captions, and with its controls, drawn by (seed, epoch, clip).
+
+    Args: controls: which the model receives; their arrays are in the batch by their names, see `ControlDraws.collate`.
+    Raises: InputFileError if the model receives curves and the dataset has none.
+    """
     draws = [caption_draw(seed, epoch, index) for index in indices]
     examples = [dataset.example(index, draw) for index, draw in zip(indices, draws, strict=True)]
-    return collate(examples, frames_multiple=frames_multiple)
+    batch = collate(examples, frames_multiple=frames_multiple)
+    if controls is None:
+        return batch
+    drawn: list[dict[str, Any]] = [dict(controls.draw_numbers(dataset.info(i), seed, epoch, i)) for i in indices]
+    if controls.curves:
+        for index, example in zip(indices, drawn, strict=True):
+            example |= controls.draw_curves(dataset.curves(index), seed, epoch, index)
+    return batch | controls.collate(drawn, batch["frame_mask"].shape[1])
 
 
 def caption_draw(seed: int, epoch: int, index: int) -> int:

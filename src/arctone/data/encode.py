@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from arctone.audio.curves import measure_curves
 from arctone.audio.waveform import Waveform
 from arctone.data import latent_files as files
 from arctone.data.captions import TextEncoder, encode_captions
@@ -50,7 +51,8 @@ class EncodeSettings:
     included. frames_multiple: clips are padded with silence to whole multiples of this many frames, so that the
     encoder sees few different lengths. num_workers: rendering processes, 0 renders in this one; does not change the
     files. precision: what the encoder computes in; only recorded, so that a restart in another is refused. skip_bad:
-    leave unusable clips out (their records say why) instead of stopping.
+    leave unusable clips out (their records say why) instead of stopping. curves: whether loudness, brightness and pitch
+    of each frame are stored next to the latents.
     """
 
     clips_per_shard: int = 256
@@ -61,6 +63,7 @@ class EncodeSettings:
     precision: str = "32-true"
     num_workers: int = 2
     skip_bad: bool = False
+    curves: bool = True
 
     def __post_init__(self) -> None:
         for name in ("clips_per_shard", "batch_frames", "frames_multiple", "hop_length", "sample_rate"):
@@ -120,6 +123,7 @@ def _header(infos: Sequence[ClipInfo], autoencoder_hash: str, settings: EncodeSe
         hop_length=settings.hop_length,
         sample_rate=settings.sample_rate,
         precision=settings.precision,
+        curves=files.CURVES if settings.curves else (),
     )
 
 
@@ -146,7 +150,7 @@ def _encode_missing_shards(
                 done += len(batch)
                 seconds += sum(infos[index].duration_seconds for index in batch)
                 report(EncodeProgress("latents", done, len(infos), seconds))
-            _write_shard(folder, shard, clips)
+            _write_shard(folder, shard, clips, settings.curves)
 
 
 def hash_of(infos: Sequence[ClipInfo]) -> str:
@@ -162,6 +166,7 @@ class _Encoded:
     info: ClipInfo
     latents: Array  # float16 [T, C]
     problem: str = ""
+    curves: Array | None = None  # float16 [T, curves]
 
 
 def _start_folder(folder: Path, header: LatentsHeader) -> None:
@@ -227,8 +232,16 @@ def _encode_batch(
         latents = _encode_waveforms(list(waveforms.values()), encoder, settings)
         for index, one in zip(waveforms, latents, strict=True):
             exact = msgspec.structs.replace(infos[index], duration_seconds=waveforms[index].duration_seconds)
-            encoded[index] = _Encoded(exact, one)
+            encoded[index] = _Encoded(exact, one, curves=_curves(waveforms[index], settings))
     return encoded
+
+
+def _curves(waveform: Waveform, settings: EncodeSettings) -> Array | None:
+    """Curves float16 [T, curves] of a sound, in the order of `files.CURVES`."""
+    if not settings.curves:
+        return None
+    measured = measure_curves(waveform.samples, settings.sample_rate, settings.hop_length)
+    return np.stack([getattr(measured, name) for name in files.CURVES], axis=1).astype(np.float16)
 
 
 def _checked(result: Rendered, info: ClipInfo, settings: EncodeSettings) -> Rendered:
@@ -258,9 +271,9 @@ def _encode_waveforms(waveforms: list[Waveform], encoder: Encoder, settings: Enc
     return [one[:, :count].T.astype(np.float16) for one, count in zip(latents, counts, strict=True)]
 
 
-def _write_shard(folder: Path, shard: int, clips: dict[int, _Encoded]) -> None:
+def _write_shard(folder: Path, shard: int, clips: dict[int, _Encoded], has_curves: bool) -> None:
     offset = 0
-    records, arrays = [], []
+    records, arrays, curves = [], [], []
     for index in sorted(clips):
         clip = clips[index]
         frames = len(clip.latents)
@@ -268,6 +281,11 @@ def _write_shard(folder: Path, shard: int, clips: dict[int, _Encoded]) -> None:
         offset += frames
         if frames:
             arrays.append(clip.latents)
+        if clip.curves is not None:
+            curves.append(clip.curves)
     stored = np.concatenate(arrays) if arrays else np.zeros((0, 0), np.float16)
     write_array(files.latents_path(folder, shard), stored)
+    if has_curves:
+        found = np.concatenate(curves) if curves else np.zeros((0, len(files.CURVES)), np.float16)
+        write_array(files.curves_path(folder, shard), found)
     write_records(files.clips_path(folder, shard), records)

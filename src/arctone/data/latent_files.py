@@ -2,6 +2,8 @@
 
 header.json            what made them, how many clips and shards there must be
 latents/00000.npy      float16 [frames, C]: the clips of one shard end to end, memory-mappable
+latents/00000.curves.npy  float16 [frames, curves]: the header's curves of the same clips, see audio.curves; the level
+                       is in dB. Folders of format 1 have none
 latents/00000.jsonl    one ClipRecord a line; written after its .npy, so its presence says the shard is whole
 text/header.json       what made the text embeddings
 text/00000.npy         float16 [tokens, D]: the captions of one shard end to end
@@ -15,14 +17,17 @@ import msgspec
 
 from arctone.data.clip import ClipInfo
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# In the order of their columns.
+CURVES = ("loudness", "brightness", "pitch")
 
 
 class LatentsHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Says what the latents are, and refuses mixtures.
 
     autoencoder_hash, source_hash: SHA-256 in hex. num_clips: clips of the source. clips_per_shard, batch_frames:
-    how the work is cut; both change the arithmetic's order, so a restart must use the same.
+    how the work is cut; both change the arithmetic's order, so a restart must use the same. curves: names of those that
+    are stored.
     """
 
     autoencoder_hash: str
@@ -33,6 +38,7 @@ class LatentsHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     hop_length: int
     sample_rate: int
     precision: str = "32-true"
+    curves: tuple[str, ...] = ()
     format_version: int = FORMAT_VERSION
 
     @property
@@ -85,6 +91,11 @@ def header_path(folder: Path) -> Path:
 def latents_path(folder: Path, shard: int) -> Path:
     """Latents of one shard, float16 [frames, C]."""
     return folder / "latents" / f"{shard:05d}.npy"
+
+
+def curves_path(folder: Path, shard: int) -> Path:
+    """Curves of one shard, float16 [frames, curves]."""
+    return folder / "latents" / f"{shard:05d}.curves.npy"
 
 
 def clips_path(folder: Path, shard: int) -> Path:

@@ -49,7 +49,7 @@ class LatentDataset:
                 self._places.append((shard, record))
         text = files.text_folder(self.folder)
         self.captions = CaptionTable(text) if files.header_path(text).exists() else None
-        self._maps: dict[int, Array] = {}
+        self._maps: dict[Path, Array] = {}
 
     def __len__(self) -> int:
         return len(self._places)
@@ -81,6 +81,21 @@ class LatentDataset:
         """Latents of a clip, [C, T]."""
         shard, record = self._places[index]
         rows = self._shard(shard)[record.offset : record.offset + record.frames]
+        return np.ascontiguousarray(rows.T, dtype=np.float32)
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether curves are stored next to the latents."""
+        return self.header.curves == files.CURVES
+
+    def curves(self, index: int) -> npt.NDArray[np.float32]:
+        """Loudness in dB, brightness and pitch of a clip, [3, T]; see `audio.curves`. Raises: InputFileError if none
+        are stored.
+        """
+        if not self.has_curves:
+            raise InputFileError(f"{self.folder} holds no curves: encode the corpus again into another folder.")
+        shard, record = self._places[index]
+        rows = self._map(files.curves_path(self.folder, shard))[record.offset : record.offset + record.frames]
         return np.ascontiguousarray(rows.T, dtype=np.float32)
 
     def example(self, index: int, caption: int = 0) -> dict[str, Any]:
@@ -123,9 +138,12 @@ class LatentDataset:
         return {**self.__dict__, "_maps": {}}  # a pickled memory map would be a copy of the file
 
     def _shard(self, shard: int) -> Array:
-        if shard not in self._maps:
-            self._maps[shard] = _opened(files.latents_path(self.folder, shard))
-        return self._maps[shard]
+        return self._map(files.latents_path(self.folder, shard))
+
+    def _map(self, path: Path) -> Array:
+        if path not in self._maps:
+            self._maps[path] = _opened(path)
+        return self._maps[path]
 
 
 def left_out(folder: str | Path) -> list[tuple[str, str]]:

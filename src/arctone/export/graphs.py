@@ -134,7 +134,16 @@ def dit_inputs(config: ModelConfig, window: int) -> dict[str, Tensor]:
     }
     if config.dit.inpaint_channels:
         inputs["inpaint"] = torch.randn(1, config.dit.inpaint_channels, window, generator=generator)
-    return inputs
+    return inputs | _control_inputs(config, window)
+
+
+def _control_inputs(config: ModelConfig, window: int) -> dict[str, Tensor]:
+    """A key, a note and given curves, for the controls that the transformer has."""
+    ramp = torch.linspace(0.2, 0.8, window)
+    curves = {"loudness": ramp, "brightness": ramp, "pitch": 40 + 30 * ramp}
+    inputs = {name: torch.stack([value, torch.ones(window)])[None] for name, value in curves.items()}
+    inputs |= {"key": torch.full((1,), 10.0), "note": torch.full((1,), 60.0)}
+    return {name: inputs[name] for name in config.dit.controls}
 
 
 def decoder_signatures(decoder: SpectralDecoder, config: ModelConfig, windows: tuple[int, ...]) -> list[Signature]:

@@ -136,8 +136,19 @@ class SameConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="s
         return reach + -reach % self.chunk_frames
 
 
+ControlName = Literal["key", "note", "loudness", "brightness", "pitch"]
+# Controls that are one number for a sound, and those that are a curve over its frames.
+NUMBER_CONTROLS: tuple[ControlName, ...] = ("key", "note")
+CURVE_CONTROLS: tuple[ControlName, ...] = ("loudness", "brightness", "pitch")
+
+
 class DiTConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="dit", tag_field="type"):
-    """Diffusion transformer with shared adaptive layer norm, told its place in time and in the beat."""
+    """Diffusion transformer with shared adaptive layer norm, which receives its place in time and in the beat.
+
+    controls: the further conditions that it receives, see `models.conditions`. text_adapter: trained blocks between the
+    text encoder's states and the cross-attention. inpaint_channels: 0, or 1 + latent_channels for a mask (1 = known)
+    and the known latents.
+    """
 
     latent_channels: int = 64
     width: int = 384
@@ -148,6 +159,8 @@ class DiTConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="di
     max_frames: int = 256
     max_seconds: float = 11.89
     inpaint_channels: int = 0
+    controls: tuple[ControlName, ...] = ()
+    text_adapter: int = 0
 
     @property
     def full_window(self) -> bool:
@@ -238,6 +251,11 @@ class ContinuousDiTConfig(
     def hears_tempo(self) -> bool:
         """Whether a tempo in beats per minute is among its conditions."""
         return False
+
+    @property
+    def controls(self) -> tuple[ControlName, ...]:
+        """The further conditions that it receives: none."""
+        return ()
 
 
 class TextConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="bert", tag_field="type"):

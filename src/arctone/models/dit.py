@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from arctone.model_folder.config import DiTConfig
 from arctone.models.conditions import Conditions
+from arctone.models.controls import Controls, fourier
 
 FRAME_SECONDS = 2048 / 44_100
 # Multiples of the beat that every frame is told its phase in: four beats, two, one, a half, a third and a quarter.
@@ -116,11 +117,30 @@ class Block(nn.Module):
         return x + gate_2 * self.mlp(h)
 
 
-def fourier(values: Tensor, num_waves: int) -> Tensor:
-    """Sines and cosines of values in [0, 1] at octave-spaced frequencies, [..., 2 num_waves]."""
-    rates = math.pi * 2.0 ** torch.arange(num_waves, device=values.device, dtype=torch.float32)
-    angles = values.unsqueeze(-1) * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+class TextAdapter(nn.Module):
+    """Trained layers between a frozen text encoder and the cross-attention, [B, L, W] -> [B, L, W].
+
+    Each block adds what it makes of the states; untrained it adds nothing.
+    """
+
+    def __init__(self, width: int, heads: int, num_blocks: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2 * num_blocks))
+        self.attentions = nn.ModuleList(Attention(width, heads) for _ in range(num_blocks))
+        self.mlps = nn.ModuleList(SwiGLU(width, width) for _ in range(num_blocks))
+        for attention, mlp in zip(self.attentions, self.mlps, strict=True):
+            assert isinstance(attention, Attention)
+            assert isinstance(mlp, SwiGLU)
+            nn.init.zeros_(attention.to_out.weight)
+            _zero(mlp.leave)
+
+    def forward(self, tokens: Tensor, bias: Tensor) -> Tensor:
+        """tokens: [B, L, W]; bias: [B, 1, 1, L], see `Attention`."""
+        for index, (attention, mlp) in enumerate(zip(self.attentions, self.mlps, strict=True)):
+            normal = self.norms[2 * index](tokens)
+            tokens = tokens + attention(normal, normal, bias)
+            tokens = tokens + mlp(self.norms[2 * index + 1](tokens))
+        return tokens
 
 
 class TimestepEmbedding(nn.Module):
@@ -161,6 +181,8 @@ class Trunk(nn.Module):
         self.tempo = nn.Sequential(nn.Linear(2 * NUM_TIME_WAVES, width), nn.SiLU(), nn.Linear(width, width))
         self.text = nn.Sequential(nn.LayerNorm(config.text_width), nn.Linear(config.text_width, width))
         self.null = nn.Parameter(0.02 * torch.randn(width))
+        self.adapter = _text_adapter(config)
+        self.controls = Controls(config) if config.controls else None
         self.modulate = nn.Linear(width, 6 * width)
         self.rotary = RotaryTable(config.max_frames, width // config.heads)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth if num_blocks is None else num_blocks))
@@ -171,21 +193,30 @@ class Trunk(nn.Module):
         for block in self.blocks:
             assert isinstance(block, Block)
             nn.init.zeros_(block.cross_attention.to_out.weight)
+        if config.inpaint_channels:
+            # Known latents add nothing until it is learned what they are for.
+            nn.init.zeros_(self.enter.weight[:, config.latent_channels :])
 
     def hidden(
         self, x: Tensor, t: Tensor, conditions: Conditions, *, num_blocks: int | None = None
     ) -> tuple[Tensor, Tensor]:
         """Hidden states after `num_blocks` blocks (all if not given), [B, T, D], and the global condition [B, D]."""
-        text_tokens, text_mask, text_pooled, seconds, bpm, frame_mask, inpaint = conditions
-        if inpaint is not None:
-            x = torch.cat([x, inpaint.to(x.dtype)], dim=1)
+        seconds, bpm = conditions.seconds, conditions.bpm
+        if conditions.inpaint is not None:
+            x = torch.cat([x, conditions.inpaint.to(x.dtype)], dim=1)
         seconds_vector = self.seconds(fourier(seconds / self.config.max_seconds, NUM_TIME_WAVES))
         tempo_vector = self._tempo(bpm)
-        condition = F.silu(self.time(t) + self.pooled(text_pooled) + seconds_vector + tempo_vector)
+        control = self.controls.of_sound(conditions) if self.controls is not None else None
+        total = self.time(t) + self.pooled(conditions.text_pooled) + seconds_vector + tempo_vector
+        condition = F.silu(total if control is None else total + control[0])
         shared = self.modulate(condition).unflatten(-1, (6, -1))
-        context, text_bias = self._context(text_tokens, text_mask, seconds_vector, tempo_vector)
-        biases = (_bias(frame_mask), text_bias)
+        null = self.null.expand(len(bpm), -1)
+        leading = [null if control is None else null + control[1], seconds_vector, tempo_vector]
+        context, text_bias = self._context(conditions.text_tokens, conditions.text_mask, leading)
+        biases = (_bias(conditions.frame_mask), text_bias)
         h = self.enter(x.mT) + self.place(self._time_features(seconds, bpm, x.shape[-1]))
+        curves = self.controls.of_frames(conditions) if self.controls is not None else None
+        h = h if curves is None else h + curves
         for block in self.blocks[:num_blocks]:
             h = block(h, context, shared, biases, self.rotary)
         return h, condition
@@ -195,13 +226,15 @@ class Trunk(nn.Module):
         octaves = torch.log2(torch.clamp(bpm, min=20.0) / 20.0) / 4.5
         return self.tempo(fourier(octaves, NUM_TIME_WAVES)) * known.unsqueeze(-1)
 
-    def _context(self, tokens: Tensor, mask: Tensor, seconds: Tensor, tempo: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys of the cross-attention, [B, 3 + L, D]: a learned token for "no text", seconds, tempo, text."""
+    def _context(self, tokens: Tensor, mask: Tensor, leading: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Keys of the cross-attention, [B, 3 + L, D], and their bias. leading: [B, D] each, tokens before the text:
+        a learned one for "no text", to which key and note are added, then seconds and tempo.
+        """
+        if self.adapter is not None:
+            tokens = self.adapter(tokens, _bias(mask))
         text = self.text(tokens)
-        batch = tokens.shape[0]
-        null = self.null.to(text.dtype).expand(batch, 1, -1)
-        context = torch.cat([null, seconds.unsqueeze(1).to(text.dtype), tempo.unsqueeze(1).to(text.dtype), text], dim=1)
-        return context, F.pad(_bias(mask), (3, 0))
+        context = torch.cat([*(vector.unsqueeze(1).to(text.dtype) for vector in leading), text], dim=1)
+        return context, F.pad(_bias(mask), (len(leading), 0))
 
     def _time_features(self, seconds: Tensor, bpm: Tensor, frames: int) -> Tensor:
         """What each frame is told of its place, [B, T, ...]: time passed, time left, phase in the beat."""
@@ -236,6 +269,12 @@ class DiT(Trunk):
         shift, scale = self.finish(condition).unsqueeze(1).chunk(2, dim=-1)
         velocity = self.leave(self.norm(hidden) * (1 + scale) + shift)
         return (velocity * conditions.frame_mask.unsqueeze(-1).to(velocity.dtype)).mT
+
+
+def _text_adapter(config: DiTConfig) -> TextAdapter | None:
+    if not config.text_adapter:
+        return None
+    return TextAdapter(config.text_width, max(1, config.text_width // 64), config.text_adapter)
 
 
 def _zero(layer: nn.Linear) -> None:

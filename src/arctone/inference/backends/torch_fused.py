@@ -92,6 +92,4 @@ def _conditions(
     # There is nothing known in a sound that is made from text.
     inpaint = tokens.new_zeros(1, channels, frames, dtype=torch.float32) if channels else None
     given = (tokens, mask, pooled, seconds, bpm, frame_mask, inpaint)
-    return Conditions._make(
-        None if value is None else value.expand(plan.num_sounds, *value.shape[1:]) for value in given
-    )
+    return Conditions(*(None if value is None else value.expand(plan.num_sounds, *value.shape[1:]) for value in given))

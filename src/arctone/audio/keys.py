@@ -1,0 +1,101 @@
+"""Keys and notes as words and as numbers.
+
+A key has the number 1 to 12 (C to B major) or 13 to 24 (C to B minor), a note its MIDI number (60 = C4); 0 is none.
+"""
+
+from __future__ import annotations
+
+import re
+
+TONICS = ("C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B")
+KEYS = tuple(f"{tonic} {mode}" for mode in ("major", "minor") for tonic in TONICS)
+
+_STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_ACCIDENTALS = {"": 0, "#": 1, "\u266f": 1, "sharp": 1, "b": -1, "\u266d": -1, "flat": -1}
+_ACCIDENTAL = r"(?:\s?[#\u266f\u266d]|b|[\s-]?(?:sharp|flat))"
+_KEY = re.compile(
+    rf"(?<![\w#\u266f-])(?P<letter>[A-Ga-g])(?P<accidental>{_ACCIDENTAL})?[\s-]*(?P<mode>[Mm]ajor|[Mm]inor|[Mm]aj|[Mm]in)\b"
+)
+_NOTE = re.compile(r"(?<![\w#\u266f])(?P<letter>[A-G])(?P<accidental>[#b\u266f\u266d])?(?P<octave>-1|[0-8])(?![\w#-])")
+_ENDS = re.compile(r"\s*(?:$|[,.;:!?)\]|/])")
+
+
+def key_number(name: str) -> int:
+    """Return the number of a key such as "C sharp minor", "Db major" or "F# min"; 0 for anything else.
+
+    Args:
+        name: Name of one key.
+    """
+    found = _KEY.fullmatch(name.strip())
+    return _number(found) if found else 0
+
+
+def stated_key(prompt: str) -> str | None:
+    """Return the key that a prompt states, spelled as in KEYS; None where it states none, or several that differ.
+
+    The article is no key: "a minor detail", and at the beginning of a sentence "A major explosion", state none.
+
+    Args:
+        prompt: Words of the user.
+
+    >>> stated_key("sad violin in c# minor, 90 BPM")
+    'C sharp minor'
+    >>> stated_key("a minor chord on a piano") is None
+    True
+    >>> stated_key("from C major to A minor") is None
+    True
+    """
+    found = {_number(match) for match in _KEY.finditer(prompt) if not _is_article(match, prompt)}
+    return KEYS[found.pop() - 1] if len(found) == 1 else None
+
+
+def note_number(name: str) -> int:
+    """Return the MIDI number of a note such as "C#4", "Bb3" or "A-1"; 0 for anything else.
+
+    Args:
+        name: Name of one note with its octave; C4 is 60.
+    """
+    found = _NOTE.fullmatch(name.strip())
+    return _midi(found) if found else 0
+
+
+def stated_note(prompt: str) -> int:
+    """Return the MIDI number of the one note that a prompt states with its octave; 0 where there is none, or several.
+
+    Args:
+        prompt: Words of the user.
+
+    >>> stated_note("piano, single note, C#4")
+    61
+    >>> stated_note("a note on a sheet of A4 paper")
+    0
+    """
+    found = {
+        _midi(match) for match in _NOTE.finditer(prompt) if not re.match(r"\s+(?:paper|sheet)", prompt[match.end() :])
+    }
+    return found.pop() if len(found) == 1 else 0
+
+
+def _number(match: re.Match[str]) -> int:
+    minor = match["mode"].lower().startswith("min")
+    return 1 + _pitch_class(match) + 12 * minor
+
+
+def _midi(match: re.Match[str]) -> int:
+    shift = _ACCIDENTALS[match["accidental"] or ""]
+    return 12 * (int(match["octave"]) + 1) + _STEPS[match["letter"]] + shift
+
+
+def _pitch_class(match: re.Match[str]) -> int:
+    accidental = (match["accidental"] or "").strip(" -").lower()
+    return (_STEPS[match["letter"].upper()] + _ACCIDENTALS[accidental]) % 12
+
+
+def _is_article(match: re.Match[str], prompt: str) -> bool:
+    """Whether the letter is the article "a": a small one, or a great one at the beginning of a sentence."""
+    if match["letter"] not in "aA" or match["accidental"]:
+        return False
+    before = prompt[: match.start()].rstrip()
+    begins = not before or before[-1] in ".!?"
+    is_small = match["letter"] == "a"
+    return (is_small or begins) and not _ENDS.match(prompt[match.end() :])
