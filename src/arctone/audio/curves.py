@@ -50,8 +50,8 @@ def measure_curves(samples: Floats, sample_rate: int, hop: int = HOP) -> Curves:
         Curves of T = ceil(N / hop) frames.
     """
     spectra = _powers(samples, hop)  # [T, K]
-    hertz = np.fft.rfftfreq(2 * hop, 1 / sample_rate)
-    loudness = _level_db(spectra * a_weighting(hertz) ** 2)
+    hertz = np.asarray(np.fft.rfftfreq(2 * hop, 1 / sample_rate), np.float64)
+    loudness = _level_db(np.asarray(spectra * a_weighting(hertz) ** 2, np.float64))
     audible = loudness > SILENCE_DB
     brightness = np.where(audible, _centroid(spectra, hertz), 0.0)
     pitch, confidence = measure_pitch(samples.mean(axis=0), sample_rate, hop)
@@ -77,7 +77,7 @@ def loudness_to_unit(decibels: Floats) -> Floats:
     Args:
         decibels: A-weighted level in dB.
     """
-    return np.clip(1 - np.asarray(decibels, np.float32) / np.float32(SILENCE_DB), 0, 1).astype(np.float32)
+    return np.asarray(np.clip(1 - np.asarray(decibels, np.float32) / SILENCE_DB, 0, 1), np.float32)
 
 
 def hertz_to_midi(hertz: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -163,11 +163,11 @@ def _powers(samples: Floats, hop: int) -> npt.NDArray[np.float64]:
 
 def _level_db(power: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Level [T] of power spectra [T, K]; a full-scale sine has a mean square of 0.5."""
-    return np.maximum(10 * np.log10(2 * power.sum(axis=1) + 1e-12), SILENCE_DB)
+    return np.asarray(np.maximum(10 * np.log10(2 * power.sum(axis=1) + 1e-12), SILENCE_DB), np.float64)
 
 
 def _centroid(power: npt.NDArray[np.float64], hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Centroid of magnitudes as a MIDI number / 127, [T]."""
     magnitude = np.sqrt(power)
     centre = (magnitude * hertz).sum(axis=1) / (magnitude.sum(axis=1) + 1e-12)
-    return np.clip(hertz_to_midi(np.maximum(centre, 8.2)) / 127, 0, 1)
+    return np.asarray(np.clip(hertz_to_midi(np.maximum(centre, 8.2)) / 127, 0, 1), np.float64)

@@ -58,6 +58,10 @@ class Conditions(NamedTuple):
         """The conditions of some items: a slice, [N] places or [B] True for those wanted."""
         return Conditions._make(None if value is None else value[index] for value in self)
 
+    def expanded(self, num_items: int) -> Conditions:
+        """The conditions of one item for as many; nothing is copied."""
+        return Conditions._make(None if value is None else value.expand(num_items, *value.shape[1:]) for value in self)
+
     def joined(self, *others: Conditions) -> Conditions:
         """These and other conditions as one batch; texts are padded to the longest."""
         longest = max(part.text_mask.shape[1] for part in (self, *others))
