@@ -2,11 +2,14 @@
 
 PYTHON ?= python3
 PROMPT ?= funky drum loop, 120 BPM
+WORKERS ?= 2
 PIP = -m pip --disable-pip-version-check --quiet
 # The small environment of users and the large one of developers are apart: torch never enters the first.
 BASE = .venv
 DEV = .venv-dev
 DEV_PYTHON = $(DEV)/bin/python
+# Tests start many small programs: with their bytecode kept, each imports in a fraction of the time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help sound test scale setup check format bench docs clean
 .DEFAULT_GOAL := help
@@ -18,8 +21,8 @@ sound: $(BASE)/.installed  ## install the base (no torch) and make one WAV
 	@mkdir -p outputs
 	$(BASE)/bin/arctone generate "$(PROMPT)" --duration 11.89 --seed 7 --output outputs/first.wav --force
 
-test: $(DEV)/.installed  ## install everything and run all tests
-	$(DEV_PYTHON) -m pytest $(TESTS)
+test: $(DEV)/.installed  ## install everything and run all tests, in two processes (WORKERS=2)
+	$(DEV_PYTHON) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=25 $(TESTS)
 
 scale: $(DEV)/.scale  ## install Ray as well (500 MB), so that the tests of many machines run too
 
@@ -34,6 +37,8 @@ check: $(DEV)/.installed  ## format, lint, types, layers, and pages that must ma
 	$(DEV_PYTHON) -m tools.reference --check
 	$(DEV_PYTHON) -m tools.changelog
 	$(DEV_PYTHON) -m tools.vendor --check
+	$(DEV_PYTHON) -m tools.interface --check
+	$(DEV_PYTHON) -m tools.words --count | tail -n 1
 	$(DEV_PYTHON) -m benchmarks.report --check
 	$(DEV_PYTHON) -m tools.site
 

@@ -1,27 +1,26 @@
-"""Fixtures that all tests may use."""
+"""Fixtures that all tests may use, and how tests are shared out among processes."""
 
-import contextlib
-import hashlib
 import os
-import shutil
-import signal
-from collections.abc import Callable
-from pathlib import Path
 
-import pytest
+# Set before torch and numpy are imported: the networks here are so small that a second thread costs more than it
+# brings, and two test processes with a thread for every core each would wait for each other.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+# The tokenizers library refuses to use its threads after a fork, and warns about it.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-Builder = Callable[[Path], Path]
+import shutil  # noqa: E402
+import signal  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
 ROOT = Path(__file__).parent.parent
-# What the exported tiny model is made from: if none of these changed, the one in pytest's cache still holds.
-SOURCES = (
-    "pyproject.toml",
-    "tests/tiny_model.py",
-    "tests/tiny_published.py",
-    "src/arctone/export",
-    "src/arctone/models",
-    "src/arctone/checkpoints",
-    "src/arctone/model_folder",
-)
+EXPORTS = Path(__file__).parent / "exports"
+# Tests that start servers or a browser share one process of `pytest -n`: two browsers on two cores time out. Of the
+# rest, each file is one unit, so that its fixtures are built once. What takes longest begins first.
+SERVERS = ("serving/", "evaluation/listening/test_page.py", "evaluation/listening/test_serve.py")
+FIRST = ("serving/", "export/test_tiny_models.py", "docs/", "export/", "workflows/", "training/")
 
 # Programs that tests start are those of this tree, installed or not.
 os.environ["PYTHONPATH"] = str(ROOT / "src")
@@ -29,67 +28,46 @@ os.environ["PYTHONPATH"] = str(ROOT / "src")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test its unit for `pytest -n 2 --dist loadgroup`, and begin with the units that take longest."""
+    places = {item: _place(item) for item in items}
+    for item, place in places.items():
+        item.add_marker(pytest.mark.xdist_group("servers" if place.startswith(SERVERS) else place))
+    items.sort(key=lambda item: next((n for n, name in enumerate(FIRST) if places[item].startswith(name)), len(FIRST)))
+
+
+def _place(item: pytest.Item) -> str:
+    """Return the test's file, seen from the folder of all tests."""
+    return Path(os.path.relpath(item.path, Path(__file__).parent)).as_posix()
+
+
 @pytest.fixture(scope="session")
-def tiny_model_folder(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole model folder with random weights, exported with the real exporter: at most 64 latent frames (2.97 s).
 
     Tests must not change it; copy it first.
     """
-
-    def builder(folder: Path) -> Path:
-        from tests.tiny_model import build_tiny_model
-
-        return build_tiny_model(folder)
-
-    return _kept("tiny", builder, pytestconfig, tmp_path_factory)
+    return _copied("tiny", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def tiny_float_folder(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_float_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model with float32 weights and one length, as `arctone export litert` writes it."""
-
-    def builder(folder: Path) -> Path:
-        from arctone.cli.main import run
-        from tests.tiny_model import write_checkpoint
-
-        (folder / "notes.md").write_text("# Random weights, in float32\n")
-        words = ["export", "litert", str(write_checkpoint(folder / "checkpoint")), str(folder / "out")]
-        assert run([*words, "--precision", "float32", "--windows", "64", "--card", str(folder / "notes.md")]) == 0
-        return folder / "out"
-
-    return _kept("tiny-float32", builder, pytestconfig, tmp_path_factory)
+    return _copied("tiny-float32", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def tiny_published_folders(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_published_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Published models with random weights, and their graphs: see tests/tiny_published.py."""
+    from tests.tiny_published import convert_tiny_published
 
-    def builder(folder: Path) -> Path:
-        from tests.tiny_published import build_tiny_published
-
-        return build_tiny_published(folder)
-
-    return _kept("tiny-published", builder, pytestconfig, tmp_path_factory)
+    return convert_tiny_published(tmp_path_factory.mktemp("weights"), _copied("tiny-published", tmp_path_factory))
 
 
-def _kept(name: str, build: Builder, config: pytest.Config, paths: pytest.TempPathFactory) -> Path:
-    """A copy of what was built once for these sources, and lies in pytest's cache."""
-    kept = config.cache.mkdir("tiny-model") / f"{_fingerprint()}-{name}"
-    if not kept.is_dir():
-        built = build(paths.mktemp("export"))
-        partial = kept.with_suffix(f".{built.parent.name}.partial")
-        shutil.copytree(built, partial)
-        with contextlib.suppress(OSError):  # another session built the same meanwhile
-            partial.rename(kept)
-        shutil.rmtree(partial, ignore_errors=True)
+def _copied(name: str, paths: pytest.TempPathFactory) -> Path:
+    """Copy an export that `python -m tools.tiny_models` wrote; tests/export/test_tiny_models.py proves it is fresh."""
     folder = paths.mktemp("models") / name
-    shutil.copytree(kept, folder)
+    shutil.copytree(EXPORTS / name, folder)
+    for path in folder.rglob("*"):  # as an export leaves them, whatever the checkout's umask was
+        path.chmod(0o755 if path.is_dir() else 0o644)
     return folder
-
-
-def _fingerprint() -> str:
-    digest = hashlib.sha256()
-    for source in (ROOT / name for name in SOURCES):
-        for path in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]

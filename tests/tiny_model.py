@@ -3,11 +3,12 @@
 import string
 from pathlib import Path
 
+import msgspec
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from arctone.checkpoints.folder import AUTOENCODER, DIT, save_part
+from arctone.checkpoints.folder import AUTOENCODER, DIT, FLOW, load_state, save_part
 from arctone.export.bundle import build
 from arctone.model_folder.config import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig, TextConfig
 from arctone.models.dit import DiT as DiffusionTransformer
@@ -33,9 +34,12 @@ CONFIG = ModelConfig(
 )
 
 
-def build_tiny_model(folder: Path) -> Path:
-    """Write random weights, export them, and return the model folder."""
+def build_tiny_model(folder: Path, flow: bool = False) -> Path:
+    """Write random weights, export them, and return the model folder. flow: as a post-trained model, with its flow."""
     checkpoint = write_checkpoint(folder / "checkpoint")
+    if flow:
+        sampling = msgspec.structs.replace(CONFIG.sampling, post_trained=True)
+        save_part(checkpoint, FLOW, flow_state(checkpoint), msgspec.structs.replace(CONFIG, sampling=sampling))
     papers = {"card.md": "# tiny\n\nRandom weights, for tests only.\n"}
     build(checkpoint, folder / "tiny", windows=(32,), papers=papers)
     return folder / "tiny"
@@ -51,6 +55,11 @@ def write_checkpoint(checkpoint: Path) -> Path:
     save_file(encoder.state_dict(), checkpoint / "text.safetensors")
     _tokenizer().save(str(checkpoint / "tokenizer.json"))
     return checkpoint
+
+
+def flow_state(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """Return weights of a flow model that can be told from those of the checkpoint's transformer."""
+    return {name: value + 0.1 for name, value in load_state(checkpoint, DIT).items()}
 
 
 def _random(module: torch.nn.Module) -> dict[str, torch.Tensor]:

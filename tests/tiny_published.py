@@ -10,11 +10,17 @@ from tests.checkpoints.published_folders import published_folder, t5_folder
 KINDS = ("small", "1.0")
 
 
-def build_tiny_published(folder: Path) -> Path:
-    """A folder with one of torch weights for each kind, small-float32 with an encoder, and small-int8 without."""
-    text, out = t5_folder(folder / "t5-base"), folder / "published"
+def convert_tiny_published(folder: Path, out: Path) -> Path:
+    """Write a folder of torch weights for each kind into `out`; takes a second."""
+    text = t5_folder(folder / "t5-base")
     for kind in KINDS:
         convert(published_folder(kind, folder / "as-published" / kind), out / kind, text, name=kind)
+    return out
+
+
+def build_tiny_published(folder: Path) -> Path:
+    """Export the small one as small-float32, with an encoder, and small-int8, without."""
+    weights, out = convert_tiny_published(folder, folder / "weights") / "small", folder / "published"
     for precision in ("float32", "int8"):
-        build_published(out / "small", out / f"small-{precision}", precision=precision, encoder=precision == "float32")
+        build_published(weights, out / f"small-{precision}", precision=precision, encoder=precision == "float32")
     return out

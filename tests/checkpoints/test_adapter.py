@@ -14,17 +14,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import arctone
-from arctone.checkpoints.folder import DIT, fill, load_config, load_dit, load_state, part_hash, save_part
-from arctone.checkpoints.lora import CONFIG, WEIGHTS, Origin, applied, load_adapter, save_adapter
+from arctone.checkpoints.folder import DIT, fill, load_config, load_state, part_hash, save_part
+from arctone.checkpoints.lora import CONFIG, WEIGHTS, applied, load_adapter
 from arctone.checkpoints.merging import merge
 from arctone.errors import ArctoneError, ModelError, UsageError
-from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
-from arctone.models.lora import Adapted, LoraConfig, low_rank_pairs
 from tests import tiny_model
-from tests.training.test_loop import RandomBatches
-
-LORA = LoraConfig(rank=3, alpha=6.0)
+from tests.checkpoints import peft_answers
+from tests.checkpoints.peft_answers import network_inputs, saved, trained
 
 
 @pytest.fixture(scope="module")
@@ -33,38 +30,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model.write_checkpoint(tmp_path_factory.mktemp("models") / "checkpoint")
 
 
-def _trained(model: Path, seed: int, config: LoraConfig = LORA) -> Adapted:
-    torch.manual_seed(seed)
-    adapted = Adapted(load_dit(model), config)
-    for name, value in adapted.named_parameters():
-        if name.endswith("up.weight"):
-            torch.nn.init.normal_(value, std=0.2)
-    return adapted.requires_grad_(False)
-
-
-def _saved(folder: Path, model: Path, adapted: Adapted, config: LoraConfig = LORA) -> Path:
-    origin = Origin("tiny", part_hash(model, DIT), steps=7)
-    save_adapter(folder, low_rank_pairs(adapted.state_dict()), config, origin)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def adapter(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained-looking adapter of the tiny model."""
-    return _saved(tmp_path_factory.mktemp("adapters") / "first", model, _trained(model, 1))
+    return saved(tmp_path_factory.mktemp("adapters") / "first", model, trained(model, 1))
 
 
 @pytest.fixture(scope="module")
 def second(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another one."""
-    return _saved(tmp_path_factory.mktemp("adapters") / "second", model, _trained(model, 2))
-
-
-def _input(width: int = 32, channels: int = 8) -> tuple[Tensor, Tensor, Conditions]:
-    torch.manual_seed(9)
-    batch = RandomBatches().batch(0, 0, 1)
-    words = {"text_tokens": torch.randn(4, 5, width), "text_pooled": torch.randn(4, width)}
-    return torch.randn(4, channels, 16), torch.tensor([0.1, 0.4, 0.7, 1.0]), Conditions.of(batch | words)
+    return saved(tmp_path_factory.mktemp("adapters") / "second", model, trained(model, 2))
 
 
 def _module(state: dict[str, Tensor]) -> DiT:
@@ -77,9 +52,9 @@ def _module(state: dict[str, Tensor]) -> DiT:
 def test_merged_weights_are_the_adapter(model: Path, adapter: Path) -> None:
     state = load_state(model, DIT)
     merged = _module(applied(state, [(load_adapter(adapter), 1.0)], origin="tiny"))
-    beside = _trained(model, 1)
-    wanted, got = beside(*_input()), merged(*_input())
-    assert (wanted - _module(state)(*_input())).abs().max() > 0.05
+    beside = trained(model, 1)
+    wanted, got = beside(*network_inputs()), merged(*network_inputs())
+    assert (wanted - _module(state)(*network_inputs())).abs().max() > 0.05
     assert torch.allclose(got, wanted, atol=1e-6 * float(wanted.abs().max()))
 
 
@@ -98,33 +73,32 @@ def test_strengths_are_linear_and_add_up(model: Path, adapter: Path, second: Pat
     assert changed == {f"{layer}.weight" for layer in first.pairs}
 
 
-def test_peft_reads_what_we_write(model: Path, adapter: Path) -> None:
-    peft = pytest.importorskip("peft")
-    base = load_dit(model)
-    theirs = peft.PeftModel.from_pretrained(base, str(adapter))
-    wanted = _trained(model, 1)(*_input())
+def _answer(name: str) -> Tensor:
+    """Return what the library peft computed with the stored adapter of this name; see peft_answers.py."""
+    return torch.from_numpy(np.load(peft_answers.FOLDER / "answers.npz")[name])
+
+
+def test_peft_read_what_we_write(model: Path, adapter: Path) -> None:
+    kept = peft_answers.FOLDER / "ours"
+    assert json.loads((adapter / CONFIG).read_text()) == json.loads((kept / CONFIG).read_text())
+    ours, read = load_file(adapter / WEIGHTS), load_file(kept / WEIGHTS)
+    assert ours.keys() == read.keys()
+    assert all(torch.allclose(ours[name], read[name]) for name in read)
+    wanted = _answer("ours")
     with torch.no_grad():
-        got = theirs(*_input())
+        got = trained(model, 1)(*network_inputs())
     assert torch.allclose(got, wanted, atol=1e-6 * float(wanted.abs().max()))
 
 
-def test_we_read_what_peft_writes(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    peft = pytest.importorskip("peft")
-    # Its README is made from a model's config, which it expects to be a mapping.
-    monkeypatch.setattr(peft.PeftModel, "create_or_update_model_card", lambda *_: None)
-    torch.manual_seed(4)
-    base = load_dit(model)
-    config = peft.LoraConfig(r=2, lora_alpha=5, target_modules=["to_q", "mlp.leave"], init_lora_weights=False)
-    theirs = peft.get_peft_model(base, config).eval()
-    theirs.save_pretrained(str(tmp_path))
-    with torch.no_grad():
-        wanted = theirs(*_input())
+def test_we_read_what_peft_wrote(model: Path, tmp_path: Path) -> None:
+    shutil.copytree(peft_answers.FOLDER / "theirs", tmp_path / "theirs")
     with pytest.raises(ModelError, match="does not say which weights the adapter was trained on"):
-        load_adapter(tmp_path)
-    _reheaded(tmp_path, part_hash(model, DIT))
-    state = applied(load_state(model, DIT), [(load_adapter(tmp_path), 1.0)], origin="tiny")
+        load_adapter(tmp_path / "theirs")
+    _reheaded(tmp_path / "theirs", part_hash(model, DIT))
+    state = applied(load_state(model, DIT), [(load_adapter(tmp_path / "theirs"), 1.0)], origin="tiny")
+    wanted = _answer("theirs")
     with torch.no_grad():
-        assert torch.allclose(_module(state)(*_input()), wanted, atol=1e-6 * float(wanted.abs().max()))
+        assert torch.allclose(_module(state)(*network_inputs()), wanted, atol=1e-6 * float(wanted.abs().max()))
 
 
 def _reheaded(folder: Path, base_hash: str) -> None:

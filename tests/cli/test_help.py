@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -46,16 +45,6 @@ def test_the_front_page_imports_nothing_heavy(words):
 @pytest.mark.parametrize("command", ["generate", "redo", "models", "train", "data", "listen"])
 def test_help_of_a_command_loads_neither_engine_nor_torch(command):
     assert modules_of(command, "--help") & {"ai_edge_litert", "torch", "tokenizers", "lightning_fabric"} == set()
-
-
-def test_the_front_page_comes_at_once():
-    def seconds() -> float:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "arctone", "--help"], capture_output=True, check=True)
-        return time.perf_counter() - start
-
-    # 0.16 s where it was written; twice the target of 0.25 s for machines with other work to do.
-    assert min(seconds() for _ in range(5)) < 0.5
 
 
 @pytest.mark.parametrize("name", Commands.entries)

@@ -1,13 +1,17 @@
 """The pages: their code runs, their links lead somewhere, their generated parts are fresh."""
 
-import os
+import io
+import json
 import re
-import subprocess
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from arctone.cli.main import run
+from arctone.model_folder.folder import write_hashes
 from tools import changelog, reference
 from tools.blocks import ROOT, Block, blocks, pages
 
@@ -15,39 +19,59 @@ PAGES = sorted({*pages(), *ROOT.glob("*.md")})
 WITH_CODE = [page for page in pages() if any(block.not_run is None for block in blocks(page))]
 
 
-@pytest.fixture
-def arctone_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program `arctone` of this source tree, whether or not it is installed."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    program = folder / "arctone"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m arctone "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+# README runs the bundled model, as its readers will. On the other pages the tiny model answers to its name.
+AS_PRINTED = ("README.md",)
+LINE = re.compile(r'(?:echo "(?P<said>[^"$`]*)" \| )?arctone (?P<words>[^;&`$]*)$')
+
+
+@pytest.fixture(scope="module")
+def tiny_spark(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of bundled models in which `spark` is the tiny model, with its text encoder for training, too."""
+    from tests.tiny_model import write_checkpoint
+
+    bundled = tmp_path_factory.mktemp("bundled")
+    shutil.copytree(tiny_model_folder, bundled / "spark")
+    shutil.copy(write_checkpoint(bundled / "weights") / "text.safetensors", bundled / "spark")
+    shutil.rmtree(bundled / "weights")
+    config = json.loads((bundled / "spark" / "config.json").read_text())
+    (bundled / "spark" / "config.json").write_text(json.dumps({**config, "name": "spark"}))
+    write_hashes(bundled / "spark")
+    return bundled
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
-def test_code_runs(page, tmp_path, monkeypatch, arctone_on_path):
-    """All blocks of a page, in order, in one empty folder; Python blocks share their names."""
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
+def test_code_runs(page, tmp_path, monkeypatch, capfdbinary, tiny_spark):
+    """All blocks of a page, in order, in one empty folder and in this process; Python blocks share their names."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ARCTONE_MODELS", str(tmp_path / "no models"))
+    if page.name not in AS_PRINTED:
+        monkeypatch.setattr("arctone.model_folder.folder.BUNDLED", tiny_spark)
     names: dict[str, object] = {"__name__": "page"}
     for block in blocks(page):
-        if block.not_run is None:
-            run_block(block, names)
+        if block.not_run is None and block.language == "python":
+            exec(compile("\n" * block.line + block.code, str(block.page), "exec"), names)
+        elif block.not_run is None:
+            assert_harmless(block)
+            for line in block.code.splitlines():
+                run_line(block, line, monkeypatch, capfdbinary)
 
 
-def run_block(block: Block, names: dict[str, object]) -> None:
-    if block.language == "python":
-        exec(compile("\n" * block.line + block.code, str(block.page), "exec"), names)
-        return
-    assert_harmless(block)
-    done = subprocess.run(
-        ["/bin/sh", "-eu", "-c", block.code], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
-    assert done.returncode == 0, f"{block.name}: {done.stderr}"
+def run_line(block: Block, line: str, monkeypatch, capfdbinary) -> None:
+    """Run one command as a shell would: quotes and comments, a pipe from echo, standard output into a file."""
+    found = LINE.match(line)
+    assert found, f"{block.name}: {line}"
+    words, into = shlex.split(found["words"], comments=True), None
+    if ">" in words:
+        into = words[words.index(">") + 1]
+        words = words[: words.index(">")]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{found['said'] or ''}\n".encode())))
+    capfdbinary.readouterr()
+    code = run(words)
+    sys.stdout.flush()
+    captured = capfdbinary.readouterr()
+    assert code == 0, f"{block.name}: {captured.err.decode()}"
+    if into:
+        Path(into).write_bytes(captured.out)
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -60,7 +84,7 @@ def test_shell_blocks_that_are_run_only_call_arctone(page):
 def assert_harmless(block: Block) -> None:
     """A page that is tested must not install, delete or fetch anything."""
     for line in block.code.splitlines():
-        assert re.match(r"(echo \"[^\"$`]*\" \| )?arctone [^;&`$]*$", line), f"{block.name}: {line}"
+        assert LINE.match(line), f"{block.name}: {line}"
 
 
 def test_the_runner_finds_blocks_marks_and_lines(tmp_path):

@@ -3,14 +3,12 @@
 import json
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from arctone.checkpoints.folder import FLOW, flow_part, load_config, load_state, save_part
 from arctone.checkpoints.tflite_tensors import constants
 from arctone.checkpoints.weights_map import MAP, REST, load_from_graphs, part_state
 from arctone.errors import ModelError, UsageError
@@ -181,20 +179,3 @@ def test_nothing_is_left_of_a_build_that_fails(
 def test_an_existing_folder_is_not_replaced(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="already exists"):
         build(checkpoint, tmp_path)
-
-
-def test_the_flow_model_of_a_post_trained_one_comes_along(tmp_path: Path, trained: dict[str, Tensor]) -> None:
-    """So that what was shipped can be tuned: adapters are trained on the flow model, to within half a step of int8."""
-    given = write_checkpoint(tmp_path / "given")
-    config = load_config(given)
-    flow = {name: value + 0.1 for name, value in load_state(given, "dit").items()}
-    sampling = msgspec.structs.replace(config.sampling, post_trained=True)
-    save_part(given, FLOW, flow, msgspec.structs.replace(config, sampling=sampling))
-    report = build(given, tmp_path / "made", windows=(config.dit.max_frames,))
-    assert report["flow"][f"snr_db_T{config.dit.max_frames}"] >= 25
-    read, fast = load_state(tmp_path / "made", FLOW), load_state(tmp_path / "made", "dit")
-    assert read.keys() == flow.keys()
-    assert max(float((read[name] - flow[name]).abs().max()) for name in flow) < 0.02
-    assert all(float((fast[name] - trained[f"dit.{name}"]).abs().max()) < 0.02 for name in fast)
-    assert flow_part(tmp_path / "made") == FLOW
-    check_hashes(tmp_path / "made")

@@ -135,6 +135,14 @@ class Listener:
         return count
 
 
+def downloaded(folder: Path) -> list[str]:
+    """Return the endings of the files in the folder of downloads; an unfinished one counts as such.
+
+    While Chromium writes, a file ends in .crdownload, and its final name may be there already, but empty.
+    """
+    return sorted(path.suffix if path.stat().st_size else "unfinished" for path in folder.iterdir())
+
+
 def requested(driver: Any) -> set[str]:
     """Addresses that the page asked for, without those inside the browser or the page."""
     events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
@@ -171,7 +179,7 @@ def test_a_listener_with_a_keyboard_goes_from_the_first_screen_to_the_analysis(t
     listener.tab_to("Download answers (JSON)")
     listener.press(" ")
     downloads = tmp_path / "downloads"
-    listener.wait(lambda: len(list(downloads.glob("answers-*.[cj]s*"))) == 2)
+    listener.wait(lambda: downloaded(downloads) == [".csv", ".json"])
 
     from_csv = read_results(downloads.glob("*.csv"), tiny.key)
     from_json = read_results(downloads.glob("*.json"), tiny.key)

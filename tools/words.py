@@ -1,0 +1,98 @@
+"""Count the words that the project has retired, so that its pages and sentences use those of the field.
+
+python -m tools.words                 fails if a retired word is left, and says where and what to say instead
+python -m tools.words --count         how many are left in each file
+
+Read are src/, README.md and docs/. The changelog and the lab notes keep the words of their time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+ENDINGS = (".py", ".md", ".html", ".js", ".css", ".j2")
+# Written by programs from what is read here, or kept as it was written.
+LEFT_OUT = re.compile(r"^docs/(reference/cli\.md|research/.*|lab.*)$|/vendor/")
+
+# Each retired word as a pattern of whole words, and what to say instead. One place for all of them.
+RETIRED: dict[str, str] = {
+    r"games?": "adversarial (ARC) training",
+    r"judg(?:e|es|ed|ing)|judged_calls": "the discriminator sees; evaluated; rollout_steps",
+    r"ears": "a name that says: small CLAP trained on our corpus",
+    r"heard|not heard": "conditioned on; was truncated",
+    r"told|is told of": "receives; reported",
+    r"lanes?": "worker",
+    r"makers?": "engine protocol",
+    r"crews?": "worker config",
+    r"papers": "licence and card files",
+    r"rivals?": "baselines",
+    r"(?:the|whole) road": "pipeline",
+    r"(?:the|this) house": "package",
+    r"beside": "next to",
+    r"anew": "again",
+    r"at hand": "available",
+    r"in silence": "silently",
+    r"so many": "n",
+}
+# Other meanings of the same letters.
+ALLOWED = re.compile(r"game (?:audio|developers?|engines?|sounds?|music)|video games?|arxiv papers", re.IGNORECASE)
+_WORDS = [
+    (re.compile(rf"(?<![A-Za-z])(?:{pattern})(?![A-Za-z])", re.IGNORECASE), say) for pattern, say in RETIRED.items()
+]
+
+
+class Found(NamedTuple):
+    """A retired word: where it stands, and what to say instead."""
+
+    path: Path
+    line: int
+    word: str
+    say: str
+
+
+def pages(root: Path = ROOT) -> list[Path]:
+    """Return the files whose words are read."""
+    files = [root / "README.md", *(path for folder in ("src", "docs") for path in sorted((root / folder).rglob("*")))]
+    return [
+        path
+        for path in files
+        if path.is_file() and path.suffix in ENDINGS and not LEFT_OUT.search(path.relative_to(root).as_posix())
+    ]
+
+
+def retired(path: Path) -> Iterator[Found]:
+    """Find the retired words of a file."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        kept = ALLOWED.sub("", line)
+        for pattern, say in _WORDS:
+            for match in pattern.finditer(kept):
+                yield Found(path, number, match[0], say)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Report, and return the exit code: 1 if a retired word is left and nobody asked for counts alone."""
+    parser = argparse.ArgumentParser(description="Find retired words.", allow_abbrev=False)
+    parser.add_argument("--count", action="store_true", help="print how many are left in each file, and exit with 0")
+    options = parser.parse_args(words)
+    found = [one for path in pages() for one in retired(path)]
+    if options.count:
+        for path, number in Counter(one.path for one in found).most_common():
+            print(f"{number:5d} {path.relative_to(ROOT)}")
+        for word, number in Counter(one.word.lower() for one in found).most_common():
+            print(f"{number:5d} '{word}'")
+        print(f"{len(found)} retired words in {len({one.path for one in found})} files")
+        return 0
+    for one in found:
+        print(f"{one.path.relative_to(ROOT)}:{one.line}: '{one.word}'; say: {one.say}")
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
