@@ -209,6 +209,8 @@ def _decode(path: Path, file: soundfile.SoundFile, max_seconds: float) -> npt.ND
 def _is_cut(path: Path, container: str) -> bool:
     if container in ("WAV", "WAVEX"):
         return riff.is_cut(path)
+    if container == "AIFF":
+        return riff.is_form_cut(path)
     return container == "OGG" and ogg.is_cut(path)
 
 

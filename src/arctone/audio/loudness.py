@@ -14,6 +14,7 @@ Policy = Literal["peak", "loudness", "off"]
 PEAK_TARGET_DB = -1.0
 LOUDNESS_TARGET_LUFS = -14.0
 SILENCE_DB = -70.0
+_BLOCK_SAMPLES = 262_144
 
 _ABSOLUTE_GATE_LUFS = -70.0
 _RELATIVE_GATE_LU = -10.0
@@ -39,8 +40,13 @@ def is_silent(waveform: Waveform) -> bool:
 
 def is_constant(waveform: Waveform) -> bool:
     """Whether nothing moves in a sound: apart from a constant offset it is silent."""
-    moving = waveform.samples - waveform.samples.mean(axis=1, keepdims=True)
-    return is_silent(waveform.with_samples(moving))
+    means = waveform.samples.mean(axis=1, keepdims=True)
+    # Block by block, because a copy of a long sound is as large as the sound.
+    for start in range(0, waveform.num_samples, _BLOCK_SAMPLES):
+        moving = waveform.samples[:, start : start + _BLOCK_SAMPLES] - means
+        if _decibels(float(np.abs(moving).max(initial=0.0))) >= SILENCE_DB:
+            return False
+    return True
 
 
 def num_over(waveform: Waveform) -> int:

@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 _REVERSED_BITS = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 _LAST_PAGE = 4
@@ -24,9 +25,9 @@ def with_serial(data: bytes, serial: int) -> bytes:
     return b"".join(pages)
 
 
-def is_cut(path: Path) -> bool:
-    """Whether the file lacks the last page of its stream."""
-    data = path.read_bytes()
+def is_cut(file: Path | IO[bytes]) -> bool:
+    """Whether the file lacks the last page of its stream. Args: file: a path, or an open file at its start."""
+    data = file.read_bytes() if isinstance(file, Path) else file.read()
     last_start, last_end = max(_pages(data), default=(0, 0))
     return last_end == 0 or not data[last_start + 5] & _LAST_PAGE
 

@@ -5,13 +5,13 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 # A recorder that streams does not know the length beforehand and writes one of these.
 _UNKNOWN_LENGTHS = (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFF000)
 
 
-def chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
     """Chunks of a RIFF WAVE file as (name, offset of the content, announced size in bytes)."""
     file.seek(0)
     head = file.read(12)
@@ -28,12 +28,25 @@ def chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         offset += 8 + size + size % 2
 
 
-def is_cut(path: Path) -> bool:
-    """Whether the file ends before the samples that its header announces."""
-    length = os.path.getsize(path)
-    with open(path, "rb") as file:
-        sizes = [(offset, size) for name, offset, size in chunks(file) if name == b"data"]
+def is_cut(file: Path | IO[bytes]) -> bool:
+    """Whether a file ends before the samples that its header announces. Args: file: a path, or an open file."""
+    if isinstance(file, Path):
+        with open(file, "rb") as opened:
+            return is_cut(opened)
+    length = file.seek(0, os.SEEK_END)
+    sizes = [(offset, size) for name, offset, size in chunks(file) if name == b"data"]
     return any(size not in _UNKNOWN_LENGTHS and offset + size > length for offset, size in sizes)
+
+
+def is_form_cut(file: Path | IO[bytes]) -> bool:
+    """Whether an AIFF file ends before the length that its header announces. Args: file: a path, or an open file."""
+    if isinstance(file, Path):
+        with open(file, "rb") as opened:
+            return is_form_cut(opened)
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(8)
+    return head[:4] == b"FORM" and len(head) == 8 and 8 + int(struct.unpack(">I", head[4:])[0]) > length
 
 
 def info_strings(path: Path) -> dict[str, str]:

@@ -151,13 +151,13 @@ class Engine:
         self,
         request: GenerationRequest,
         cancel: Cancel | None = None,
-        source: Waveform | None = None,
+        source: Waveform | Source | None = None,
         source_name: str = "",
     ) -> Iterator[Progress | GenerationResult]:
         """The same as a generator: Progress at each stage and step, the result last. The request is checked at once."""
         if request.threads is None:
             request = msgspec.structs.replace(request, threads=self._threads)
-        given = None if source is None else opened(source, source_name, self.config)
+        given = opened(source, source_name, self.config) if isinstance(source, Waveform) else source
         seconds = given.duration_seconds if given else None
         resolved = resolve(request, self.defaults_for(request, seconds), seconds)
         run = self._run(resolved, cancel, given)

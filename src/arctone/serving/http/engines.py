@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from arctone.audio.waveform import Waveform
 from arctone.inference.request import Defaults, GenerationRequest, GenerationResult, Progress
+from arctone.inference.source import Source
 from arctone.model_folder.config import ModelConfig
 
 
@@ -32,7 +32,7 @@ class ServedEngine(Protocol):
         """Values of this request's open fields."""
 
     def stream(
-        self, request: GenerationRequest, cancel: Callable[[], bool] | None = None, source: Waveform | None = None
+        self, request: GenerationRequest, cancel: Callable[[], bool] | None = None, source: Source | None = None
     ) -> Iterator[Progress | GenerationResult]:
         """Progress at each stage and step, the result last."""
 

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from arctone.serving.http.errors import ApiError
 from arctone.serving.http.jobs import Job
@@ -49,9 +48,8 @@ class Keys:
         self._known.pop(key, None)
 
 
-def fingerprint(values: dict[str, Any], samples: np.ndarray | None = None) -> str:
-    """SHA-256 of a request: its values whatever their sequence, and its sound."""
+def fingerprint(values: dict[str, Any], sound: str = "") -> str:
+    """SHA-256 of a request: its values whatever their sequence, and the hash of its sound."""
     digest = hashlib.sha256(msgspec.json.encode(values, order="deterministic"))
-    if samples is not None:
-        digest.update(np.ascontiguousarray(samples).data)
+    digest.update(sound.encode())
     return digest.hexdigest()

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from arctone.audio.waveform import Waveform
 from arctone.inference.request import GenerationRequest, GenerationResult, Progress
+from arctone.inference.source import Source
 from arctone.serving.http.answers import JobAnswer, JobResult, State, Take
 from arctone.serving.http.errors import ApiError
 
@@ -26,12 +26,14 @@ class Job(Struct, eq=False):
         model: its name.
         request: resolved.
         source: the decoded upload.
+        reserved_bytes: memory that was set aside for it.
         is_kept: takes go to the store, and clients ask for them later; otherwise one waiting client gets the result.
     """
 
     model: str
     request: GenerationRequest
-    source: Waveform | None = None
+    source: Source | None = None
+    reserved_bytes: int = 0
     is_kept: bool = True
     id: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(18))
     state: State = "queued"
@@ -52,11 +54,6 @@ class Job(Struct, eq=False):
     def is_final(self) -> bool:
         """Whether nothing will change any more."""
         return self.state in FINAL
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Memory that the upload holds."""
-        return 0 if self.source is None else self.source.samples.nbytes
 
     def start(self) -> None:
         """A worker takes it."""

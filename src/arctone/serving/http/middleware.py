@@ -90,6 +90,12 @@ class Identity:
             log.info("%s %s %s %.0f ms %s", scope["method"], address, status, 1000 * seconds, scope["request_id"])
 
 
+class _Arrived:
+    """Bytes of one request's body so far."""
+
+    num_bytes = 0
+
+
 class Guard:
     """Refuses foreign hosts, origins, wrong tokens and large bodies before anything of the body is read.
 
@@ -108,6 +114,7 @@ class Guard:
         self._digest = None if token is None else sha256(token.encode()).digest()
         self._hosts = {"localhost", *(host.lower() for host in hosts)}
         self._origins = set(origins)
+        self._arriving = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -123,7 +130,11 @@ class Guard:
         if refusal is not None:
             await refusal.response(scope["request_id"])(scope, receive, send)
             return
-        await self._app(scope, self._counted(receive), send)
+        arrived = _Arrived()
+        try:
+            await self._app(scope, self._counted(receive, arrived), send)
+        finally:
+            self._arriving -= arrived.num_bytes
 
     def _foreign_host(self, headers: Headers) -> ApiError | None:
         """A page elsewhere can point its own name at this address, but cannot hide that name (DNS rebinding)."""
@@ -175,16 +186,23 @@ class Guard:
             headers={"Connection": "close"},
         )
 
-    def _counted(self, receive: Receive) -> Receive:
+    def _counted(self, receive: Receive, arrived: _Arrived) -> Receive:
         """The body, counted as it comes in, because its announced length may be missing."""
-        num_bytes = 0
 
         async def counted() -> Message:
-            nonlocal num_bytes
             message = await receive()
-            num_bytes += len(message.get("body", b""))
-            if num_bytes > self._limits.max_body_bytes:
+            num_bytes = len(message.get("body", b""))
+            arrived.num_bytes += num_bytes
+            self._arriving += num_bytes
+            if arrived.num_bytes > self._limits.max_body_bytes:
                 raise self._too_large()
+            if self._arriving > self._limits.max_arriving_bytes:
+                raise ApiError(
+                    503,
+                    "too_many_bytes",
+                    "the bodies of all open requests together are more than this server keeps; try again later.",
+                    headers={"Retry-After": "5", "Connection": "close"},
+                )
             return message
 
         return counted

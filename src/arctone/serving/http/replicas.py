@@ -13,10 +13,10 @@ from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any, Literal, Protocol
 
-from arctone.audio.waveform import Waveform
 from arctone.errors import ArctoneError, ModelError
 from arctone.inference.engine import Engine, EngineName, Model, load
 from arctone.inference.request import Defaults, GenerationRequest, GenerationResult, Progress
+from arctone.inference.source import Source
 from arctone.model_folder.config import ModelConfig
 
 Event = Progress | GenerationResult
@@ -44,7 +44,7 @@ class Command:
     what: Literal["begin", "next", "drop"]
     number: int
     request: GenerationRequest | None = None
-    source: Waveform | None = None
+    source: Source | None = None
 
 
 class Link(Protocol):
@@ -108,7 +108,7 @@ class Replica:
         return self._link.process_id if isinstance(self._link, ProcessLink) else None
 
     def stream(
-        self, request: GenerationRequest, cancel: Callable[[], bool] | None = None, source: Waveform | None = None
+        self, request: GenerationRequest, cancel: Callable[[], bool] | None = None, source: Source | None = None
     ) -> Iterator[Event]:
         """See ServedEngine. Raises: ReplicaLost, and whatever the engine raises."""
         number = next(self._numbers)

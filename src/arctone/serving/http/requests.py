@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.inference.request import FIELDS, Defaults, GenerationRequest, from_dict, resolve
 from arctone.inference.request_fields import RequestField
+from arctone.inference.source import Source
 from arctone.serving.http.engines import ServedEngine
 from arctone.serving.http.errors import ApiError
 from arctone.serving.http.jobs import Job
@@ -64,7 +64,7 @@ def capabilities() -> list[str]:
 
 
 def parse_job(
-    values: Mapping[str, Any], engines: Mapping[str, ServedEngine], limits: Limits, source: Waveform | None = None
+    values: Mapping[str, Any], engines: Mapping[str, ServedEngine], limits: Limits, source: Source | None = None
 ) -> Job:
     """A job from a client's values.
 
@@ -77,7 +77,7 @@ def parse_job(
     Raises: ApiError 404 for an unknown model; UsageError for everything else that cannot be met.
     """
     wanted = dict(values)
-    model = _model(wanted.pop("model", None), engines)
+    model = model_name(wanted.pop("model", None), engines)
     for name in SERVER_DECIDES:
         if name in wanted:
             raise UsageError(f"{name} is decided by the server and cannot be part of a request.")
@@ -91,7 +91,8 @@ def parse_job(
     return Job(model, msgspec.structs.replace(resolved, threads=None), source)
 
 
-def _model(name: Any, engines: Mapping[str, ServedEngine]) -> str:
+def model_name(name: Any, engines: Mapping[str, ServedEngine]) -> str:
+    """The model of a request; None means the default one. Raises: ApiError 404 if there is no such model."""
     if name is None:
         return next(iter(engines))
     if not isinstance(name, str) or name not in engines:

@@ -7,9 +7,10 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from arctone.inference.request import GenerationResult
+from arctone.inference.source import Source
 from arctone.serving.http.answers import JobAnswer
 from arctone.serving.http.engines import ServedEngine
 from arctone.serving.http.errors import ApiError
@@ -20,6 +21,7 @@ from arctone.serving.http.metrics import Metrics
 from arctone.serving.http.outputs import OutputFolder
 from arctone.serving.http.queue import JobQueue
 from arctone.serving.http.store import Store
+from arctone.serving.http.uploads import UploadMemory, read_shape, read_upload
 from arctone.serving.http.workers import Worker, cancelled_error, timeout_error
 
 _TIDY_SECONDS = 5.0
@@ -27,8 +29,8 @@ _TIDY_SECONDS = 5.0
 _LINGER_SECONDS = 5.0
 # No single step of a model that suits this machine takes longer.
 _STEP_SECONDS = 30.0
-# Each may hold a body on disk and a decoder in memory; more wait.
-_UPLOADS_AT_ONCE = 8
+# Files that are decoded or searched for records at the same time; bodies arrive without any such limit.
+_DECODERS = 2
 
 
 class Service:
@@ -59,7 +61,8 @@ class Service:
             Worker(own, self.queue, limits.max_batch, limits.job_timeout_seconds, self._finish, self._ended)
             for own in engines
         ]
-        self.uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
+        self.decoders = asyncio.Semaphore(_DECODERS)
+        self.memory = UploadMemory(limits.max_waiting_audio_bytes)
         self._keys = Keys()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -96,16 +99,8 @@ class Service:
         self.queue.refuse_if_full()
 
     async def submit(self, job: Job) -> None:
-        """Queue a job. Raises: ApiError 503 while draining; 429 if the queue or the memory for uploads is full."""
+        """Queue a job. Raises: ApiError 503 while draining; 429 if the queue is full."""
         self.refuse_if_closed()
-        held = sum(other.waiting_bytes for other in self.unfinished())
-        if job.waiting_bytes and held + job.waiting_bytes > self.limits.max_waiting_audio_bytes:
-            raise ApiError(
-                429,
-                "queue_full",
-                "the sounds that wait to be edited fill the memory set aside for them; try again later.",
-                headers={"Retry-After": "5"},
-            )
         await self.queue.put(job)
         if job.is_kept:
             self.store.add(job)
@@ -129,6 +124,33 @@ class Service:
                 self._keys.remove(key)
             raise
         return job, True
+
+    async def decode(self, file: IO[bytes], model: str) -> tuple[Source, int]:
+        """The sound in an upload and the memory reserved for it, which the caller's job has to release.
+
+        Args:
+            file: the whole upload.
+            model: name of the model that edits the sound.
+
+        Raises:
+            InputFileError: it is no sound that can be edited.
+            ApiError: 413 if it is too long; 429 if there is no memory for it now.
+        """
+        config = self.engines[model].config
+        async with self.decoders:
+            shape = await asyncio.to_thread(read_shape, file, self.limits)
+            num_bytes = shape.num_bytes(config)
+            self.memory.reserve(num_bytes)
+            try:
+                return await asyncio.to_thread(read_upload, file, shape, config), num_bytes
+            except BaseException:
+                self.memory.release(num_bytes)
+                raise
+
+    def release(self, job: Job) -> None:
+        """Give back the memory that was reserved for a job's sound."""
+        num_bytes, job.reserved_bytes = job.reserved_bytes, 0
+        self.memory.release(num_bytes)
 
     def unfinished(self) -> tuple[Job, ...]:
         """Jobs that wait or run."""
@@ -192,6 +214,7 @@ class Service:
         job.hold(result)
 
     def _ended(self, job: Job) -> None:
+        self.release(job)
         self.queue.remove(job)
         self.metrics.ended(job)
         self.store.tidy()

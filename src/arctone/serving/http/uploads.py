@@ -1,39 +1,202 @@
-"""Sounds that clients send: decoded block by block, counted in samples while it happens, never trusted."""
+"""Uploaded sounds: memory is reserved before decoding, and they are resampled block by block while they are decoded.
+
+A header's length and rate are only used to refuse and to reserve; decoding ends at the first sample too many.
+"""
 
 from __future__ import annotations
 
-from typing import IO
+import hashlib
+from collections.abc import Iterator
+from typing import IO, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
+import soxr
 
+from arctone.audio import ogg_pages as ogg
+from arctone.audio import wav_chunks as riff
 from arctone.audio.sndfile import reason
 from arctone.audio.waveform import Waveform
 from arctone.errors import InputFileError, UsageError
-from arctone.inference.source import check_source
+from arctone.inference.request import SourceRecord
+from arctone.inference.source import Source, check_source
+from arctone.model_folder.config import ModelConfig
 from arctone.serving.http.errors import ApiError
 from arctone.serving.http.limits import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, Limits
 
 _BLOCK_FRAMES = 65_536
+_UNKNOWN_LENGTH = 2**62
+# A resampler may give some samples more than the ratio of the rates says.
+_SPARE_SAMPLES = 64
 CONTAINERS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3", "AIFF", "MPEG")
 
+Block = npt.NDArray[np.float32]
 
-def decoded(file: IO[bytes], limits: Limits) -> Waveform:
-    """The sound in an uploaded file. Called off the event loop.
 
-    What the header announces (length, rate) is only used to refuse; memory grows with what is really decoded, and
-    decoding ends at the first sample too many.
-    Raises: InputFileError if it is no sound; ApiError 413 if it is too long or UsageError if it cannot be edited.
+class UploadMemory:
+    """Bytes that decoded uploads may hold together. Used on the event loop's thread only.
+
+    Args:
+        max_bytes: of all unfinished jobs and running decoders together.
     """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self.num_bytes = 0
+
+    def reserve(self, num_bytes: int) -> None:
+        """Set memory aside. Raises: ApiError 429 if it is full."""
+        if self.num_bytes + num_bytes > self._max_bytes:
+            raise ApiError(
+                429,
+                "queue_full",
+                "the sounds that wait to be edited fill the memory set aside for them; try again later.",
+                headers={"Retry-After": "5"},
+            )
+        self.num_bytes += num_bytes
+
+    def release(self, num_bytes: int) -> None:
+        """Give memory back."""
+        self.num_bytes -= num_bytes
+
+
+class Shape(NamedTuple):
+    """Shape of an uploaded file: Hz, channels, samples per channel, and whether its header told the length."""
+
+    sample_rate: int
+    num_channels: int
+    num_samples: int
+
+    def num_bytes(self, config: ModelConfig) -> int:
+        """Memory of the sound at the model's rate and channels, in float32."""
+        return 4 * config.channels * _capacity(self, config)
+
+
+def read_shape(file: IO[bytes], limits: Limits) -> Shape:
+    """The shape of an uploaded sound; a length that is not announced is counted. Called off the event loop.
+
+    Raises:
+        InputFileError: it is no sound that is read.
+        ApiError: 413 if it is too long.
+    """
+    with _open(file) as sound:
+        most = int(limits.max_audio_seconds * sound.samplerate)
+        num_samples = int(sound.frames)
+        if num_samples >= _UNKNOWN_LENGTH:
+            num_samples = sum(len(block) for block in _blocks(sound, most + 1))
+        if num_samples > most:
+            raise ApiError(
+                413,
+                "too_large",
+                f"audio is longer than the {limits.max_audio_seconds:g} seconds that are read.",
+                "audio",
+            )
+        return Shape(int(sound.samplerate), int(sound.channels), num_samples)
+
+
+def read_upload(file: IO[bytes], shape: Shape, config: ModelConfig) -> Source:
+    """The sound in an uploaded file, at the model's rate and channels. Called off the event loop.
+
+    Args:
+        file: the upload.
+        shape: its shape from `read_shape`, for which memory was reserved.
+        config: of the model that edits the sound.
+
+    Raises:
+        InputFileError: it is no sound, is cut off, or cannot be edited.
+    """
+    if shape.num_samples == 0:
+        raise InputFileError("audio holds no samples.")
+    digest = _digest(shape)
+    with _open(file) as sound:
+        samples, count = _decode(sound, shape, config, digest)
+        container = sound.format
+    if count < shape.num_samples or _is_cut(file, container):
+        raise InputFileError("audio is cut off: it ends before the length that it announces.")
+    for channel in range(1, shape.num_channels):
+        # The record's hash takes one channel after the other, and the file holds them interleaved.
+        with _open(file) as sound:
+            for block in _blocks(sound, shape.num_samples):
+                digest.update(np.ascontiguousarray(block[:, channel], "<f4").data)
+    record = SourceRecord(
+        sha256=digest.hexdigest(),
+        name="",
+        sample_rate=shape.sample_rate,
+        num_channels=shape.num_channels,
+        num_samples=shape.num_samples,
+    )
+    return Source(_checked(samples, config.sample_rate), record, "")
+
+
+def _decode(sound: soundfile.SoundFile, shape: Shape, config: ModelConfig, digest: hashlib._Hash) -> tuple[Block, int]:
+    """Samples [channels, samples] at the model's rate, and the number of samples per channel that the file held."""
+    channels = config.channels
+    resampler = None
+    if shape.sample_rate != config.sample_rate:
+        resampler = soxr.ResampleStream(shape.sample_rate, config.sample_rate, channels, "float32", "VHQ")
+    capacity = _capacity(shape, config)
+    buffer = np.empty((channels, capacity), np.float32)
+    count = written = 0
+    for block in _blocks(sound, shape.num_samples):
+        count += len(block)
+        digest.update(np.ascontiguousarray(block[:, 0], "<f4").data)
+        part = _with_channels(block, channels)
+        if resampler is not None:
+            part = resampler.resample_chunk(part, last=count == shape.num_samples)
+        part = part[: capacity - written]
+        buffer[:, written : written + len(part)] = part.T
+        written += len(part)
+    return _compact(buffer, min(written, _num_resampled(shape, config))), count
+
+
+def _compact(buffer: Block, num_samples: int) -> Block:
+    """The first samples of each channel, moved together within the same memory."""
+    channels, capacity = buffer.shape
+    flat = buffer.reshape(-1)
+    for channel in range(1, channels):
+        flat[channel * num_samples : (channel + 1) * num_samples] = flat[
+            channel * capacity : channel * capacity + num_samples
+        ]
+    return flat[: channels * num_samples].reshape(channels, num_samples)
+
+
+def _with_channels(block: Block, channels: int) -> Block:
+    """[samples, channels] of a block with one or two channels as a model needs them."""
+    if block.shape[1] == channels:
+        return block
+    if channels == 1:
+        return np.asarray(block.mean(axis=1, keepdims=True), np.float32)
+    return np.repeat(block, 2, axis=1)
+
+
+def _num_resampled(shape: Shape, config: ModelConfig) -> int:
+    if shape.sample_rate == config.sample_rate:
+        return shape.num_samples
+    return round(shape.num_samples * config.sample_rate / shape.sample_rate)
+
+
+def _capacity(shape: Shape, config: ModelConfig) -> int:
+    return _num_resampled(shape, config) + _SPARE_SAMPLES
+
+
+def _digest(shape: Shape) -> hashlib._Hash:
+    """Beginning of the hash that `arctone.inference.source.source_record` takes."""
+    return hashlib.sha256(f"{shape.sample_rate} {shape.num_channels} {shape.num_samples} ".encode())
+
+
+def _open(file: IO[bytes]) -> soundfile.SoundFile:
     file.seek(0)
     try:
-        with soundfile.SoundFile(file) as sound:
-            _check_shape(sound)
-            samples = _blocks(sound, limits)
-            rate = int(sound.samplerate)
+        sound = soundfile.SoundFile(file)
     except (soundfile.LibsndfileError, RuntimeError) as problem:
         raise InputFileError(f"audio is not a sound file that can be read: {reason(problem)}.") from None
-    return _checked(samples, rate)
+    try:
+        _check_shape(sound)
+    except InputFileError:
+        sound.close()
+        raise
+    return sound
 
 
 def _check_shape(sound: soundfile.SoundFile) -> None:
@@ -48,29 +211,30 @@ def _check_shape(sound: soundfile.SoundFile) -> None:
         )
 
 
-def _blocks(sound: soundfile.SoundFile, limits: Limits) -> np.ndarray:
-    most = int(limits.max_audio_seconds * sound.samplerate)
-    blocks: list[np.ndarray] = []
-    num_frames = 0
-    while True:
-        block = sound.read(min(_BLOCK_FRAMES, most + 1 - num_frames), dtype="float32", always_2d=True)
-        num_frames += len(block)
-        if num_frames > most:
-            raise ApiError(
-                413,
-                "too_large",
-                f"audio is longer than the {limits.max_audio_seconds:g} seconds that are read.",
-                "audio",
-            )
-        if len(block) == 0:
-            break
-        blocks.append(block.T)
-    if not blocks:
-        raise InputFileError("audio holds no samples.")
-    return np.concatenate(blocks, axis=1)
+def _blocks(sound: soundfile.SoundFile, most: int) -> Iterator[Block]:
+    """[samples, channels] blocks of at most so many samples in all."""
+    left = most
+    try:
+        while left > 0:
+            block = sound.read(min(_BLOCK_FRAMES, left), dtype="float32", always_2d=True)
+            if len(block) == 0:
+                return
+            left -= len(block)
+            yield block
+    except (soundfile.LibsndfileError, RuntimeError) as problem:
+        raise InputFileError(f"audio is not a sound file that can be read: {reason(problem)}.") from None
 
 
-def _checked(samples: np.ndarray, rate: int) -> Waveform:
+def _is_cut(file: IO[bytes], container: str) -> bool:
+    file.seek(0)
+    if container in ("WAV", "WAVEX"):
+        return riff.is_cut(file)
+    if container == "AIFF":
+        return riff.is_form_cut(file)
+    return container == "OGG" and ogg.is_cut(file)
+
+
+def _checked(samples: Block, rate: int) -> Waveform:
     try:
         waveform = Waveform(samples, rate)
         check_source(waveform)

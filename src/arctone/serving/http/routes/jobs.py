@@ -16,10 +16,9 @@ from arctone.serving.http.errors import ApiError, request_id
 from arctone.serving.http.formats import MEDIA_TYPES, file_format
 from arctone.serving.http.idempotency import fingerprint
 from arctone.serving.http.jobs import Job
-from arctone.serving.http.requests import parse_job
+from arctone.serving.http.requests import model_name, parse_job
 from arctone.serving.http.routes.about import service_of
 from arctone.serving.http.take_names import take_name
-from arctone.serving.http.uploads import decoded
 
 # Proxies and clients take a silent stream for a dead one.
 HEARTBEAT_SECONDS = 10.0
@@ -33,7 +32,14 @@ async def create(request: Request) -> Response:
     job, mark = await _parse_body(request)
     job.request_id = request_id(request)
     key = request.headers.get("idempotency-key")
-    job, is_new = await service.submit_once(job, key, mark)
+    try:
+        accepted, is_new = await service.submit_once(job, key, mark)
+    except BaseException:
+        service.release(job)
+        raise
+    if not is_new:
+        service.release(job)
+    job = accepted
     headers = {"Location": f"/v1/jobs/{job.id}"} | ({} if is_new else {"Idempotency-Replayed": "true"})
     return json_response(service.view(job), 202, headers)
 
@@ -112,7 +118,7 @@ async def _parse_body(request: Request) -> tuple[Job, str]:
     if media_type(request) != "multipart/form-data":
         values = await json_object(request, service.limits)
         return parse_job(values, service.engines, service.limits), fingerprint(values)
-    async with service.uploads, form(request, service.limits, {"request": False, "audio": True}) as parts:
+    async with form(request, service.limits, {"request": False, "audio": True}) as parts:
         if not isinstance(parts.get("request"), str) or isinstance(parts.get("audio"), str):
             raise ApiError(
                 400, "invalid_request", "the form needs the part request (JSON), and the part audio must be a file."
@@ -126,6 +132,12 @@ async def _parse_body(request: Request) -> tuple[Job, str]:
 async def _with_source(request: Request, values: dict[str, Any], file: str | IO[bytes]) -> tuple[Job, str]:
     service = service_of(request)
     assert not isinstance(file, str)
-    source = await asyncio.to_thread(decoded, file, service.limits)
-    job = parse_job(values, service.engines, service.limits, source)
-    return job, fingerprint(values, source.samples)
+    model = model_name(values.get("model"), service.engines)
+    source, num_bytes = await service.decode(file, model)
+    try:
+        job = await asyncio.to_thread(parse_job, values, service.engines, service.limits, source)
+    except BaseException:
+        service.memory.release(num_bytes)
+        raise
+    job.reserved_bytes = num_bytes
+    return job, fingerprint(values, source.record.sha256)

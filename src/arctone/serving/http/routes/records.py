@@ -24,10 +24,10 @@ from arctone.serving.http.routes.about import service_of
 async def read(request: Request) -> Response:
     """POST /v1/records: the body is a sound file, or a form with one as the part audio."""
     service = service_of(request)
-    async with service.uploads:
-        with tempfile.NamedTemporaryFile(prefix="arctone-upload-", suffix=".audio") as copy:
-            await _copy_to(copy, request)
-            copy.flush()
+    with tempfile.NamedTemporaryFile(prefix="arctone-upload-", suffix=".audio") as copy:
+        await _copy_to(copy, request)
+        copy.flush()
+        async with service.decoders:
             record = await asyncio.to_thread(_record, Path(copy.name))
     return json_response(RecordAnswer(record=record))
 
