@@ -23,7 +23,7 @@ from rich.progress import track
 from arctone.audio.files import read_audio, write_audio
 from arctone.audio.waveform import Waveform
 from arctone.data.clip import ClipInfo, ClipSource
-from arctone.evaluation.embedders.embeddings import EMBEDDINGS
+from arctone.evaluation.embedders.mel import EMBEDDINGS
 from arctone.evaluation.metrics import chroma, probe, tempo
 from benchmarks import clips, engines, results, train_probe
 from benchmarks.clips import Chosen
@@ -290,7 +290,7 @@ class _Listening:
 
     def _listen(self, condition: str, origin: Waveform, asked: Question) -> Answer:
         if condition == "decoded":
-            origin = engines.round_trip(self._engine.parts, origin).waveform
+            origin = engines.round_trip(self._engine.backend, origin).waveform
         return listen(origin, asked, self._listener)
 
 

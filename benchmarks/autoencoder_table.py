@@ -107,11 +107,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _own_row(engine: Any, sounds: Sequence[Waveform], options: argparse.Namespace) -> JSON:
-    num_channels = engine.parts.encode(np.zeros((2, HOP_LENGTH), np.float32)).shape[0]
+    num_channels = engine.backend.encode(np.zeros((2, HOP_LENGTH), np.float32)).shape[0]
     return {
         "method": f"{options.model} (latents, 16 bit)",
-        "measures": measure(sounds, autoencoder(engine.parts, num_channels)),
-        "seconds": speed(engine.parts, sounds[0], options.repeats),
+        "measures": measure(sounds, autoencoder(engine.backend, num_channels)),
+        "seconds": speed(engine.backend, sounds[0], options.repeats),
     }
 
 

@@ -25,7 +25,7 @@ from arctone.audio.spectral.stft import HOP, N_FFT
 from arctone.audio.spectral.synthesis import synthesise
 from arctone.audio.waveform import Waveform
 from arctone.evaluation.metrics import audio_distance
-from arctone.inference.backends.torch import TorchParts, load_parts
+from arctone.inference.backends.torch import TorchBackend, load_backend
 from arctone.model_folder.config import OobleckConfig, SpectralConfig
 from arctone.model_folder.folder import find_model, read_model_config
 from arctone.models.oobleck import OobleckDecoder
@@ -93,7 +93,7 @@ def costs(frames: int, rounds: int) -> list[JSON]:
     return rows
 
 
-def compared(teacher: TorchParts, student: TorchParts, sounds: Sequence[Waveform]) -> list[JSON]:
+def compared(teacher: TorchBackend, student: TorchBackend, sounds: Sequence[Waveform]) -> list[JSON]:
     """How far teacher and student are from the original and from each other: one row for each pair."""
     found: dict[str, list[dict[str, float]]] = {}
     for number, original in enumerate(sounds):
@@ -138,9 +138,9 @@ def block(result: JSON) -> str:
     return "\n\n".join([*parts, results.footer(result)])
 
 
-def _parts(name: str) -> TorchParts:
+def _parts(name: str) -> TorchBackend:
     folder = find_model(name)
-    return load_parts(folder, read_model_config(folder))
+    return load_backend(folder, read_model_config(folder))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

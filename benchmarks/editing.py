@@ -19,13 +19,13 @@ from rich.progress import track
 
 import arctone
 from arctone.audio.crossfade import EXTEND_FADE_SECONDS, FADE_SECONDS, WINDOW_FADE_SECONDS
-from arctone.audio.seams import SeamScore, seam_score
+from arctone.audio.loops import SeamScore, seam_score
 from arctone.audio.spectral.features import band_edges
 from arctone.audio.spectral.stft import HOP, stft
 from arctone.audio.waveform import Waveform
 from arctone.evaluation.embedders import aisfx
+from arctone.inference.edit_plan import windows
 from arctone.inference.engine import Model
-from arctone.inference.windows import windows
 from benchmarks import results
 from benchmarks.results import JSON
 

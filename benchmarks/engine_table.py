@@ -23,9 +23,9 @@ from arctone.export.parity import snr_db
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS
 from arctone.flow.schedules import sampler_times
-from arctone.inference.backends.base import Floats, Parts, TextEmbedding
-from arctone.inference.backends.litert import NativeParts
-from arctone.inference.backends.torch import load_parts
+from arctone.inference.backends.base import Backend, Floats, TextEmbedding, VelocityInputs
+from arctone.inference.backends.litert import LiteRTBackend
+from arctone.inference.backends.torch import load_backend
 from arctone.model_folder.config import ModelConfig
 from arctone.model_folder.folder import find_model, read_model_config
 from arctone.model_folder.tokenizer import Tokenizer
@@ -47,7 +47,7 @@ class Bfloat16:
 
     name = "torch"
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Backend) -> None:
         self._parts = parts
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -66,14 +66,14 @@ class Case:
     Args: folder: a model's, for its config and its words. reference: the engine that all are compared with.
     """
 
-    def __init__(self, folder: Path, config: ModelConfig, reference: Parts, steps: int, seed: int) -> None:
+    def __init__(self, folder: Path, config: ModelConfig, reference: Backend, steps: int, seed: int) -> None:
         self._config, self._steps, self._seed = config, steps, seed
         self._tokens = Tokenizer(folder, config.text.max_tokens).encode(PROMPT)
         self._text: TextEmbedding = reference.encode_text(self._tokens.ids, self._tokens.mask)
         self._frames = config.dit.max_frames
         self._latents = self._sampled(reference)
 
-    def values(self, parts: Parts) -> dict[str, Floats]:
+    def values(self, parts: Backend) -> dict[str, Floats]:
         """What an engine makes of the inputs, by the names of COLUMNS."""
         tokens = self._tokens
         decoded = parts.decode(self._latents, self._seed)
@@ -85,11 +85,11 @@ class Case:
             "decoded": decoded,
         }
 
-    def _velocity(self, parts: Parts, x: Floats, t: float) -> Floats:
+    def _velocity(self, parts: Backend, x: Floats, t: float) -> Floats:
         seconds, mask = self._config.dit.max_seconds, np.ones(self._frames, bool)
-        return parts.velocity(x, t, self._text, seconds, 0.0, mask)
+        return parts.velocity(VelocityInputs(x, t, self._text, seconds, 0.0, mask))
 
-    def _sampled(self, parts: Parts) -> Floats:
+    def _sampled(self, parts: Backend) -> Floats:
         times = sampler_times("euler", self._steps, self._config.sampling.shift, start_level=1.0)
         steps = SAMPLERS["euler"](lambda x, t: self._velocity(parts, x, t), self._noise(0), times, self._noise)
         *_, last = steps
@@ -100,24 +100,24 @@ class Case:
         return item_noise(self._seed, step, (self._config.dit.latent_channels, self._frames))
 
 
-def engines(float32: Path | None, int8: Path, threads: int = 1) -> dict[tuple[str, str], Parts]:
+def engines(float32: Path | None, int8: Path, threads: int = 1) -> dict[tuple[str, str], Backend]:
     """All engines by name and precision; the first is the reference.
 
     Args: float32, int8: folders of the same trained weights. Without float32 there is no native engine of that
     precision, and torch works with the rounded weights of the int8 folder.
     """
     config = read_model_config(int8)
-    full = load_parts(float32 or int8, config)
-    found: dict[tuple[str, str], Parts] = {
+    full = load_backend(float32 or int8, config)
+    found: dict[tuple[str, str], Backend] = {
         ("torch", "float32"): full,
         ("torch", "bfloat16"): Bfloat16(full),  # type: ignore[dict-item]
     }
     if float32 is not None:
-        found["native", "float32"] = NativeParts(float32, config, threads)
-    return {**found, ("native", "int8"): NativeParts(int8, config, threads)}
+        found["native", "float32"] = LiteRTBackend(float32, config, threads)
+    return {**found, ("native", "int8"): LiteRTBackend(int8, config, threads)}
 
 
-def errors(found: Mapping[tuple[str, str], Parts], case: Case) -> list[JSON]:
+def errors(found: Mapping[tuple[str, str], Backend], case: Case) -> list[JSON]:
     """One row for each engine: signal-to-noise ratios in dB against the first."""
     made = {key: case.values(parts) for key, parts in found.items()}
     wanted = next(iter(made.values()))

@@ -36,7 +36,7 @@ def load(model: str, threads: int | None = None) -> Subject:
     import arctone
 
     loaded = arctone.load(model, threads=threads)
-    return Subject(loaded.engine.parts, loaded.engine.model_hash, loaded.generate, loaded.engine.defaults)
+    return Subject(loaded.engine.backend, loaded.engine.model_hash, loaded.generate, loaded.engine.defaults)
 
 
 def round_trip(parts: Any, waveform: Waveform, seed: int = 0) -> RoundTrip:

@@ -24,7 +24,7 @@ import numpy as np
 
 import arctone
 from arctone.flow.noise import item_noise
-from arctone.inference.backends.base import Parts
+from arctone.inference.backends.base import Backend, VelocityInputs
 from arctone.inference.engine import Model
 from arctone.model_folder.config import ModelConfig
 from benchmarks import ceilings, results
@@ -79,7 +79,7 @@ def least(ceiling: dict[str, float], work: Callable[[], object]) -> float:
     return round(1000 * (counted["weights"] / ceiling["int8"] + counted["others"] / ceiling["float32"]), 2)
 
 
-def bounds(parts: Parts, config: ModelConfig, threads: int) -> JSON:
+def bounds(parts: Backend, config: ModelConfig, threads: int) -> JSON:
     """Ceilings of the machine, and the least time of a call of the transformer and of the decoder over a window.
 
     Args: parts: on torch, which counts its operations.
@@ -92,7 +92,7 @@ def bounds(parts: Parts, config: ModelConfig, threads: int) -> JSON:
     return {
         "ceilings": ceiling,
         "least_ms": {
-            "call": least(ceiling, lambda: parts.velocity(latents, 0.6, text, seconds, 0.0, mask)),
+            "call": least(ceiling, lambda: parts.velocity(VelocityInputs(latents, 0.6, text, seconds, 0.0, mask))),
             "decoder": least(ceiling, lambda: parts.decode(latents)),
         },
     }
@@ -213,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lengths = [length for length in LENGTHS if length <= options.longest]
     found = measure(model, options.rounds, lengths, VARIATIONS)
     on_torch = arctone.load(options.model, engine="torch")
-    found |= bounds(on_torch.engine.parts, on_torch.engine.config, options.threads or os.cpu_count() or 1)
+    found |= bounds(on_torch.engine.backend, on_torch.engine.config, options.threads or os.cpu_count() or 1)
     settings = {"model": options.model, "threads": options.threads, "rounds": options.rounds}
     print(results.write(options.name, settings, found, options.results))
     draw(found, options.figure)

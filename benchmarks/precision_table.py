@@ -23,12 +23,11 @@ from arctone.export.parity import snr_db
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import ping_pong
 from arctone.flow.schedules import sampler_times
-from arctone.inference.backends.base import Floats, TextEmbedding
-from arctone.inference.backends.torch import TorchParts, load_parts
-from arctone.inference.backends.torch_precision import INT8_LAYERS
+from arctone.inference.backends.base import Floats, TextEmbedding, VelocityInputs
+from arctone.inference.backends.torch import TorchBackend, load_backend
 from arctone.model_folder.folder import read_model_config
 from arctone.model_folder.tokenizer import Tokenizer
-from arctone.models.int8 import quantise
+from arctone.models.precision import INT8_LAYERS, quantise
 from benchmarks import results
 from benchmarks.results import JSON
 
@@ -42,18 +41,20 @@ class Case:
     def __init__(self, folder: Path, frames: int) -> None:
         self.folder, self.config = folder, read_model_config(folder)
         tokens = Tokenizer(folder, self.config.text.max_tokens).encode(PROMPT)
-        exact = load_parts(folder, self.config)
+        exact = load_backend(folder, self.config)
         self.text: TextEmbedding = exact.encode_text(tokens.ids, tokens.mask)
         exact.close()
         self.shape = (self.config.dit.latent_channels, self.config.dit.max_frames)
         self.latents = item_noise(SEED, 99, (self.shape[0], frames))
 
-    def velocity(self, parts: TorchParts, x: Floats | None = None, t: float = LEVEL) -> Floats:
+    def velocity(self, parts: TorchBackend, x: Floats | None = None, t: float = LEVEL) -> Floats:
         """One call of the transformer."""
         start = item_noise(SEED, 0, self.shape) if x is None else x
-        return parts.velocity(start, t, self.text, self.config.dit.max_seconds, 0.0, np.ones(self.shape[1], bool))
+        return parts.velocity(
+            VelocityInputs(start, t, self.text, self.config.dit.max_seconds, 0.0, np.ones(self.shape[1], bool))
+        )
 
-    def sampled(self, parts: TorchParts) -> Floats:
+    def sampled(self, parts: TorchBackend) -> Floats:
         """Latents of a whole run."""
         noise: Callable[[int], Floats] = lambda step: item_noise(SEED, step, self.shape)  # noqa: E731
         times = sampler_times("ping_pong", STEPS, 1.0)
@@ -66,7 +67,7 @@ def errors(case: Case) -> list[JSON]:
     wanted: dict[str, Floats] = {}
     rows = []
     for name in PRECISIONS:
-        parts = load_parts(case.folder, case.config, precision=name)
+        parts = load_backend(case.folder, case.config, precision=name)
         found = {
             "velocity": case.velocity(parts),
             "latents": case.sampled(parts),
@@ -82,7 +83,7 @@ def errors(case: Case) -> list[JSON]:
 
 def seconds(case: Case, rounds: int) -> dict[str, JSON]:
     """Medians by precision; the precisions take turns, after a first round that opens the parts."""
-    opened = {name: load_parts(case.folder, case.config, precision=name) for name in PRECISIONS}
+    opened = {name: load_backend(case.folder, case.config, precision=name) for name in PRECISIONS}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in PRECISIONS}
     for number in range(rounds + 1):
         for name, parts in opened.items():
@@ -99,13 +100,13 @@ def _medians(taken: list[tuple[float, float]]) -> JSON:
 
 def sensitivities(case: Case) -> list[JSON]:
     """Velocity in float32 with one kind of layer alone in int8."""
-    wanted = case.velocity(load_parts(case.folder, case.config))
+    wanted = case.velocity(load_backend(case.folder, case.config))
     rows = []
     for name in (*INT8_LAYERS, "to_kv"):
         parts = openers(case.folder, case.config)
         network = parts[DIT]()
         quantise(network, (name,))
-        found = case.velocity(TorchParts(case.config, {**parts, DIT: given(network)}))
+        found = case.velocity(TorchBackend(case.config, {**parts, DIT: given(network)}))
         rows.append({"layer": name, "velocity_snr_db": round(snr_db(wanted, found), 1)})
         print(rows[-1], flush=True)
     return rows

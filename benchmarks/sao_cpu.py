@@ -33,9 +33,9 @@ from arctone.export.stable_audio import build_published
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import ping_pong
 from arctone.flow.schedules import sampler_times
-from arctone.inference.backends.base import Parts
-from arctone.inference.backends.litert import NativeParts
-from arctone.inference.backends.torch import load_parts
+from arctone.inference.backends.base import Backend, VelocityInputs
+from arctone.inference.backends.litert import LiteRTBackend
+from arctone.inference.backends.torch import load_backend
 from arctone.model_folder.folder import read_model_config
 from arctone.model_folder.tokenizer import Tokenizer
 from benchmarks import ceilings, results
@@ -89,7 +89,7 @@ class Peer:
 class Ours:
     """A folder on one of our engines; parts: that engine's."""
 
-    def __init__(self, folder: Path, parts: Parts) -> None:
+    def __init__(self, folder: Path, parts: Backend) -> None:
         self.config = read_model_config(folder)
         self.parts = parts
         self._tokens = Tokenizer(folder, self.config.text.max_tokens).encode(PROMPT)
@@ -101,7 +101,7 @@ class Ours:
         text = self.parts.encode_text(self._tokens.ids, self._tokens.mask)
         clock.stop("text")
         noise = lambda step: item_noise(SEED, step, (64, FRAMES))  # noqa: E731
-        call = lambda x, t: self.parts.velocity(x, t, text, SECONDS, 0.0, self._mask)  # noqa: E731
+        call = lambda x, t: self.parts.velocity(VelocityInputs(x, t, text, SECONDS, 0.0, self._mask))  # noqa: E731
         velocity = call(noise(0), 0.6)
         clock.skip()
         times = sampler_times("ping_pong", STEPS, 1.0)
@@ -115,7 +115,7 @@ class Ours:
     def warm_up(self, latents: np.ndarray) -> np.ndarray:
         """See Peer."""
         text = self.parts.encode_text(self._tokens.ids, self._tokens.mask)
-        self.parts.velocity(latents, 0.6, text, SECONDS, 0.0, self._mask)
+        self.parts.velocity(VelocityInputs(latents, 0.6, text, SECONDS, 0.0, self._mask))
         sound: np.ndarray = self.parts.decode(latents)
         return sound
 
@@ -169,7 +169,7 @@ def operations(ours: Ours) -> dict[str, float]:
     latents = item_noise(SEED, 0, (64, FRAMES))
     works: dict[str, Callable[[], object]] = {
         "text": lambda: ours.parts.encode_text(tokens.ids, tokens.mask),
-        "sampling": lambda: ours.parts.velocity(latents, 0.6, text, SECONDS, 0.0, ours._mask),
+        "sampling": lambda: ours.parts.velocity(VelocityInputs(latents, 0.6, text, SECONDS, 0.0, ours._mask)),
         "decoding": lambda: ours.parts.decode(latents),
     }
     for name, work in works.items():
@@ -246,12 +246,12 @@ def _ours(options: argparse.Namespace, published: Path) -> dict[str, Ours]:
         folder = options.folder / precision
         if not folder.exists():
             convert(published, folder, published / "t5-base", name=precision, precision=precision)
-        found[name] = Ours(folder, load_parts(folder, read_model_config(folder)))
+        found[name] = Ours(folder, load_backend(folder, read_model_config(folder)))
     for name, precision in ((NATIVE_FULL, "float32"), (NATIVE, "int8")):
         folder, cache = options.folder / f"native-{precision}", options.folder / f"native-{precision}-cache"
         if not folder.exists():
             build_published(options.folder / "float32", folder, precision=precision, encoder=False)
-        found[name] = Ours(folder, NativeParts(folder, read_model_config(folder), options.threads, cache))
+        found[name] = Ours(folder, LiteRTBackend(folder, read_model_config(folder), options.threads, cache))
     return found
 
 

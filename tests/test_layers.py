@@ -24,8 +24,8 @@ def test_an_import_that_points_upwards_is_found(tmp_path):
     for name in (part.strip() for layer in layers for part in layer.split(":")):
         (package / name).mkdir(parents=True)
         (package / name / "__init__.py").touch()
-    (package / "inference" / "engine.py").touch()
-    (package / "__init__.py").write_text("import arctone.inference.engine\n")
+    (package / "inference" / "loading.py").touch()
+    (package / "__init__.py").write_text("import arctone.inference.loading\n")
     (package / "flow" / "__init__.py").write_text("import arctone.cli\n")
     settings = (ROOT / "pyproject.toml").read_text()
     start, end = (settings.index(f'id = "{name}"') for name in ("layers", "ground-floor"))

@@ -30,8 +30,8 @@ from arctone.flow.guidance import guided
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS
 from arctone.flow.schedules import sampler_times
-from arctone.inference.backends.base import TextEmbedding
-from arctone.inference.backends.torch import TorchParts, load_parts
+from arctone.inference.backends.base import TextEmbedding, VelocityInputs
+from arctone.inference.backends.torch import TorchBackend, load_backend
 from arctone.model_folder.config import ModelConfig
 from arctone.model_folder.folder import read_model_config
 from arctone.model_folder.tokenizer import Tokenizer
@@ -50,7 +50,7 @@ class Ours:
 
     def __init__(self, folder: Path) -> None:
         self.config: ModelConfig = read_model_config(folder)
-        self.parts: TorchParts = load_parts(folder, self.config)
+        self.parts: TorchBackend = load_backend(folder, self.config)
         tokens = Tokenizer(folder, self.config.text.max_tokens).encode(PROMPT)
         self.text: TextEmbedding = self.parts.encode_text(tokens.ids, tokens.mask)
         self._open = openers(folder, self.config)[DIT]
@@ -76,10 +76,10 @@ class Ours:
         scale = sampling.cfg_scale if sampling.sampler == "dpmpp_3m_sde" else 1.0
 
         def velocity(x: np.ndarray, t: float) -> np.ndarray:
-            towards = self.parts.velocity(x, t, self.text, SECONDS, 0.0, mask)
+            towards = self.parts.velocity(VelocityInputs(x, t, self.text, SECONDS, 0.0, mask))
             if scale == 1:
                 return towards
-            away = self.parts.velocity(x, t, None, SECONDS, 0.0, mask)
+            away = self.parts.velocity(VelocityInputs(x, t, None, SECONDS, 0.0, mask))
             return np.asarray(guided(towards, away, scale), np.float32)
 
         sampler = SAMPLERS[sampling.sampler]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from arctone.version import __version__
 
 if TYPE_CHECKING:
-    from arctone.inference.engine import load as load
+    from arctone.inference.loading import load as load
 
 __all__ = ["__version__", "load"]
 
@@ -13,7 +13,7 @@ __all__ = ["__version__", "load"]
 def __getattr__(name: str) -> Any:
     # Loaded on first use: `import arctone` and the help of the command line stay light.
     if name == "load":
-        from arctone.inference.engine import load
+        from arctone.inference.loading import load
 
         return load
     raise AttributeError(f"module 'arctone' has no attribute {name!r}")

@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arctone.audio.kweighting import response, weighted
-from arctone.audio.loudness import fade, is_silent, level, loudness_lufs, normalize_peak, num_over, peak_db, with_gain
+from arctone.audio.loudness import (
+    fade,
+    is_silent,
+    level,
+    loudness_lufs,
+    normalize_peak,
+    num_over,
+    peak_db,
+    response,
+    weighted,
+    with_gain,
+)
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 

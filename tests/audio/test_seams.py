@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from arctone.audio.seams import seam_score
+from arctone.audio.loops import seam_score
 from arctone.audio.waveform import Waveform
 
 RATE = 44_100

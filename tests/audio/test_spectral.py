@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from arctone.audio.spectral import features as spectral
 from arctone.audio.spectral import phase, synthesis
-from arctone.audio.spectral.scratch import Scratch
-from arctone.audio.spectral.stft import HOP, N_FFT, NUM_BINS, PADDING, istft, stft
+from arctone.audio.spectral.stft import HOP, N_FFT, NUM_BINS, PADDING, Scratch, istft, stft
 
 Floats = NDArray[np.float32]
 RATE = 44_100

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from arctone.audio.spectral.scratch import Scratch
-from arctone.audio.spectral.stft import HOP, N_FFT, PADDING, OverlapAdd, istft, stft
+from arctone.audio.spectral.stft import HOP, N_FFT, PADDING, OverlapAdd, Scratch, istft, stft
 
 
 def test_inverse_returns_the_samples() -> None:

@@ -19,7 +19,7 @@ from arctone.checkpoints.published.stable_audio_open import published_config, re
 from arctone.checkpoints.published.tensor_names import folded, row_lengths
 from arctone.checkpoints.tensor_files import read_checkpoint
 from arctone.errors import ModelError, UsageError
-from arctone.inference.engine import load
+from arctone.inference.loading import load
 from arctone.model_folder.folder import read_model_config
 from tests.checkpoints.published_folders import ALL_KINDS, KINDS_3
 

@@ -16,9 +16,9 @@ from arctone.flow.guidance import guided
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import dpmpp_3m_sde, euler, ping_pong
 from arctone.flow.schedules import cosine, exponential, log_snr
-from arctone.inference.backends.base import TextEmbedding
-from arctone.inference.backends.torch import load_parts
-from arctone.inference.engine import load
+from arctone.inference.backends.base import TextEmbedding, VelocityInputs
+from arctone.inference.backends.torch import load_backend
+from arctone.inference.loading import load
 from arctone.model_folder.folder import read_model_config
 from arctone.model_folder.tokenizer import Tokenizer
 from arctone.models.conditions import Conditions
@@ -39,7 +39,7 @@ def assert_close(ours: np.ndarray, theirs: np.ndarray) -> None:
 def text_of(folder: Path) -> TextEmbedding:
     config = read_model_config(folder)
     tokens = Tokenizer(folder, config.text.max_tokens).encode(PROMPT)
-    return load_parts(folder, config).encode_text(tokens.ids, tokens.mask)
+    return load_backend(folder, config).encode_text(tokens.ids, tokens.mask)
 
 
 def conditions(folder: Path) -> Conditions:
@@ -90,18 +90,20 @@ def test_guidance_leads_away_from_an_empty_context(kind: str, converted: dict[st
 @pytest.mark.parametrize("kind", ["small", "small-base", "adaln"])
 def test_eight_ping_pong_steps(kind: str, converted: dict[str, Path]) -> None:
     folder = converted[kind]
-    parts, text = load_parts(folder, read_model_config(folder)), text_of(folder)
-    steps = ping_pong(lambda x, t: parts.velocity(x, t, text, SECONDS, 0.0, MASK), noise(0), log_snr(8), noise)
+    parts, text = load_backend(folder, read_model_config(folder)), text_of(folder)
+    steps = ping_pong(
+        lambda x, t: parts.velocity(VelocityInputs(x, t, text, SECONDS, 0.0, MASK)), noise(0), log_snr(8), noise
+    )
     assert_close(list(steps)[-1].x, recorded(kind)["ping_pong"])
 
 
 def test_eight_steps_around_a_known_part(converted: dict[str, Path]) -> None:
     """A checkpoint for inpainting is told the mask and what it leaves, and makes what the public program makes."""
     folder = converted["inpaint"]
-    parts, text, told = load_parts(folder, read_model_config(folder)), text_of(folder), inpaint_example()
+    parts, text, told = load_backend(folder, read_model_config(folder)), text_of(folder), inpaint_example()
 
     def sampled(told: np.ndarray) -> np.ndarray:
-        velocity = lambda x, t: parts.velocity(x, t, text, SECONDS, 0.0, MASK, told)  # noqa: E731
+        velocity = lambda x, t: parts.velocity(VelocityInputs(x, t, text, SECONDS, 0.0, MASK, told))  # noqa: E731
         latents: np.ndarray = list(ping_pong(velocity, noise(0), log_snr(8), noise))[-1].x
         return latents
 
@@ -122,17 +124,19 @@ def test_a_converted_inpainting_model_keeps_all_but_the_region(converted: dict[s
 
 def test_v_ddim_is_eulers_method_on_the_straight_path(converted: dict[str, Path]) -> None:
     folder = converted["1.0"]
-    parts, text = load_parts(folder, read_model_config(folder)), text_of(folder)
-    steps = euler(lambda x, t: parts.velocity(x, t, text, SECONDS, 0.0, MASK), noise(0), cosine(8), noise)
+    parts, text = load_backend(folder, read_model_config(folder)), text_of(folder)
+    steps = euler(
+        lambda x, t: parts.velocity(VelocityInputs(x, t, text, SECONDS, 0.0, MASK)), noise(0), cosine(8), noise
+    )
     assert_close(list(steps)[-1].x, recorded("1.0")["v_ddim"])
 
 
 def test_the_published_sampler_of_v_models(converted: dict[str, Path]) -> None:
     folder = converted["1.0"]
-    parts, text = load_parts(folder, read_model_config(folder)), text_of(folder)
+    parts, text = load_backend(folder, read_model_config(folder)), text_of(folder)
 
     def velocity(x: np.ndarray, t: float) -> np.ndarray:
-        sides = (parts.velocity(x, t, side, SECONDS, 0.0, MASK) for side in (text, None))
+        sides = (parts.velocity(VelocityInputs(x, t, side, SECONDS, 0.0, MASK)) for side in (text, None))
         return np.asarray(guided(*sides, 4.0))
 
     times = exponential(8)
@@ -142,7 +146,7 @@ def test_the_published_sampler_of_v_models(converted: dict[str, Path]) -> None:
 
 def test_decoder_and_encoder(converted: dict[str, Path]) -> None:
     folder = converted["small"]
-    parts, values = load_parts(folder, read_model_config(folder)), recorded("small")
+    parts, values = load_backend(folder, read_model_config(folder)), recorded("small")
     assert_close(parts.decode(noise(0)[:, :3]), values["decoded"])
     samples = 0.3 * np.random.default_rng(0).standard_normal((2, 2048 * 4)).astype(np.float32)
     assert_close(parts.encode(samples), values["encoded"][:8])
@@ -153,7 +157,7 @@ def test_a_whole_generation_is_the_published_one(converted: dict[str, Path]) -> 
     model = load(converted["small"], engine="torch")
     result = model.generate(PROMPT, duration_seconds=SECONDS, seed=SEED, normalize="off")
     folder = converted["small"]
-    whole = load_parts(folder, read_model_config(folder)).decode(recorded("small")["ping_pong"])
+    whole = load_backend(folder, read_model_config(folder)).decode(recorded("small")["ping_pong"])
     samples = result.waveforms[0].samples
     assert samples.shape == (2, 22_050)
     assert_close(samples, whole[:, :22_050])

@@ -27,9 +27,10 @@ from arctone.flow.guidance import projected
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import ping_pong
 from arctone.flow.schedules import sampler_times
-from arctone.inference.backends.torch import load_parts
-from arctone.inference.edit_plan import Job
-from arctone.inference.engine import load
+from arctone.inference.backends.base import VelocityInputs
+from arctone.inference.backends.torch import load_backend
+from arctone.inference.edit_plan import EditPlan
+from arctone.inference.loading import load
 from arctone.model_folder.config import LogSnrRamp, SameConfig
 from arctone.model_folder.folder import read_model_config
 from arctone.models.conditions import Conditions
@@ -124,11 +125,11 @@ def test_a_base_model_is_guided_so_and_a_post_trained_one_not_at_all(converted: 
 def test_eight_steps_on_the_published_grid(kind: str, converted: dict[str, Path]) -> None:
     folder = converted[kind]
     config, text = read_model_config(folder), text_of(folder)
-    parts, shape = load_parts(folder, config), (8, WINDOW)
+    parts, shape = load_backend(folder, config), (8, WINDOW)
     ramp = config.sampling.log_snr
     times = sampler_times("ping_pong", 8, 1.0, config.sampling.schedule, log_snr_ends=(ramp.start, ramp.end))
     mask = np.ones(WINDOW, bool)
-    velocity = lambda x, t: parts.velocity(x, t, text, SECONDS, 0.0, mask)  # noqa: E731
+    velocity = lambda x, t: parts.velocity(VelocityInputs(x, t, text, SECONDS, 0.0, mask))  # noqa: E731
     given = recorded(kind)["times"]
     assert np.abs(np.array(times) - given).max() < 3e-7
     steps = ping_pong(
@@ -140,7 +141,7 @@ def test_eight_steps_on_the_published_grid(kind: str, converted: dict[str, Path]
 @pytest.mark.parametrize("kind", POST_TRAINED)
 def test_decoder_and_encoder(kind: str, converted: dict[str, Path]) -> None:
     folder, values = converted[kind], recorded(kind)
-    parts = load_parts(folder, read_model_config(folder))
+    parts = load_backend(folder, read_model_config(folder))
     assert_close(parts.decode(values["ping_pong"]), values["decoded"])
     samples = 0.3 * np.random.default_rng(0).standard_normal((2, HOP * 6)).astype(np.float32)
     assert_close(parts.encode(samples), values["encoded"])
@@ -152,7 +153,7 @@ def test_the_noise_of_the_public_autoencoder_can_be_switched_on(
 ) -> None:
     config = convert(published[kind], tmp_path / "noisy", None, noise=True)
     values = recorded(kind)
-    parts = load_parts(tmp_path / "noisy", config)
+    parts = load_backend(tmp_path / "noisy", config)
     assert_close(parts.decode(values["ping_pong"]), values["decoded-noisy"])
     assert np.abs(values["decoded-noisy"] - values["decoded"]).max() > 1e-3 * np.abs(values["decoded"]).max()
     samples = 0.3 * np.random.default_rng(0).standard_normal((2, HOP * 6)).astype(np.float32)
@@ -232,12 +233,12 @@ def test_a_sound_is_given_what_it_needs_and_headroom(tmp_path: Path) -> None:
     config = read_published(tmp_path / "model_config.json", "true")
     rate, hop = 44_100, 4096
     for seconds in (1.0, 10.0, 30.0):
-        frames = Job(round(seconds * rate), ((0, 1),)).num_frames(config)
+        frames = EditPlan(config, round(seconds * rate), ((0, 1),)).num_frames
         wanted = math.ceil((seconds + 6) * rate / hop)
         assert frames == wanted + wanted % 2
     # The longest sound has no headroom left.
     longest = round(config.dit.max_seconds * rate)
-    assert Job(longest, ((0, 1),)).num_frames(config) == config.dit.max_frames == 1292
+    assert EditPlan(config, longest, ((0, 1),)).num_frames == config.dit.max_frames == 1292
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arctone.inference.backends.torch import load_parts
+from arctone.inference.backends.torch import load_backend
 from arctone.inference.engine import Engine
 from arctone.inference.request import GenerationRequest
 from arctone.model_folder.folder import read_model_config
@@ -24,7 +24,7 @@ def test_one_go_gives_the_sounds_of_the_steps(kind: str, cfg_scale: float, conve
     )
     made: list[list[np.ndarray]] = []
     for at_once in (0, 2):
-        parts = load_parts(folder, config, at_once=at_once)
+        parts = load_backend(folder, config, fused_batch_size=at_once)
         engine = Engine(parts, config, Tokenizer(folder, config.text.max_tokens))
         made.append([waveform.samples for waveform in engine.generate(request).waveforms])
     for one_by_one, together in zip(*made, strict=True):

@@ -200,7 +200,7 @@ def test_memory_that_does_not_suffice(generate, monkeypatch):
     def too_much(*arguments, **options):
         raise MemoryError
 
-    monkeypatch.setattr("arctone.inference.backends.litert.NativeParts.decode", too_much)
+    monkeypatch.setattr("arctone.inference.backends.litert.LiteRTBackend.decode", too_much)
     assert_refused(generate("rain", "-o", "x.wav"), 5, "memory")
     assert left_behind() == []
 
@@ -209,7 +209,7 @@ def test_the_unexpected_is_one_sentence_too(generate, monkeypatch):
     def broken(*arguments, **options):
         raise ZeroDivisionError("deep inside")
 
-    monkeypatch.setattr("arctone.inference.backends.litert.NativeParts.decode", broken)
+    monkeypatch.setattr("arctone.inference.backends.litert.LiteRTBackend.decode", broken)
     assert_refused(generate("rain", "-o", "x.wav"), 1, "ZeroDivisionError", "ARCTONE_DEBUG=1")
     monkeypatch.setenv("ARCTONE_DEBUG", "1")
     assert "Traceback" in generate("rain", "-o", "x.wav").stderr

@@ -154,7 +154,7 @@ def test_play_calls_the_player_with_the_file(generate, monkeypatch, tmp_path):
     player.write_text('#!/bin/sh\nfor last; do :; done\ncp "$last" "$last.played"\n')
     player.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:/bin:/usr/bin")
-    monkeypatch.setattr("arctone.cli.player.PLAYERS", {"mpv": ["mpv", "--no-video"]})
+    monkeypatch.setattr("arctone.cli.generate.PLAYERS", {"mpv": ["mpv", "--no-video"]})
     assert generate("rain", "-o", "x.wav", "--play").code == 0
     assert Path("x.wav.played").read_bytes() == Path("x.wav").read_bytes()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from arctone.cli import machine, tables
+from arctone.cli import machine, output
 from arctone.model_folder.catalogue import CATALOGUE
 from arctone.model_folder.folder import folder_hash, known_models
 from arctone.version import __version__
@@ -74,7 +74,7 @@ def test_doctor_finds_a_damaged_model(arctone, tiny_model_folder):
 
 def test_doctor_finds_a_silent_model(arctone, tiny_model_folder, monkeypatch):
     monkeypatch.setattr(
-        "arctone.inference.backends.litert.NativeParts.decode",
+        "arctone.inference.backends.litert.LiteRTBackend.decode",
         lambda self, latents, seed=0: np.zeros((2, 2048 * latents.shape[1]), np.float32),
     )
     done = arctone("doctor", "-m", tiny_model_folder)
@@ -95,7 +95,7 @@ def test_bench_measures_what_it_says(arctone, tiny_model_folder):
 
 
 def test_columns_are_as_wide_as_their_longest_cell(capsys):
-    tables.print_rows([["a", "bb"], ["ccc", "d"]])
+    output.print_rows([["a", "bb"], ["ccc", "d"]])
     assert capsys.readouterr().out == "a    bb\nccc  d\n"
 
 

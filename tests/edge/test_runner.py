@@ -13,11 +13,10 @@ import soundfile
 from arctone.audio.files import write_audio
 from arctone.audio.waveform import Waveform
 from arctone.cli.main import run as arctone
-from arctone.edge.__main__ import main
-from arctone.edge.memory import AnonymousPeak, memory
-from arctone.edge.wav import encode_wav
-from arctone.inference.backends.litert import NativeParts
-from arctone.inference.engine import load
+from arctone.edge.__main__ import encode_wav, main
+from arctone.edge.runner import AnonymousPeak, memory
+from arctone.inference.backends.litert import LiteRTBackend
+from arctone.inference.loading import load
 
 FORBIDDEN = ("torch", "soundfile", "soxr", "rich", "typer", "scipy", "safetensors", "huggingface_hub")
 PROGRAM = """
@@ -75,14 +74,14 @@ def test_the_report_says_what_it_took(tiny_model_folder: Path, tmp_path: Path) -
 
 def test_low_ram_has_one_graph_open_at_a_time(tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     most: dict[bool, int] = {True: 0, False: 0}
-    graph = NativeParts._graph
+    graph = LiteRTBackend._graph
 
-    def counting(parts: NativeParts, file: str) -> object:
+    def counting(parts: LiteRTBackend, file: str) -> object:
         opened = graph(parts, file)
         most[parts._low_ram] = max(most[parts._low_ram], len(parts._graphs))
         return opened
 
-    monkeypatch.setattr(NativeParts, "_graph", counting)
+    monkeypatch.setattr(LiteRTBackend, "_graph", counting)
     sounds = [
         load(tiny_model_folder, "native", low_ram=low_ram).generate("rain", seed=3, duration_seconds=1)
         for low_ram in (True, False)

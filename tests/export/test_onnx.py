@@ -20,7 +20,7 @@ from arctone.export.onnx import build_onnx
 from arctone.export.parity import snr_db
 from arctone.flow.noise import item_noise
 from arctone.flow.schedules import sampler_times
-from arctone.inference.engine import load
+from arctone.inference.loading import load
 from arctone.model_folder.folder import check_hashes, read_model_config
 from arctone.model_folder.tokenizer import Tokenizer
 from tests import tiny_model
@@ -103,7 +103,7 @@ def test_published_models_with_their_whole_decoder(tiny_published_folders: Path,
     config = read_model_config(folder)
     latents = item_noise(0, 0, (config.dit.latent_channels, config.dit.max_frames))
     (samples,) = _run(out, "decoder", latents=latents)
-    assert snr_db(load(folder, engine="torch").engine.parts.decode(latents), samples[0]) > 90
+    assert snr_db(load(folder, engine="torch").engine.backend.decode(latents), samples[0]) > 90
 
 
 def test_parts_without_a_graph_are_refused_and_nothing_is_left(tmp_path: Path) -> None:

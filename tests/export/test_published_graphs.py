@@ -17,16 +17,16 @@ from arctone.edge.__main__ import main as edge
 from arctone.errors import ModelError, UsageError
 from arctone.export import stable_audio as published
 from arctone.export.litert import convert, quantise
-from arctone.export.oobleck_graphs import ConvolutionGraph, DecoderHead, DecoderTail, EncoderTile, ExpansionGraph
 from arctone.export.parity import parity, snr_db
 from arctone.export.quantisation import Rule, check_weights, weights
 from arctone.export.stable_audio import RULES, build_published, transformer_signatures
-from arctone.inference.backends.base import TextEmbedding
-from arctone.inference.backends.litert import NativeParts
+from arctone.export.stable_audio_graphs import ConvolutionGraph, DecoderHead, DecoderTail, EncoderTile, ExpansionGraph
+from arctone.inference.backends.base import TextEmbedding, VelocityInputs
+from arctone.inference.backends.litert import LiteRTBackend
 from arctone.inference.backends.litert_graph import cache_key
 from arctone.inference.backends.tiling import tiled
-from arctone.inference.backends.torch import TorchParts, load_parts
-from arctone.inference.engine import load
+from arctone.inference.backends.torch import TorchBackend, load_backend
+from arctone.inference.loading import load
 from arctone.model_folder.config import OobleckConfig, SpectralConfig
 from arctone.model_folder.folder import check_hashes, read_model_config, write_hashes
 from arctone.models.oobleck import Expansion, OobleckDecoder, OobleckEncoder
@@ -63,9 +63,9 @@ def transformers(converted: dict[str, Path], tmp_path_factory: pytest.TempPathFa
     return {name: (root / f"{name}.tflite", parity(root / f"{name}.tflite", signatures)) for name in FLOORS}
 
 
-def both(converted: Path, exported: Path) -> tuple[TorchParts, NativeParts]:
+def both(converted: Path, exported: Path) -> tuple[TorchBackend, LiteRTBackend]:
     config = read_model_config(converted)
-    return load_parts(converted, config), NativeParts(exported, config, 1)
+    return load_backend(converted, config), LiteRTBackend(exported, config, 1)
 
 
 def ids_and_mask(num_real: int = 7) -> tuple[np.ndarray, np.ndarray]:
@@ -89,11 +89,13 @@ def test_text_and_velocity_are_those_of_torch(
     compare_velocities(torch_parts, native, text, FLOORS[precision])
 
 
-def compare_velocities(torch_parts: TorchParts, native: NativeParts, text: TextEmbedding, floor: float) -> None:
+def compare_velocities(torch_parts: TorchBackend, native: LiteRTBackend, text: TextEmbedding, floor: float) -> None:
     x, mask = noise(8, 16), np.arange(16) < 13
     for words in (text, None):
         for t in (0.05, 0.6, 1.0):
-            wanted, got = (parts.velocity(x, t, words, 3.0, 0.0, mask) for parts in (torch_parts, native))
+            wanted, got = (
+                parts.velocity(VelocityInputs(x, t, words, 3.0, 0.0, mask)) for parts in (torch_parts, native)
+            )
             assert snr_db(wanted, got) >= floor, (t, words is None)
             assert not got[:, 13:].any()
 
@@ -218,7 +220,7 @@ def test_a_transposed_convolution_is_one_of_two_taps(stride: int) -> None:
 def test_a_large_weight_is_cut_by_output_channels(monkeypatch: pytest.MonkeyPatch) -> None:
     weight, bias, x = torch.randn(10, 4, 3), torch.randn(10), torch.randn(1, 1, 9, 4)
     whole = ConvolutionGraph(weight, bias, padding=1)
-    monkeypatch.setattr("arctone.export.oobleck_graphs.MAX_WEIGHTS", 50)
+    monkeypatch.setattr("arctone.export.stable_audio_graphs.MAX_WEIGHTS", 50)
     pieces = ConvolutionGraph(weight, bias, padding=1)
     assert [len(whole.pieces), len(pieces.pieces)] == [1, 3]
     assert torch.allclose(whole(x), pieces(x), atol=1e-6)

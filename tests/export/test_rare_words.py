@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from arctone.errors import ModelError
-from arctone.export.edge import copy_for_edge
+from arctone.export.edge import copy_for_edge, four_bits, narrow_rare_words
 from arctone.export.parity import snr_db
 from arctone.export.quantisation import weights
-from arctone.export.rare_words import four_bits, narrow_rare_words
 from arctone.inference.backends.litert_graph import Graph, load_graph
 from arctone.model_folder.folder import check_hashes, find_model
 from arctone.model_folder.tokenizer import Tokenizer

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 import arctone
-from arctone.inference.encoding import encoded, mirrored
+from arctone.inference.source import encode_samples, mirrored
 
 RAMP = np.arange(1.0, 13.0, dtype=np.float32)[None]
 
@@ -33,10 +33,10 @@ def test_a_sound_that_is_all_gap_is_silence() -> None:
 
 
 def test_pieces_of_a_long_sound_agree_with_the_whole(tiny_model_folder: Path) -> None:
-    parts = arctone.load(tiny_model_folder, engine="native", threads=1).engine.parts
+    parts = arctone.load(tiny_model_folder, engine="native", threads=1).engine.backend
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 60 * 2048 - 7)).astype(np.float32)
-    whole = encoded(parts, samples, 2048, 64)  # type: ignore[arg-type]
-    pieces = encoded(parts, samples, 2048, 40)  # type: ignore[arg-type]
+    whole = encode_samples(parts, samples, 2048, 64)  # type: ignore[arg-type]
+    pieces = encode_samples(parts, samples, 2048, 40)  # type: ignore[arg-type]
     assert whole.shape == pieces.shape == (8, 60)
     # The tiny encoder reaches four frames; eight or more are shown on each side.
     assert np.abs(whole - pieces).max() < 1e-4 * np.abs(whole).max()

@@ -11,7 +11,7 @@ import pytest
 
 import arctone
 from arctone.errors import Cancelled, MemoryLimitError, ModelError, UsageError
-from arctone.inference.engine import Model
+from arctone.inference.engine import Engine, Model
 from arctone.inference.request import GenerationRequest, GenerationResult, Progress
 
 
@@ -137,7 +137,7 @@ def test_guidance_on_a_post_trained_model_is_warned_of(model: Model) -> None:
 
     sampling = msgspec.structs.replace(model.config.sampling, post_trained=True)
     config = msgspec.structs.replace(model.config, sampling=sampling)
-    engine = arctone.inference.engine.Engine(model.engine._parts, config, model.engine._tokenizer)
+    engine = Engine(model.engine.backend, config, model.engine.tokenizer)
     told = engine.generate(GenerationRequest(prompt="rain", steps=1, cfg_scale=3.0)).warnings
     assert len(told) == 1
     assert "cfg_scale is 3" in told[0]
@@ -155,13 +155,13 @@ def test_too_little_memory_is_one_sentence(model: Model, monkeypatch: pytest.Mon
     def exhausted(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(model.engine._parts, "decode", exhausted)
+    monkeypatch.setattr(model.engine.backend, "decode", exhausted)
     with pytest.raises(MemoryLimitError, match=r"duration_seconds 1\.0 needs more memory"):
         model.generate("rain", steps=1)
 
 
 def test_values_that_are_not_finite_are_refused(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model.engine._parts, "velocity", lambda x, *_: np.full_like(x, np.nan))
+    monkeypatch.setattr(model.engine.backend, "velocity", lambda inputs, *_: np.full_like(inputs.x, np.nan))
     with pytest.raises(ModelError, match="not finite"):
         model.generate("rain", steps=1)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from arctone.inference.backends.base import Parts
+from arctone.inference.backends.base import Backend
 from arctone.model_folder.folder import read_model_config
 from benchmarks.engine_table import Case, block, engines, errors
 
@@ -18,12 +18,12 @@ FLOORS = {
 
 
 @pytest.fixture(scope="module")
-def found(tiny_model_folder: Path, tiny_float_folder: Path) -> dict[tuple[str, str], Parts]:
+def found(tiny_model_folder: Path, tiny_float_folder: Path) -> dict[tuple[str, str], Backend]:
     return engines(tiny_float_folder, tiny_model_folder)
 
 
 @pytest.fixture(scope="module")
-def rows(found: dict[tuple[str, str], Parts], tiny_float_folder: Path) -> dict[tuple[str, str], dict[str, float]]:
+def rows(found: dict[tuple[str, str], Backend], tiny_float_folder: Path) -> dict[tuple[str, str], dict[str, float]]:
     case = Case(tiny_float_folder, read_model_config(tiny_float_folder), found["torch", "float32"], 4, 7)
     return {(row["engine"], row["precision"]): row for row in errors(found, case)}
 

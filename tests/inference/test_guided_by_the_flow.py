@@ -13,7 +13,8 @@ import pytest
 
 import arctone
 from arctone.audio.waveform import Waveform
-from arctone.inference.backends.litert import NativeParts
+from arctone.inference.backends.base import VelocityInputs
+from arctone.inference.backends.litert import LiteRTBackend
 from arctone.inference.engine import Model
 from arctone.inference.request import GenerationResult
 from arctone.model_folder.config import DiTConfig, SamplingConfig, of_type
@@ -55,13 +56,13 @@ def model(folder: Path) -> Iterator[Model]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Which transformers are asked."""
     names: set[str] = set()
-    graph = NativeParts._graph
+    graph = LiteRTBackend._graph
 
-    def noting(parts: NativeParts, file: str) -> object:
+    def noting(parts: LiteRTBackend, file: str) -> object:
         names.add(file)
         return graph(parts, file)
 
-    monkeypatch.setattr(NativeParts, "_graph", noting)
+    monkeypatch.setattr(LiteRTBackend, "_graph", noting)
     return names
 
 
@@ -145,7 +146,7 @@ def test_a_flow_beside_a_flow_model_is_not_looked_at(tiny_model_folder: Path, tm
 
 
 def test_torch_asks_the_flow_too(tiny_model_folder: Path) -> None:
-    from arctone.inference.backends.torch import TorchParts
+    from arctone.inference.backends.torch import TorchBackend
     from arctone.models.dit import DiT
 
     torch.manual_seed(1)
@@ -153,15 +154,15 @@ def test_torch_asks_the_flow_too(tiny_model_folder: Path) -> None:
     own, flow = (DiT(of_type(config.dit, DiTConfig)).eval() for _ in range(2))
     for network in (own, flow):
         torch.nn.init.normal_(network.leave.weight, std=0.1)
-    parts = TorchParts(config, {"dit": lambda: own, "flow": lambda: flow})
-    alone = TorchParts(config, {"dit": lambda: flow})
+    parts = TorchBackend(config, {"dit": lambda: own, "flow": lambda: flow})
+    alone = TorchBackend(config, {"dit": lambda: flow})
     x, mask = (
         np.random.default_rng(0).standard_normal((config.dit.latent_channels, 20)).astype(np.float32),
         np.ones(20, bool),
     )
     made = [
-        one.velocity(x, 0.5, None, 0.9, 0.0, mask, flow=is_flow)
-        for one, is_flow in ((parts, True), (parts, False), (alone, False))
+        one.velocity(VelocityInputs(x, 0.5, None, 0.9, 0.0, mask), network)
+        for one, network in ((parts, "flow"), (parts, "dit"), (alone, "dit"))
     ]
     assert parts.has_flow
     assert not alone.has_flow

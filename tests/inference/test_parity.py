@@ -7,10 +7,10 @@ import pytest
 
 from arctone.errors import ModelError, UsageError
 from arctone.export.parity import snr_db
-from arctone.inference.backends.base import Parts, TextEmbedding
-from arctone.inference.backends.litert import NativeParts
+from arctone.inference.backends.base import Backend, TextEmbedding, VelocityInputs
+from arctone.inference.backends.litert import LiteRTBackend
 from arctone.inference.backends.tiling import fitting_window
-from arctone.inference.backends.torch import TorchParts, load_parts
+from arctone.inference.backends.torch import TorchBackend, load_backend
 from arctone.model_folder.config import ModelConfig
 from arctone.model_folder.folder import read_model_config
 
@@ -23,16 +23,16 @@ def config(tiny_model_folder: Path) -> ModelConfig:
 
 
 @pytest.fixture(scope="module")
-def native(tiny_model_folder: Path, config: ModelConfig) -> NativeParts:
-    return NativeParts(tiny_model_folder, config, threads=1)
+def native(tiny_model_folder: Path, config: ModelConfig) -> LiteRTBackend:
+    return LiteRTBackend(tiny_model_folder, config, threads=1)
 
 
 @pytest.fixture(scope="module")
-def torch_parts(tiny_model_folder: Path, config: ModelConfig) -> TorchParts:
-    return load_parts(tiny_model_folder, config)
+def torch_parts(tiny_model_folder: Path, config: ModelConfig) -> TorchBackend:
+    return load_backend(tiny_model_folder, config)
 
 
-def compute(parts: Parts, part: str, config: ModelConfig, num_frames: int) -> np.ndarray:
+def compute(parts: Backend, part: str, config: ModelConfig, num_frames: int) -> np.ndarray:
     rng = np.random.default_rng(num_frames)
     length, width = config.text.max_tokens, config.text.width
     mask = np.arange(length) < 5
@@ -47,14 +47,14 @@ def compute(parts: Parts, part: str, config: ModelConfig, num_frames: int) -> np
         return parts.decode(x, seed=1)
     if part == "encode":
         return parts.encode((0.1 * rng.standard_normal((2, 2048 * num_frames - 100))).astype(np.float32))
-    return parts.velocity(x, 0.6, None if part == "unconditional" else text, 1.0, 120.0, real)
+    return parts.velocity(VelocityInputs(x, 0.6, None if part == "unconditional" else text, 1.0, 120.0, real))
 
 
 # 32 and 64 fill a static length, the others leave room in it.
 @pytest.mark.parametrize("num_frames", [3, 32, 33, 64])
 @pytest.mark.parametrize("part", ["text", "velocity", "unconditional", "encode"])
 def test_int8_graphs_follow_torch(
-    part: str, num_frames: int, native: NativeParts, torch_parts: TorchParts, config: ModelConfig
+    part: str, num_frames: int, native: LiteRTBackend, torch_parts: TorchBackend, config: ModelConfig
 ) -> None:
     wanted, got = (compute(parts, part, config, num_frames) for parts in (torch_parts, native))
     assert got.shape == wanted.shape
@@ -62,7 +62,7 @@ def test_int8_graphs_follow_torch(
     assert snr_db(wanted, got) >= 30
 
 
-def test_decoded_levels_follow_torch(native: NativeParts, torch_parts: TorchParts, config: ModelConfig) -> None:
+def test_decoded_levels_follow_torch(native: LiteRTBackend, torch_parts: TorchBackend, config: ModelConfig) -> None:
     # Phases may part after a rounding error, so energies are compared: 4,096 samples at a time, in dB.
     wanted, got = (compute(parts, "decode", config, 40) for parts in (torch_parts, native))
     assert got.shape == wanted.shape == (2, 40 * 2048)
@@ -70,7 +70,7 @@ def test_decoded_levels_follow_torch(native: NativeParts, torch_parts: TorchPart
     assert np.abs(energies[0] - energies[1]).mean() < 0.5
 
 
-def test_the_text_mask_is_honoured(native: NativeParts, config: ModelConfig) -> None:
+def test_the_text_mask_is_honoured(native: LiteRTBackend, config: ModelConfig) -> None:
     mask = np.arange(config.text.max_tokens) < 6
     ids = np.arange(1, config.text.max_tokens + 1, dtype=np.int32)
     changed = np.where(mask, ids, 9).astype(np.int32)
@@ -80,7 +80,7 @@ def test_the_text_mask_is_honoured(native: NativeParts, config: ModelConfig) -> 
     assert np.linalg.norm(one.pooled) == pytest.approx(1, abs=1e-5)
 
 
-def test_threads_can_change_without_changing_the_sound(native: NativeParts, config: ModelConfig) -> None:
+def test_threads_can_change_without_changing_the_sound(native: LiteRTBackend, config: ModelConfig) -> None:
     one = compute(native, "velocity", config, 20)
     native.set_threads(2)
     two = compute(native, "velocity", config, 20)
@@ -88,7 +88,7 @@ def test_threads_can_change_without_changing_the_sound(native: NativeParts, conf
     assert snr_db(one, two) >= 60
 
 
-def test_closed_parts_open_again(native: NativeParts, config: ModelConfig) -> None:
+def test_closed_parts_open_again(native: LiteRTBackend, config: ModelConfig) -> None:
     before = compute(native, "velocity", config, 10)
     native.close()
     assert np.array_equal(compute(native, "velocity", config, 10), before)

@@ -15,12 +15,11 @@ from arctone.checkpoints.published.convert import convert  # noqa: E402
 from arctone.cli.main import run  # noqa: E402
 from arctone.errors import UsageError  # noqa: E402
 from arctone.export.parity import snr_db  # noqa: E402
-from arctone.inference.backends.base import TextEmbedding  # noqa: E402
-from arctone.inference.backends.torch import NUM_PREPARED, TorchParts, load_parts  # noqa: E402
-from arctone.inference.backends.torch_precision import in_precision  # noqa: E402
+from arctone.inference.backends.base import TextEmbedding, VelocityInputs  # noqa: E402
+from arctone.inference.backends.torch import NUM_PREPARED, TorchBackend, load_backend  # noqa: E402
 from arctone.model_folder.folder import read_model_config  # noqa: E402
 from arctone.models.continuous_dit import ContinuousDiT  # noqa: E402
-from arctone.models.int8 import Int8Linear, rounded  # noqa: E402
+from arctone.models.precision import Int8Linear, in_precision, rounded  # noqa: E402
 from tests.checkpoints.published_folders import published_folder, t5_folder  # noqa: E402
 
 # The stated error: decibels of the velocity and of the decoded sound over their difference from float32.
@@ -39,8 +38,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {kind: root / kind for kind in (*KINDS, "small-16")}
 
 
-def opened(folder: Path, precision: str = "auto") -> TorchParts:
-    return load_parts(folder, read_model_config(folder), precision=precision)
+def opened(folder: Path, precision: str = "auto") -> TorchBackend:
+    return load_backend(folder, read_model_config(folder), precision=precision)
 
 
 def text_of(folder: Path, seed: int = 0) -> TextEmbedding:
@@ -50,13 +49,13 @@ def text_of(folder: Path, seed: int = 0) -> TextEmbedding:
     return TextEmbedding(tokens.astype(np.float32), mask, np.zeros(config.width, np.float32))
 
 
-def velocity(parts: TorchParts, folder: Path, text: TextEmbedding | None, seconds: float = 0.5) -> np.ndarray:
+def velocity(parts: TorchBackend, folder: Path, text: TextEmbedding | None, seconds: float = 0.5) -> np.ndarray:
     dit = read_model_config(folder).dit
     x = np.random.default_rng(1).standard_normal((dit.latent_channels, dit.max_frames)).astype(np.float32)
-    return parts.velocity(x, 0.6, text, seconds, 0.0, np.ones(dit.max_frames, bool))
+    return parts.velocity(VelocityInputs(x, 0.6, text, seconds, 0.0, np.ones(dit.max_frames, bool)))
 
 
-def sound(parts: TorchParts, folder: Path) -> np.ndarray:
+def sound(parts: TorchBackend, folder: Path) -> np.ndarray:
     channels = read_model_config(folder).dit.latent_channels
     return parts.decode(np.random.default_rng(2).standard_normal((channels, 4)).astype(np.float32))
 

@@ -13,7 +13,7 @@ import arctone
 from arctone.audio.waveform import Waveform
 from arctone.checkpoints.parts import DIT, given
 from arctone.errors import Cancelled, ModelError, UsageError
-from arctone.inference.backends.torch import TorchParts
+from arctone.inference.backends.torch import TorchBackend
 from arctone.inference.engine import Engine, Model
 from arctone.inference.request import GenerationRequest, GenerationResult, Progress
 from arctone.models.dit import DiT
@@ -198,10 +198,10 @@ def with_inpaint_channels(tiny_model_folder: Path, channels: int) -> tuple[Engin
     config = msgspec.structs.replace(
         loaded.config, dit=msgspec.structs.replace(loaded.config.dit, inpaint_channels=channels)
     )
-    plain = loaded.engine.parts
-    assert isinstance(plain, TorchParts)
+    plain = loaded.engine.backend
+    assert isinstance(plain, TorchBackend)
     modules = dict(plain._open_parts) | {DIT: given(DiT(config.dit).eval())}
-    parts = TorchParts(config, modules)
+    parts = TorchBackend(config, modules)
     told: list[np.ndarray] = []
     velocity = parts.velocity
 
@@ -210,7 +210,7 @@ def with_inpaint_channels(tiny_model_folder: Path, channels: int) -> tuple[Engin
         return velocity(*arguments)
 
     parts.velocity = listening  # type: ignore[method-assign]
-    return Engine(parts, config, loaded.engine._tokenizer), told
+    return Engine(parts, config, loaded.engine.tokenizer), told
 
 
 def test_a_model_with_inpaint_channels_is_told_what_is_known(tiny_model_folder: Path) -> None:

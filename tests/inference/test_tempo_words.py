@@ -2,8 +2,7 @@
 
 import pytest
 
-from arctone.inference.request import Defaults, GenerationRequest, resolve
-from arctone.inference.tempo_words import stated_bpm
+from arctone.inference.request import Defaults, GenerationRequest, resolve, stated_bpm
 
 DEFAULTS = Defaults(duration_seconds=4, max_duration_seconds=12, steps=8, cfg_scale=2, sampler="euler")
 

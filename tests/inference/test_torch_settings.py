@@ -14,8 +14,8 @@ from typer.testing import CliRunner  # noqa: E402
 import arctone  # noqa: E402
 from arctone.cli.main import app  # noqa: E402
 from arctone.errors import UsageError  # noqa: E402
-from arctone.inference.backends.base import TextEmbedding  # noqa: E402
-from arctone.inference.backends.torch import found_device, load_parts  # noqa: E402
+from arctone.inference.backends.base import TextEmbedding, VelocityInputs  # noqa: E402
+from arctone.inference.backends.torch import found_device, load_backend  # noqa: E402
 from tests import tiny_model  # noqa: E402
 
 
@@ -31,14 +31,14 @@ def _samples(folder: Path, **settings: Any) -> np.ndarray:
 
 
 def _velocity(folder: Path, frames: int, *, compiled: bool) -> np.ndarray:
-    parts, text = load_parts(folder, tiny_model.CONFIG, compiled=compiled), tiny_model.CONFIG.text
+    parts, text = load_backend(folder, tiny_model.CONFIG, compiled=compiled), tiny_model.CONFIG.text
     words = TextEmbedding(
         np.ones((text.max_tokens, text.width), np.float32),
         np.ones(text.max_tokens, bool),
         np.ones(text.width, np.float32),
     )
     x = np.random.default_rng(0).standard_normal((8, frames)).astype(np.float32)
-    return parts.velocity(x, 0.6, words, frames * 2048 / 44_100, 0.0, np.ones(frames, bool))
+    return parts.velocity(VelocityInputs(x, 0.6, words, frames * 2048 / 44_100, 0.0, np.ones(frames, bool)))
 
 
 def test_auto_is_cuda_where_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +78,8 @@ def test_the_native_engine_refuses_what_only_torch_can_do(tiny_model_folder: Pat
     for settings, words in (({"device": "cuda"}, "device 'cuda' is"), ({"compiled": True}, "compiled is")):
         with pytest.raises(UsageError, match=f"{words} for the torch engine"):
             arctone.load(tiny_model_folder, engine="native", **settings)  # type: ignore[arg-type]
-    assert arctone.load(tiny_model_folder, compiled=True).engine._parts.name == "torch"
-    assert arctone.load(tiny_model_folder, device="cpu").engine._parts.name == "native"
+    assert arctone.load(tiny_model_folder, compiled=True).engine.backend.name == "torch"
+    assert arctone.load(tiny_model_folder, device="cpu").engine.backend.name == "native"
 
 
 def test_an_unknown_device_is_refused(checkpoint: Path) -> None:

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from arctone.errors import Cancelled, MemoryLimitError, ModelError  # noqa: E402
 from arctone.inference.backends import torch as engine_torch  # noqa: E402
-from arctone.inference.backends.torch import TorchParts, load_parts  # noqa: E402
+from arctone.inference.backends.torch import TorchBackend, load_backend  # noqa: E402
 from arctone.inference.engine import Engine  # noqa: E402
 from arctone.inference.request import GenerationRequest, Progress  # noqa: E402
 from arctone.model_folder.config import ModelConfig  # noqa: E402
@@ -27,7 +27,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _engine(folder: Path, config: ModelConfig, at_once: int, **settings: Any) -> Engine:
-    parts = load_parts(folder, config, at_once=at_once, **settings)
+    parts = load_backend(folder, config, fused_batch_size=at_once, **settings)
     return Engine(parts, config, Tokenizer(folder, config.text.max_tokens))
 
 
@@ -62,9 +62,9 @@ def test_one_go_gives_the_sounds_of_the_steps(checkpoint: Path, fields: dict[str
     assert _snr_db(made[0], made[1]) < 3
 
 
-def _parts(engine: Engine) -> TorchParts:
-    assert isinstance(engine.parts, TorchParts)
-    return engine.parts
+def _parts(engine: Engine) -> TorchBackend:
+    assert isinstance(engine.backend, TorchBackend)
+    return engine.backend
 
 
 def test_the_result_does_not_depend_on_how_many_are_made_at_once(checkpoint: Path) -> None:
@@ -117,7 +117,7 @@ def test_lengths_of_compiled_models_are_filled_up(checkpoint: Path, monkeypatch:
 
 def test_edits_loops_and_long_sounds_go_step_by_step(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = _engine(checkpoint, tiny_model.CONFIG, 2)
-    monkeypatch.setattr(TorchParts, "make", lambda *_: pytest.fail("made in one go"))
+    monkeypatch.setattr(TorchBackend, "generate_fused", lambda *_: pytest.fail("made in one go"))
     for fields in ({"loop": True}, {"duration_seconds": 4.0}):
         assert _sounds(whole, **fields)[0].any()
     with pytest.raises(pytest.fail.Exception, match="made in one go"):
@@ -125,7 +125,7 @@ def test_edits_loops_and_long_sounds_go_step_by_step(checkpoint: Path, monkeypat
 
 
 def test_processors_work_step_by_step_unless_told(checkpoint: Path) -> None:
-    assert load_parts(checkpoint, tiny_model.CONFIG).at_once == 0
+    assert load_backend(checkpoint, tiny_model.CONFIG).fused_batch_size == 0
 
 
 def test_progress_ends_where_it_should_and_a_wish_to_stop_is_heard(checkpoint: Path) -> None:
@@ -160,18 +160,18 @@ def test_where_memory_is_short_sounds_are_made_one_by_one(checkpoint: Path, monk
 
     monkeypatch.setattr(engine_torch.Recorded, "__call__", limited)
     assert min(map(_snr_db, wanted, _sounds(tight, variations=3))) > 45
-    assert _parts(tight).at_once == 1
+    assert _parts(tight).fused_batch_size == 1
     room[0] = 0
     with pytest.raises(MemoryLimitError, match=r"duration_seconds 1\.3 needs more memory"):
         _sounds(tight)
 
 
-def _meta(engine: Engine) -> TorchParts:
+def _meta(engine: Engine) -> TorchBackend:
     """The parts of an engine without their values: what asks for a value, or mixes in a tensor of the host, fails."""
     parts = _parts(engine)
     names = ("text", "dit", "encoder", "decoder")
     modules = {name: parts._part(name).to("meta") for name in names}
-    return TorchParts(engine.config, {n: lambda m=m: m for n, m in modules.items()}, "meta", at_once=2)
+    return TorchBackend(engine.config, {n: lambda m=m: m for n, m in modules.items()}, "meta", fused_batch_size=2)
 
 
 @pytest.mark.parametrize("kind", ["spectral", "small"])
@@ -181,7 +181,7 @@ def test_nothing_waits_for_a_value_or_for_the_host(
     """What CUDA asks of a function that is recorded, as far as it can be seen without CUDA."""
     folder = checkpoint if kind == "spectral" else tiny_published_folders / kind
     engine = _engine(folder, read_model_config(folder), 2)
-    engine._parts = _meta(engine)
+    engine.backend = _meta(engine)
     found: list[Any] = []
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda _: False)  # asks for a kind of device that has values
     monkeypatch.setattr(torch.Tensor, "cpu", lambda value: found.append(value) or torch.zeros(value.shape))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arctone.inference.windows import Window, windows
+from arctone.inference.edit_plan import Window, windows
 
 
 def test_a_sound_that_fits_is_one_window() -> None:

@@ -19,7 +19,7 @@ from arctone.checkpoints.folder import AUTOENCODER, encoder_hash, load_config, l
 from arctone.checkpoints.parts import openers
 from arctone.cli.train import app
 from arctone.errors import UsageError
-from arctone.inference.backends.torch import load_parts
+from arctone.inference.backends.torch import load_backend
 from arctone.model_folder.config import OobleckConfig, SpectralConfig
 from arctone.models.oobleck import OobleckDecoder, OobleckEncoder
 from arctone.models.spectral import SpectralDecoder
@@ -121,7 +121,7 @@ def test_a_waveform_autoencoder_gets_a_spectral_decoder_that_hears_its_latents(
     config = load_config(tmp_path)
     assert config.autoencoder == OOBLECK
     assert config.sounding == config.decoder == trainer.task.module.config
-    teacher, student = load_parts(waveform_model, load_config(waveform_model)), load_parts(tmp_path, config)
+    teacher, student = load_backend(waveform_model, load_config(waveform_model)), load_backend(tmp_path, config)
     samples = soundfile.read(sounds / "tone 5.wav", dtype="float32")[0].T
     latents = student.encode(samples)
     assert np.array_equal(latents, teacher.encode(samples))

@@ -1,10 +1,87 @@
-"""Sounds that repeat: how long whole bars are, and a sound turned about so that its seam lies in the middle."""
+"""Sounds that repeat: how long whole bars are, a sound rotated so that its seam lies inside, how audible a seam is."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
-from arctone.audio.waveform import Samples
+import numpy as np
+from numpy.typing import NDArray
+
+from arctone.audio.spectral.features import band_edges
+from arctone.audio.waveform import Samples, Waveform
+
+Floats = NDArray[np.float64]
+
+# Length of the stretches before and after a point whose spectra are compared, and of the steps between points.
+STRETCH_SECONDS = 0.023
+STEP_SECONDS = 0.005
+CLICK_SECONDS = 0.001
+_FLOOR = 1e-9
+
+
+class SeamScore(NamedTuple):
+    """Measures of a point of a sound, and the share of all other points that have less (0 to 1).
+
+    step_db: mean difference of the band levels before and after. click: steepest bend of the waveform near the point in
+    relation to the bends around it.
+    """
+
+    step_db: float
+    step_rank: float
+    click: float
+    click_rank: float
+
+
+def seam_score(waveform: Waveform, seam: int, *, is_loop: bool = False) -> SeamScore:
+    """Score of the point before sample `seam`.
+
+    Args: seam: 0 to N; with is_loop the sound goes on at its beginning, so that 0 is where a loop repeats.
+    """
+    mono = waveform.samples.astype(np.float64).mean(axis=0)
+    reach = _samples(4 * STRETCH_SECONDS, waveform)
+    if is_loop:
+        mono, seam = np.roll(mono, len(mono) // 2 - seam), len(mono) // 2
+    points = _points(seam, len(mono), reach, _samples(STEP_SECONDS, waveform))
+    steps = np.array([_step_db(mono, point, waveform) for point in points])
+    clicks = np.array([_click(mono, point, waveform) for point in points])
+    here = int(np.flatnonzero(points == seam)[0])
+    return SeamScore(float(steps[here]), _rank(steps, here), float(clicks[here]), _rank(clicks, here))
+
+
+def _points(seam: int, num_samples: int, reach: int, step: int) -> NDArray[np.int64]:
+    """Every place that is looked at, the seam among them."""
+    first = seam - (seam - reach) // step * step
+    return np.arange(first, num_samples - reach + 1, step)
+
+
+def _step_db(mono: Floats, point: int, waveform: Waveform) -> float:
+    length = _samples(STRETCH_SECONDS, waveform)
+    before, after = (_band_levels_db(mono[start : start + length], waveform) for start in (point - length, point))
+    return float(np.abs(after - before).mean())
+
+
+def _band_levels_db(stretch: Floats, waveform: Waveform) -> Floats:
+    """Levels of 48 mel bands in a stretch of sound."""
+    num_bins = int(band_edges()[-1])
+    power = np.abs(np.fft.rfft(stretch * np.hanning(len(stretch)), 2 * (num_bins - 1))) ** 2 / len(stretch)
+    return 10 * np.log10(np.add.reduceat(power, band_edges()[:-1]) + _FLOOR)
+
+
+def _click(mono: Floats, point: int, waveform: Waveform) -> float:
+    near, around = _samples(CLICK_SECONDS, waveform), _samples(STRETCH_SECONDS, waveform)
+    bends = np.abs(np.diff(mono[point - around : point + around], 2))
+    middle = bends[around - near : around + near]
+    return float(middle.max() / (np.sqrt(np.mean(bends**2)) + _FLOOR))
+
+
+def _rank(values: Floats, here: int) -> float:
+    others = np.delete(values, here)
+    return float(np.mean(others < values[here]))
+
+
+def _samples(seconds: float, waveform: Waveform) -> int:
+    return round(seconds * waveform.sample_rate)
+
 
 MAX_BARS = 64
 BEATS_PER_BAR = 4

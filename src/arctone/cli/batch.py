@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from arctone.audio.files import FORMATS
-from arctone.cli.making import EngineName, PrecisionName, loaded
+from arctone.cli.model_options import open_model
 from arctone.cli.progress import finished
 from arctone.errors import InputFileError, UsageError
+from arctone.inference.load_options import LoadOptions
 from arctone.serving.batch.generate import is_done, read_line_source, with_seed, write_line
 from arctone.serving.batch.lines import Line
 from arctone.serving.batch.report import Report
@@ -49,13 +51,17 @@ def left_to_make(lines: Iterable[Line], report: Report, precision: str, *, force
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """What a batch is made with. ray: address of a cluster; None = this program makes it."""
+    """What a batch is generated with.
+
+    Args:
+        model: name or folder.
+        options: that it is opened with.
+        ray: address of a cluster; None = this program generates it.
+    """
 
     model: str
-    engine: EngineName
-    adapters: tuple[tuple[Path, float], ...]
-    ray: str | None
-    precision: PrecisionName = "auto"
+    options: LoadOptions
+    ray: str | None = None
 
 
 def generate_batch(
@@ -63,14 +69,11 @@ def generate_batch(
 ) -> None:
     """Make every line that is not there yet. Each file appears whole or not at all, so that a stopped batch goes on."""
     if how.ray is not None:
-        if how.precision != "auto":
-            raise UsageError("precision: a batch on a cluster works in that of the model's files; leave it out.")
-        _make_on_ray(
-            left_to_make(lines, report, how.precision, force=force), how, threads or 1, report, force=force, quiet=quiet
-        )
+        left = left_to_make(lines, report, how.options.precision, force=force)
+        _make_on_ray(left, how, threads or 1, report, force=force, quiet=quiet)
         return
-    model = loaded(how.model, how.engine, None, how.adapters, how.precision)
-    for line in left_to_make(lines, report, how.precision, force=force):
+    model = open_model(how.model, how.options)
+    for line in left_to_make(lines, report, how.options.precision, force=force):
         try:
             _make(line, model, quiet=quiet)
             count_made(line, report, quiet=quiet)
@@ -95,7 +98,8 @@ def _make_on_ray(
     by_number = {line.number: line for line in lines}
     # Ray tells of lost workers on standard output, where a report may be due.
     with contextlib.redirect_stdout(sys.stderr), joined(how.ray or "") as ray:
-        config = WorkerConfig(how.model, how.engine, num_workers_that_fit(ray, threads), threads, how.adapters)
+        options = msgspec.structs.replace(how.options, threads=threads)
+        config = WorkerConfig(how.model, options, num_workers_that_fit(ray, threads))
         for outcome in generate_on_ray(lines, config, force=force):
             tell_warnings(outcome.number, outcome.warnings)
             if outcome.problem is None:

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from arctone.cli import machine
-from arctone.cli.making import ENGINE_HELP, PRECISION_HELP, EngineName, PrecisionName
-from arctone.cli.report import print_json
+from arctone.cli.model_options import (
+    CompiledOption,
+    DeviceOption,
+    EngineOption,
+    ModelOption,
+    PrecisionOption,
+    open_model,
+)
+from arctone.cli.output import print_json, print_rows
 from arctone.cli.request_options import request_from, with_request_options
-from arctone.cli.tables import print_rows
+from arctone.inference.load_options import LoadOptions
 from arctone.inference.request import GenerationRequest, GenerationResult
 from arctone.version import __version__
 
@@ -39,28 +46,18 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 def bench(
     options: dict[str, str],
     repeats: Annotated[int, typer.Option("--repeats", min=1, max=100, help="Runs after the first.")] = 5,
-    model: Annotated[str, typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model.")] = "spark",
-    engine: Annotated[EngineName, typer.Option("--engine", metavar="NAME", help=ENGINE_HELP)] = "auto",
-    precision: Annotated[PrecisionName, typer.Option("--precision", metavar="NAME", help=PRECISION_HELP)] = "auto",
-    device: Annotated[
-        str, typer.Option("--device", metavar="NAME", help="Of the torch engine: auto, cpu, cuda or mps.")
-    ] = "auto",
-    compiled: Annotated[
-        bool, typer.Option("--compiled", help="Compile for the torch engine: minutes once, then faster, most on CUDA.")
-    ] = False,
+    model: ModelOption = "spark",
+    engine: EngineOption = "auto",
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    compiled: CompiledOption = False,
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
 ) -> None:
     """Measure how fast this machine makes sound."""
     request = request_from(PROMPT, {"seed": "0", **options})
 
-    def opened() -> Model:
-        import arctone
-
-        return arctone.load(
-            model, engine=engine, threads=request.threads, precision=precision, device=device, compiled=compiled
-        )
-
-    record = measured(request, repeats, opened)
+    how = LoadOptions(engine=engine, threads=request.threads, device=device, precision=precision, compiled=compiled)
+    record = measured(request, repeats, lambda: open_model(model, how))
     if json:
         print_json(record)
     else:

@@ -14,8 +14,7 @@ import numpy as np
 import typer
 
 from arctone.cli import machine
-from arctone.cli.report import print_json
-from arctone.cli.tables import print_rows
+from arctone.cli.output import print_json, print_rows
 from arctone.errors import ArctoneError, ModelError
 from arctone.inference.request import GenerationRequest, usable_threads
 from arctone.model_folder.folder import HASHES, check_hashes, find_model, folder_hash

@@ -6,13 +6,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from arctone.cli.bar import counted_bar
+from arctone.cli.progress import counted_bar
 from arctone.errors import UsageError
+from arctone.evaluation.scoring.measurement import HEAD, LEGEND, Report, rows
 
 if TYPE_CHECKING:
     from arctone.evaluation.scoring.measurement import Report
     from arctone.evaluation.scoring.score import Material, ScoringOptions
+
+
+# Wide enough for every column where standard output is no terminal.
+_PLAIN_WIDTH = 160
+
+
+def print_table(report: Report) -> None:
+    """Measurements on standard output; what was not measured and left out below."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
+    counts = ", ".join(f"{count} {name}" for name, count in report.counts.items())
+    table = Table(title=f"{report.judged}: {counts}", title_justify="left", box=None, pad_edge=False)
+    for number, name in enumerate(HEAD):
+        table.add_column(name, justify="left" if number < 3 else "right", no_wrap=number != 4)
+    for row in rows(report):
+        table.add_row(*row)
+    console.print(table)
+    console.print(f"\n{LEGEND}")
+    for skipped in report.skipped:
+        console.print(f"not measured: {skipped.metric}, {skipped.embedder}: {skipped.reason}")
+    for problem in report.left_out:
+        console.print(f"left out: {problem}")
+    for suspect in report.suspects:
+        likeness = f"cosine {suspect.similarity:.3f}, waveform {suspect.waveform:.2f}, spectrum {suspect.spectrum:.2f}"
+        console.print(f"suspected copy: {suspect.generated} of {suspect.training} ({suspect.embedder}: {likeness})")
+
 
 app = typer.Typer(no_args_is_help=True, help="Score sounds, of any system, against real sounds and captions.")
 
@@ -119,7 +149,7 @@ def model(
     Example: arctone eval model spark --prompts 50 --source corpus:size=19000 --out spark.json
     """
     from arctone.evaluation.scoring.making import digest, make_takes, maker_of, real_takes
-    from arctone.evaluation.scoring.model_prompts import asked
+    from arctone.evaluation.scoring.prompts import asked
     from arctone.evaluation.scoring.score import Material
     from arctone.evaluation.scoring.takes import read_takes
 
@@ -206,9 +236,9 @@ def _refuse_targets(out: Path | None, markdown: Path | None, force: bool) -> Non
 
 def _deliver(report: Report, out: Path | None, markdown: Path | None, as_json: bool) -> None:
     """Files first, then the table or the JSON on standard output."""
-    from arctone.cli.eval_report import print_table
-    from arctone.evaluation.scoring.presenting import as_json as json_bytes
-    from arctone.evaluation.scoring.presenting import as_markdown
+    from arctone.cli.eval import print_table
+    from arctone.evaluation.scoring.measurement import as_json as json_bytes
+    from arctone.evaluation.scoring.measurement import as_markdown
     from arctone.files.atomic import write_atomically
 
     if out is not None:

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from arctone.cli.report import print_json
-from arctone.cli.tables import print_rows
+from arctone.cli.output import print_json, print_rows
 from arctone.errors import UsageError
 from arctone.model_folder.config import ContinuousDiTConfig
 from arctone.model_folder.folder import CONFIG, read_model_config

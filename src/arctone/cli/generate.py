@@ -2,31 +2,95 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import typer
 
 from arctone.audio.files import encode_audio, write_audio
-from arctone.cli import player
 from arctone.cli.batch import BatchConfig, RayOption, batch_folder, generate_batch
-from arctone.cli.lora_option import LoraOption, adapters_of
-from arctone.cli.making import ENGINE_HELP, PRECISION_HELP, EngineName, PrecisionName, made
-from arctone.cli.report import print_json, print_result, result_record
+from arctone.cli.model_options import (
+    CompiledOption,
+    DeviceOption,
+    EngineOption,
+    LoraOption,
+    ModelOption,
+    PrecisionOption,
+    parse_adapters,
+    run_request,
+)
+from arctone.cli.output import print_json, print_result, result_record
 from arctone.cli.request_options import option_values, request_from, with_request_options
-from arctone.cli.source_options import CONTINUE, INIT, INPAINT, Given, source_path
 from arctone.cli.targets import STDOUT, targets
 from arctone.errors import UsageError
 from arctone.flow.noise import draw_seed
+from arctone.inference.load_options import LoadOptions
 from arctone.inference.request import MAX_PROMPT_LENGTH, GenerationRequest, GenerationResult
 from arctone.inference.source_file import read_source
 from arctone.serving.batch.lines import read_lines
 from arctone.serving.batch.report import Report
 
-if TYPE_CHECKING:
-    pass
+INIT, INPAINT, CONTINUE = "--init-audio", "--inpaint-audio", "--continue"
+
+
+class Given(NamedTuple):
+    """What each of the options got."""
+
+    init_audio: Path | None
+    inpaint_audio: Path | None
+    continue_audio: Path | None
+
+
+def source_path(given: Given, options: dict[str, str]) -> Path | None:
+    """The one file that is edited; None if there is none. With --continue, `extend` is added to the options.
+
+    Raises: UsageError if two are given, or one whose companion is missing.
+    """
+    named = {INIT: given.init_audio, INPAINT: given.inpaint_audio, CONTINUE: given.continue_audio}
+    found = {name: path for name, path in named.items() if path is not None}
+    if len(found) > 1:
+        raise UsageError(f"{' and '.join(found)} cannot be combined: only one sound is edited at a time.")
+    if "inpaint" in options and INPAINT not in found:
+        raise UsageError(f"--inpaint needs {INPAINT} FILE, the sound that is to be edited.")
+    if INPAINT in found and "inpaint" not in options:
+        raise UsageError(f"{INPAINT} needs --inpaint A:B, the part that is to be made anew.")
+    if "init_noise_level" in options and not found:
+        raise UsageError(f"--init-noise-level needs {INIT} FILE, the sound that is to be edited.")
+    if CONTINUE in found:
+        options["extend"] = "true"
+    return next(iter(found.values()), None)
+
+
+PLAYERS = {
+    "afplay": ["afplay"],
+    "pw-play": ["pw-play"],
+    "paplay": ["paplay"],
+    "ffplay": ["ffplay", "-nodisp", "-autoexit", "-loglevel", "error"],
+    "mpv": ["mpv", "--no-video", "--really-quiet"],
+    "play": ["play", "-q"],
+    "aplay": ["aplay", "-q"],
+}
+
+
+def find_player() -> list[str]:
+    """The command that plays a file. Raises: UsageError if the machine has none."""
+    for name, command in PLAYERS.items():
+        if shutil.which(name):
+            return command
+    raise UsageError(f"--play needs one of {', '.join(PLAYERS)}, but none of them is installed.")
+
+
+def play_file(command: list[str], path: Path) -> None:
+    """Play one file to its end. Raises: UsageError if the player fails."""
+    finished = subprocess.run([*command, str(path)], check=False, capture_output=True, text=True)
+    if finished.returncode:
+        words = (finished.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UsageError(f"{command[0]} cannot play {path}: {words}.")
+
 
 EXAMPLES = """\b
 Examples:
@@ -70,9 +134,11 @@ def generate(
         str | None,
         typer.Option("--format", metavar="NAME", help="wav, flac, ogg, opus or mp3. Default: by the ending."),
     ] = None,
-    model: Annotated[str, typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model.")] = "spark",
-    engine: Annotated[EngineName, typer.Option("--engine", metavar="NAME", help=ENGINE_HELP)] = "auto",
-    precision: Annotated[PrecisionName, typer.Option("--precision", metavar="NAME", help=PRECISION_HELP)] = "auto",
+    model: ModelOption = "spark",
+    engine: EngineOption = "auto",
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    compiled: CompiledOption = False,
     init_audio: Annotated[
         Path | None,
         typer.Option(INIT, metavar="FILE", help="Sound that the result is made from; see --init-noise-level."),
@@ -100,11 +166,14 @@ def generate(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
 ) -> None:
     """Make sound from text."""
+    how = LoadOptions(
+        engine=engine, device=device, precision=precision, compiled=compiled, adapters=parse_adapters(lora)
+    )
     if batch is not None:
         if prompt or play or init_audio or inpaint_audio or continue_audio:
             raise UsageError("--batch takes prompts and sources from its lines, and plays nothing; leave the rest out.")
-        how = BatchConfig(model, engine, tuple(adapters_of(lora)), ray, precision)
-        raise typer.Exit(_batch(batch, options, output, format, how, force=force, json=json, quiet=quiet))
+        config = BatchConfig(model, how, ray)
+        raise typer.Exit(_batch(batch, options, output, format, config, force=force, json=json, quiet=quiet))
     if ray is not None:
         raise UsageError("--ray makes the lines of a batch, so it needs --batch FILE.")
     if prompt is None:
@@ -118,9 +187,8 @@ def generate(
     request = _with_seed(request_from(_text(prompt), options))
     paths = targets(output, request, format, force=force)
     source = read_source(edited) if edited else None
-    play_command = player.find_player() if play else None
-    adapters = adapters_of(lora)
-    result = made(request, model, engine, quiet=quiet or json, source=source, adapters=adapters, precision=precision)
+    play_command = find_player() if play else None
+    result = run_request(request, model, how, quiet=quiet or json, source=source)
     if to_stdout:
         sys.stdout.buffer.write(encode_audio(result.waveforms[0], format or "wav", metadata=result.to_metadata(0)))
         sys.stdout.buffer.flush()
@@ -128,7 +196,7 @@ def generate(
         save(result, paths, format, force=force)
     _tell(result, paths, json=json, quiet=quiet)
     for path in paths if play_command else ():
-        player.play(play_command or [], path)
+        play_file(play_command or [], path)
 
 
 def _batch(

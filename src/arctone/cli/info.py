@@ -12,8 +12,7 @@ import typer
 from arctone.audio.files import read_audio
 from arctone.audio.tags import read_metadata
 from arctone.cli.models import model_record
-from arctone.cli.report import print_json
-from arctone.cli.tables import print_pairs
+from arctone.cli.output import print_json, print_pairs
 from arctone.errors import InputFileError
 from arctone.model_folder.folder import find_model, known_models
 

@@ -146,7 +146,7 @@ def _named(systems: list[str]) -> dict[str, str]:
 
 
 def _print_analysis(analysis: Analysis) -> None:
-    from arctone.cli.tables import print_rows
+    from arctone.cli.output import print_rows
     from arctone.evaluation.listening.report import score_rows
 
     print_rows(score_rows(analysis))

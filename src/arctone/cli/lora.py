@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from arctone.cli.lora_option import adapters_of
+from arctone.cli.model_options import parse_adapters
 
 app = typer.Typer(no_args_is_help=True, help="Adapters of arctone train lora: merge them into a model, look at one.")
 
@@ -28,7 +28,7 @@ def merge(
     from arctone.checkpoints.merging import merge as merge_adapters
     from arctone.model_folder.folder import find_model
 
-    merge_adapters(find_model(model), adapters_of(lora), out)
+    merge_adapters(find_model(model), parse_adapters(lora), out)
     typer.echo(out)
 
 

@@ -1,17 +1,164 @@
-"""The program `arctone`. Nothing heavy is imported before a command is chosen."""
+"""The program `arctone`: its commands, imported when one is chosen, and how failures end."""
 
 from __future__ import annotations
 
 import io
+import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated, ClassVar
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Annotated, Any, ClassVar
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command as built
 
-from arctone.cli.failures import exit_code_of
-from arctone.cli.lazy import Entry, LazyGroup
+from arctone.errors import ArctoneError
 from arctone.version import __version__
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a command lives (a module with a Typer called `app`), and its line in the list of commands."""
+
+    module: str
+    summary: str
+
+
+class LazyGroup(TyperGroup):
+    """Commands of `entries` by name, in that order. Listing them imports nothing."""
+
+    entries: ClassVar[dict[str, Entry]] = {}
+    _is_listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names, in the order of the table."""
+        return list(self.entries)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command itself, or while the help page is being written a line that stands for it."""
+        if cmd_name not in self.entries:
+            return None
+        if self._is_listing:
+            return TyperCommand(cmd_name, help=self.entries[cmd_name].summary)
+        return self.load(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first word names. An unknown one is refused with the nearest known."""
+        if args and args[0] not in self.entries and not args[0].startswith("-"):
+            near = get_close_matches(args[0], self.entries, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(self.entries)}."
+            ctx.fail(f"no command is called '{args[0]}'; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def load(self, name: str) -> Any:
+        """Import the module of a command and build it; all commands have plain help pages."""
+        app: typer.Typer = import_module(self.entries[name].module).app
+        command = built(app)
+        command.name = name
+        # Completion is installed for the whole program, not for one command.
+        command.params = [option for option in command.params if not str(option.name).endswith("_completion")]
+        _make_plain(command)
+        return command
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The help page, from the summaries."""
+        self._is_listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._is_listing = False
+
+
+def _make_plain(command: Any) -> None:
+    command.rich_markup_mode = None
+    for below in getattr(command, "commands", {}).values():
+        _make_plain(below)
+
+
+DEBUG_VARIABLE = "ARCTONE_DEBUG"
+UNEXPECTED, MEMORY, INTERRUPTED = 1, 5, 130
+
+# Which optional set of packages brings a module that may be missing.
+EXTRAS = {
+    "ai_edge_quantizer": "export",
+    "jinja2": "report",
+    "lightning_fabric": "train",
+    "litert_torch": "export",
+    "multipart": "serve",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "prometheus_client": "serve",
+    "python_multipart": "serve",
+    "huggingface_hub": "hub",
+    "safetensors": "train",
+    "starlette": "serve",
+    "tensorboard": "train",
+    "torch": "train",
+    "uvicorn": "serve",
+}
+
+
+def exit_code_of(work: Callable[[], object]) -> int:
+    """Run the work; print the sentence of an error. Returns the process's exit code."""
+    try:
+        code = work()
+        sys.stdout.flush()
+        if code == INTERRUPTED:  # Typer has caught the KeyboardInterrupt
+            raise KeyboardInterrupt
+        return code if isinstance(code, int) else 0
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except BrokenPipeError:
+        # The reader went away (`| head`): silence, also from the flush at the interpreter's end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as problem:
+        if os.environ.get(DEBUG_VARIABLE) == "1":
+            traceback.print_exc()
+        sentence, code = explained(problem)
+        print(sentence, file=sys.stderr)
+        return code
+
+
+def explained(problem: BaseException) -> tuple[str, int]:
+    """The sentence and the exit code of an error."""
+    if isinstance(problem, KeyboardInterrupt | typer.Abort):
+        return "interrupted: nothing half-written is left behind.", INTERRUPTED
+    if isinstance(problem, ArctoneError):
+        return f"error: {_ended(str(problem))}", problem.exit_code
+    if isinstance(problem, typer.TyperException):
+        return _usage_sentence(problem), int(getattr(problem, "exit_code", 2))
+    if isinstance(problem, MemoryError):
+        return "error: the memory that this process may use does not suffice; try a shorter sound.", MEMORY
+    if isinstance(problem, ModuleNotFoundError) and _root(problem) in EXTRAS:
+        extra = EXTRAS[_root(problem)]
+        return f'error: this needs {_root(problem)}, which is not installed: pip install "arctone[{extra}]".', 2
+    return _unexpected(problem), UNEXPECTED
+
+
+def _root(problem: ModuleNotFoundError) -> str:
+    return (problem.name or "").partition(".")[0]
+
+
+def _usage_sentence(problem: typer.TyperException) -> str:
+    message = getattr(problem, "format_message", lambda: str(problem))()
+    context = getattr(problem, "ctx", None)
+    command = context.command_path if context is not None else "arctone"
+    return f"error: {_ended(' '.join(message.split()))} See {command} --help."
+
+
+def _unexpected(problem: BaseException) -> str:
+    what = " ".join(f"{type(problem).__name__}: {problem}".split())
+    return f"error: unexpected {_ended(what)} {DEBUG_VARIABLE}=1 shows where it happened."
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "?", "!")) else sentence + "."
+
 
 EXAMPLES = """\b
 Examples:

@@ -9,8 +9,7 @@ import msgspec
 import typer
 
 from arctone.cli.convert import Precision
-from arctone.cli.report import print_json
-from arctone.cli.tables import print_rows
+from arctone.cli.output import print_json, print_rows
 from arctone.errors import ModelError
 from arctone.model_folder.catalogue import CATALOGUE, Fetchable, fetchable
 from arctone.model_folder.folder import (

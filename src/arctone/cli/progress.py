@@ -3,10 +3,40 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from arctone.inference.request import GenerationResult, Progress
+
+
+@contextmanager
+def counted_bar(words: str, quiet: bool) -> Iterator[Callable[..., None]]:
+    """A progress bar with the time that is left, on stderr; nothing if stderr is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total, stage="": None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task, shown = bar.add_task(words, total=None), [""]
+
+        def show(done: int, total: int, stage: str = "") -> None:
+            if stage != shown[0]:
+                shown[0] = stage
+                bar.reset(task, total=total, description=f"{words} {stage}")
+            bar.update(task, completed=done, total=total)
+
+        yield show
+
 
 _WORDS = {
     "text": "reading the prompt",

@@ -11,12 +11,12 @@ import typer
 
 from arctone.audio.files import FORMATS, encode_audio
 from arctone.audio.tags import read_metadata
-from arctone.cli.lora_option import LoraOption, adapters_of
-from arctone.cli.making import EngineName, PrecisionName, made
-from arctone.cli.report import print_json, print_result, result_record
+from arctone.cli.model_options import LoraOption, parse_adapters, run_request
+from arctone.cli.output import print_json, print_result, result_record
 from arctone.cli.targets import beside, targets
 from arctone.errors import InputFileError, ModelError, UsageError
 from arctone.files.atomic import write_atomically
+from arctone.inference.load_options import EngineName, LoadOptions, PrecisionName
 from arctone.inference.request import GenerationRequest, GenerationResult, from_metadata, source_from_metadata
 from arctone.inference.source import source_record
 from arctone.inference.source_file import SourceFile, read_source
@@ -62,12 +62,11 @@ def redo(
     request = _request(take, record)
     edited = _source(take, record, source)
     (path,) = targets(output or str(beside(take, "redo")), request, None, force=force)
-    adapters = adapters_of(lora)
+    adapters = parse_adapters(lora)
     _refuse_missing_adapters(take, record, len(adapters))
-    name, engine = model or _model(take, record), _engine(record)
-    result = made(
-        request, name, engine, quiet=quiet or json, source=edited, adapters=adapters, precision=_precision(record)
-    )
+    name = model or _model(take, record)
+    options = LoadOptions(engine=_engine(record), precision=_precision(record), adapters=adapters)
+    result = run_request(request, name, options, quiet=quiet or json, source=edited)
     data = encode_audio(result.waveforms[0], path.suffix.lstrip(".").lower(), metadata=result.to_metadata(0))
     write_atomically(path, data, force=force)
     notes = _differences(record, result, _is_same(take, path, data))

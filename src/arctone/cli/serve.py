@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
-from arctone.cli.making import ENGINE_HELP, EngineName
+from arctone.cli.model_options import CompiledOption, DeviceOption, EngineOption, PrecisionOption, open_model
 from arctone.errors import UsageError
+from arctone.inference.load_options import LoadOptions
 
 if TYPE_CHECKING:
     from arctone.inference.engine import Model
@@ -39,7 +41,10 @@ def serve(
         list[str] | None,
         typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model; repeatable. Default: spark."),
     ] = None,
-    engine: Annotated[EngineName, typer.Option("--engine", metavar="NAME", help=ENGINE_HELP)] = "auto",
+    engine: EngineOption = "auto",
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    compiled: CompiledOption = False,
     token: Annotated[
         str | None, typer.Option(metavar="TEXT", help="What clients must show; others may see it in the process list.")
     ] = None,
@@ -95,6 +100,7 @@ def serve(
         retention_jobs=keep_jobs,
         retention_bytes=keep_bytes,
     ).checked()
+    how = LoadOptions(engine=engine, threads=threads, device=device, precision=precision, compiled=compiled)
     secret = token_for(host, token, token_file)
     origins = [checked_origin(origin) for origin in cors_origin or []]
     if ray is not None:
@@ -105,9 +111,8 @@ def serve(
 
         serving = Serving(
             models=tuple(model or ["spark"]),
-            engine=engine,
+            options=msgspec.structs.replace(how, threads=threads or 1),
             replicas=max(1, replicas),
-            threads=threads or 1,
             limits=limits,
             token=secret,
             allowed_hosts=(host, *(allowed_host or [])),
@@ -120,7 +125,7 @@ def serve(
         from arctone.serving.http.app import create_app
         from arctone.serving.http.process import run
 
-        engines = _load_engines(model or ["spark"], engine, concurrency, replicas, threads)
+        engines = _load_engines(model or ["spark"], how, concurrency, replicas)
         server = create_app(
             engines[0],
             limits,
@@ -136,22 +141,22 @@ def serve(
 
 
 def _load_engines(
-    models: list[str], engine: EngineName, concurrency: int, replicas: int, threads: int | None
+    models: list[str], options: LoadOptions, concurrency: int, replicas: int
 ) -> list[list[Model | ServedEngine]]:
-    """The models of each worker, in this process or in one of their own."""
-    import arctone
+    """Open the models of each worker, in this process or in one of their own."""
     from arctone.inference.request import usable_threads
 
     if replicas and concurrency > 1:
         raise UsageError(f"concurrency {concurrency} and replicas {replicas} say the same thing; give only one.")
     num_workers = replicas or concurrency
-    each = threads or max(1, usable_threads() // num_workers)
-    loaded = [[arctone.load(model, engine=engine, threads=each) for model in models] for _ in range(num_workers)]
+    each = options.threads or max(1, usable_threads() // num_workers)
+    options = msgspec.structs.replace(options, threads=each)
+    loaded = [[open_model(model, options) for model in models] for _ in range(num_workers)]
     if not replicas:
         return [list(models) for models in loaded]
     from arctone.serving.http.replicas import Replica
 
-    return [[Replica(model, engine, each) for model in models] for models in loaded]
+    return [[Replica(model, options) for model in models] for models in loaded]
 
 
 def _log_to_stderr(*, requests: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arctone.cli.bar import counted_bar
+from arctone.cli.progress import counted_bar
 from arctone.cli.recipe_settings import changed
 from arctone.cli.training_options import PRECISIONS
 from arctone.cli.training_run import run_to_end, use_threads

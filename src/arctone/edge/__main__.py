@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
+import wave
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from arctone.audio.pcm import rounded
+from arctone.audio.waveform import Waveform
 from arctone.edge.runner import Made, default_cache, run
-from arctone.edge.wav import encode_wav
 from arctone.errors import ArctoneError, UsageError
 from arctone.files.atomic import refuse_target, write_atomically
 from arctone.flow.noise import draw_seed
 from arctone.inference.request import FIELDS, GenerationRequest, validate
 from arctone.inference.request_fields import RequestField, as_written, option_names
+
+
+def encode_wav(waveform: Waveform) -> bytes:
+    """A WAV file of 16-bit samples, those that `arctone.audio.files.encode_audio` writes."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(waveform.num_channels)
+        file.setsampwidth(2)
+        file.setframerate(waveform.sample_rate)
+        file.writeframes(rounded(waveform.samples.T, 16).astype("<i2").tobytes())
+    return buffer.getvalue()
+
 
 # What edits a sound needs a reader of sound files, and the model's encoder; several sounds need several names.
 _LEFT_OUT = ("init_noise_level", "inpaint", "extend", "variations")

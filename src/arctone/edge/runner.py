@@ -1,15 +1,60 @@
-"""One request on a small device, with a report of what it took."""
+"""Run one request on a small device and report what it took, memory included."""
 
 from __future__ import annotations
 
 import os
+import re
+import threading
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from arctone.edge.memory import AnonymousPeak, memory
-from arctone.inference.engine import load
+from arctone.inference.load_options import LoadOptions
+from arctone.inference.loading import load_model
 from arctone.inference.request import GenerationRequest, GenerationResult
+
+_STATUS = Path("/proc/self/status")
+_FIELDS = {"peak": "VmHWM", "resident": "VmRSS", "anonymous": "RssAnon", "mapped_files": "RssFile"}
+
+
+def memory(status: Path = _STATUS) -> dict[str, float]:
+    """peak: most that was ever resident. resident: now; of it anonymous, which nothing but ending gives back, and
+    mapped_files, which the kernel can drop. Empty where there is no /proc.
+    """
+    try:
+        text = status.read_text()
+    except OSError:
+        return {}
+    found = {name: re.search(rf"^{field}:\s+(\d+) kB$", text, re.MULTILINE) for name, field in _FIELDS.items()}
+    return {name: round(int(match[1]) * 1024 / 1e6, 1) for name, match in found.items() if match}
+
+
+class AnonymousPeak:
+    """The most anonymous memory while a block of code runs, which the kernel does not keep: asked for every few ms.
+
+    After the block `megabytes` holds it; 0 where there is no /proc.
+    """
+
+    _INTERVAL_SECONDS = 0.005
+
+    def __init__(self) -> None:
+        self.megabytes = 0.0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> AnonymousPeak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            self.megabytes = max(self.megabytes, memory().get("anonymous", 0.0))
+            if self._done.wait(self._INTERVAL_SECONDS):
+                return
 
 
 class Made(NamedTuple):
@@ -26,8 +71,9 @@ def run(folder: str, request: GenerationRequest, cache: Path | None, low_ram: bo
     low_ram: one graph is open at a time.
     Raises: what `arctone.load` and `Engine.generate` raise.
     """
+    options = LoadOptions(engine="native", threads=request.threads, weights_cache=cache, low_ram=low_ram)
     begin = time.perf_counter()
-    model = load(folder, "native", request.threads, cache, low_ram=low_ram)
+    model = load_model(folder, options)
     opened_ms = 1000 * (time.perf_counter() - begin)
     with AnonymousPeak() as anonymous:
         result = model.engine.generate(request)

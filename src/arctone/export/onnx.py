@@ -19,10 +19,10 @@ from arctone.checkpoints.folder import FLOW
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, openers
 from arctone.errors import ModelError, UsageError
 from arctone.export.graphs import Signature, decoder_signatures, dit_signatures, encoder_signatures, text_signatures
-from arctone.export.oobleck_graphs import DecoderHead, DecoderTail
 from arctone.export.parity import PARITY, agreement, answers, check_papers
 from arctone.export.quiet import quietly
 from arctone.export.stable_audio import copy_papers, encoder_tile, published_text, transformer_signatures
+from arctone.export.stable_audio_graphs import DecoderHead, DecoderTail
 from arctone.files.atomic import folder_atomically
 from arctone.files.strict_json import write_config
 from arctone.model_folder.config import ModelConfig
@@ -47,7 +47,7 @@ Report = dict[str, dict[str, float]]
 
 
 class WholeOobleckDecoder(nn.Module):
-    """latents [1, C, T] -> samples [1, A, N]: both halves of `oobleck_graphs` as one."""
+    """latents [1, C, T] -> samples [1, A, N]: both halves of the oobleck decoder as one."""
 
     def __init__(self, decoder: OobleckDecoder) -> None:
         super().__init__()

@@ -19,14 +19,12 @@ from torch import Tensor, nn
 
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, openers
 from arctone.errors import UsageError
-from arctone.export.continuous_graph import ContinuousGraph
 from arctone.export.graphs import Signature, decoder_signatures
 from arctone.export.litert import convert, quantise
-from arctone.export.oobleck_graphs import DecoderHead, DecoderTail, EncoderTile
 from arctone.export.parity import PARITY, check_papers, parity
 from arctone.export.quantisation import Rule
 from arctone.export.slim import slim
-from arctone.export.t5_graph import T5Graph
+from arctone.export.stable_audio_graphs import ContinuousGraph, DecoderHead, DecoderTail, EncoderTile, T5Graph
 from arctone.files.atomic import folder_atomically
 from arctone.files.strict_json import write_config
 from arctone.inference.backends.tiling import WINDOWS

@@ -1,4 +1,4 @@
-"""The velocity that a request asks for: its prompt, its tempo, and guidance away from what it does not want."""
+"""What the transformer is conditioned on, and guidance: from the tokens of the prompts to a guided velocity."""
 
 from __future__ import annotations
 
@@ -7,71 +7,69 @@ from typing import NamedTuple
 import numpy as np
 
 from arctone.flow.guidance import combined
-from arctone.inference.backends.base import Floats, TextEmbedding
-from arctone.inference.request import GenerationRequest
-from arctone.inference.shared import SharedParts
+from arctone.inference.backends.base import Floats, TextEmbedding, VelocityInputs
+from arctone.inference.context import GenerationContext
 from arctone.model_folder.tokenizer import Tokenizer, Tokens
 
 
-class Words(NamedTuple):
-    """What a request says: the tokens of its prompt, and of what it does not want; None = anything."""
+class PromptTokens(NamedTuple):
+    """Tokens of a request's prompt and of its negative prompt; None = guidance leads away from no text at all."""
 
     prompt: Tokens
-    away: Tokens | None
-
-    @classmethod
-    def of(cls, request: GenerationRequest, tokenizer: Tokenizer, warnings: list[str]) -> Words:
-        """The words of a request. Args: warnings: prompts that were cut are told there."""
-
-        def read(field: str, words: str) -> Tokens:
-            tokens = tokenizer.encode(words)
-            if tokens.was_cut:
-                warnings.append(
-                    f"{field} is longer than the {len(tokens.ids)} tokens the model reads; the rest was not heard."
-                )
-            return tokens
-
-        unwanted = request.negative_prompt.strip()
-        return cls(read("prompt", request.prompt), read("negative_prompt", unwanted) if unwanted else None)
+    negative: Tokens | None
 
 
-class Guide:
-    """Text embeddings and guidance of one request.
+def tokenize(context: GenerationContext, tokenizer: Tokenizer) -> PromptTokens:
+    """Tokenize the prompts of a request; a truncated one adds a warning."""
 
-    Args: parts: what computes. words: of the request. request: resolved. is_projected: whether the model is guided
-    across the direction of its estimate only.
-    """
+    def encode(field: str, text: str) -> Tokens:
+        tokens = tokenizer.encode(text)
+        if tokens.was_cut:
+            context.warnings.append(
+                f"{field} is longer than the {len(tokens.ids)} tokens the model reads; the rest was not heard."
+            )
+        return tokens
 
-    def __init__(
-        self, parts: SharedParts, words: Words, request: GenerationRequest, *, is_projected: bool = False
-    ) -> None:
-        self._is_projected = is_projected
-        self._parts = parts
-        self._scale = scale_of(request)
-        self._bpm = float(request.bpm or 0.0)
-        self._text = parts.encode_text(words.prompt.ids, words.prompt.mask)
-        self._away = None if words.away is None else parts.encode_text(words.away.ids, words.away.mask)
+    request = context.request
+    negative = request.negative_prompt.strip()
+    return PromptTokens(encode("prompt", request.prompt), encode("negative_prompt", negative) if negative else None)
 
-    def velocity(self, x: Floats, t: float, seconds: float, inpaint: Floats | None = None) -> Floats:
-        """Guided velocity [C, T] at latents x and time t.
 
-        Args: seconds: length of the sound the model is told. inpaint: [1 + C, T], see Parts.
+class GuidedVelocity:
+    """The velocity of a request: both sides of guidance, with the text embeddings computed once."""
+
+    def __init__(self, context: GenerationContext, tokens: PromptTokens) -> None:
+        self._context = context
+        self._text = self._embed(tokens.prompt)
+        self._negative = None if tokens.negative is None else self._embed(tokens.negative)
+
+    def __call__(self, x: Floats, t: float, seconds: float, inpaint: Floats | None = None) -> Floats:
+        """Compute the guided velocity.
+
+        Args:
+            x: latents, [C, T].
+            t: time, 1 = noise.
+            seconds: length of the sound that the transformer is conditioned on.
+            inpaint: [1 + C, T], see VelocityInputs.
+
+        Returns:
+            Velocity, [C, T].
         """
-        towards = self._one(x, t, self._text, seconds, self._bpm, inpaint) if self._scale != 0 else None
-        away = self._one(x, t, self._away, seconds, 0.0, inpaint) if self._scale != 1 else None
-        if towards is None or away is None:
-            only: Floats = towards if away is None else away  # type: ignore[assignment]
+        context, scale = self._context, self._context.cfg_scale
+        positive = self._one_side(x, t, self._text, seconds, context.bpm, inpaint) if scale != 0 else None
+        negative = self._one_side(x, t, self._negative, seconds, 0.0, inpaint) if scale != 1 else None
+        if positive is None or negative is None:
+            only: Floats = positive if negative is None else negative  # type: ignore[assignment]
             return only
-        found = combined(towards, away, x, t, self._scale, is_projected=self._is_projected)
+        found = combined(positive, negative, x, t, scale, is_projected=context.is_projected)
         return np.asarray(found, np.float32)
 
-    def _one(
+    def _one_side(
         self, x: Floats, t: float, text: TextEmbedding | None, seconds: float, bpm: float, inpaint: Floats | None
     ) -> Floats:
         mask = np.ones(x.shape[1], bool)
-        return self._parts.velocity(x.astype(np.float32, copy=False), t, text, seconds, bpm, mask, inpaint)
+        x = x.astype(np.float32, copy=False)
+        return self._context.velocity(VelocityInputs(x, t, text, seconds, bpm, mask, inpaint))
 
-
-def scale_of(request: GenerationRequest) -> float:
-    """The guidance scale of a resolved request."""
-    return float(1.0 if request.cfg_scale is None else request.cfg_scale)
+    def _embed(self, tokens: Tokens) -> TextEmbedding:
+        return self._context.backend.encode_text(tokens.ids, tokens.mask)

@@ -1,116 +1,210 @@
-"""What one pass over a sound shall do: which samples it makes, from what, next to what."""
+"""Which samples one pass generates, next to what, and the windows of latent frames it goes through."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from arctone.audio.crossfade import EXTEND_FADE_SECONDS, FADE_SECONDS
-from arctone.audio.loops import rotation
+from arctone.audio.loops import BEATS_PER_BAR, rotation
 from arctone.audio.regions import check_within, parse_regions
 from arctone.audio.waveform import Samples
+from arctone.inference.backends.base import Mask
 from arctone.inference.request import GenerationRequest
 from arctone.inference.source import Source, with_length
-from arctone.inference.windows import Mask
 from arctone.model_folder.config import ModelConfig
 
 Span = tuple[int, int]
 
-# A loop is made this much longer and then cut, so that it does not die away towards its seam.
+# A loop is generated this much longer and then cut, so that it does not die away towards its seam.
 LOOP_TAIL_SECONDS = 1.0
-# What is made anew on each side of a loop's seam; less in short loops.
+# What is generated again on each side of a loop's seam; less in short loops.
 SEAM_SECONDS = 0.5
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One pass.
+class Window(NamedTuple):
+    """Latent frames [start, stop) go through the model; of the generated ones, those before kept_stop are kept."""
 
-    num_samples: length of the sound. spans: what is made, [first, end) in samples, in order, apart from each other.
-    sound: [channels, num_samples], what stays outside the spans and what they start from below noise level 1; None for
-    text alone. heard: samples of `sound` that are real; after them comes what is to be continued. noise_level: at
-    which the spans start. fade: samples of the cross-fades inside the spans, at their edges. is_steady: what is made
-    goes on at the level of what is kept beside it. number: of the pass, which keeps its noise apart.
+    start: int
+    stop: int
+    kept_stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class EditPlan:
+    """One pass over a sound.
+
+    Args:
+        config: of the model.
+        num_samples: length of the sound.
+        spans: what is generated, [first, end) in samples, in order, apart from each other.
+        bpm: tempo of the request; None = unknown.
+        sound: [channels, num_samples], what stays outside the spans and what they start from below noise level 1; None
+            for text alone.
+        num_real: samples of `sound` that are real; what is to be continued follows them.
+        noise_level: at which the spans start, 0 to 1.
+        fade: samples of the cross-fades inside the spans, at their edges.
+        is_steady: whether generated sound goes on at the level of the kept sound next to it.
+        number: of the pass, which keeps its noise apart from that of other passes.
     """
 
+    config: ModelConfig
     num_samples: int
     spans: tuple[Span, ...]
+    bpm: float | None = None
     sound: Samples | None = None
-    heard: int = 0
+    num_real: int = 0
     noise_level: float = 1.0
     fade: int = 0
     is_steady: bool = False
     number: int = 0
 
-    def num_frames(self, config: ModelConfig) -> int:
-        """Latent frames the model is given; its longest duration may pass its last frame by a few samples."""
-        frames = self.sound_frames(config)
-        fits = self.num_samples <= round(config.dit.max_seconds * config.sample_rate)
-        if not fits:
-            return frames
-        return config.dit.max_frames if config.dit.full_window else self._fitting(config)
+    @functools.cached_property
+    def num_frames(self) -> int:
+        """Latent frames the model computes; its longest duration may pass its last frame by a few samples."""
+        config = self.config
+        if self.num_samples > round(config.dit.max_seconds * config.sample_rate):
+            return self.num_sound_frames
+        return config.dit.max_frames if config.dit.full_window else self._num_frames_with_headroom()
 
-    def _fitting(self, config: ModelConfig) -> int:
-        """Frames for the sound and the model's headroom after it."""
-        dit = config.dit
-        frames = -(-(self.num_samples + int(dit.headroom_seconds * config.sample_rate)) // config.hop_length)
-        return min(-(-frames // dit.frames_multiple) * dit.frames_multiple, dit.max_frames)
-
-    def sound_frames(self, config: ModelConfig) -> int:
+    @property
+    def num_sound_frames(self) -> int:
         """Latent frames that hold something of the sound."""
-        return -(-self.num_samples // config.hop_length)
+        return -(-self.num_samples // self.config.hop_length)
 
-    def unknown(self, config: ModelConfig) -> Mask:
-        """The frames that hold samples to be made, or that lie behind the sound, [T]."""
-        frames = np.zeros(self.num_frames(config), bool)
-        frames[self.sound_frames(config) :] = True
+    def unknown_frames(self) -> Mask:
+        """Return the mask [T] of the frames that hold samples to be generated, or that lie behind the sound."""
+        hop_length = self.config.hop_length
+        frames = np.zeros(self.num_frames, bool)
+        frames[self.num_sound_frames :] = True
         for first, end in self.spans:
-            frames[first // config.hop_length : -(-end // config.hop_length)] = True
+            frames[first // hop_length : -(-end // hop_length)] = True
         return frames
 
+    @functools.cached_property
+    def windows(self) -> tuple[Window, ...]:
+        """The windows in order; none if the spans start at noise level 0, where nothing changes."""
+        if self.noise_level == 0:
+            return ()
+        dit, bar_frames = self.config.dit, None
+        if self.bpm and dit.hears_tempo:
+            seconds_per_frame = self.config.hop_length / self.config.sample_rate
+            bar_frames = BEATS_PER_BAR * 60 / self.bpm / seconds_per_frame
+        return tuple(windows(self.unknown_frames(), dit.max_frames, bar_frames))
 
-def first_job(request: GenerationRequest, config: ModelConfig, source: Source | None) -> Job:
-    """The pass that makes the sound of a resolved request. Raises: UsageError if a region lies outside the sound."""
+    @property
+    def needs_encoding(self) -> bool:
+        """Whether the sound must be encoded: not for text alone, nor where nothing of it is kept or started from."""
+        everything = self.spans == ((0, self.num_samples),)
+        return self.sound is not None and bool(self.windows) and not (everything and self.noise_level == 1)
+
+    def _num_frames_with_headroom(self) -> int:
+        dit = self.config.dit
+        frames = -(-(self.num_samples + int(dit.headroom_seconds * self.config.sample_rate)) // self.config.hop_length)
+        return min(-(-frames // dit.frames_multiple) * dit.frames_multiple, dit.max_frames)
+
+
+def plan_request(request: GenerationRequest, config: ModelConfig, source: Source | None) -> EditPlan:
+    """Plan the pass that generates the sound of a resolved request.
+
+    Raises:
+        UsageError: if a region lies outside the sound.
+    """
     num_samples = max(1, round(float(request.duration_seconds or 0.0) * config.sample_rate))
+    bpm = request.bpm
     if source is None:
-        longer = _tail(num_samples, config) if request.loop else 0
-        return Job(num_samples + longer, ((0, num_samples + longer),))
+        longer = _loop_tail(num_samples, config) if request.loop else 0
+        return EditPlan(config, num_samples + longer, ((0, num_samples + longer),), bpm)
     samples = source.waveform.samples
     sound = with_length(samples, num_samples)
     if request.extend:
-        heard = samples.shape[1]
-        fade = min(round(EXTEND_FADE_SECONDS * config.sample_rate), heard)
-        return Job(num_samples, ((heard - fade, num_samples),), sound, heard, fade=fade, is_steady=True)
+        num_real = samples.shape[1]
+        fade = min(round(EXTEND_FADE_SECONDS * config.sample_rate), num_real)
+        spans: tuple[Span, ...] = ((num_real - fade, num_samples),)
+        return EditPlan(config, num_samples, spans, bpm, sound, num_real, fade=fade, is_steady=True)
     level = float(1.0 if request.init_noise_level is None else request.init_noise_level)
-    spans = _regions(request, config, num_samples) if request.inpaint else ((0, num_samples),)
-    return Job(num_samples, spans, sound, num_samples, level, round(FADE_SECONDS * config.sample_rate))
+    spans = _spans_of_regions(request, config, num_samples) if request.inpaint else ((0, num_samples),)
+    fade = round(FADE_SECONDS * config.sample_rate)
+    return EditPlan(config, num_samples, spans, bpm, sound, num_samples, level, fade)
 
 
-def seam_job(num_samples: int, seam: int, config: ModelConfig, turned: Samples | None = None) -> Job:
-    """The pass that makes a loop's seam anew.
+def plan_seam(
+    num_samples: int, seam: int, config: ModelConfig, bpm: float | None, rotated: Samples | None = None
+) -> EditPlan:
+    """Plan the pass that generates a loop's seam again.
 
-    Args: num_samples: of the loop. seam: the sample it lies before, once the loop is turned so that it lies inside.
-    turned: [channels, num_samples], the loop turned so; not needed to plan the pass.
+    Args:
+        num_samples: length of the loop.
+        seam: the sample that the seam lies before, once the loop is rotated so that it lies inside.
+        config: of the model.
+        bpm: tempo of the loop; None = unknown.
+        rotated: [channels, num_samples], the loop rotated so; not needed to count the windows.
     """
     fade = round(FADE_SECONDS * config.sample_rate)
     reach = min(round(SEAM_SECONDS * config.sample_rate), num_samples // 4, seam, num_samples - seam)
-    return Job(num_samples, ((seam - reach, seam + reach),), turned, num_samples, fade=fade, is_steady=True, number=1)
+    spans = ((seam - reach, seam + reach),)
+    return EditPlan(config, num_samples, spans, bpm, rotated, num_samples, fade=fade, is_steady=True, number=1)
 
 
-def seam_of(num_samples: int, config: ModelConfig, bpm: float | None) -> int:
-    """Where the seam of a loop lies once it is turned; `num_samples` minus this is the turn."""
+def seam_position(num_samples: int, config: ModelConfig, bpm: float | None) -> int:
+    """Return where the seam of a loop lies once it is rotated; `num_samples` minus this is the rotation."""
     return num_samples - rotation(num_samples, config.sample_rate, bpm)
 
 
-def _tail(num_samples: int, config: ModelConfig) -> int:
+def windows(unknown: Mask, max_frames: int, bar_frames: float | None = None) -> list[Window]:
+    """Lay windows in the order of time over every unknown frame.
+
+    A sound that fits is one window. Of a longer one, each window begins a quarter of its length before the first frame
+    that is still unknown, so that it is conditioned on what it continues, and what it generates in its last eighth is
+    only a draft: models let sounds die away at the end of what they generate.
+
+    Args:
+        unknown: [T], True = to be generated.
+        max_frames: the longest the model computes at a time.
+        bar_frames: length of a bar in frames where the tempo is known; windows then begin as near to a bar line as
+            frames allow, because the model counts the beat from the window's beginning.
+    """
+    num_frames = len(unknown)
+    open_frames = np.flatnonzero(unknown)
+    if not open_frames.size:
+        return []
+    if num_frames <= max_frames:
+        return [Window(0, num_frames, num_frames)]
+    found: list[Window] = []
+    while open_frames.size:
+        window = _window_at(int(open_frames[0]), num_frames, max_frames, bar_frames)
+        found.append(window)
+        open_frames = open_frames[open_frames >= window.kept_stop]
+    return found
+
+
+def _window_at(first: int, num_frames: int, max_frames: int, bar_frames: float | None) -> Window:
+    context, margin = max_frames // 4, max_frames // 8
+    start = _nearest_bar_line(max(0, first - context), context, bar_frames)
+    start = min(start, num_frames - max_frames) if bar_frames is None else start
+    stop = min(start + max_frames, num_frames)
+    return Window(start, stop, stop if stop == num_frames else stop - margin)
+
+
+def _nearest_bar_line(start: int, most_earlier: int, bar_frames: float | None) -> int:
+    """Return the frame at or before `start`, but not much before, that lies nearest to a bar line."""
+    if not bar_frames:
+        return start
+    candidates = range(start, max(0, start - most_earlier) - 1, -1)
+    return min(candidates, key=lambda frame: round(abs(frame - round(frame / bar_frames) * bar_frames), 6))
+
+
+def _loop_tail(num_samples: int, config: ModelConfig) -> int:
     """As much longer as the model's own length allows without another window."""
     room = round(config.dit.max_seconds * config.sample_rate) - num_samples
     tail = round(LOOP_TAIL_SECONDS * config.sample_rate)
     return tail if room < 0 else min(room, tail)
 
 
-def _regions(request: GenerationRequest, config: ModelConfig, num_samples: int) -> tuple[Span, ...]:
+def _spans_of_regions(request: GenerationRequest, config: ModelConfig, num_samples: int) -> tuple[Span, ...]:
     regions = parse_regions(request.inpaint)
     check_within(regions, num_samples / config.sample_rate, config.sample_rate)
     spans: list[Span] = []

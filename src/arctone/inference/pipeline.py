@@ -1,163 +1,163 @@
-"""One request on its way to sound: text once, the source once, then each variation, cut and levelled, with progress."""
+"""Runs one generation: encode the prompts and the source once, then sample, decode and normalise each variation."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
 
+import numpy as np
+
 from arctone.audio.loops import rotated
 from arctone.audio.loudness import level
 from arctone.audio.waveform import Samples, Waveform
-from arctone.inference.backends.base import Floats
-from arctone.inference.conditioning import Guide, Words
-from arctone.inference.edit_plan import Job, first_job, seam_job, seam_of
-from arctone.inference.fused import fits, whole_sounds
-from arctone.inference.request import GenerationRequest, GenerationResult, Progress, Stage
-from arctone.inference.sampling import Cancel, Counter, Pass, Work, encoded_for, needs_latents, planned
-from arctone.inference.shared import SharedParts
-from arctone.inference.source import Source
-from arctone.inference.stopwatch import Stopwatch
-from arctone.inference.warnings import foreseen
-from arctone.model_folder.config import ModelConfig
+from arctone.errors import ModelError
+from arctone.flow.noise import item_noise
+from arctone.inference.backends.base import Floats, FusedInputs
+from arctone.inference.conditioning import GuidedVelocity, PromptTokens, tokenize
+from arctone.inference.context import GenerationContext, ItemProgress
+from arctone.inference.edit_plan import EditPlan, plan_seam, seam_position
+from arctone.inference.request import Progress, Stage
+from arctone.inference.sampling import WindowSampler, encode_known
+from arctone.inference.splice import splice_window
 from arctone.model_folder.tokenizer import Tokenizer
-from arctone.version import __version__
-
-__all__ = ["Cancel", "Run"]
 
 
-class Run:
-    """One request.
+def generate(
+    context: GenerationContext, plan: EditPlan, tokenizer: Tokenizer
+) -> Generator[Progress, None, tuple[Waveform, ...]]:
+    """Generate the sounds of a request.
 
-    Args: parts, config, tokenizer, model_hash: of the model. request: resolved. cancel: asked between steps. source:
-    the sound that is edited.
-    Raises: UsageError if the request and the source do not fit each other.
+    Args:
+        context: of the generation.
+        plan: of its first pass.
+        tokenizer: of the model.
+
+    Yields:
+        Progress at each stage and step.
+
+    Returns:
+        One waveform per variation.
     """
+    started = time.perf_counter()
+    context.backend.set_threads(int(context.request.threads or 1))
+    yield Progress("text", 0, 0, 1)
+    tokens = tokenize(context, tokenizer)
+    is_fused = context.backend.fused_batch_size and len(plan.windows) == 1 and plan.sound is None
+    if is_fused and not context.request.loop:
+        waveforms = yield from _generate_fused(context, plan, tokens)
+    else:
+        waveforms = yield from _generate_in_steps(context, plan, tokens)
+    context.timings_ms["total"] = 1000 * (time.perf_counter() - started)
+    return tuple(waveforms)
 
-    def __init__(
-        self,
-        parts: SharedParts,
-        config: ModelConfig,
-        tokenizer: Tokenizer,
-        model_hash: str,
-        request: GenerationRequest,
-        cancel: Cancel,
-        source: Source | None = None,
-    ) -> None:
-        self.request = request
-        self._parts, self._config, self._tokenizer, self._model_hash = parts, config, tokenizer, model_hash
-        self._cancel = cancel
-        self._source = source
-        self._timings: dict[str, float] = {}
-        self._warnings = foreseen(request, config, source)
-        self._job = first_job(request, config, source)
-        self._plan = planned(self._job, config, request.bpm)
 
-    def events(self) -> Iterator[Progress | GenerationResult]:
-        """Progress at each stage and step; the result last."""
-        started = time.perf_counter()
-        self._parts.set_threads(int(self.request.threads or 1))
-        yield Progress("text", 0, 0, 1)
-        words = Words.of(self.request, self._tokenizer, self._warnings)
-        work = Work(self._parts, self._config, self.request, self._timings, self._cancel)
-        seeds = tuple(int(self.request.seed or 0) + item for item in range(self.request.variations))
-        if fits(work, self._job, self._plan):
-            waveforms = yield from self._whole(work, words, seeds)
-        else:
-            waveforms = yield from self._step_by_step(work, words, seeds)
-        self._timings["total"] = 1000 * (time.perf_counter() - started)
-        yield self._result(tuple(waveforms), seeds)
+def _generate_in_steps(
+    context: GenerationContext, plan: EditPlan, tokens: PromptTokens
+) -> Generator[Progress, None, list[Waveform]]:
+    with context.timed("text"):
+        velocity = GuidedVelocity(context, tokens)
+    yield Progress("text", 0, 1, 1)
+    if plan.needs_encoding:
+        latents = yield from _encode(context, plan, ItemProgress(0, {"encoding": 1}))
+    else:
+        latents = np.zeros((context.config.dit.latent_channels, plan.num_frames), np.float32)
+    totals, waveforms = _step_totals(context, plan), []
+    for item, seed in enumerate(context.seeds):
+        progress = ItemProgress(item, totals)
+        sound = yield from WindowSampler(context, velocity, plan, latents, seed, progress).run()
+        if context.request.loop:
+            sound = yield from _close_loop(context, velocity, sound, seed, progress)
+        waveforms.append(_normalise(context, sound))
+    return waveforms
 
-    def _step_by_step(
-        self, work: Work, words: Words, seeds: tuple[int, ...]
-    ) -> Generator[Progress, None, list[Waveform]]:
-        with Stopwatch(self._timings, "text"):
-            is_projected = self._config.sampling.guidance == "projected"
-            guide = Guide(self._parts, words, self.request, is_projected=is_projected)
-        yield Progress("text", 0, 1, 1)
-        base = yield from self._encoded(self._job, needs_latents(self._job, self._plan), Counter(0, {"encoding": 1}))
-        waveforms = []
-        for item, seed in enumerate(seeds):
-            waveforms.append((yield from self._item(work, guide, base, item, seed)))
-        return waveforms
 
-    def _whole(self, work: Work, words: Words, seeds: tuple[int, ...]) -> Generator[Progress, None, list[Waveform]]:
-        """All stages at once; there is no progress between them."""
-        yield Progress("text", 0, 1, 1)
-        steps, waveforms = len(work.times) - 1, []
-        for item, sound in enumerate(whole_sounds(work, words, self._job, self._plan[0], seeds)):
-            yield Progress("sampling", item, steps, steps)
-            waveforms.append(self._levelled(sound))
-            yield Progress("decoding", item, 1, 1)
-        return waveforms
+def _close_loop(
+    context: GenerationContext, velocity: GuidedVelocity, sound: Samples, seed: int, progress: ItemProgress
+) -> Generator[Progress, None, Samples]:
+    """Cut a sound to the length of the loop and generate its seam again while that lies in the middle."""
+    config, bpm, num_samples = context.config, context.request.bpm, context.num_samples
+    seam = seam_position(num_samples, config, bpm)
+    turned = rotated(sound[:, :num_samples], num_samples - seam)
+    plan = plan_seam(num_samples, seam, config, bpm, turned)
+    latents = yield from _encode(context, plan, progress)
+    closed = yield from WindowSampler(context, velocity, plan, latents, seed, progress).run()
+    return rotated(closed, seam - num_samples)
 
-    def warn(self, warning: str) -> None:
-        """Add a warning to the result, once."""
-        if warning not in self._warnings:
-            self._warnings.append(warning)
 
-    def _item(
-        self, work: Work, guide: Guide, base: Floats, item: int, seed: int
-    ) -> Generator[Progress, None, Waveform]:
-        counter = Counter(item, self._totals(len(work.times) - 1))
-        sound = yield from Pass(work, guide, self._job, self._plan, base, seed, counter).run()
-        if self.request.loop:
-            sound = yield from self._looped(work, guide, sound, seed, counter)
-        return self._levelled(sound)
+def _encode(context: GenerationContext, plan: EditPlan, progress: ItemProgress) -> Generator[Progress, None, Floats]:
+    yield progress.advance("encoding")
+    with context.timed("encoding"):
+        latents = encode_known(context, plan)
+    yield progress.advance("encoding", 1)
+    return latents
 
-    def _levelled(self, sound: Samples) -> Waveform:
-        levelled = level(Waveform(sound, self._config.sample_rate), self.request.normalize or "peak")
-        if levelled.warning:
-            self.warn(levelled.warning)
-        return levelled.waveform
 
-    def _looped(
-        self, work: Work, guide: Guide, sound: Samples, seed: int, counter: Counter
-    ) -> Generator[Progress, None, Samples]:
-        """The sound cut to the length of the loop and its seam made anew, while it lies in the middle."""
-        num_samples = self._num_samples
-        seam = seam_of(num_samples, self._config, self.request.bpm)
-        turned = rotated(sound[:, :num_samples], num_samples - seam)
-        job = seam_job(num_samples, seam, self._config, turned)
-        base = yield from self._encoded(job, True, counter)
-        plan = planned(job, self._config, self.request.bpm)
-        made = yield from Pass(work, guide, job, plan, base, seed, counter).run()
-        return rotated(made, seam - num_samples)
+def _step_totals(context: GenerationContext, plan: EditPlan) -> dict[Stage, int]:
+    """Count the steps of each stage of one variation, a loop's seam included."""
+    num_windows = len(plan.windows)
+    if context.request.loop:
+        config, bpm, num_samples = context.config, context.request.bpm, context.num_samples
+        num_windows += len(plan_seam(num_samples, seam_position(num_samples, config, bpm), config, bpm).windows)
+    return {"encoding": 1, "sampling": num_windows * (len(context.times()) - 1), "decoding": num_windows}
 
-    def _encoded(self, job: Job, is_needed: bool, counter: Counter) -> Generator[Progress, None, Floats]:
-        if not is_needed:
-            return encoded_for(Job(job.num_samples, job.spans), self._parts, self._config)
-        yield counter.at("encoding")
-        with Stopwatch(self._timings, "encoding"):
-            latents = encoded_for(job, self._parts, self._config)
-        yield counter.at("encoding", 1)
-        return latents
 
-    @property
-    def _num_samples(self) -> int:
-        """Length of the result; the first pass of a loop makes more."""
-        return max(1, round(float(self.request.duration_seconds or 0.0) * self._config.sample_rate))
+def _normalise(context: GenerationContext, sound: Samples) -> Waveform:
+    levelled = level(Waveform(sound, context.config.sample_rate), context.request.normalize or "peak")
+    if levelled.warning:
+        context.warn(levelled.warning)
+    return levelled.waveform
 
-    def _totals(self, steps_per_window: int) -> dict[Stage, int]:
-        """How many steps each stage of one item has, a loop's seam included."""
-        num_windows = len(self._plan)
-        if self.request.loop:
-            num_windows += self._num_seam_windows()
-        return {"encoding": 1, "sampling": num_windows * steps_per_window, "decoding": num_windows}
 
-    def _num_seam_windows(self) -> int:
-        seam = seam_of(self._num_samples, self._config, self.request.bpm)
-        return len(planned(seam_job(self._num_samples, seam, self._config), self._config, self.request.bpm))
+def _generate_fused(
+    context: GenerationContext, plan: EditPlan, tokens: PromptTokens
+) -> Generator[Progress, None, list[Waveform]]:
+    """Run all stages in one call of the backend; there is no progress between them."""
+    yield Progress("text", 0, 1, 1)
+    num_steps, waveforms = len(context.times()) - 1, []
+    for item, sound in enumerate(_fused_sounds(context, plan, tokens)):
+        yield Progress("sampling", item, num_steps, num_steps)
+        waveforms.append(_normalise(context, sound))
+        yield Progress("decoding", item, 1, 1)
+    return waveforms
 
-    def _result(self, waveforms: tuple[Waveform, ...], seeds: tuple[int, ...]) -> GenerationResult:
-        return GenerationResult(
-            waveforms=waveforms,
-            seeds=seeds,
-            request=self.request,
-            model_name=self._config.name,
-            model_hash=self._model_hash,
-            version=__version__,
-            engine=self._parts.name,
-            timings_ms=self._timings,
-            warnings=tuple(self._warnings),
-            source=self._source.record if self._source else None,
-        )
+
+def _fused_sounds(context: GenerationContext, plan: EditPlan, tokens: PromptTokens) -> Iterator[Samples]:
+    """Yield the samples [channels, num_samples] of each seed; between batches the generation may be cancelled."""
+    seeds, batch_size = context.seeds, context.backend.fused_batch_size
+    for first in range(0, len(seeds), batch_size):
+        context.stop_if_cancelled()
+        batch = seeds[first : first + batch_size]
+        with context.timed("whole"):
+            decoded = context.backend.generate_fused(_fused_inputs(context, plan, tokens, batch), context.network)
+        if not np.isfinite(decoded).all():
+            raise ModelError(
+                f"the model {context.config.name} gave values that are not finite; the sound was not made."
+            )
+        for one in decoded:
+            sound = np.zeros((context.config.channels, plan.num_samples), np.float32)
+            splice_window(sound, one, plan.windows[0], None, plan)
+            yield sound
+
+
+def _fused_inputs(
+    context: GenerationContext, plan: EditPlan, tokens: PromptTokens, seeds: tuple[int, ...]
+) -> FusedInputs:
+    config, times = context.config, context.times()
+    away = tokens.negative or tokens.prompt._replace(mask=np.zeros_like(tokens.prompt.mask))
+    shape = (config.dit.latent_channels, plan.num_frames)
+    noise = np.stack([[item_noise(seed, step, shape) for seed in seeds] for step in range(len(times) - 1)])
+    return FusedInputs(
+        ids=tokens.prompt.ids,
+        mask=tokens.prompt.mask,
+        away_ids=away.ids,
+        away_mask=away.mask,
+        cfg_scale=context.cfg_scale,
+        is_projected=context.is_projected,
+        sampler=str(context.request.sampler),
+        times=times,
+        noise=noise,
+        seconds=plan.num_samples / config.sample_rate,
+        bpm=context.bpm,
+        num_decoded=min(plan.num_sound_frames + config.sounding.reach_frames, plan.num_frames),
+        seeds=seeds,
+    )

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,6 @@ from arctone.errors import UsageError
 from arctone.flow.noise import MAX_SEED, draw_seed
 from arctone.inference.request_fields import RequestField as RequestField
 from arctone.inference.request_fields import check, field, fields_of, shown
-from arctone.inference.tempo_words import stated_bpm
 from arctone.version import __version__
 
 Stage = Literal["text", "encoding", "sampling", "decoding"]
@@ -28,6 +28,7 @@ INIT_NOISE_LEVEL = 0.7
 # Two lengths that differ less are the same to the sample at every rate of interest.
 _SAME_SECONDS = 1e-6
 METADATA_SCHEMA = 1
+_TEMPO = re.compile(r"(?<![\d.])(\d{2,3}(?:\.\d{1,3})?)\s*-?\s*(?:bpm|beats per minute)\b", re.IGNORECASE)
 
 
 _PROMPT = field("What the sound should be, in plain words.", min_length=1, max_length=MAX_PROMPT_LENGTH)
@@ -278,6 +279,21 @@ def resolve(request: GenerationRequest, defaults: Defaults, source_seconds: floa
     resolved = msgspec.structs.replace(request, **filled)
     _check_against_model(resolved, defaults)
     return _with_plain_numbers(resolved)
+
+
+def stated_bpm(prompt: str, minimum: float, maximum: float) -> float | None:
+    """Read the tempo in beats per minute that a prompt states; None where it states none, or several that differ.
+
+    A number outside minimum to maximum is left to the text encoder.
+
+    >>> stated_bpm("funky drum loop, 120 BPM", 20, 400)
+    120.0
+    >>> stated_bpm("from 90 bpm to 120 bpm", 20, 400) is None
+    True
+    """
+    found = {float(number) for number in _TEMPO.findall(prompt)}
+    within = {bpm for bpm in found if minimum <= bpm <= maximum}
+    return within.pop() if len(found) == len(within) == 1 else None
 
 
 def usable_threads() -> int:

@@ -1,18 +1,24 @@
-"""The sound that is edited: checked, brought to the model's rate and channels, cut or filled up, remembered."""
+"""The sound that is edited: check, convert to the model's rate and channels, record, cut or pad, encode."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from arctone.audio.crossfade import fade_gains
 from arctone.audio.loudness import is_constant
 from arctone.audio.resample import conform, to_mono
 from arctone.audio.waveform import Samples, Waveform
 from arctone.errors import UsageError
+from arctone.inference.backends.base import Backend, Floats
 from arctone.inference.request import MAX_DURATION_SECONDS, SourceRecord
 from arctone.model_folder.config import ModelConfig
+
+# Latent frames on each side that an encoder reads besides those that are kept: more than its convolutions reach.
+CONTEXT_FRAMES = 16
 
 
 def check_source(source: Waveform) -> None:
@@ -52,8 +58,8 @@ class Source(NamedTuple):
         return self.waveform.duration_seconds
 
 
-def opened(source: Waveform, name: str, config: ModelConfig) -> Source:
-    """A source at the model's rate and channels; of more than two channels the mean is taken, with a warning.
+def open_source(source: Waveform, name: str, config: ModelConfig) -> Source:
+    """Bring a source to the model's rate and channels; of more than two channels the mean is taken, with a warning.
 
     Raises: UsageError for a sound that cannot be edited.
     """
@@ -68,3 +74,64 @@ def with_length(samples: Samples, num_samples: int) -> Samples:
     """[channels, N] cut, or filled up with silence, to a number of samples."""
     cut = samples[:, :num_samples]
     return np.pad(cut, ((0, 0), (0, num_samples - cut.shape[1])))
+
+
+def encode_samples(backend: Backend, samples: Samples, hop_length: int, max_frames: int) -> Floats:
+    """Encode a whole sound, with a model whose encoder takes a limited length.
+
+    Args:
+        backend: encodes.
+        samples: [channels, N].
+        hop_length: audio samples per latent frame.
+        max_frames: the longest that is encoded at a time; longer sounds go in pieces that overlap.
+
+    Returns:
+        Latents, [C, ceil(N / hop_length)].
+    """
+    num_frames = -(-samples.shape[1] // hop_length)
+    if num_frames <= max_frames:
+        return backend.encode(samples)
+    context = min(CONTEXT_FRAMES, max_frames // 4)
+    pieces = []
+    for first in range(0, num_frames, max_frames - 2 * context):
+        begin = max(0, first - context)
+        end = min(num_frames, first + max_frames - context)
+        latents = backend.encode(samples[:, begin * hop_length : end * hop_length])
+        kept = min(num_frames, first + max_frames - 2 * context) - first
+        pieces.append(latents[:, first - begin : first - begin + kept])
+    return np.concatenate(pieces, axis=1)
+
+
+def mirrored(samples: Samples, spans: Sequence[tuple[int, int]]) -> Samples:
+    """Fill gaps of a sound with the mirror images of what lies next to them.
+
+    Encoders look beyond a frame: whatever stands in a gap colours the latents next to it. Silence there would condition
+    the model on an end, and what is to be replaced would condition it on itself.
+
+    Args:
+        samples: [channels, N].
+        spans: the gaps, [first, end) in samples, in order.
+
+    Returns:
+        Samples, [channels, N].
+    """
+    out = samples.copy()
+    ends, starts = [0, *(end for _, end in spans)], [*(first for first, _ in spans[1:]), samples.shape[1]]
+    for (first, end), last_end, next_first in zip(spans, ends, starts, strict=False):
+        length = end - first
+        left = _mirror(samples[:, max(last_end, first - length) : first][:, ::-1], length)
+        right = _mirror(samples[:, end : min(next_first, end + length)][:, ::-1], length, from_end=True)
+        if left is not None and right is not None:
+            down, up = fade_gains(length)
+            out[:, first:end] = left * down + right * up
+        else:
+            out[:, first:end] = left if left is not None else 0.0 if right is None else right
+    return out
+
+
+def _mirror(image: Samples, length: int, *, from_end: bool = False) -> Samples | None:
+    """Lengthen an image by reflecting it to and fro; None if it is empty."""
+    if image.shape[1] == 0:
+        return None
+    missing = (length - image.shape[1], 0) if from_end else (0, length - image.shape[1])
+    return np.pad(image, ((0, 0), missing), mode="symmetric")

@@ -1,4 +1,4 @@
-"""What a window made, put into the sound: level matched to what it adjoins, cross-faded inside what is made."""
+"""Put the sound of a window into the whole: its level matched to what it adjoins, cross-faded inside the spans."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 
 from arctone.audio.crossfade import WINDOW_FADE_SECONDS, level_difference_db, put
 from arctone.audio.waveform import Samples
-from arctone.inference.edit_plan import Job, Span
-from arctone.inference.windows import Window
+from arctone.inference.edit_plan import EditPlan, Span, Window
 from arctone.model_folder.config import ModelConfig
 
 # How much sound on each side of a seam its level is taken from.
@@ -31,40 +30,41 @@ class Place(NamedTuple):
     steady_right: bool
 
 
-def join(
-    sound: Samples, decoded: Samples, window: Window, before: Window | None, job: Job, config: ModelConfig
-) -> None:
-    """Put what a window made into the sound.
+def splice_window(sound: Samples, decoded: Samples, window: Window, before: Window | None, plan: EditPlan) -> None:
+    """Put the decoded sound of a window into the whole sound.
 
-    What a window makes beyond its kept_stop is put in too: the next window takes over from it in a long fade.
+    What a window holds beyond its kept_stop is put in too: the next window takes over from it in a long fade.
 
-    Args: sound: [channels, N] so far, changed in place. decoded: [channels, M], all of the window, known frames too.
-        before: the window before; None for the first.
+    Args:
+        sound: [channels, N] so far, changed in place.
+        decoded: [channels, M], all of the window, known frames too.
+        window: that was decoded.
+        before: the window before it; None for the first.
+        plan: of the pass.
     """
-    hop = config.hop_length
+    hop = plan.config.hop_length
     begin = window.start * hop
     low = begin if before is None else before.kept_stop * hop
     drafted = 0 if before is None else (before.stop - before.kept_stop) * hop
-    is_last = window.stop >= job.num_frames(config)
-    high = min(job.num_samples if is_last else window.stop * hop, begin + decoded.shape[1])
-    for span in job.spans:
+    is_last = window.stop >= plan.num_frames
+    high = min(plan.num_samples if is_last else window.stop * hop, begin + decoded.shape[1])
+    for span in plan.spans:
         if max(span[0], low) < min(span[1], high):
-            place = _place(span, low, high, drafted, job, config)
-            gains = _gains(sound, decoded, begin, place, config)
+            place = _place(span, low, high, drafted, plan)
+            gains = _gains(sound, decoded, begin, place, plan.config)
             part = decoded[:, place.first - begin : place.end - begin] * gains
             put(sound, part, place.first, place.fade_in, place.fade_out)
 
 
-def _place(span: Span, low: int, high: int, drafted: int, job: Job, config: ModelConfig) -> Place:
+def _place(span: Span, low: int, high: int, drafted: int, plan: EditPlan) -> Place:
     """The part of a span that a window fills, which may reach from low to high."""
     first, end = max(span[0], low), min(span[1], high)
     goes_on = first > span[0]
-    at_edge = job.fade if first > 0 else 0
-    fade_in = min(drafted, round(WINDOW_FADE_SECONDS * config.sample_rate)) if goes_on else at_edge
-    has_right = end == span[1] and end < job.num_samples
-    return Place(
-        first, end, fade_in, job.fade if has_right else 0, goes_on or job.is_steady, has_right and job.is_steady
-    )
+    at_edge = plan.fade if first > 0 else 0
+    fade_in = min(drafted, round(WINDOW_FADE_SECONDS * plan.config.sample_rate)) if goes_on else at_edge
+    has_right = end == span[1] and end < plan.num_samples
+    fade_out = plan.fade if has_right else 0
+    return Place(first, end, fade_in, fade_out, goes_on or plan.is_steady, has_right and plan.is_steady)
 
 
 def _gains(sound: Samples, decoded: Samples, begin: int, place: Place, config: ModelConfig) -> Samples:

@@ -344,6 +344,11 @@ class SamplingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     post_trained: bool = False
 
 
+NETWORK, FLOW_NETWORK = "dit", "flow"
+"""Names of the networks that give a velocity: the model's transformer, and next to a post-trained one the flow model
+that it was made from."""
+
+
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A text-to-audio model."""
 
@@ -373,6 +378,10 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         usual = SamplingConfig(duration_seconds=self.sampling.duration_seconds)
         sampling = self.flow_sampling or usual
         return msgspec.structs.replace(self, sampling=sampling, flow_hash="", flow_sampling=None)
+
+    def for_network(self, network: str) -> ModelConfig:
+        """Return the config that a network is sampled with."""
+        return self.of_flow if network == FLOW_NETWORK else self
 
     @property
     def sounding(self) -> AutoencoderConfig:

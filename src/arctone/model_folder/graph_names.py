@@ -15,6 +15,11 @@ NUM_FINE_BLOCKS = 3
 """How many blocks of an oobleck decoder, counted from its end, are in DECODER_TAIL."""
 
 
+def network_graph(network: str) -> str:
+    """Return the graph of a network, see `config.NETWORK`."""
+    return f"{network}.tflite"
+
+
 def needed_for_generation(config: ModelConfig) -> tuple[str, ...]:
     """The graphs that making sound from text reads; editing reads ENCODER besides."""
     tail = (DECODER_TAIL,) if isinstance(config.sounding, OobleckConfig) else ()

@@ -22,7 +22,7 @@ from arctone.audio.spectral.features import NUM_FEATURES
 from arctone.audio.spectral.features import features as spectral_features
 from arctone.data.clip import ClipSource
 from arctone.errors import UsageError
-from arctone.inference.backends.torch import TorchParts
+from arctone.inference.backends.torch import TorchBackend
 from arctone.model_folder.config import ModelConfig, SpectralConfig
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralDecoder
 from arctone.training.autoencoder import AutoencoderConfig, SpectralTask, drawn_clips
@@ -64,7 +64,7 @@ class LatentPool:
     def build(
         cls,
         source: ClipSource,
-        teacher: TorchParts,
+        teacher: TorchBackend,
         folder: Path,
         *,
         channels: int,

@@ -14,7 +14,7 @@ from arctone.checkpoints.parts import DECODER, ENCODER, OWN_DECODER
 from arctone.checkpoints.weights_map import MAP, part_state
 from arctone.data.opening import open_source
 from arctone.errors import UsageError
-from arctone.inference.backends.torch import load_parts
+from arctone.inference.backends.torch import load_backend
 from arctone.model_folder.config import ModelConfig, SpectralConfig
 from arctone.model_folder.folder import HASHES
 from arctone.models.spectral import SpectralDecoder
@@ -49,7 +49,7 @@ def _pool(recipe: Recipe, teacher: ModelConfig, data: str, folder: Path, init: P
         return LatentPool(folder, channels)
     return LatentPool.build(
         open_source(data, size=recipe.corpus_size, split="train"),
-        load_parts(init, teacher),
+        load_backend(init, teacher),
         folder,
         channels=channels,
         num_clips=recipe.autoencoder_clips,

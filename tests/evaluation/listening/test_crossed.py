@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from arctone.evaluation.listening.crossed import holm, mean_interval, sign_flip
-from arctone.evaluation.listening.student import t_quantile
+from arctone.evaluation.listening.scores import holm, mean_interval, sign_flip, t_quantile
 
 
 @pytest.mark.parametrize("degrees", [1.5, 3, 13, 100])

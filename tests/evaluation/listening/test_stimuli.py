@@ -15,7 +15,7 @@ from arctone.audio.loudness import loudness_lufs, peak_db
 from arctone.audio.tags import read_metadata
 from arctone.audio.waveform import Waveform
 from arctone.evaluation.listening.build import BuildSettings, build
-from arctone.evaluation.listening.lowpass import lowpass
+from arctone.evaluation.listening.stimuli import lowpass
 from tests.evaluation.listening.made_systems import RATES, SYSTEMS, built, files_below
 
 CHUNKS_OF_A_PLAIN_WAV = {b"fmt ", b"data"}

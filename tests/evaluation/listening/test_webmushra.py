@@ -8,8 +8,8 @@ import soundfile
 import yaml
 
 from arctone.errors import UsageError
-from arctone.evaluation.listening.block_yaml import to_yaml
 from arctone.evaluation.listening.build import BuildSettings, build
+from arctone.evaluation.listening.webmushra import to_yaml
 from tests.evaluation.listening.made_systems import PROMPTS, SYSTEMS
 
 # doc/experimenter.md of audiolabs/webMUSHRA at 07130f2, with what its example configs use beyond it.

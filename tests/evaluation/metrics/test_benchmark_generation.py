@@ -43,7 +43,7 @@ def table(
 
     def load(model: str, threads: int) -> Subject:
         engine = models[model]
-        return Subject(engine.parts, f"{model:<12}"[:12] + "0123", engine.generate, engine.defaults)
+        return Subject(engine.backend, f"{model:<12}"[:12] + "0123", engine.generate, engine.defaults)
 
     monkeypatch.setattr(engines, "load", load)
     monkeypatch.setattr(generation_table, "open_embedder", Named)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from arctone.audio.waveform import Waveform
-from arctone.evaluation.embedders.embeddings import mel_statistics
+from arctone.evaluation.embedders.mel import mel_statistics
 from arctone.evaluation.embedders.protocol import Embedded
 
 NUM_CLASSES = 8

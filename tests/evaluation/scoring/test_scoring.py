@@ -10,9 +10,8 @@ from arctone.audio.files import write_audio
 from arctone.audio.resample import resample
 from arctone.audio.waveform import Waveform
 from arctone.errors import InputFileError, UsageError
-from arctone.evaluation.scoring.measurement import BETTER, Measurement, Report
+from arctone.evaluation.scoring.measurement import BETTER, HEAD, Measurement, Report, as_json, as_markdown, rows
 from arctone.evaluation.scoring.measures import MEASURES
-from arctone.evaluation.scoring.presenting import HEAD, as_json, as_markdown, rows
 from arctone.evaluation.scoring.score import Material, ScoringOptions, score
 from arctone.evaluation.scoring.takes import Take, read_takes
 from tests.evaluation.metrics.metric_sounds import RATE, drums, noise, notes, silence, tone

@@ -94,13 +94,13 @@ class Gate:
 @pytest.fixture
 def gate(model: Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate = Gate()
-    velocity = model.engine.parts.velocity
+    velocity = model.engine.backend.velocity
 
     def held(*arguments: Any) -> Any:
         gate.wait()
         return velocity(*arguments)
 
-    monkeypatch.setattr(model.engine.parts, "velocity", held)
+    monkeypatch.setattr(model.engine.backend, "velocity", held)
     yield gate
     gate.open()
 

@@ -140,7 +140,7 @@ def test_a_worker_that_crashes_takes_nobody_with_it(
         raise problem
 
     with monkeypatch.context() as patch:
-        patch.setattr(model.engine.parts, part, crash)
+        patch.setattr(model.engine.backend, part, crash)
         failed = finished(client, order(client))
         assert failed["state"] == "failed"
         assert failed["error"]["type"] in ("internal_error", "model_error", "too_large")
@@ -153,14 +153,14 @@ def test_a_worker_that_crashes_takes_nobody_with_it(
 
 
 def test_a_crash_in_a_batch_spares_the_others(serve: Client, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    decode = model.engine.parts.decode
+    decode = model.engine.backend.decode
 
     def sometimes(latents: Any, seed: int) -> Any:
         if seed == 2:
             raise RuntimeError("crash")
         return decode(latents, seed)
 
-    monkeypatch.setattr(model.engine.parts, "decode", sometimes)
+    monkeypatch.setattr(model.engine.backend, "decode", sometimes)
     client = serve(max_batch=3)
     jobs = [order(client, seed=seed, steps=3) for seed in (1, 2, 3)]
     assert [finished(client, job)["state"] for job in jobs] == ["done", "failed", "done"]

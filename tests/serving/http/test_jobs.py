@@ -70,13 +70,13 @@ def test_a_drawn_seed_is_known_at_once_and_makes_the_sound_again(client: TestCli
 def test_events_tell_every_step_and_end_with_the_job(
     client: TestClient, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    velocity = model.engine.parts.velocity
+    velocity = model.engine.backend.velocity
 
     def slow(*arguments: Any) -> Any:
         time.sleep(0.1)  # what changes faster than a client reads is told as its newest state only
         return velocity(*arguments)
 
-    monkeypatch.setattr(model.engine.parts, "velocity", slow)
+    monkeypatch.setattr(model.engine.backend, "velocity", slow)
     job = order(client, steps=3)
     told = events(client, job)
     assert told[-1][0] == "done"

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from arctone.audio import ogg_pages as ogg
 from arctone.audio.waveform import Waveform
 from arctone.inference.engine import Model
-from arctone.inference.source import opened
+from arctone.inference.source import open_source
 from arctone.serving.http.errors import ApiError
 from arctone.serving.http.limits import Limits
 from arctone.serving.http.uploads import read_shape, read_upload
@@ -197,7 +197,7 @@ def test_an_upload_is_the_source_that_the_command_line_opens(model: Model, rate:
     found = read_upload(buffer, shape, model.config)
     buffer.seek(0)
     samples, _ = soundfile.read(buffer, dtype="float32", always_2d=True)
-    expected = opened(Waveform(samples.T, rate), "", model.config)
+    expected = open_source(Waveform(samples.T, rate), "", model.config)
     assert found.record == expected.record
     assert found.waveform.samples.shape == expected.waveform.samples.shape
     assert np.abs(found.waveform.samples - expected.waveform.samples).max() < 1e-6

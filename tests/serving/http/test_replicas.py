@@ -17,6 +17,7 @@ import pytest
 
 from arctone.errors import ModelError, UsageError
 from arctone.inference.engine import Model
+from arctone.inference.load_options import LoadOptions
 from arctone.inference.request import GenerationRequest, GenerationResult
 from arctone.serving.http.replicas import Replica, ReplicaLost
 from tests.serving.http.conftest import Client, Process, finished, next_works, order, sound_file, take_of, upload
@@ -26,7 +27,7 @@ LONG = {"steps": 200, "duration_seconds": 2.9, "variations": 16}
 
 @pytest.fixture(scope="module")
 def replica(model: Model) -> Iterator[Replica]:
-    made = Replica(model, threads=1)
+    made = Replica(model, LoadOptions(threads=1))
     yield made
     made.close()
 
@@ -105,14 +106,14 @@ def test_another_model_in_the_same_place_is_refused(model: Model, tmp_path: Path
     digest = hashlib.sha256(b"another").hexdigest()
     hashes = json.loads((copy / "hashes.json").read_text())
     (copy / "hashes.json").write_text(json.dumps({**hashes, "card.md": digest}))
-    replica = Replica(model, threads=1, folder=str(copy))
+    replica = Replica(model, LoadOptions(threads=1), folder=str(copy))
     with pytest.raises(ModelError, match="is another model here than where the server started"):
         next(replica.stream(GenerationRequest(prompt="rain", steps=1)))
     replica.close()
 
 
 def test_a_replica_that_does_not_answer_is_given_up(model: Model) -> None:
-    replica = Replica(model, threads=1, step_seconds=20.0)
+    replica = Replica(model, LoadOptions(threads=1), step_seconds=20.0)
     events = replica.stream(GenerationRequest(prompt="rain", steps=50))
     next(events)
     stopped = replica.process_id
@@ -126,7 +127,7 @@ def test_a_replica_that_does_not_answer_is_given_up(model: Model) -> None:
 
 
 def test_a_worker_that_is_killed_while_sampling_costs_its_own_sound(serve: Client, model: Model) -> None:
-    replicas = [Replica(model, threads=1) for _ in range(2)]
+    replicas = [Replica(model, LoadOptions(threads=1)) for _ in range(2)]
     client = serve(replicas[0], more_workers=[[replicas[1]]])
     jobs = [order(client, **LONG, seed=seed) for seed in range(2)]
     while not all(client.get(f"/v1/jobs/{job['id']}").json()["progress"] for job in jobs):
@@ -147,7 +148,7 @@ def test_a_worker_that_is_killed_while_sampling_costs_its_own_sound(serve: Clien
 
 
 def test_cancel_and_editing_work_through_a_replica(serve: Client, model: Model) -> None:
-    client = serve(Replica(model, threads=1))
+    client = serve(Replica(model, LoadOptions(threads=1)))
     job = order(client, **LONG)
     while not client.get(f"/v1/jobs/{job['id']}").json()["progress"]:
         time.sleep(0.01)

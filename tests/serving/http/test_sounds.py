@@ -97,7 +97,7 @@ def test_a_wrong_prompt_influence_is_refused(client: TestClient, influence: Any)
 def test_prompt_influence_on_a_post_trained_model_says_that_it_does_nothing(serve: Client, model: Model) -> None:
     sampling = msgspec.structs.replace(model.config.sampling, post_trained=True, cfg_scale=1.0)
     engine = Engine(
-        model.engine.parts, msgspec.structs.replace(model.config, sampling=sampling), model.engine._tokenizer
+        model.engine.backend, msgspec.structs.replace(model.config, sampling=sampling), model.engine.tokenizer
     )
     client = serve(engine)
     answer = effect(client, "wav", prompt_influence=0.9, seed=1)
@@ -111,18 +111,18 @@ def test_prompt_influence_on_a_post_trained_model_with_its_flow_is_the_flows(
     serve: Client, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The usual influence is what the model has built in; any other is guidance, and made by the flow model."""
-    parts, flows = model.engine.parts, []
+    parts, flows = model.engine.backend, []
     velocity = parts.velocity
 
     def noting(*arguments: Any) -> Any:
-        flows.append(arguments[-1])
-        return velocity(*arguments[:-1])
+        flows.append(arguments[-1] == "flow")
+        return velocity(arguments[0])
 
     monkeypatch.setattr(parts, "has_flow", True)
     monkeypatch.setattr(parts, "velocity", noting)
     sampling = msgspec.structs.replace(model.config.sampling, post_trained=True, cfg_scale=1.0)
     config = msgspec.structs.replace(model.config, sampling=sampling, flow_sampling=model.config.sampling)
-    client = serve(Engine(parts, config, model.engine._tokenizer))
+    client = serve(Engine(parts, config, model.engine.tokenizer))
     for influence, is_flow in ((0.3, False), (0.9, True), (None, False)):
         flows.clear()
         more = {} if influence is None else {"prompt_influence": influence}
@@ -168,7 +168,7 @@ def test_a_key_gives_the_same_sound_without_making_it_again(client: TestClient, 
 def test_a_sound_that_takes_too_long_is_given_up(serve: Client, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
-    velocity = model.engine.parts.velocity
+    velocity = model.engine.backend.velocity
 
     def slow(*arguments: Any) -> Any:
         time.sleep(0.05)
@@ -176,7 +176,7 @@ def test_a_sound_that_takes_too_long_is_given_up(serve: Client, model: Model, mo
 
     client = serve(job_timeout_seconds=0.2)
     with monkeypatch.context() as patch:
-        patch.setattr(model.engine.parts, "velocity", slow)
+        patch.setattr(model.engine.backend, "velocity", slow)
         error_of(client.post("/v1/audio/generations", json={**QUICK, "steps": 100}), 504, "timeout")
     next_works(client)
 

@@ -80,15 +80,15 @@ def test_the_adapter_belongs_to_the_model(model: Path, tuned: tuple[Path, str]) 
 
 def test_what_is_made_came_nearer_to_the_sounds(model: Path, own: Path, tuned: tuple[Path, str]) -> None:
     """Measured where the flow lives: of a decoder with random weights nothing could be heard."""
-    encode = arctone.load(model, engine="torch").engine.parts.encode
+    encode = arctone.load(model, engine="torch").engine.backend.encode
     real = np.stack([encode(read_audio(path).samples.repeat(2, axis=0)) for path in sorted(own.glob("*.wav"))])
     goal = real.mean(axis=(0, 2))
 
     def sampled(adapters: list[tuple[Path, float]]) -> float:
         opened = arctone.load(model, engine="torch", adapters=adapters)
         seen: list[np.ndarray] = []
-        decode = opened.engine.parts.decode
-        opened.engine.parts.decode = lambda latents, seed=0: (seen.append(latents), decode(latents, seed))[1]  # type: ignore
+        decode = opened.engine.backend.decode
+        opened.engine.backend.decode = lambda latents, seed=0: (seen.append(latents), decode(latents, seed))[1]  # type: ignore
         for seed in range(8):
             opened.generate("my tone", duration_seconds=1.0, seed=seed, cfg_scale=1.0, steps=8)
         return float(np.abs(np.stack(seen).mean(axis=(0, 2)) - goal).mean())
@@ -280,14 +280,14 @@ def test_bad_sounds_are_named(model: Path, own: Path, tmp_path: Path) -> None:
     ],
 )
 def test_an_adapter_option_is_a_path_and_a_strength(option: str, found: tuple[str, float]) -> None:
-    from arctone.cli.lora_option import adapters_of
+    from arctone.cli.model_options import parse_adapters
 
-    assert adapters_of([option]) == [(Path(found[0]), found[1])]
+    assert parse_adapters([option]) == ((Path(found[0]), found[1]),)
 
 
 @pytest.mark.parametrize("option", ["", ":1", "runs/mine:loud", "runs/mine:nan", "runs/mine:"])
 def test_an_adapter_option_without_a_meaning_is_refused(option: str) -> None:
-    from arctone.cli.lora_option import adapters_of
+    from arctone.cli.model_options import parse_adapters
 
     with pytest.raises(UsageError, match="must be PATH or PATH:STRENGTH"):
-        adapters_of([option])
+        parse_adapters([option])

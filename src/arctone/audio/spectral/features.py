@@ -13,8 +13,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from arctone.audio.spectral.scratch import Scratch
-from arctone.audio.spectral.stft import N_FFT, NUM_BINS, stft
+from arctone.audio.spectral.stft import N_FFT, NUM_BINS, Scratch, stft
 
 Floats = NDArray[np.float32]
 

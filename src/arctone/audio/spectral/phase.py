@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from arctone.audio.spectral.scratch import Scratch
-from arctone.audio.spectral.stft import HOP, N_FFT, NUM_BINS, OverlapAdd, framed, spectrum
+from arctone.audio.spectral.stft import HOP, N_FFT, NUM_BINS, OverlapAdd, Scratch, framed, spectrum
 
 Floats = NDArray[np.float32]
 Complexes = NDArray[np.complex64]

@@ -7,10 +7,27 @@ Shapes: C channels, N samples, M frames, K = n_fft / 2 + 1 bins.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import math
+from typing import Any
 
-from arctone.audio.spectral.scratch import Scratch
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+class Scratch:
+    """Room for the intermediate results of one thread. What lies in it is whatever was left there."""
+
+    def __init__(self) -> None:
+        self._room: dict[str, NDArray[Any]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """An array of the shape, over what `name` was used for last."""
+        size = math.prod(shape)
+        room = self._room.get(name)
+        if room is None or room.size < size or room.dtype != dtype:
+            room = self._room[name] = np.empty(size, dtype)
+        return room[:size].reshape(shape)
+
 
 N_FFT = 2048
 HOP = 512

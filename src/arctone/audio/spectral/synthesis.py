@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from arctone.audio.spectral import phase
 from arctone.audio.spectral.features import DIFFERENCE_SCALE, FLOOR, LEVEL_CENTRE, LEVEL_SCALE, NUM_BANDS, to_bins
-from arctone.audio.spectral.scratch import Scratch
-from arctone.audio.spectral.stft import HOP, N_FFT, NUM_BINS, PADDING, framed, spectrum
+from arctone.audio.spectral.stft import HOP, N_FFT, NUM_BINS, PADDING, Scratch, framed, spectrum
 
 Floats = NDArray[np.float32]
 

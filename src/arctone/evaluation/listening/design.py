@@ -1,15 +1,58 @@
-"""What is judged: for each dimension, the conditions (systems, reference, anchors) on each prompt."""
+"""What is rated: for each dimension, the conditions (systems, reference, anchors) on each prompt, under blind names."""
 
+import hashlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from arctone.evaluation.listening.blinding import Blinding
 from arctone.evaluation.listening.choice import Choice
-from arctone.evaluation.listening.key import ANCHOR_HZ, LOW_ANCHOR, MID_ANCHOR, REFERENCE
+from arctone.evaluation.listening.key import ANCHOR_HZ, LOW_ANCHOR, MID_ANCHOR, REFERENCE, Question
 from arctone.evaluation.listening.scales import SCALES, Dimension
-from arctone.evaluation.listening.stimuli import Sound, shortest
+from arctone.evaluation.listening.stimuli import Joined, Sound, shortest
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """A test laid out.
+
+    questions: all that may be answered. texts: files of the listeners' folder by path. stimuli: sound files by path.
+    volume_path: where the noise for the volume goes. limits: lowest and highest answer. heard_seconds: what a
+    listener hears in all, each sound once. num_ratings: by one listener, with practice and repeats.
+    """
+
+    questions: tuple[Question, ...]
+    texts: dict[str, bytes]
+    stimuli: dict[str, Sound | Joined]
+    volume_path: str
+    limits: dict[Dimension, tuple[int, int]]
+    heard_seconds: float
+    num_ratings: int
+
+
+_LENGTH = 12
+
+
+class Blinding:
+    """Opaque names drawn from a secret.
+
+    Args: seed: the secret; the same seed gives the same names. Whoever knows it can undo the blinding, so it is kept
+    in the key file only.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._secret = hashlib.sha256(f"arctone listening test {seed}".encode()).digest()
+
+    def name(self, kind: str, *parts: object) -> str:
+        """`kind`, a letter, and 12 hexadecimal digits; names of other parts differ. The letter keeps a name from
+        being read as a number, by YAML for one.
+
+        >>> Blinding(7).name("s", "mine", 0) == Blinding(7).name("s", "mine", 0) != Blinding(8).name("s", "mine", 0)
+        True
+        """
+        message = "\0".join([kind, *map(str, parts)]).encode("utf-8", "surrogateescape")
+        return kind + hmac.new(self._secret, message, hashlib.sha256).hexdigest()[:_LENGTH]
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,62 @@ References
 """
 
 import html
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from arctone.errors import UsageError
-from arctone.evaluation.listening.block_yaml import Plain, to_yaml
-from arctone.evaluation.listening.design import Cell, Design
+from arctone.evaluation.listening.design import Cell, Design, Presentation
 from arctone.evaluation.listening.key import LOW_ANCHOR, MID_ANCHOR, REFERENCE, Question
-from arctone.evaluation.listening.presentation import Presentation
 from arctone.evaluation.listening.scales import NUM_POINTS, SCALES, Dimension
 from arctone.evaluation.listening.stimuli import GAP_SECONDS, SAMPLE_RATE, Joined, Sound
+
+Plain = str | int | float | bool | Mapping[str, "Plain"] | Sequence["Plain"]
+
+
+def to_yaml(value: Mapping[str, Plain]) -> str:
+    """Lines with two more spaces a level; strings are always in double quotes.
+
+    Args: value: keys are plain words; no empty maps or lists.
+
+    >>> print(to_yaml({"pages": [["random", {"id": "a"}]], "size": 2}), end="")
+    pages:
+      -
+        - "random"
+        - id: "a"
+    size: 2
+    """
+    return "".join(f"{line}\n" for line in _lines(value))
+
+
+def _lines(value: Plain) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _entry(f"{key}:", item)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for item in value:
+            yield from _item(item)
+
+
+def _entry(head: str, value: Plain) -> Iterator[str]:
+    if _is_scalar(value):
+        yield f"{head} {json.dumps(value, ensure_ascii=False)}"
+        return
+    yield head
+    yield from (f"  {line}" for line in _lines(value))
+
+
+def _item(value: Plain) -> Iterator[str]:
+    if not isinstance(value, Mapping):
+        yield from _entry("-", value)
+        return
+    for number, line in enumerate(_lines(value)):
+        yield f"{'  ' if number else '- '}{line}"
+
+
+def _is_scalar(value: Plain) -> bool:
+    return isinstance(value, str) or not isinstance(value, Mapping | Sequence)
+
 
 MUSHRA_LIMITS = (0, 100)
 # webMUSHRA refuses more conditions beside the reference, as BS.1534-3 advises.

@@ -1,17 +1,19 @@
-"""The four things an engine must be able to compute, numpy in and numpy out.
+"""What a backend computes: text embeddings, velocities, sound from latents and latents from sound. numpy in and out.
 
-C latent channels, T latent frames, L text tokens, D text width, N audio samples.
+C latent channels, T latent frames, L text tokens, D text width, A audio channels, N audio samples.
 """
 
 from __future__ import annotations
 
+import abc
+import threading
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arctone.model_folder.config import TextEncoderConfig
+from arctone.model_folder.config import NETWORK, ModelConfig, TextEncoderConfig
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -27,60 +29,51 @@ class TextEmbedding(NamedTuple):
 
 
 def no_text(config: TextEncoderConfig) -> TextEmbedding:
-    """What stands for a prompt where there is none: padding alone."""
+    """Build the embedding that stands for no prompt: padding alone."""
     width, length = config.width, config.max_tokens
     return TextEmbedding(np.zeros((length, width), np.float32), np.zeros(length, bool), np.zeros(width, np.float32))
 
 
-class Parts(Protocol):
-    """Text encoder, transformer, decoder and encoder of one model; not safe for calls from two threads at once."""
+class VelocityInputs(NamedTuple):
+    """One call of a transformer.
 
-    name: str
-    """Which engine this is, for records: "native" or "torch"."""
-    has_flow: bool
-    """Whether a post-trained model has the flow model it was made from beside it."""
+    Args:
+        x: latents, [C, T].
+        t: time, 1 = noise.
+        text: embedding of the prompt; None = unconditional, which has no tempo either.
+        seconds: length of the sound.
+        bpm: tempo in beats per minute; 0 = unknown.
+        frame_mask: [T], True = real; the velocity is zero elsewhere.
+        inpaint: [1 + C, T], for models with inpaint channels and for them alone: 1 where latents are known, and these
+            latents (0 elsewhere).
+    """
 
-    def encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding:
-        """Tokens of one prompt, ids [L] with mask [L] (True = real), to its embedding."""
-
-    def velocity(
-        self,
-        x: Floats,
-        t: float,
-        text: TextEmbedding | None,
-        seconds: float,
-        bpm: float,
-        frame_mask: Mask,
-        inpaint: Floats | None = None,
-        flow: bool = False,
-    ) -> Floats:
-        """Velocity [C, T] at latents x [C, T] and time t (1 = noise); zero where frame_mask [T] is False.
-
-        Args: text: None = unconditional. seconds: length of the sound. bpm: 0 = not given. inpaint: [1 + C, T], for
-        models with inpaint channels and for them alone: 1 where latents are known, and these (0 elsewhere). flow: of
-        the flow model that a post-trained one was made from; needs `has_flow`.
-        """
-
-    def decode(self, latents: Floats, seed: int = 0) -> Floats:
-        """Audio [2, 2048 T] from latents [C, T]; the seed fixes the random part of the synthesis."""
-
-    def encode(self, samples: Floats) -> Floats:
-        """Latents [C, T] of stereo audio [2, N]; N need not be a multiple of 2048, zeros fill the last frame."""
-
-    def set_threads(self, threads: int) -> None:
-        """Use that many CPU threads from now on."""
-
-    def close(self) -> None:
-        """Give memory back; the next call loads again."""
+    x: Floats
+    t: float
+    text: TextEmbedding | None
+    seconds: float
+    bpm: float
+    frame_mask: Mask
+    inpaint: Floats | None = None
 
 
-class Order(NamedTuple):
+class FusedInputs(NamedTuple):
     """Sounds of one window, from text alone, that differ in their noise only. B sounds, S steps.
 
-    ids, mask: tokens of the prompt, [L]. away_ids, away_mask: of what guidance leads away from; masked out altogether =
-    from anything. cfg_scale: 1 = no guidance; is_projected: see `flow.guidance.projected`. sampler: its name. times:
-    S + 1 noise levels. noise: [S, B, C, T], at the start and after each step but the last. seconds, bpm: see Parts.
-    num_heard: latent frames that are decoded. seeds: of the random part of each synthesis.
+    Args:
+        ids: tokens of the prompt, [L].
+        mask: their mask, [L].
+        away_ids: tokens of the prompt that guidance leads away from, [L].
+        away_mask: their mask, [L]; all False = guidance leads away from the unconditional estimate.
+        cfg_scale: guidance scale; 1 = no guidance.
+        is_projected: whether guidance is projected, see `flow.guidance.projected`.
+        sampler: name of the sampler.
+        times: S + 1 noise levels.
+        noise: [S, B, C, T], at the start and after each step but the last.
+        seconds: length of the sound.
+        bpm: tempo in beats per minute; 0 = unknown.
+        num_decoded: latent frames that are decoded.
+        seeds: seed of the random part of each synthesis.
     """
 
     ids: Ints
@@ -94,24 +87,115 @@ class Order(NamedTuple):
     noise: Floats
     seconds: float
     bpm: float
-    num_heard: int
+    num_decoded: int
     seeds: tuple[int, ...]
 
-    def one_by_one(self) -> Iterator[Order]:
-        """An order for each of the sounds."""
+    def split(self) -> Iterator[FusedInputs]:
+        """Yield the inputs of each sound alone."""
         for item, seed in enumerate(self.seeds):
             yield self._replace(noise=self.noise[:, item : item + 1], seeds=(seed,))
 
 
-@runtime_checkable
-class WholeParts(Protocol):
-    """Parts that can make whole sounds, from tokens to samples, without coming back in between."""
+class Backend(abc.ABC):
+    """Text encoder, transformer, decoder and encoder of one model.
 
-    at_once: int
-    """How many sounds they make in one go; 0 = none."""
+    Calls from several threads take turns: each holds the backend's lock. Subclasses compute in the methods that begin
+    with an underscore, which are called with the lock held.
 
-    def make(self, order: Order, flow: bool = False) -> Floats:
-        """Audio [B, A, hop num_heard], the same as step by step, but for rounding; flow: see `Parts.velocity`.
+    Args:
+        config: of the model.
+        has_flow: whether a post-trained model has the flow model it was made from next to it.
+    """
 
-        Raises: MemoryError if the device has not enough for one sound.
+    name: str
+    """Name of the engine in records: "native" or "torch"."""
+
+    def __init__(self, config: ModelConfig, *, has_flow: bool = False) -> None:
+        self.config = config
+        self.has_flow = has_flow
+        self.fused_batch_size = 0
+        """Number of sounds that `generate_fused` computes at a time; 0 = the backend has no fused path."""
+        self._lock = threading.RLock()
+
+    def encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding:
+        """Embed the tokens of one prompt.
+
+        Args:
+            ids: [L].
+            mask: [L], True = real.
         """
+        with self._lock:
+            return self._encode_text(ids, mask)
+
+    def velocity(self, inputs: VelocityInputs, network: str = NETWORK) -> Floats:
+        """Compute the velocity [C, T] of one of the model's networks.
+
+        Args:
+            inputs: of the call.
+            network: "dit", or "flow" for the flow model that a post-trained one was made from (needs `has_flow`).
+        """
+        text = inputs.text
+        if text is None:
+            inputs = inputs._replace(text=no_text(self.config.text), bpm=0.0)
+        with self._lock:
+            return self._velocity(inputs, network)
+
+    def decode(self, latents: Floats, seed: int = 0) -> Floats:
+        """Decode latents [C, T] to audio [A, hop T]; the seed fixes the random part of the synthesis."""
+        with self._lock:
+            return self._decode(latents, seed)
+
+    def encode(self, samples: Floats) -> Floats:
+        """Encode audio [A, N] to latents [C, T]; zeros fill the last frame."""
+        with self._lock:
+            return self._encode(samples)
+
+    def generate_fused(self, inputs: FusedInputs, network: str = NETWORK) -> Floats:
+        """Compute whole sounds from tokens to samples, with nothing handed back in between.
+
+        They equal those of single steps, but for rounding.
+
+        Args:
+            inputs: of the sounds.
+            network: see `velocity`.
+
+        Returns:
+            Audio, [B, A, hop num_decoded].
+
+        Raises:
+            MemoryError: if the device has not enough for one sound.
+        """
+        with self._lock:
+            return self._generate_fused(inputs, network)
+
+    def set_threads(self, threads: int) -> None:
+        """Use that many CPU threads from now on."""
+        with self._lock:
+            self._set_threads(threads)
+
+    def close(self) -> None:
+        """Give memory back; the next call loads again."""
+        with self._lock:
+            self._close()
+
+    @abc.abstractmethod
+    def _encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding: ...
+
+    @abc.abstractmethod
+    def _velocity(self, inputs: VelocityInputs, network: str) -> Floats:
+        """Compute a velocity; `inputs.text` is never None."""
+
+    @abc.abstractmethod
+    def _decode(self, latents: Floats, seed: int) -> Floats: ...
+
+    @abc.abstractmethod
+    def _encode(self, samples: Floats) -> Floats: ...
+
+    def _generate_fused(self, inputs: FusedInputs, network: str) -> Floats:
+        raise NotImplementedError(f"the {self.name} backend has no fused path")
+
+    @abc.abstractmethod
+    def _set_threads(self, threads: int) -> None: ...
+
+    @abc.abstractmethod
+    def _close(self) -> None: ...

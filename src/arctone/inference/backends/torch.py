@@ -1,4 +1,4 @@
-"""The torch engine: the same parts as modules, for GPUs, for 16 bit and for listening in on training."""
+"""The torch backend: a model's parts as modules, for GPUs, for 16 bit and for demos during training."""
 
 from __future__ import annotations
 
@@ -15,26 +15,25 @@ from arctone.checkpoints.folder import FLOW
 from arctone.checkpoints.lora import applied, load_adapter, refuse_other_base
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, Open, given, openers
 from arctone.errors import UsageError
-from arctone.inference.backends.base import Floats, Ints, Mask, Order, TextEmbedding, no_text
-from arctone.inference.backends.cuda_graph import Recorded
+from arctone.inference.backends.base import Backend, Floats, FusedInputs, Ints, Mask, TextEmbedding, VelocityInputs
 from arctone.inference.backends.tiling import WINDOWS
 from arctone.inference.backends.torch_codecs import codec
-from arctone.inference.backends.torch_fused import Networks, Plan, sounds
-from arctone.inference.backends.torch_precision import check_precision, in_precision
+from arctone.inference.backends.torch_fused import Networks, Plan, Recorded, sounds
 from arctone.inference.request import AdapterUse
 from arctone.model_folder.config import ModelConfig
 from arctone.models.conditions import Conditions
 from arctone.models.continuous_dit import ContinuousDiT, Prepared
+from arctone.models.precision import check_precision, in_precision
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 # Guidance has two sides, and so has a change of length in the middle of a long sound.
 NUM_PREPARED = 4
 # Each recorded request keeps its own memory.
 NUM_RECORDED = 4
-MOST_AT_ONCE = 4
+MAX_FUSED_BATCH = 4
 
 
-class TorchParts:
+class TorchBackend(Backend):
     """Parts of a model on torch.
 
     Args: open_parts: what opens "text", "dit", "encoder", "decoder" and, if there is one, "flow" in evaluation mode.
@@ -43,8 +42,8 @@ class TorchParts:
         files that open in an instant.
         precision: one of `precision.PRECISIONS`; parts change to it when they open. compiled: transformer and decoder
         are compiled (torch.compile), the transformer for the lengths of WINDOWS; on CUDA its call is a recorded graph.
-        at_once: see WholeParts; None = MOST_AT_ONCE on CUDA, where whole requests are recorded, and none elsewhere:
-        other devices gain nothing from it.
+        fused_batch_size: see Backend; None = MAX_FUSED_BATCH on CUDA, where whole requests are recorded, and 0
+        elsewhere: other devices gain nothing from it.
     """
 
     name = "torch"
@@ -58,9 +57,9 @@ class TorchParts:
         one_at_a_time: bool = False,
         precision: str = "auto",
         compiled: bool = False,
-        at_once: int | None = None,
+        fused_batch_size: int | None = None,
     ) -> None:
-        self._config = config
+        super().__init__(config, has_flow=config.sampling.post_trained and FLOW in open_parts)
         self.adapters = adapters
         self._device = torch.device(device)
         self._open_parts = open_parts
@@ -72,75 +71,62 @@ class TorchParts:
         self._prepared: dict[tuple[bytes, ...], Prepared] = {}
         self._recorded: dict[Hashable, Recorded] = {}
         self._codec = codec(config)
-        self.at_once = (MOST_AT_ONCE if self._device.type == "cuda" else 0) if at_once is None else at_once
-        self.has_flow = config.sampling.post_trained and FLOW in open_parts
+        on_device = MAX_FUSED_BATCH if self._device.type == "cuda" else 0
+        self.fused_batch_size = on_device if fused_batch_size is None else fused_batch_size
 
     @classmethod
     def of(
         cls, config: ModelConfig, text: nn.Module, dit: nn.Module, autoencoder: nn.Module, device: str = "cpu"
-    ) -> TorchParts:
+    ) -> TorchBackend:
         """From modules that exist already, in evaluation mode."""
         encoder, decoder = autoencoder.get_submodule(ENCODER), autoencoder.get_submodule(DECODER)
         modules = {TEXT: text, DIT: dit, ENCODER: encoder, DECODER: decoder}
         return cls(config, {part: given(module) for part, module in modules.items()}, device)
 
     @torch.inference_mode()
-    def encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding:
-        """See Parts."""
+    def _encode_text(self, ids: Ints, mask: Mask) -> TextEmbedding:
         tokens, pooled = self._part(TEXT)(self._batch(ids), self._batch(mask.astype(np.float32)))
         return TextEmbedding(_numpy(tokens), mask, _numpy(pooled))
 
     @torch.inference_mode()
-    def velocity(
-        self,
-        x: Floats,
-        t: float,
-        text: TextEmbedding | None,
-        seconds: float,
-        bpm: float,
-        frame_mask: Mask,
-        inpaint: Floats | None = None,
-        flow: bool = False,
-    ) -> Floats:
-        """See Parts."""
-        words = text or no_text(self._config.text)
-        numbers = (np.float32(seconds), np.float32(bpm if text else 0.0))
-        window, num_frames = self._window(x.shape[1]), x.shape[1]
-        conditions = (words.tokens, words.mask, words.pooled, *numbers, _filled(frame_mask, window))
+    def _velocity(self, inputs: VelocityInputs, network: str) -> Floats:
+        words, num_frames = inputs.text, inputs.x.shape[1]
+        assert words is not None
+        numbers = (np.float32(inputs.seconds), np.float32(inputs.bpm))
+        window = self._window(num_frames)
+        conditions = (words.tokens, words.mask, words.pooled, *numbers, _filled(inputs.frame_mask, window))
         batch = Conditions(*(self._batch(value) for value in conditions))
-        if inpaint is not None:
-            batch = batch._replace(inpaint=self._batch(_filled(inpaint, window)))
-        name = FLOW if flow else DIT
-        network, inputs = self._part(name), (self._batch(_filled(x, window)), self._batch(np.float32(t)), batch)
-        if isinstance(network, ContinuousDiT):
-            out = self._fast(name)(*inputs, self._prepare(name, network, batch, words, seconds))
+        if inputs.inpaint is not None:
+            batch = batch._replace(inpaint=self._batch(_filled(inputs.inpaint, window)))
+        module = self._part(network)
+        arguments = (self._batch(_filled(inputs.x, window)), self._batch(np.float32(inputs.t)), batch)
+        if isinstance(module, ContinuousDiT):
+            out = self._fast(network)(*arguments, self._prepare(network, module, batch, words, inputs.seconds))
         else:
-            out = self._fast(name)(*inputs)
+            out = self._fast(network)(*arguments)
         return _numpy(out)[:, :num_frames]
 
     @torch.inference_mode()
-    def decode(self, latents: Floats, seed: int = 0) -> Floats:
-        """See Parts."""
+    def _decode(self, latents: Floats, seed: int) -> Floats:
         return self._codec.decode(self._fast(DECODER), self._batch(latents), seed)
 
     @torch.inference_mode()
-    def encode(self, samples: Floats) -> Floats:
-        """See Parts."""
-        missing = -samples.shape[1] % self._config.hop_length
+    def _encode(self, samples: Floats) -> Floats:
+        missing = -samples.shape[1] % self.config.hop_length
         whole = np.pad(samples, ((0, 0), (0, missing)))
         return _numpy(self._codec.encode(self._part(ENCODER), self._batch(self._codec.prepared(whole))))
 
     @torch.inference_mode()
-    def make(self, order: Order, flow: bool = False) -> Floats:
-        """See WholeParts. What was recorded is used again for orders of the same kind; the latest NUM_RECORDED stay."""
+    def _generate_fused(self, inputs: FusedInputs, network: str) -> Floats:
+        """What was recorded is used again for inputs of the same kind; the latest NUM_RECORDED recordings stay."""
         try:
-            return self._made(order, flow)
+            return self._run_fused(inputs, network)
         except torch.OutOfMemoryError:
             # What is recorded keeps its memory; without it, and one by one, there may be enough.
             self._forget_recorded()
-            self.at_once = 1
+            self.fused_batch_size = 1
         try:
-            return np.concatenate([self._made(one, flow) for one in order.one_by_one()])
+            return np.concatenate([self._run_fused(one, network) for one in inputs.split()])
         except torch.OutOfMemoryError as problem:
             self._forget_recorded()
             raise MemoryError(str(problem)) from None
@@ -150,22 +136,22 @@ class TorchParts:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _made(self, order: Order, flow: bool) -> Floats:
-        num_frames, name = order.noise.shape[-1], FLOW if flow else DIT
-        window, num_sounds = self._window(num_frames), len(order.seeds)
+    def _run_fused(self, fused: FusedInputs, network: str) -> Floats:
+        num_frames = fused.noise.shape[-1]
+        window, num_sounds = self._window(num_frames), len(fused.seeds)
         frame_mask = _filled(np.ones(num_frames, bool), window)
-        drawn = zip(*(self._codec.draws(seed, order.num_heard) for seed in order.seeds), strict=True)
+        drawn = zip(*(self._codec.draws(seed, fused.num_decoded) for seed in fused.seeds), strict=True)
         values = (
-            *(np.asarray(value)[None] for value in (order.ids, order.mask, order.away_ids, order.away_mask)),
-            _filled(order.noise, window),
+            *(np.asarray(value)[None] for value in (fused.ids, fused.mask, fused.away_ids, fused.away_mask)),
+            _filled(fused.noise, window),
             frame_mask[None],
-            *(np.array([value], np.float32) for value in (order.seconds, order.bpm)),
+            *(np.array([value], np.float32) for value in (fused.seconds, fused.bpm)),
             *(np.stack(each) for each in drawn),
         )
         inputs = [torch.from_numpy(np.ascontiguousarray(value)).to(self._device) for value in values]
-        plan = Plan(num_sounds, order.num_heard, order.cfg_scale, order.is_projected, order.sampler, order.times)
-        made: Floats = self._recording(plan, name, inputs)(*inputs).float().cpu().numpy()
-        return made
+        plan = Plan(num_sounds, fused.num_decoded, fused.cfg_scale, fused.is_projected, fused.sampler, fused.times)
+        out: Floats = self._recording(plan, network, inputs)(*inputs).float().cpu().numpy()
+        return out
 
     def _recording(self, plan: Plan, name: str, inputs: Sequence[Tensor]) -> Recorded:
         key = (plan, name, tuple(value.shape for value in inputs))
@@ -176,14 +162,13 @@ class TorchParts:
             networks = Networks(
                 self._part(TEXT), self._fast(name, "default"), self._part(name), self._fast(DECODER, "default")
             )
-            self._recorded[key] = Recorded(functools.partial(sounds, networks, self._config, self._codec, plan), inputs)
+            self._recorded[key] = Recorded(functools.partial(sounds, networks, self.config, self._codec, plan), inputs)
         return self._recorded[key]
 
-    def set_threads(self, threads: int) -> None:
-        """Has no effect: torch's number of threads belongs to the whole process (`torch.set_num_threads`)."""
+    def _set_threads(self, threads: int) -> None:
+        """Do nothing: torch's number of threads belongs to the whole process (`torch.set_num_threads`)."""
 
-    def close(self) -> None:
-        """Give memory back; the next call opens again."""
+    def _close(self) -> None:
         self._opened.clear()
         self._compiled.clear()
         self._prepared.clear()
@@ -205,7 +190,7 @@ class TorchParts:
 
     def _window(self, num_frames: int) -> int:
         """Frames that the transformer is given for so many: where it is compiled, each length is compiled once."""
-        lengths = sorted({*WINDOWS, self._config.dit.max_frames}) if self._is_compiled else []
+        lengths = sorted({*WINDOWS, self.config.dit.max_frames}) if self._is_compiled else []
         return next((length for length in lengths if length >= num_frames), num_frames)
 
     def _prepare(
@@ -225,7 +210,7 @@ class TorchParts:
                 self._opened.clear()
             # Tensors made in inference mode cannot be changed outside of it.
             with torch.inference_mode(False), torch.no_grad():
-                module = in_precision(name, self._open_parts[name](), self._precision)
+                module = in_precision(self._open_parts[name](), self._precision, is_transformer=name == DIT)
                 self._opened[name] = module.to(self._device).eval()
         return self._opened[name]
 
@@ -258,7 +243,7 @@ def _numpy(batch: Tensor) -> Floats:
     return out
 
 
-def load_parts(
+def load_backend(
     folder: Path,
     config: ModelConfig,
     device: str | torch.device = "cpu",
@@ -266,14 +251,14 @@ def load_parts(
     precision: str = "auto",
     *,
     compiled: bool = False,
-    at_once: int | None = None,
-) -> TorchParts:
+    fused_batch_size: int | None = None,
+) -> TorchBackend:
     """A model folder's parts on torch: from its graphs and weights map, or from its safetensors.
 
     On the CPU one part is in memory at a time, unless parts change their precision, which is done once; with the parts
     that are small that makes no difference.
     Args: adapters: folders of adapters with their strengths, laid over the transformer's weights. precision: of
-        PRECISIONS; "auto" = that of the files. compiled, at_once: see TorchParts.
+        PRECISIONS; "auto" = that of the files. compiled, fused_batch_size: see TorchBackend.
     Raises: UsageError for an unknown precision; ModelError if the folder holds neither graphs nor safetensors, or
     something that does not fit the config, or an adapter was trained on other weights.
     """
@@ -287,4 +272,4 @@ def load_parts(
     # What was dropped would be changed, or compiled, again.
     one_at_a_time = torch.device(device).type == "cpu" and precision == "auto" and not compiled
     opened = openers(folder, config, changes)
-    return TorchParts(config, opened, device, used, one_at_a_time, precision, compiled, at_once)
+    return TorchBackend(config, opened, device, used, one_at_a_time, precision, compiled, fused_batch_size)

@@ -1,11 +1,11 @@
-"""Whole sounds in torch: text, every step and decoding, with all that lies between them on the device.
+"""Whole sounds in torch: text, every step and decoding stay on the device, on CUDA as one recorded graph.
 
 B sounds, S steps, C latent channels, T latent frames, L text tokens, A audio channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,14 +19,16 @@ from arctone.models.conditions import Conditions
 from arctone.models.continuous_dit import ContinuousDiT
 
 Network = Callable[..., Tensor]
+# Kernels are chosen, and memory is laid out, in the first calls; these must not be recorded.
+WARM_UP_CALLS = 2
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is fixed for a recorded request; whatever else changes from one to the next is an input. See Order."""
+    """What is fixed for a recorded request; whatever else changes from one to the next is an input. See FusedInputs."""
 
     num_sounds: int
-    num_heard: int
+    num_decoded: int
     cfg_scale: float
     is_projected: bool
     sampler: str
@@ -69,7 +71,7 @@ def sounds(networks: Networks, config: ModelConfig, codec: Codec, plan: Plan, *i
 
     start = noise[0] * plan.times[0]
     *_, last = SAMPLERS[plan.sampler](velocity, start, plan.times, lambda step: noise[step])
-    return codec.decode_there(networks.decoder, last.x[..., : plan.num_heard], drawn)
+    return codec.decode_there(networks.decoder, last.x[..., : plan.num_decoded], drawn)
 
 
 def _conditions(
@@ -82,7 +84,7 @@ def _conditions(
     frame_mask: Tensor,
     seconds: Tensor,
 ) -> Conditions:
-    """Conditions of all sounds on one side of guidance. A prompt without tokens is none: see `parts.no_text`."""
+    """Conditions of all sounds on one side of guidance. A prompt without tokens is none: see `base.no_text`."""
     tokens, pooled = networks.text(ids, mask.float())
     is_said = mask.any(dim=1, keepdim=True)
     # Not a product with 0: what attention makes of nothing need not be a number.
@@ -93,3 +95,42 @@ def _conditions(
     inpaint = tokens.new_zeros(1, channels, frames, dtype=torch.float32) if channels else None
     given = (tokens, mask, pooled, seconds, bpm, frame_mask, inpaint)
     return Conditions(*(None if value is None else value.expand(plan.num_sounds, *value.shape[1:]) for value in given))
+
+
+class Recorded:
+    """A function of tensors of fixed shapes; on CUDA it is recorded once, as one graph.
+
+    The function may call nothing that waits for the device, and must make no tensor from the host's memory but in its
+    first call. Elsewhere it is called as it is, with the same inputs in the same places.
+    Args: function: the inputs to one tensor. inputs: on the device; later ones have the same shapes.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
+        self._function = function
+        self._inputs = [value.clone() for value in inputs]
+        self._graph: torch.cuda.CUDAGraph | None = None
+        if self._inputs[0].is_cuda:
+            self._record()
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """The function's result; it stays until the next call."""
+        for place, value in zip(self._inputs, inputs, strict=True):
+            place.copy_(value)
+        if self._graph is None:
+            return self._function(*self._inputs)
+        self._graph.replay()
+        return self._result
+
+    def _record(self) -> None:
+        # On a stream of its own, as capturing asks for.
+        aside = torch.cuda.Stream(device=self._inputs[0].device)  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UP_CALLS):
+                self._function(*self._inputs)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        # Other threads may use the device meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            self._result = self._function(*self._inputs)
+        self._graph = graph

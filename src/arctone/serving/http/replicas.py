@@ -14,7 +14,9 @@ from multiprocessing.connection import Connection
 from typing import Any, Literal, Protocol
 
 from arctone.errors import ArctoneError, ModelError
-from arctone.inference.engine import Engine, EngineName, Model, load
+from arctone.inference.engine import Engine, Model
+from arctone.inference.load_options import LoadOptions
+from arctone.inference.loading import load_model
 from arctone.inference.request import Defaults, GenerationRequest, GenerationResult, Progress
 from arctone.inference.source import Source
 from arctone.model_folder.config import ModelConfig
@@ -32,8 +34,7 @@ class HostConfig:
     """Arguments of `arctone.load` in the process, and the hash of the model that the parent loaded."""
 
     folder: str
-    engine: EngineName
-    threads: int | None
+    options: LoadOptions
     model_hash: str
 
 
@@ -60,7 +61,7 @@ class Link(Protocol):
 class Replica:
     """A ServedEngine that runs elsewhere. Used by one worker alone.
 
-    Args: model: the same model, opened here for its config only. engine, threads: see `arctone.load`.
+    Args: model: the same model, opened here for its config only. options: that the host opens it with.
     step_seconds: after how long without an answer the host is given up. start: makes a host; a process by default.
     folder: where the host finds the model; None = where it lies here.
     """
@@ -68,8 +69,7 @@ class Replica:
     def __init__(
         self,
         model: Model,
-        engine: EngineName = "auto",
-        threads: int | None = None,
+        options: LoadOptions | None = None,
         step_seconds: float = 300.0,
         start: Callable[[HostConfig], Link] | None = None,
         folder: str | None = None,
@@ -77,7 +77,7 @@ class Replica:
         self.config: ModelConfig = model.config
         self.model_hash = model.engine.model_hash
         self._model = model
-        self._opening = HostConfig(folder or str(model.folder), engine, threads, self.model_hash)
+        self._opening = HostConfig(folder or str(model.folder), options or LoadOptions(), self.model_hash)
         self._step_seconds = step_seconds
         self._start = start or ProcessLink
         self._numbers = count()
@@ -217,7 +217,7 @@ class EngineHost:
     def _load(self) -> Engine:
         if self._engine is None:
             config = self._opening
-            engine = load(config.folder, config.engine, config.threads).engine
+            engine = load_model(config.folder, config.options).engine
             if engine.model_hash != config.model_hash:
                 engine.close()
                 raise ModelError(f"{config.folder} is not the model that the server started with.")

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import arctone
 from arctone import errors
 from arctone.errors import ArctoneError
-from arctone.inference.engine import EngineName
+from arctone.inference.load_options import LoadOptions
+from arctone.inference.loading import load_model
 from arctone.serving.batch.generate import is_done, read_line_source, with_seed, write_line
 from arctone.serving.batch.lines import Line
 from arctone.serving.ray.cluster import name_everywhere
@@ -37,21 +37,26 @@ class Outcome:
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """Who makes the lines: the model by its name or folder, and its adapters, the same on all machines."""
+    """Workers that generate the lines.
+
+    Args:
+        model: name or folder of the model, the same on all machines.
+        options: that each worker opens it with; its threads are the processors that the worker reserves.
+        num_workers: at most.
+    """
 
     model: str
-    engine: EngineName
+    options: LoadOptions
     num_workers: int
-    threads: int
-    adapters: tuple[tuple[Path, float], ...] = ()
 
 
 class BatchWorker:
     """A worker of Ray Data; opens its model once."""
 
     def __init__(self, config: WorkerConfig) -> None:
-        opened = arctone.load(config.model, engine=config.engine, threads=config.threads, adapters=config.adapters)
+        opened = load_model(config.model, config.options)
         self._engine = opened.engine
+        self._precision = config.options.precision
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """From a line to what became of it, both as Ray Data's rows."""
@@ -64,7 +69,7 @@ class BatchWorker:
 
     def _made(self, line: Line, *, force: bool) -> list[str]:
         # A worker before this one may have been lost right after it had written the files.
-        if not force and is_done(line):
+        if not force and is_done(line, self._precision):
             return []
         waveform, name = read_line_source(line)
         result = self._engine.generate(line.request, source=waveform, source_name=name)
@@ -92,7 +97,7 @@ def generate_on_ray(lines: Sequence[Line], config: WorkerConfig, *, force: bool)
         BatchWorker,
         fn_constructor_args=(config,),
         compute=data.ActorPoolStrategy(size=min(config.num_workers, len(rows)), max_tasks_in_flight_per_actor=1),
-        num_cpus=config.threads,
+        num_cpus=config.options.threads or 1,
     )
     for row in outcomes.iter_rows():
         problem = _problem(row["kind"], row["sentence"], given[row["number"]].source)

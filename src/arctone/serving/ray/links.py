@@ -14,7 +14,7 @@ class ActorLink:
     def __init__(self, config: HostConfig) -> None:
         self._ray: Any = ray_module()
         # Neighbours on one machine would share its caches and its memory's bandwidth.
-        how = {"num_cpus": config.threads or 1, "scheduling_strategy": "SPREAD", "max_restarts": 0}
+        how = {"num_cpus": config.options.threads or 1, "scheduling_strategy": "SPREAD", "max_restarts": 0}
         self._actor = self._ray.remote(EngineHost).options(**how).remote(config)
 
     def ask(self, command: Command, seconds: float) -> Any:

@@ -18,9 +18,9 @@ from typing import Any
 import msgspec
 from starlette.applications import Starlette
 
-import arctone
 from arctone.errors import UsageError
-from arctone.inference.engine import EngineName
+from arctone.inference.load_options import LoadOptions
+from arctone.inference.loading import load_model
 from arctone.serving.http.app import create_app
 from arctone.serving.http.exposure import token_for
 from arctone.serving.http.limits import Limits
@@ -29,23 +29,27 @@ from arctone.serving.ray.cluster import joined, name_everywhere, num_workers_tha
 from arctone.serving.ray.links import ActorLink
 
 NAME = "arctone"
-_FIELDS_OF_LIMITS = {field.name for field in msgspec.structs.fields(Limits)}
+_LIMITS = {field.name for field in msgspec.structs.fields(Limits)}
+_OPTIONS = {field.name for field in msgspec.structs.fields(LoadOptions)}
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Arguments of the deployment.
+    """What is served, and how.
 
     Args:
         models: names or folders, the same on all machines.
-        replicas: engine hosts, each with its own copy of all models.
-        threads: of each.
-        The rest: see `create_app`.
+        options: that each worker opens them with; it reserves as many processors as its threads.
+        replicas: workers, each with its own copy of all models.
+        limits: see `create_app`, as for the rest.
+        token: secret of the clients.
+        allowed_hosts: names that the server is called by.
+        cors_origins: origins whose pages may use the server.
+        output_folder: where takes are kept.
     """
 
     models: tuple[str, ...] = ("spark",)
-    engine: EngineName = "auto"
+    options: LoadOptions = LoadOptions(threads=1)
     replicas: int = 1
-    threads: int = 1
     limits: Limits = Limits()
     token: str | None = None
     allowed_hosts: tuple[str, ...] = ()
@@ -89,12 +93,9 @@ def application(serving: Serving) -> Any:
 def app_of(serving: Serving) -> Starlette:
     """`create_app` with engine hosts of the cluster."""
     names = dict.fromkeys(serving.models)
-    models = {name: arctone.load(name, engine=serving.engine, threads=serving.threads) for name in names}
+    models = {name: load_model(name, serving.options) for name in names}
     workers = [
-        [
-            Replica(model, serving.engine, serving.threads, start=ActorLink, folder=name)
-            for name, model in models.items()
-        ]
+        [Replica(model, serving.options, start=ActorLink, folder=name) for name, model in models.items()]
         for _ in range(serving.replicas)
     ]
     return create_app(
@@ -117,12 +118,13 @@ def build(arguments: Mapping[str, str]) -> Any:
     token_file = values.pop("token_file", None)
     if token_file is not None:
         values["token"] = token_for("127.0.0.1", None, Path(token_file))
-    limits = {name: values.pop(name) for name in list(values) if name in _FIELDS_OF_LIMITS}
+    limits = {name: values.pop(name) for name in list(values) if name in _LIMITS}
+    options = {"threads": 1, **{name: values.pop(name) for name in list(values) if name in _OPTIONS}}
     for one, many in (("model", "models"), ("allowed_host", "allowed_hosts"), ("cors_origin", "cors_origins")):
         if one in values:
             values[many] = values.pop(one).split(",")
     try:
-        serving = msgspec.convert({**values, "limits": limits}, Serving, strict=False)
+        serving = msgspec.convert({**values, "limits": limits, "options": options}, Serving, strict=False)
     except msgspec.ValidationError as problem:
         raise UsageError(f"arguments of the deployment cannot be used: {str(problem).lower()}.") from None
     return application(msgspec.structs.replace(serving, limits=serving.limits.checked()))
@@ -139,10 +141,11 @@ def run(serving: Serving, address: str, host: str, port: int, ready: Callable[[]
         from ray import serve
 
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
-        most = num_workers_that_fit(ray, serving.threads)
+        threads = serving.options.threads or 1
+        most = num_workers_that_fit(ray, threads)
         if serving.replicas > most:
             raise UsageError(
-                f"replicas must be at most {most}, because a worker holds {serving.threads} of the cluster's "
+                f"replicas must be at most {most}, because a worker holds {threads} of the cluster's "
                 f"processors, got {serving.replicas}."
             )
         # Before anything answers: until then a signal would end this program without a word to the cluster.

@@ -13,7 +13,7 @@ import msgspec
 from arctone.checkpoints.copying import copy_autoencoder, copy_text
 from arctone.checkpoints.folder import DIT, flow_part, load_autoencoder, load_config, load_dit, load_state, save_part
 from arctone.checkpoints.text import find_text_folder, load_text_encoder
-from arctone.inference.backends.torch import TorchParts
+from arctone.inference.backends.torch import TorchBackend
 from arctone.inference.engine import Engine, Model
 from arctone.model_folder.config import ModelConfig, TextConfig, of_type
 from arctone.model_folder.folder import file_hash
@@ -84,7 +84,7 @@ def open_model(stage: str, root: Path) -> Model:
     folder = root / stage
     config: ModelConfig = load_config(folder)
     text = load_text_encoder(find_text_folder(root / FLOW), of_type(config.text, TextConfig))
-    parts = TorchParts.of(config, text, load_dit(folder), load_autoencoder(folder))
+    parts = TorchBackend.of(config, text, load_dit(folder), load_autoencoder(folder))
     tokenizer = Tokenizer(root / FLOW, config.text.max_tokens)
     return Model(Engine(parts, config, tokenizer, file_hash(folder / "dit.safetensors")), folder)
 

@@ -11,8 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from arctone.audio.files import read_audio
-from arctone.evaluation.scoring.measurement import BETTER
-from arctone.evaluation.scoring.presenting import table
+from arctone.evaluation.scoring.measurement import BETTER, table
 from arctone.files.atomic import write_atomically
 from arctone.files.strict_json import read_config
 from arctone.training.loop import progress_rows

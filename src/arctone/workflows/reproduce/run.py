@@ -17,8 +17,7 @@ from arctone.errors import UsageError
 from arctone.evaluation.embedders.protocol import Embedder
 from arctone.evaluation.scoring.making import Maker, make_takes, maker_of, real_takes
 from arctone.evaluation.scoring.measurement import Report
-from arctone.evaluation.scoring.model_prompts import wanted_of
-from arctone.evaluation.scoring.prompts import choose
+from arctone.evaluation.scoring.prompts import choose, wanted_of
 from arctone.evaluation.scoring.score import Material, ScoringOptions, score
 from arctone.files.strict_json import read_config, write_config
 from arctone.training.recipes import Recipe

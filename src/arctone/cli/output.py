@@ -1,13 +1,26 @@
-"""What a command says when it is done: files on stdout, the story on stderr, or all of it as JSON."""
+"""Print what a command produced: files and rows on stdout, the summary on stderr, or all of it as JSON."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from arctone.inference.request import GenerationResult
+
+
+def print_pairs(pairs: Mapping[str, str]) -> None:
+    """One line for each name and value."""
+    print_rows([[name, value] for name, value in pairs.items()])
+
+
+def print_rows(rows: Sequence[Sequence[str]]) -> None:
+    """Lines of columns, each as wide as its longest cell."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def print_json(record: Any) -> None:

@@ -1,0 +1,125 @@
+"""What all stages of one generation share: the model, the resolved request, its timings, warnings and progress."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from arctone.errors import Cancelled
+from arctone.flow.schedules import sampler_times
+from arctone.inference.backends.base import Backend, Floats, VelocityInputs
+from arctone.inference.request import GenerationRequest, Progress, Stage
+from arctone.model_folder.config import ModelConfig
+
+Cancel = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class GenerationContext:
+    """One generation.
+
+    Args:
+        backend: computes text embeddings, velocities and sound.
+        network: name of the network that gives the velocities, decided by `resolution.resolve_request`.
+        config: of the model, as this network is sampled.
+        request: resolved.
+        cancel: called between steps; True stops the generation.
+        timings_ms: milliseconds by stage, filled as the stages run.
+        warnings: for the user, filled as they arise.
+    """
+
+    backend: Backend
+    network: str
+    config: ModelConfig
+    request: GenerationRequest
+    cancel: Cancel
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each variation."""
+        return tuple(int(self.request.seed or 0) + item for item in range(self.request.variations))
+
+    @property
+    def num_samples(self) -> int:
+        """Length of the result in samples."""
+        return max(1, round(float(self.request.duration_seconds or 0.0) * self.config.sample_rate))
+
+    @property
+    def bpm(self) -> float:
+        """Tempo in beats per minute; 0 = unknown."""
+        return float(self.request.bpm or 0.0)
+
+    @property
+    def cfg_scale(self) -> float:
+        """Guidance scale; 1 = no guidance."""
+        return float(1.0 if self.request.cfg_scale is None else self.request.cfg_scale)
+
+    @property
+    def is_projected(self) -> bool:
+        """Whether guidance is projected, see `flow.guidance.projected`."""
+        return self.config.sampling.guidance == "projected"
+
+    def velocity(self, inputs: VelocityInputs) -> Floats:
+        """Compute a velocity of the network that answers this request."""
+        return self.backend.velocity(inputs, self.network)
+
+    def times(self, start_level: float = 1.0) -> tuple[float, ...]:
+        """Compute the times of a pass.
+
+        Args:
+            start_level: noise level the pass begins at, 0 to 1.
+        """
+        sampling = self.config.sampling
+        frames = min(-(-self.num_samples // self.config.hop_length), self.config.dit.max_frames)
+        return sampler_times(
+            str(self.request.sampler),
+            int(self.request.steps or 1),
+            sampling.shift,
+            sampling.schedule,
+            start_level=start_level,
+            log_snr_ends=(sampling.log_snr.start_for(frames), sampling.log_snr.end),
+        )
+
+    def stop_if_cancelled(self) -> None:
+        """Raise Cancelled if the caller no longer wants the sound."""
+        if self.cancel():
+            raise Cancelled("the generation was cancelled; nothing was kept.")
+
+    def warn(self, warning: str) -> None:
+        """Add a warning to the result, once."""
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time of a block to a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            passed = 1000 * (time.perf_counter() - started)
+            self.timings_ms[stage] = self.timings_ms.get(stage, 0.0) + passed
+
+
+@dataclass
+class ItemProgress:
+    """Progress of one variation over all its passes.
+
+    Args:
+        item: index of the variation.
+        totals: number of steps of each stage.
+        done: number of steps done of each stage.
+    """
+
+    item: int
+    totals: dict[Stage, int]
+    done: dict[Stage, int] = field(default_factory=dict)
+
+    def advance(self, stage: Stage, steps: int = 0) -> Progress:
+        """Return the progress after some more steps of a stage."""
+        self.done[stage] = self.done.get(stage, 0) + steps
+        return Progress(stage, self.item, self.done[stage], self.totals[stage])
