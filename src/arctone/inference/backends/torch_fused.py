@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -94,7 +95,8 @@ def _conditions(
     # There is nothing known in a sound that is made from text.
     inpaint = tokens.new_zeros(1, channels, frames, dtype=torch.float32) if channels else None
     given = (tokens, mask, pooled, seconds, bpm, frame_mask, inpaint)
-    return Conditions(*(None if value is None else value.expand(plan.num_sounds, *value.shape[1:]) for value in given))
+    values: list[Any] = [None if one is None else one.expand(plan.num_sounds, *one.shape[1:]) for one in given]
+    return Conditions(*values)
 
 
 class Recorded:
