@@ -22,7 +22,9 @@ from benchmarks import (
     editing,
     engine_table,
     generation_table,
+    kinds_table,
     latency,
+    leaderboard,
     lengths,
     live,
     lora_few_steps,
@@ -32,7 +34,9 @@ from benchmarks import (
     sao_cpu,
     sao_edge,
     serve_load,
+    silence_table,
     train_ears,
+    train_kind_probe,
 )
 from benchmarks.arm import table as arm_table
 from benchmarks.results import JSON, ROOT
@@ -58,6 +62,8 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "generation": ("generation_table", generation_table.block),
     "generation-int8": ("generation_int8", generation_table.block),
     "ears": ("train_ears", train_ears.block),
+    "kinds": ("kinds_table", kinds_table.block),
+    "kind-probe": ("kind_probe", train_kind_probe.block),
     "lengths": ("lengths", lengths.lengths_block),
     "lengths-samplers": ("lengths", lengths.samplers_block),
     "lengths-samplers-vnni": ("lengths_vnni", lengths.samplers_block),
@@ -66,6 +72,8 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "lora-timbre": ("lora_timbre", lora_timbre.block),
     "live": ("live", live.block),
     "latency": ("latency", latency.block),
+    "leaderboard": ("leaderboard", leaderboard.block),
+    "silence": ("silence_table", silence_table.block),
     "serve-load": ("serve_load", serve_load.block),
     "sao-cpu": ("sao_cpu", sao_cpu.block),
     "sao-cpu-vnni": ("sao_cpu_vnni", sao_cpu.block),
