@@ -17,10 +17,14 @@ import pytest  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 EXPORTS = Path(__file__).parent / "exports"
-# Tests that start servers or a browser share one process of `pytest -n`: two browsers on two cores time out. Of the
-# rest, each file is one unit, so that its fixtures are built once. What takes longest begins first.
-SERVERS = ("serving/", "evaluation/listening/test_page.py", "evaluation/listening/test_serve.py")
-FIRST = ("serving/", "export/test_tiny_models.py", "docs/", "export/", "workflows/", "training/")
+# Tests that start servers or a browser share one process of `pytest -n`: two browsers on two cores time out. Tests of
+# exports share one, because they share what is converted. Of the rest, each file is one unit, as its fixtures are.
+UNITS = {
+    "servers": ("serving/", "evaluation/listening/test_page.py", "evaluation/listening/test_serve.py"),
+    "exports": ("export/",),
+}
+# What takes longest begins first, so that no process is left with it at the end.
+FIRST = ("serving/", "export/test_tiny_models.py", "export/", "docs/", "workflows/", "training/")
 
 # Programs that tests start are those of this tree, installed or not.
 os.environ["PYTHONPATH"] = str(ROOT / "src")
@@ -32,7 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give every test its unit for `pytest -n 2 --dist loadgroup`, and begin with the units that take longest."""
     places = {item: _place(item) for item in items}
     for item, place in places.items():
-        item.add_marker(pytest.mark.xdist_group("servers" if place.startswith(SERVERS) else place))
+        unit = next((name for name, parts in UNITS.items() if place.startswith(parts)), place)
+        item.add_marker(pytest.mark.xdist_group(unit))
     items.sort(key=lambda item: next((n for n, name in enumerate(FIRST) if places[item].startswith(name)), len(FIRST)))
 
 

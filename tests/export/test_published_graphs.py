@@ -16,7 +16,7 @@ from arctone.cli.main import run as arctone
 from arctone.edge.__main__ import main as edge
 from arctone.errors import ModelError, UsageError
 from arctone.export import stable_audio as published
-from arctone.export.litert import convert, quantise
+from arctone.export.litert import quantise
 from arctone.export.parity import parity, snr_db
 from arctone.export.quantisation import Rule, check_weights, weights
 from arctone.export.stable_audio import RULES, build_published, transformer_signatures
@@ -31,6 +31,7 @@ from arctone.model_folder.config import OobleckConfig, SpectralConfig
 from arctone.model_folder.folder import check_hashes, read_model_config, write_hashes
 from arctone.models.oobleck import Expansion, OobleckDecoder, OobleckEncoder
 from arctone.models.spectral import SpectralDecoder
+from tests.export.conftest import Convert
 from tests.tiny_published import KINDS
 
 EDGE_OPTIONS = ("--seconds", "0.3", "--steps", "2", "--seed", "1", "--low-ram")
@@ -52,7 +53,9 @@ def exported(tiny_published_folders: Path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def transformers(converted: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict]]:
+def transformers(
+    converted: dict[str, Path], convert: Convert, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, dict]]:
     """The small model's transformer in every precision, with its names still there, and its parity."""
     root = tmp_path_factory.mktemp("transformers")
     config = read_model_config(converted["small"])
@@ -101,7 +104,7 @@ def compare_velocities(torch_parts: TorchBackend, native: LiteRTBackend, text: T
 
 
 def test_a_variance_preserving_transformer_is_turned_to_the_straight_path(
-    converted: dict[str, Path], tmp_path: Path
+    converted: dict[str, Path], convert: Convert, tmp_path: Path
 ) -> None:
     config = read_model_config(converted["1.0"])
     torch_parts, native = both(converted["1.0"], tmp_path)
