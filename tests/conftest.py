@@ -26,8 +26,9 @@ UNITS = {
 # What takes longest begins first, so that no process is left with it at the end.
 FIRST = ("serving/", "export/test_tiny_models.py", "export/", "docs/", "workflows/", "training/")
 
-# Programs that tests start are those of this tree, installed or not.
+# Programs that tests start are those of this tree, installed or not; they find its modules compiled.
 os.environ["PYTHONPATH"] = str(ROOT / "src")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # A shell's background jobs ignore interrupts, and so would the programs whose interruption is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

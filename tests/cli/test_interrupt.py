@@ -26,7 +26,7 @@ sys.exit(run(sys.argv[1:]))
 """
 INTERRUPT_WRITING = """
 import os, signal, sys
-from arctone import atomic
+from arctone.files import atomic
 from arctone.cli.main import run
 
 class Writing:
