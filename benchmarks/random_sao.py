@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from arctone.checkpoints.published.convert import MODEL_CONFIG, PRECISIONS, SAFETENSORS, convert
+from arctone.checkpoints.published.convert import MODEL_CONFIG, PRECISIONS, WEIGHTS, convert
 from arctone.checkpoints.published.stable_audio_open import read_published
 from arctone.checkpoints.published.t5 import places, t5_config
 from arctone.checkpoints.published.tensor_names import expected_shapes, table
@@ -30,7 +30,7 @@ def write_published(kind: str, folder: Path) -> None:
     names = table(read_published(folder / MODEL_CONFIG, kind))
     shapes = {name: shape for name, shape in expected_shapes(names).items() if name not in names.constants}
     random = {name: torch.from_numpy(drawn(name, shape)) for name, shape in shapes.items()}
-    save_file({**names.constants, **random}, folder / SAFETENSORS)
+    save_file({**names.constants, **random}, folder / WEIGHTS)
 
 
 def write_t5(folder: Path) -> None:
@@ -38,7 +38,7 @@ def write_t5(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"model_type": "t5", **T5_BASE}))
     wanted = places(t5_config(folder, 64)).values()
-    save_file({p.name: torch.from_numpy(drawn(p.name, p.shape)) for p in wanted}, folder / SAFETENSORS)
+    save_file({p.name: torch.from_numpy(drawn(p.name, p.shape)) for p in wanted}, folder / WEIGHTS)
     letters = [(letter, -3.0) for letter in "▁abcdefghijklmnopqrstuvwxyz0123456789,.-'"]
     tokenizer = Tokenizer(models.Unigram([("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *letters], unk_id=2))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()

@@ -1,138 +1,124 @@
-"""The layout of diffusers gives the very model that the layout of stable-audio-tools gives."""
+"""The layout of diffusers: what diffusers itself computed on the same weights, in one file and in shards.
+
+Recorded by benchmarks/parity/record_diffusers.py from the folders that its `save_pretrained` writes.
+"""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from arctone.checkpoints.published.convert import convert, read
+from arctone.checkpoints.parts import DIT, openers
+from arctone.checkpoints.published.convert import convert
 from arctone.errors import ModelError
+from arctone.flow.noise import item_noise
+from arctone.inference.backends.torch import load_parts
+from arctone.inference.engine import load
+from arctone.model_folder.folder import read_model_config
+from arctone.models.conditions import Conditions
+from arctone.models.continuous_dit import ContinuousDiT
+from benchmarks.parity.shapes import drawn_as_converted
+from tests.checkpoints.published_folders import RECORDED, recorded
+from tests.checkpoints.test_reference import assert_close
 
-BLOCK = (
-    ("transformer.layers", "transformer_blocks"),
-    ("self_attn", "attn1"),
-    ("cross_attn", "attn2"),
-    ("ff.ff", "ff.net"),
-    ("pre_norm", "norm1"),
-    ("cross_attend_norm", "norm2"),
-    ("ff_norm", "norm3"),
-    ("to_out", "to_out.0"),
-    ("gamma", "weight"),
-    ("beta", "bias"),
-    ("transformer.project", "proj"),
-    ("to_timestep_embed", "timestep_proj"),
-    ("to_global_embed", "global_proj"),
-    ("to_cond_embed", "cross_attention_proj"),
-)
-UNIT = {"0": "snake1", "1": "conv1", "2": "snake2", "3": "conv2"}
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+SECONDS, SEED, TOKENS, FRAMES = 8.0, 7, 12, 16
 
 
-def transformer(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """By the renaming that diffusers' own conversion script describes."""
-    found = {}
-    for key, value in state.items():
-        if not key.startswith("model.model.") or key.endswith("inv_freq"):
-            continue
-        name = key.removeprefix("model.model.")
-        for old, new in BLOCK:
-            name = name.replace(old, new)
-        letters = {"to_qkv": "qkv", "to_kv": "kv"}
-        fused = next((fused for fused in letters if f".{fused}." in name), None)
-        if fused is None:
-            found[name] = value.squeeze(1) if name == "timestep_features.weight" else value
-            continue
-        for letter, part in zip(letters[fused], value.chunk(len(letters[fused])), strict=True):
-            found[name.replace(fused, f"to_{letter}")] = part.contiguous()
+def record() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((RECORDED / "diffusers.json").read_text())
     return found
 
 
-def autoencoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Layers get names instead of numbers, and snakes two more axes."""
-    found = {}
-    for key, value in state.items():
-        if not key.startswith("pretransform.model."):
-            continue
-        half, _, index, *rest = key.removeprefix("pretransform.model.").split(".")
-        ends = {"0": "conv1", "6": "snake1", "7": "conv2"}
-        if index in ends:
-            name = ".".join([half, ends[index], *rest])
-        else:
-            _, inner, *rest = rest
-            units = {"encoder": "012", "decoder": "234"}[half]
-            others = {"encoder": {"3": "snake1", "4": "conv1"}, "decoder": {"0": "snake1", "1": "conv_t1"}}[half]
-            if inner in units:
-                _, unit, *rest = rest
-                words = [f"res_unit{units.index(inner) + 1}", UNIT[unit], *rest]
-            else:
-                words = [others[inner], *rest]
-            name = ".".join([half, "block", str(int(index) - 1), *words])
-        found[name] = value[None, :, None] if rest[-1] in ("alpha", "beta") else value
-    return found
+def save_sharded(state: dict[str, Tensor], folder: Path, stem: str, count: int = 3) -> None:
+    """Shards with their index, as both diffusers and transformers write them."""
+    names, places = sorted(state), {}
+    for index in range(count):
+        file = f"{stem}-{index + 1:05d}-of-{count:05d}.safetensors"
+        part = {name: state[name] for name in names[index::count]}
+        save_file(part, folder / file)
+        places |= dict.fromkeys(part, file)
+    (folder / f"{stem}.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
 
 
-def numbers(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    start = "conditioner.conditioners."
-    names = {"seconds_start": "start_number_conditioner", "seconds_total": "end_number_conditioner"}
-    found = {}
-    for key, value in state.items():
-        if key.startswith(start):
-            number, _, rest = key.removeprefix(start).partition(".")
-            found[f"{names[number]}.{rest.replace('embedder.embedding', 'time_positional_embedding')}"] = value
-    return found
-
-
-@pytest.fixture
-def diffusers_folder(published: dict[str, Path], tmp_path: Path) -> Path:
-    folder, state = tmp_path / "diffusers", load_file(published["1.0"] / "model.safetensors")
-    configs = {
-        "transformer": {
-            "sample_size": 16.0,
-            "in_channels": 8,
-            "num_layers": 2,
-            "attention_head_dim": 32,
-            "num_attention_heads": 2,
-            "num_key_value_attention_heads": 1,
-            "cross_attention_dim": 32,
-            "cross_attention_input_dim": 32,
-            "global_states_input_dim": 64,
-        },
-        "vae": {
-            "encoder_hidden_size": 4,
-            "decoder_channels": 4,
-            "decoder_input_channels": 8,
-            "audio_channels": 2,
-            "sampling_rate": 44_100,
-            "channel_multiples": [1, 2, 4, 8, 16],
-            "downsampling_ratios": [2, 4, 4, 8, 8],
-        },
-        "projection_model": {"conditioning_dim": 32, "min_value": 0, "max_value": 512, "text_encoder_dim": 32},
-    }
-    makers = {"transformer": transformer, "vae": autoencoder, "projection_model": numbers}
-    for part, config in configs.items():
+@pytest.fixture(scope="module")
+def diffusers_folder(t5: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("diffusers") / "model"
+    for part, about in record().items():
         (folder / part).mkdir(parents=True)
-        (folder / part / "config.json").write_text(json.dumps(config))
-        save_file(makers[part](state), folder / part / "diffusion_pytorch_model.safetensors")
+        (folder / part / "config.json").write_text(json.dumps(about["config"]))
+        state = {
+            name: torch.from_numpy(drawn_as_converted(name, tuple(shape))) for name, shape in about["shapes"].items()
+        }
+        save_file(state, folder / part / WEIGHTS)
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableAudioPipeline"}))
+    (folder / "text_encoder").mkdir()
+    (folder / "tokenizer").mkdir()
+    shutil.copyfile(t5 / "config.json", folder / "text_encoder" / "config.json")
+    shutil.copyfile(t5 / "model.safetensors", folder / "text_encoder" / "model.safetensors")
+    shutil.copyfile(t5 / "tokenizer.json", folder / "tokenizer" / "tokenizer.json")
     return folder
 
 
-def test_the_same_tensors_and_the_same_model(diffusers_folder: Path, published: dict[str, Path]) -> None:
-    theirs, ours = read(diffusers_folder, "same"), read(published["1.0"], "same")
-    assert theirs.config.dit == ours.config.dit
-    assert theirs.config.autoencoder == ours.config.autoencoder
-    assert theirs.config.sampling == ours.config.sampling
-    assert theirs.state.keys() == ours.state.keys()
-    for name, value in ours.state.items():
-        assert torch.equal(theirs.state[name], value), name
+@pytest.fixture(scope="module")
+def model(diffusers_folder: Path) -> Path:
+    out = diffusers_folder.parent / "converted"
+    convert(diffusers_folder, out, None)
+    return out
 
 
-def test_a_missing_query_matrix_is_named(diffusers_folder: Path, t5: Path, tmp_path: Path) -> None:
-    path = diffusers_folder / "transformer" / "diffusion_pytorch_model.safetensors"
-    state = load_file(path)
+@torch.inference_mode()
+def test_conditioning_and_network_are_those_of_diffusers(model: Path) -> None:
+    values = recorded("diffusers")
+    dit = openers(model, read_model_config(model))[DIT]()
+    assert isinstance(dit, ContinuousDiT)
+    text = torch.from_numpy(item_noise(SEED, 5, (32, TOKENS)).T[None])
+    ones = torch.ones(1, TOKENS)
+    given = Conditions(
+        text, ones, torch.zeros(1, 32), torch.tensor([SECONDS]), torch.zeros(1), torch.ones(1, FRAMES, dtype=torch.bool)
+    )
+    assert_close(dit.conditioning(given)[0][0].numpy(), values["context"])
+    x = torch.from_numpy(item_noise(SEED, 0, (8, FRAMES)))[None]
+    for level in (0.9, 0.3):
+        assert_close(dit.output(x, torch.tensor([level]), given)[0].numpy(), values[f"output-{level}"])
+
+
+def test_decoder_and_encoder_are_those_of_diffusers(model: Path) -> None:
+    values, parts = recorded("diffusers"), load_parts(model, read_model_config(model))
+    assert_close(parts.decode(item_noise(SEED, 0, (8, FRAMES))), values["decoded"])
+    samples = 0.3 * np.random.default_rng(0).standard_normal((2, 64 * 6)).astype(np.float32)
+    assert_close(parts.encode(samples), values["encoded"])
+
+
+def test_shards_are_one_model(diffusers_folder: Path, model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(diffusers_folder, tmp_path / "sharded")
+    for part, stem in (("transformer", "diffusion_pytorch_model"), ("text_encoder", "model")):
+        whole = folder / part / f"{stem}.safetensors"
+        save_sharded(load_file(whole), folder / part, stem)
+        whole.unlink()
+    convert(folder, tmp_path / "out", None)
+    for part in ("dit", "text", "autoencoder"):
+        assert (tmp_path / "out" / f"{part}.safetensors").read_bytes() == (model / f"{part}.safetensors").read_bytes()
+    next((folder / "transformer").glob("*-00002-of-*")).unlink()
+    with pytest.raises(ModelError, match="names the shard diffusion_pytorch_model-00002-of-00003"):
+        convert(folder, tmp_path / "again", None)
+
+
+def test_it_sounds(model: Path) -> None:
+    sound = load(model, engine="torch").generate("rain", duration_seconds=0.02, seed=1, steps=2).waveforms[0]
+    assert np.abs(sound.samples).max() > 1e-3
+
+
+def test_a_missing_query_matrix_is_named(diffusers_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(diffusers_folder, tmp_path / "damaged")
+    state = load_file(folder / "transformer" / WEIGHTS)
     del state["transformer_blocks.1.attn1.to_k.weight"]
-    save_file(state, path)
+    save_file(state, folder / "transformer" / WEIGHTS)
     with pytest.raises(ModelError, match=r"lacks model\.model\.transformer\.layers\.1\.self_attn\.to_qkv\.weight"):
-        convert(diffusers_folder, tmp_path / "out", t5)
+        convert(folder, tmp_path / "out", None)

@@ -9,10 +9,11 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from arctone.checkpoints.published.hub import chosen, find, is_hub_name
+from arctone.checkpoints.published.hub import _verify, chosen, find, is_hub_name
 from arctone.errors import ModelError
 from arctone.model_folder.folder import check_hashes
 
@@ -121,6 +122,31 @@ def test_one_layout_and_one_set_of_weights_is_fetched() -> None:
     assert chosen(layered) == layered[:3]
     t5 = ["config.json", "tokenizer.json", "pytorch_model.bin", "model.safetensors", "tf_model.h5"]
     assert chosen(t5) == ["config.json", "tokenizer.json", "model.safetensors"]
+
+
+def test_shards_the_base_and_a_text_encoder_are_fetched_with_every_licence() -> None:
+    small = ["LICENSE", "base_model.ckpt", "base_model_config.json", "model.ckpt", "model_config.json", "demo/x.mp3"]
+    assert chosen(small, base=True) == ["LICENSE", "base_model_config.json", "base_model.ckpt"]
+    assert chosen(small) == ["LICENSE", "model_config.json", "model.ckpt"]
+    third = ["LICENSE.md", "LICENSE_GEMMA.md", "README.md", "model_config.json", "model.safetensors", "assets/a.png"]
+    gemma = [f"t5gemma-b-b-ul2/{name}" for name in ("LICENSE", "config.json", "tokenizer.json", "model.safetensors")]
+    taken = ["LICENSE.md", "LICENSE_GEMMA.md", "README.md", "model_config.json", "model.safetensors", *gemma]
+    assert chosen([*third, *gemma, "t5gemma-b-b-ul2/spiece.model"]) == taken
+    shards = ["model.safetensors.index.json", *(f"model-0000{n}-of-00002.safetensors" for n in (1, 2))]
+    assert chosen(["model_config.json", *shards]) == ["model_config.json", *shards]
+
+
+def test_a_damaged_download_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"other")
+    digest = hashlib.sha256(b"whole").hexdigest()
+    for lfs, size in ((SimpleNamespace(sha256=digest), 5), (None, 4)):
+        file = SimpleNamespace(rfilename="model.safetensors", lfs=lfs, size=size)
+        with pytest.raises(ModelError, match="is not the file that the hub states"):
+            _verify(tmp_path, SimpleNamespace(siblings=[file]), ["model.safetensors"])
+    file = SimpleNamespace(
+        rfilename="model.safetensors", lfs=SimpleNamespace(sha256=hashlib.sha256(b"other").hexdigest())
+    )
+    _verify(tmp_path, SimpleNamespace(siblings=[file]), ["model.safetensors"])
 
 
 def test_a_folder_is_itself(tmp_path: Path) -> None:

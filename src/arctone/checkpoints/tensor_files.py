@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import warnings
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from arctone.errors import ModelError
 
+INDEX = ".index.json"
 POINTER = b"version https://git-lfs.github.com/spec"
 
 
@@ -38,6 +40,43 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(f"{path} holds other things than named tensors, so it is no checkpoint that can be read.")
     return {str(name): value for name, value in state.items()}
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """This function reads all tensors of a file of any kind: safetensors, a checkpoint of torch, or an index of shards.
+
+    Raises:
+        ModelError: The file or a shard is missing or damaged, or would have to run code.
+    """
+    if path.name.endswith(INDEX):
+        return _read_shards(path)
+    return read_tensors(path) if path.suffix == ".safetensors" else read_checkpoint(path)
+
+
+def _read_shards(path: Path) -> dict[str, Tensor]:
+    places = _shard_places(path)
+    found: dict[str, Tensor] = {}
+    for file in dict.fromkeys(places.values()):
+        if not (path.parent / file).is_file():
+            raise ModelError(f"{path} names the shard {file}, which is not there.")
+        found.update(read_weights(path.parent / file))
+    missing = [name for name in places if name not in found]
+    if missing:
+        raise ModelError(f"{path} names {missing[0]} in {places[missing[0]]}, which does not hold it.")
+    return found
+
+
+def _shard_places(path: Path) -> dict[str, str]:
+    try:
+        places = json.loads(path.read_bytes())["weight_map"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ModelError(f"{path} is no index of shards: it has no weight_map.") from None
+    plain = isinstance(places, dict) and all(
+        isinstance(file, str) and Path(file).name == file for file in places.values()
+    )
+    if not plain or any(file.endswith(INDEX) for file in places.values()):
+        raise ModelError(f"{path} is no index of shards: weight_map must give a file beside it for each tensor.")
+    return places
 
 
 def _loaded(path: Path) -> Any:
@@ -72,12 +111,10 @@ def _is_pointer(path: Path) -> bool:
 def read_text_weights(folder: Path, kind: str) -> tuple[dict[str, Tensor], Path]:
     """The tensors of a published text encoder, and the file they lie in. kind: what it is, for people.
 
-    Raises: ModelError if the folder holds neither of the two files that encoders are published in, or a damaged one.
+    Raises: ModelError if the folder holds no file that encoders are published in, or a damaged one.
     """
-    path = folder / "model.safetensors"
-    if path.is_file():
-        return read_tensors(path), path
-    path = folder / "pytorch_model.bin"
-    if path.is_file():
-        return read_checkpoint(path), path
+    names = ("model.safetensors", f"model.safetensors{INDEX}", "pytorch_model.bin", f"pytorch_model.bin{INDEX}")
+    for name in names:
+        if (folder / name).is_file():
+            return read_weights(folder / name), folder / name
     raise ModelError(f"{folder} holds no {kind}: neither model.safetensors nor pytorch_model.bin is there.")

@@ -13,6 +13,8 @@ EXAMPLES = """\b
 Examples:
   arctone convert stable-audio-open-small/ sao-small/ --text t5-base/
   arctone convert stabilityai/stable-audio-open-small sao-small/ --text google-t5/t5-base
+  arctone convert stable-audio-open-small/ sao-base/ --base --text t5-base/
+  arctone convert run/last.ckpt tuned/ --config model_config.json --ema --text t5-base/
   arctone convert sao-small/ published/ --back
   arctone generate "rain on a tin roof" -m sao-small/
 
@@ -26,7 +28,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @app.command(epilog=EXAMPLES, no_args_is_help=True)
 def convert(
-    source: Annotated[str, typer.Argument(help="Folder of the checkpoint, or its name on the hub (owner/model).")],
+    source: Annotated[
+        str, typer.Argument(help="Folder of the checkpoint, its weights file, or its name on the hub (owner/model).")
+    ],
     out: Annotated[Path, typer.Argument(help="The new folder.")],
     text: Annotated[
         str | None,
@@ -41,6 +45,19 @@ def convert(
         ),
     ] = "float32",
     name: Annotated[str, typer.Option("--name", help="The model's name. Default: that of the new folder.")] = "",
+    base: Annotated[
+        bool,
+        typer.Option("--base", help="Take the base model of the folder: base_model.* with base_model_config.json."),
+    ] = False,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="The model_config.json, if it lies elsewhere.")
+    ] = None,
+    ema: Annotated[
+        bool, typer.Option("--ema", help="Of a training checkpoint, take the moving average of the weights.")
+    ] = False,
+    noise: Annotated[
+        bool, typer.Option("--noise", help="Stable Audio 3: add the noise that the public decoder adds.")
+    ] = False,
     back: Annotated[bool, typer.Option("--back", help="Write the published layout from a model folder.")] = False,
     token: Annotated[str | None, typer.Option("--token", help="Of the hub; default HF_TOKEN.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use only what the hub's cache holds.")] = False,
@@ -48,10 +65,10 @@ def convert(
 ) -> None:
     """Turn a published checkpoint into a model folder, or back."""
     if back:
-        if text is not None:
-            raise UsageError(
-                f"--text {text} cannot be combined with --back: the published layout holds no text encoder."
-            )
+        given = {"--text": text, "--base": base, "--config": config, "--ema": ema, "--noise": noise}
+        for option, value in given.items():
+            if value:
+                raise UsageError(f"{option} cannot be combined with --back: it concerns how a published model is read.")
         from arctone.checkpoints.published.convert import publish
 
         publish(Path(source), out, force=force)
@@ -61,10 +78,21 @@ def convert(
         raise UsageError(f"{out} already exists; it is replaced only with --force.")
     from arctone.checkpoints.published import hub
 
-    folder = hub.find(source, token=token, offline=offline)
+    place = hub.find(source, token=token, offline=offline, base=base)
     words = None if text is None else hub.find(text, token=token, offline=offline)
     # Only now, because it brings torch: nothing heavy is imported where the hub already says no.
     from arctone.checkpoints.published import convert as published
 
-    config = published.convert(folder, out, words, name=name or out.resolve().name, precision=precision, force=force)
-    print(f"wrote {out}: sounds of up to {config.dit.max_seconds:g} s at {config.sample_rate} Hz, {precision}")
+    made = published.convert(
+        place,
+        out,
+        words,
+        name=name or out.resolve().name,
+        precision=precision,
+        base=base,
+        config=config,
+        ema=ema,
+        noise=noise,
+        force=force,
+    )
+    print(f"wrote {out}: sounds of up to {made.dit.max_seconds:g} s at {made.sample_rate} Hz, {precision}")

@@ -31,8 +31,6 @@ Examples:
   arctone models verify spark
   arctone generate "rain" --model path/to/my-model"""
 
-LICENCE_FILES = ("licence", "LICENSE", "LICENSE.md", "LICENSE.txt")
-
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
@@ -72,16 +70,19 @@ def pull(
 ) -> None:
     """Fetch a published model and convert it; afterwards its name works everywhere."""
     from arctone.checkpoints.published import hub
+    from arctone.checkpoints.published.source import text_beside
 
     entry = fetchable(name)
     _explain(entry)
     out = pulled_folder() / entry.name
     if not out.exists() or force:
-        folder = hub.find(source or entry.place, token=token, offline=offline)
-        words = hub.find(text or entry.text, token=token, offline=offline)
+        folder = hub.find(source or entry.place, token=token, offline=offline, base=entry.base)
+        words = None
+        if text or text_beside(folder) is None:
+            words = hub.find(text or entry.text, token=token, offline=offline)
         from arctone.checkpoints.published import convert as published
 
-        published.convert(folder, out, words, name=entry.name, precision=precision, force=force)
+        published.convert(folder, out, words, name=entry.name, precision=precision, base=entry.base, force=force)
     print(f"{entry.name} is in {out}")
 
 
@@ -104,10 +105,15 @@ def licence(name: Annotated[str, typer.Argument(help="Name or folder of a model,
             _explain(entry)
     if name in known_models() or Path(name).is_dir():
         folder = find_model(name)
-        texts = [folder / file for file in LICENCE_FILES if (folder / file).is_file()]
-        print(texts[0].read_text() if texts else f"{folder} holds no licence text.")
+        texts = licence_files(folder)
+        print("\n\n".join(text.read_text() for text in texts) if texts else f"{folder} holds no licence text.")
     elif name not in {entry.name for entry in CATALOGUE}:
         fetchable(name)
+
+
+def licence_files(folder: Path) -> list[Path]:
+    """This function lists the licence texts of a model: its own, and that of its text encoder."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.name.lower().startswith("licen"))
 
 
 def _explain(entry: Fetchable) -> None:

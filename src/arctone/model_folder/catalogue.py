@@ -12,7 +12,10 @@ T5_BASE, T5_GEMMA = "google-t5/t5-base", "google/t5gemma-b-b-ul2"
 
 @dataclass(frozen=True)
 class Fetchable:
-    """A model on the hub: its place, the text encoder it reads prompts with, and what their owners ask for."""
+    """A model on the hub: its place, the text encoder it reads prompts with, and what their owners ask for.
+
+    text: taken where no text encoder lies in the place itself.
+    """
 
     name: str
     place: str
@@ -21,6 +24,8 @@ class Fetchable:
     licence: str
     terms: str
     text_licence: str = "Apache-2.0"
+    # Whether it is the base model that lies beside a post-trained one.
+    base: bool = False
 
 
 _STABILITY = "Stability AI Community License"
@@ -40,6 +45,15 @@ CATALOGUE = (
         _STABILITY_TERMS,
     ),
     Fetchable(
+        "stable-audio-open-small-base",
+        "stabilityai/stable-audio-open-small",
+        T5_BASE,
+        "its base: sounds of up to 11.88 s in about 50 steps with guidance",
+        _STABILITY,
+        _STABILITY_TERMS,
+        base=True,
+    ),
+    Fetchable(
         "stable-audio-open-1.0",
         "stabilityai/stable-audio-open-1.0",
         T5_BASE,
@@ -49,19 +63,21 @@ CATALOGUE = (
     ),
     *(
         Fetchable(
-            f"stable-audio-3-small-{kind}",
-            f"stabilityai/stable-audio-3-small-{kind}",
+            f"stable-audio-3-{kind}",
+            f"stabilityai/stable-audio-3-{kind}",
             T5_GEMMA,
             summary,
             _STABILITY,
             _STABILITY_TERMS,
-            "Gemma Terms of Use, to be accepted on its page",
+            "Gemma Terms of Use; it lies in the same repository",
         )
         for kind, summary in (
-            ("music", "music in 8 steps, post-trained"),
-            ("music-base", "music in about 50 steps with guidance"),
-            ("sfx", "sound effects in 8 steps, post-trained"),
-            ("sfx-base", "sound effects in about 50 steps with guidance"),
+            ("small-music", "music in 8 steps, post-trained"),
+            ("small-music-base", "music in about 50 steps with guidance"),
+            ("small-sfx", "sound effects in 8 steps, post-trained"),
+            ("small-sfx-base", "sound effects in about 50 steps with guidance"),
+            ("medium", "music and sounds of up to 380 s in 8 steps, post-trained; 2.4 billion weights"),
+            ("medium-base", "music and sounds of up to 380 s in about 50 steps with guidance"),
         )
     ),
 )

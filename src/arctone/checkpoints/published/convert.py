@@ -16,62 +16,63 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from arctone.checkpoints.published import diffusers as diffusers_layout
-from arctone.checkpoints.published.stable_audio_3 import text_folder_name, with_noise
+from arctone.checkpoints.published.source import MODEL_CONFIG, Source, find_source, papers, text_beside
+from arctone.checkpoints.published.stable_audio_3 import with_noise
 from arctone.checkpoints.published.stable_audio_open import is_third, published_config, read_published
+from arctone.checkpoints.published.state import has_average, named_as_published, unwrapped
 from arctone.checkpoints.published.t5 import tokenizer_file
-from arctone.checkpoints.published.tensor_names import account, from_published, settled, table, to_published
+from arctone.checkpoints.published.tensor_names import account, from_published, table, to_published
 from arctone.checkpoints.published.text_folder import text_config, text_state
-from arctone.checkpoints.tensor_files import read_checkpoint, read_tensors
+from arctone.checkpoints.tensor_files import read_tensors, read_weights
 from arctone.errors import ModelError, UsageError
 from arctone.files.strict_json import write_config
-from arctone.model_folder.config import ModelConfig, SameConfig
+from arctone.model_folder.config import ModelConfig, SameConfig, T5GemmaConfig
 from arctone.model_folder.folder import CONFIG, read_model_config, write_hashes
 from arctone.model_folder.tokenizer import FILE_NAME
 from arctone.models.continuous_dit import EXACT_PARTS
 
-MODEL_CONFIG, SAFETENSORS, CHECKPOINT = "model_config.json", "model.safetensors", "model.ckpt"
+WEIGHTS = "model.safetensors"
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# Texts that belong to the weights go with them.
-_TEXTS = ("LICENSE", "LICENSE.md", "LICENSE.txt", "LICENCE", "NOTICE", "README.md", "card.md")
 
 
 class Published(NamedTuple):
-    """A published checkpoint: the model it describes, its tensors by their published names, and its place."""
+    """A published checkpoint: the model it describes, its tensors by their published names, and its place.
+
+    text: tensors of a text encoder that lies in the same file, by its own names. has_average: whether the file also
+    holds the moving average of the weights.
+    """
 
     config: ModelConfig
     state: Mapping[str, Tensor]
-    origin: str
+    source: Source
+    text: dict[str, Tensor]
+    has_average: bool
 
 
-def read(folder: Path, name: str) -> Published:
-    """Open a published checkpoint, in the layout of stable-audio-tools or of diffusers, and account for every tensor.
+def read(place: Path, name: str, *, base: bool = False, config: Path | None = None, ema: bool = False) -> Published:
+    """This function opens a published checkpoint and accounts for every tensor.
 
-    Args: folder: with model_config.json beside model.safetensors or model.ckpt, or with model_index.json. name: the
-    model's name. Raises: ModelError in one sentence.
+    Args:
+        place: A folder in the layout of stable-audio-tools, stable-audio-3 or diffusers, or a weights file.
+        name: The model's name.
+        base: Whether the base model in the same folder is meant.
+        config: The config, where it is not named after the weights.
+        ema: Whether a training checkpoint's moving average is taken.
+
+    Raises:
+        ModelError: In one sentence, what is missing, unknown or damaged.
     """
-    if (folder / MODEL_CONFIG).is_file():
-        config = read_published(folder / MODEL_CONFIG, name)
-        path = _weights(folder)
-        state = read_tensors(path) if path.name == SAFETENSORS else read_checkpoint(path)
-    elif (folder / diffusers_layout.INDEX).is_file():
-        config, state = diffusers_layout.read(folder, name)
-        path = folder
+    source = find_source(place, base=base, config=config)
+    if source.config is None:
+        described, state = diffusers_layout.read(source.folder, name)
     else:
-        raise ModelError(
-            f"{folder} is no published model: neither {MODEL_CONFIG} nor {diffusers_layout.INDEX} is there."
-        )
-    names = table(config)
-    if is_third(folder / MODEL_CONFIG):
-        state = settled(state, names)
-    account(state, names, str(path))
-    return Published(config, state, str(path))
-
-
-def _weights(folder: Path) -> Path:
-    for name in (SAFETENSORS, CHECKPOINT):
-        if (folder / name).is_file():
-            return folder / name
-    raise ModelError(f"{folder} has a {MODEL_CONFIG}, but neither {SAFETENSORS} nor {CHECKPOINT}.")
+        described, state = read_published(source.config, name), read_weights(source.weights)
+    names = table(described)
+    inner = unwrapped(state, str(source.weights), ema=ema)
+    third = source.config is not None and is_third(source.config)
+    tensors, text = named_as_published(inner, names, is_third=third)
+    account(tensors, names, str(source.weights))
+    return Published(described, tensors, source, text, has_average(state))
 
 
 def convert(
@@ -81,53 +82,87 @@ def convert(
     *,
     name: str = "",
     precision: str = "float32",
+    base: bool = False,
+    config: Path | None = None,
+    ema: bool = False,
     noise: bool = False,
     force: bool = False,
 ) -> ModelConfig:
-    """Make a model folder of a published checkpoint and its text encoder; it appears whole or not at all.
+    """This function makes a model folder of a published checkpoint and its text encoder, whole or not at all.
 
-    Args: source: see `read`. out: the new folder. text: folder of the T5 or T5Gemma; None = the one that came with
-    the checkpoint: text_encoder in the layout of diffusers, the folder that its config names in Stable Audio 3.
-    name: the model's name; the source folder's if empty. precision: of the weights, and so of the arithmetic:
-    float32, bfloat16 or float16. Parts that lose too much stay in float32. force: replace a folder.
-    Returns: the new folder's config. Raises: ModelError; UsageError for an unknown precision or a target that exists.
+    Args:
+        source, base, config, ema: See `read`.
+        out: The new folder.
+        text: Folder of the T5 or T5Gemma; None = the one that lies beside the checkpoint.
+        name: The model's name; that of the source if empty.
+        precision: Of the weights, and so of the arithmetic: float32, bfloat16 or float16. Parts that lose too much
+            stay in float32.
+        noise: Whether the autoencoder adds the noise that the public program adds.
+        force: Replace a folder.
+
+    Returns:
+        The new folder's config.
+
+    Raises:
+        ModelError: The checkpoint or the encoder is damaged or of another kind.
+        UsageError: The precision is unknown, the target exists, or a model has no such noise.
     """
     if precision not in PRECISIONS:
         raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
-    published = read(source, name or source.resolve().name)
-    words = _text_folder(source, text)
+    published = read(
+        source, name or (source.resolve().name if source.is_dir() else source.stem), base=base, config=config, ema=ema
+    )
+    found = published.source
+    words = _text_folder(found, published.config, text)
     sizes = text_config(words, published.config.text)
-    config = msgspec.structs.replace(published.config, text=sizes)
+    made = msgspec.structs.replace(published.config, text=sizes)
     if noise:
-        if not isinstance(config.autoencoder, SameConfig):
-            raise UsageError(f"noise is for autoencoders of the type 'same'; {source} has another, which adds none.")
-        autoencoder = with_noise(config.autoencoder, source / MODEL_CONFIG)
-        config = msgspec.structs.replace(config, autoencoder=autoencoder)
+        made = msgspec.structs.replace(made, autoencoder=_noisy(published))
     with new_folder(out, force=force) as folder:
         dtype = PRECISIONS[precision]
-        for part, places in table(config).tensors.items():
+        for part, places in table(made).tensors.items():
             _save(_cast(from_published(published.state, places), dtype, part), folder / f"{part}.safetensors")
-        _save(_cast(text_state(words, sizes), dtype, "text"), folder / "text.safetensors")
-        shutil.copyfile(tokenizer_file(_tokenizer_folder(source, words)), folder / FILE_NAME)
-        _copy_texts(source, folder)
-        write_config(folder / CONFIG, config)
+        state = text_state(words, sizes, published.text, found.weights)
+        _save(_cast(state, dtype, "text"), folder / "text.safetensors")
+        shutil.copyfile(tokenizer_file(_tokenizer_folder(found.folder, words)), folder / FILE_NAME)
+        _copy_papers(found, words, folder)
+        write_config(folder / CONFIG, made)
         write_hashes(folder)
-    return config
+    return made
+
+
+def _noisy(published: Published) -> SameConfig:
+    autoencoder, config = published.config.autoencoder, published.source.config
+    if not isinstance(autoencoder, SameConfig) or config is None:
+        raise UsageError(f"noise: the autoencoder of {published.source.folder} adds none; only the type 'same' does.")
+    return with_noise(autoencoder, config)
 
 
 def publish(folder: Path, out: Path, *, force: bool = False) -> None:
-    """Write a model folder in the published layout: model_config.json and model.safetensors, without the text encoder.
+    """This function writes a model folder in the published layout: model_config.json and model.safetensors.
 
-    Raises: ModelError if its types are not those of published models, or a part is damaged; UsageError if `out` exists.
+    Raises:
+        ModelError: The model's types are not those of published models, or a part is damaged.
+        UsageError: `out` exists.
     """
     config = read_model_config(folder)
     names = table(config)
     parts = {part: read_tensors(folder / f"{part}.safetensors") for part in names.tensors}
     with new_folder(out, force=force) as target:
-        _save(to_published(parts, names), target / SAFETENSORS)
-        kept = folder / MODEL_CONFIG
-        content = kept.read_text() if kept.is_file() else json.dumps(published_config(config), indent=2) + "\n"
-        (target / MODEL_CONFIG).write_text(content)
+        _save(to_published(parts, names), target / WEIGHTS)
+        (target / MODEL_CONFIG).write_text(_config_text(folder, config))
+        for paper in papers(folder):
+            shutil.copyfile(paper, target / paper.name)
+
+
+def _config_text(folder: Path, config: ModelConfig) -> str:
+    """The config that the model was published with, as long as it still describes it; else one of our own."""
+    kept = folder / MODEL_CONFIG
+    if kept.is_file():
+        published = read_published(kept, config.name)
+        if published.dit == config.dit and table(published).tensors == table(config).tensors:
+            return kept.read_text()
+    return json.dumps(published_config(config), indent=2) + "\n"
 
 
 @contextmanager
@@ -161,17 +196,12 @@ def _save(state: dict[str, Tensor], path: Path) -> None:
     path.chmod(0o644)
 
 
-def _text_folder(source: Path, text: Path | None) -> Path:
-    if text is not None:
-        return text
-    third, wanted = is_third(source / MODEL_CONFIG), "t5-base"
-    beside = source / "text_encoder"
-    if third:
-        wanted = "t5gemma-b-b-ul2"
-        beside = source / (text_folder_name(source / MODEL_CONFIG) or "text_encoder")
-    if beside.is_dir():
-        return beside
-    raise ModelError(f"{source} holds no text encoder, as published; name the folder of {wanted} with --text.")
+def _text_folder(source: Source, config: ModelConfig, text: Path | None) -> Path:
+    found = text or text_beside(source.folder, source.config)
+    if found is not None:
+        return found
+    wanted = "t5gemma-b-b-ul2" if isinstance(config.text, T5GemmaConfig) else "t5-base"
+    raise ModelError(f"{source.folder} holds no text encoder, as published; name the folder of {wanted} with --text.")
 
 
 def _tokenizer_folder(source: Path, words: Path) -> Path:
@@ -180,7 +210,13 @@ def _tokenizer_folder(source: Path, words: Path) -> Path:
     return beside if not (words / FILE_NAME).is_file() and beside.is_dir() else words
 
 
-def _copy_texts(source: Path, folder: Path) -> None:
-    for name in (MODEL_CONFIG, *_TEXTS):
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+def _copy_papers(source: Source, words: Path, folder: Path) -> None:
+    """Licences of the text encoder keep their names, unless the checkpoint has a file of that name, too."""
+    if source.config is not None:
+        shutil.copyfile(source.config, folder / MODEL_CONFIG)
+    for paper in papers(source.folder):
+        shutil.copyfile(paper, folder / paper.name)
+    for paper in papers(words) if words.resolve() != source.folder.resolve() else ():
+        if paper.name != "README.md":
+            target = folder / paper.name
+            shutil.copyfile(paper, target if not target.exists() else folder / f"{paper.stem}_TEXT{paper.suffix}")

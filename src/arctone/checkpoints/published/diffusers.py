@@ -13,9 +13,10 @@ import msgspec
 import torch
 from torch import Tensor
 
+from arctone.checkpoints.published.source import find_weights
 from arctone.checkpoints.published.stable_audio_open import sampling_of
-from arctone.checkpoints.published.tensor_names import AUTOENCODER, CONDITIONER, TRANSFORMER, table
-from arctone.checkpoints.tensor_files import read_tensors
+from arctone.checkpoints.published.tensor_names import AUTOENCODER, CONDITIONER, TRANSFORMER
+from arctone.checkpoints.tensor_files import read_weights
 from arctone.errors import ModelError
 from arctone.model_folder.config import (
     ContinuousDiTConfig,
@@ -26,8 +27,7 @@ from arctone.model_folder.config import (
     T5Config,
 )
 
-INDEX = "model_index.json"
-WEIGHTS = "diffusion_pytorch_model.safetensors"
+WEIGHTS = ("diffusion_pytorch_model", "diffusion_pytorch_model.fp16")
 
 _BLOCK = {
     "norm1.weight": "pre_norm.gamma",
@@ -45,6 +45,7 @@ _BLOCK = {
     "ff.net.2.bias": "ff.ff.2.bias",
 }
 _OUTER = {
+    "time_proj": "timestep_features",
     "proj_in": "transformer.project_in",
     "proj_out": "transformer.project_out",
     "timestep_proj": "to_timestep_embed",
@@ -92,19 +93,22 @@ def read(folder: Path, name: str) -> tuple[ModelConfig, dict[str, Tensor]]:
     """The model and its tensors by the names of stable-audio-tools. Raises: ModelError in one sentence."""
     config = _config(folder, name)
     depth = len(config.autoencoder.strides) if isinstance(config.autoencoder, OobleckConfig) else 0
-    found = _transformer_state(read_tensors(folder / "transformer" / WEIGHTS))
-    for key, value in read_tensors(folder / "vae" / WEIGHTS).items():
+    found = _transformer_state(_tensors(folder / "transformer"))
+    for key, value in _tensors(folder / "vae").items():
         # diffusers keeps the snakes' numbers as [1, W, 1].
         found[AUTOENCODER + _autoencoder_name(key, depth)] = value.flatten() if ".snake" in f".{key}" else value
-    for key, value in read_tensors(folder / "projection_model" / WEIGHTS).items():
+    for key, value in _tensors(folder / "projection_model").items():
         part, _, rest = key.partition(".")
         inner = rest.replace("time_positional_embedding", "embedder.embedding")
         found[f"{CONDITIONER}{_NUMBERS.get(part, part)}.{inner}"] = value
-    # Left out there, because it follows from the sizes.
-    for key, value in table(config).constants.items():
-        if key.endswith("inv_freq"):
-            found.setdefault(key, value)
     return config, found
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    path = find_weights(folder, *WEIGHTS)
+    if path is None:
+        raise ModelError(f"{folder} holds no {WEIGHTS[0]}.safetensors, in one file or in shards.")
+    return read_weights(path)
 
 
 def _config(folder: Path, name: str) -> ModelConfig:
@@ -163,7 +167,7 @@ def _transformer_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for key, value in state.items():
         match = re.fullmatch(r"transformer_blocks\.(\d+)\.(.+)", key)
         if match is None:
-            found[TRANSFORMER + _outer(key)] = value.unsqueeze(1) if key == "timestep_features.weight" else value
+            found[TRANSFORMER + _outer(key)] = value.unsqueeze(1) if key == "time_proj.weight" else value
             continue
         layer, inner = f"{TRANSFORMER}transformer.layers.{match[1]}", match[2]
         joined = re.fullmatch(r"(attn1\.to_[qkv]|attn2\.to_[kv])\.weight", inner)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
 
+from arctone.checkpoints.published.source import ENDINGS, INDEX, TEXT_FOLDERS, is_paper
 from arctone.errors import ModelError
 
-# Texts that belong to the weights. Code, pictures and examples are left where they are.
-TEXTS = ("LICENSE", "LICENSE.md", "LICENSE.txt", "NOTICE", "README.md")
 T5_FILES = ("config.json", "tokenizer.json")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -19,37 +19,72 @@ def is_hub_name(name: str) -> bool:
     return bool(_NAME.fullmatch(name)) and not Path(name).exists()
 
 
-def chosen(files: list[str]) -> list[str]:
-    """Which of a model's files are needed: one layout of it, and its weights once (tensor files before checkpoints)."""
-    texts = [name for name in files if name in TEXTS]
-    if "model_config.json" in files:
-        return [*texts, "model_config.json", *_first(files, "model.safetensors", "model.ckpt")]
+def chosen(files: list[str], *, base: bool = False) -> list[str]:
+    """This function chooses which of a repository's files are needed.
+
+    Args:
+        files: All of its files.
+        base: Whether the base model beside the post-trained one is meant.
+
+    Returns:
+        One layout of the model and its weights once (tensor files before checkpoints), the text encoder if it lies
+        there, and all licences and cards.
+    """
+    stem = "base_model" if base else "model"
+    texts = [name for name in files if is_paper(name)]
+    if f"{stem}_config.json" in files:
+        return [*texts, f"{stem}_config.json", *_weights(files, stem), *_text_files(files)]
     if "model_index.json" in files:
         inner = [name for name in files if name.count("/") == 1 and name.endswith((".json", ".safetensors"))]
         return [*texts, "model_index.json", *inner]
-    weights = _first(files, "model.safetensors", "pytorch_model.bin")
-    return [*texts, *(name for name in T5_FILES if name in files), *weights]
+    return [*texts, *(name for name in T5_FILES if name in files), *_weights(files, "model", "pytorch_model")]
 
 
-def _first(files: list[str], *names: str) -> list[str]:
-    return [name for name in names if name in files][:1]
+def _weights(files: list[str], *stems: str) -> list[str]:
+    """The first form that is there; of shards, the index and all of them."""
+    for name in (stem + ending for stem in stems for ending in ENDINGS):
+        if name in files:
+            if not name.endswith(INDEX):
+                return [name]
+            start, _, suffix = name.removesuffix(INDEX).rpartition(".")
+            shard = re.compile(rf"{re.escape(start)}-\d{{5}}-of-\d{{5}}\.{suffix}")
+            return [name, *(each for each in files if shard.fullmatch(each))]
+    return []
 
 
-def find(name: str, *, token: str | None = None, offline: bool = False) -> Path:
-    """The folder itself, or the hub's model downloaded to the hub's own cache.
+def _text_files(files: list[str]) -> list[str]:
+    """Of a text encoder in a folder of its own: `t5...`, or `text_encoder` and `tokenizer`."""
+    found: list[str] = []
+    for folder in dict.fromkeys(name.partition("/")[0] for name in files if name.count("/") == 1):
+        if folder.startswith("t5") or folder in TEXT_FOLDERS:
+            inner = [name.partition("/")[2] for name in files if name.startswith(f"{folder}/")]
+            found += [f"{folder}/{name}" for name in chosen(inner)]
+    return found
 
-    Args: name: a folder, or owner/model. token: for models behind a licence; None = HF_TOKEN or
-    the one stored by `hf auth login`. offline: only what the cache already holds. Raises: ModelError in one sentence.
+
+def find(name: str, *, token: str | None = None, offline: bool = False, base: bool = False) -> Path:
+    """This function finds a folder or file, or downloads the hub's model to the hub's own cache and verifies it.
+
+    A download that was stopped goes on where it stopped.
+
+    Args:
+        name: A folder, a file, or owner/model.
+        token: For models behind a licence; None = HF_TOKEN or the one stored by `hf auth login`.
+        offline: Only what the cache already holds.
+        base: See `chosen`.
+
+    Raises:
+        ModelError: In one sentence, what is missing, forbidden or damaged.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
+    place = Path(name).expanduser()
+    if place.exists():
+        return place
     if not is_hub_name(name):
         raise ModelError(f"{name} is neither a folder nor a name on the hub (owner/model).")
-    return _downloaded(name, token, offline)
+    return _downloaded(name, token, offline, base)
 
 
-def _downloaded(name: str, token: str | None, offline: bool) -> Path:
+def _downloaded(name: str, token: str | None, offline: bool, base: bool) -> Path:
     try:
         from huggingface_hub import HfApi, errors, snapshot_download
     except ImportError:
@@ -57,8 +92,15 @@ def _downloaded(name: str, token: str | None, offline: bool) -> Path:
             "models of the hub need huggingface_hub, which is not installed: pip install 'arctone[hub]'."
         ) from None
     try:
-        wanted = None if offline else chosen(_files(HfApi(token=token).model_info(name)))
-        return Path(snapshot_download(name, allow_patterns=wanted, token=token, local_files_only=offline))
+        if offline:
+            return Path(snapshot_download(name, token=token, local_files_only=True))
+        info = HfApi(token=token).model_info(name, files_metadata=True)
+        wanted = chosen(_files(info), base=base)
+        folder = Path(snapshot_download(name, allow_patterns=wanted, token=token))
+        _verify(folder, info, wanted)
+        return folder
+    except ModelError:
+        raise
     except errors.GatedRepoError:
         raise ModelError(
             f"{name} is only given to those who accepted its licence: do so at https://huggingface.co/{name}, then set "
@@ -72,6 +114,23 @@ def _downloaded(name: str, token: str | None, offline: bool) -> Path:
     except Exception as problem:  # the client passes on the errors of whichever transport it is built on
         reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
         raise ModelError(f"{name} cannot be fetched: {reason.rstrip('.')}.") from None
+
+
+def _verify(folder: Path, info: Any, wanted: list[str]) -> None:
+    """Large files are compared with the SHA-256 that the hub states, others with their size."""
+    for file in info.siblings or ():
+        path = folder / file.rfilename
+        if file.rfilename not in wanted or not path.is_file():
+            continue
+        lfs = getattr(file, "lfs", None)
+        if lfs is not None:
+            with path.open("rb") as content:
+                whole = hashlib.file_digest(content, "sha256").hexdigest() == lfs.sha256
+        else:
+            size = getattr(file, "size", None)
+            whole = size is None or path.stat().st_size == size
+        if not whole:
+            raise ModelError(f"{path} is not the file that the hub states; delete it and fetch again.")
 
 
 def _files(info: Any) -> list[str]:

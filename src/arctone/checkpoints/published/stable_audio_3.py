@@ -109,16 +109,6 @@ def with_noise(config: SameConfig, path: Path) -> SameConfig:
     )
 
 
-def text_folder_name(path: Path) -> str:
-    """The folder beside a model_config.json that its text encoder is published in; empty if it names none."""
-    with named_file(path):
-        published = read_config(path, PublishedConfig3)
-    for part in published.model.conditioning.configs:
-        if isinstance(part, TextConditioner):
-            return part.config.subfolder or ""
-    return ""
-
-
 def _model(published: PublishedConfig3, name: str) -> ModelConfig:
     model = published.model
     autoencoder = _autoencoder(model.pretransform.config)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from arctone.checkpoints.published.places import Place
 from arctone.checkpoints.published.tensor_names import account_part
-from arctone.checkpoints.tensor_files import read_text_weights
 from arctone.errors import ModelError
 from arctone.model_folder.config import T5Config
 from arctone.model_folder.tokenizer import FILE_NAME
@@ -73,9 +72,17 @@ def t5_config(folder: Path, max_tokens: int) -> T5Config:
     )
 
 
-def t5_state(folder: Path, config: T5Config) -> dict[str, Tensor]:
-    """The encoder's weights by our names, mapped. Raises: ModelError that names every tensor that does not fit."""
-    published, path = read_text_weights(folder, "T5")
+def t5_state(published: dict[str, Tensor], path: Path, config: T5Config) -> dict[str, Tensor]:
+    """This function gives the encoder's weights by our names.
+
+    Args:
+        published: The tensors by their published names.
+        path: The file they lie in, for errors.
+        config: The sizes.
+
+    Raises:
+        ModelError: The sentence names every tensor that does not fit.
+    """
     second = published.get("encoder.embed_tokens.weight")
     if second is not None and not second.equal(published.setdefault("shared.weight", second)):
         raise ModelError(f"{path}: shared.weight and encoder.embed_tokens.weight differ, but they are one matrix.")

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from arctone.checkpoints.published.places import Place
 from arctone.checkpoints.published.tensor_names import account_part
-from arctone.checkpoints.tensor_files import read_text_weights
 from arctone.errors import ModelError
 from arctone.model_folder.config import T5GemmaConfig
 from arctone.models.t5gemma import T5GemmaEncoder
@@ -90,9 +89,8 @@ def t5gemma_config(folder: Path, max_tokens: int) -> T5GemmaConfig:
     )
 
 
-def t5gemma_state(folder: Path, config: T5GemmaConfig) -> dict[str, Tensor]:
-    """The encoder's weights by our names, mapped. Raises: ModelError that names every tensor that does not fit."""
-    published, path = read_text_weights(folder, "T5Gemma")
+def t5gemma_state(published: dict[str, Tensor], path: Path, config: T5GemmaConfig) -> dict[str, Tensor]:
+    """This function gives the encoder's weights by our names; arguments and errors as of `t5_state`."""
     used = {
         name.removeprefix(prefix): value
         for prefix in _PREFIXES

@@ -132,21 +132,6 @@ def expected_shapes(names: Table) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def settled(state: Mapping[str, Tensor], names: Table) -> dict[str, Tensor]:
-    """The state with names that have one part too many brought to those that are wanted.
-
-    The public loader of Stable Audio 3 reads such files, whose parts have one more module around them.
-    """
-    wanted = expected_shapes(names)
-    found: dict[str, Tensor] = {}
-    for name, value in state.items():
-        words = name.split(".")
-        shorter = (".".join(words[:index] + words[index + 1 :]) for index in range(1, len(words)))
-        settled_name = name if name in wanted else next((each for each in shorter if each in wanted), name)
-        found[name if settled_name in state else settled_name] = value
-    return found
-
-
 def account(state: Mapping[str, Tensor], names: Table, origin: str) -> None:
     """Compare a published file with what the model needs, tensor by tensor.
 

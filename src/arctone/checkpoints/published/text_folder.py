@@ -9,6 +9,7 @@ from torch import Tensor
 
 from arctone.checkpoints.published import t5 as t5_folder
 from arctone.checkpoints.published import t5gemma as t5gemma_folder
+from arctone.checkpoints.tensor_files import read_text_weights
 from arctone.errors import ModelError
 from arctone.model_folder.config import T5Config, T5GemmaConfig, TextEncoderConfig, of_type
 
@@ -29,11 +30,27 @@ def text_config(folder: Path, wanted: TextEncoderConfig) -> T5Config | T5GemmaCo
     return found
 
 
-def text_state(folder: Path, config: T5Config | T5GemmaConfig) -> dict[str, Tensor]:
-    """The encoder's weights by our names, mapped. Raises: ModelError that names every tensor that does not fit."""
+def text_state(
+    folder: Path, config: T5Config | T5GemmaConfig, inside: dict[str, Tensor] | None = None, origin: Path | None = None
+) -> dict[str, Tensor]:
+    """This function gives a text encoder's weights by our names, mapped.
+
+    Args:
+        folder: Of the encoder.
+        config: Its sizes.
+        inside: Its tensors where they lie in the checkpoint itself; they are taken instead of those of the folder.
+        origin: The checkpoint, for errors.
+
+    Raises:
+        ModelError: The sentence names every tensor that does not fit.
+    """
+    is_gemma = isinstance(config, T5GemmaConfig)
+    published, path = (
+        (inside, origin or folder) if inside else read_text_weights(folder, "T5Gemma" if is_gemma else "T5")
+    )
     if isinstance(config, T5GemmaConfig):
-        return t5gemma_folder.t5gemma_state(folder, config)
-    return t5_folder.t5_state(folder, of_type(config, T5Config))
+        return t5gemma_folder.t5gemma_state(published, path, config)
+    return t5_folder.t5_state(published, path, of_type(config, T5Config))
 
 
 def _model_type(folder: Path) -> str:

@@ -1,0 +1,130 @@
+"""The files of a published checkpoint: its config, its weights and what lies beside them.
+
+A checkpoint is a folder, or the path of its weights file. A folder of stable-audio-open-small holds two: the
+post-trained model (`model.*`) and its base (`base_model.*`), each with a config of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from arctone.errors import ModelError, UsageError
+
+MODEL_CONFIG: Final = "model_config.json"
+INDEX: Final = ".index.json"
+SAFETENSORS: Final = ".safetensors"
+# In this order of preference: tensors alone before files that are unpickled.
+ENDINGS: Final = (SAFETENSORS, f"{SAFETENSORS}{INDEX}", ".ckpt", ".pt", ".bin", f".bin{INDEX}")
+_SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
+_PAPERS = re.compile(r"(?i)(licen[cs]e|notice|use[-_ ]?policy|acceptable[-_ ]?use)[^/]*")
+_CARDS = ("README.md", "card.md")
+TEXT_FOLDERS: Final = ("text_encoder", "tokenizer")
+
+
+class Source(NamedTuple):
+    """Where a checkpoint lies.
+
+    weights: a file, or the folder in the layout of diffusers. config: None in the layout of diffusers.
+    """
+
+    folder: Path
+    weights: Path
+    config: Path | None
+
+
+def find_source(place: Path, *, base: bool = False, config: Path | None = None) -> Source:
+    """This function finds the config and the weights of a checkpoint.
+
+    Args:
+        place: A folder, or a weights file.
+        base: Whether the base model that lies in the same folder is meant.
+        config: The config, where it is not named after the weights.
+
+    Raises:
+        ModelError: There is no checkpoint, or a folder holds several.
+        UsageError: `base` is given with a file.
+    """
+    if place.is_file():
+        if base:
+            raise UsageError(f"--base names a file of a folder, but {place} is a file; leave --base out.")
+        return Source(place.parent, place, config or _config_beside(place))
+    stem = "base_model" if base else "model"
+    found = config or place / f"{stem}_config.json"
+    if found.is_file():
+        return Source(place, _weights(place, stem, other_names=not base), found)
+    if not base and (place / "model_index.json").is_file():
+        return Source(place, place, None)
+    missing = f"{stem}_config.json" if base else f"{MODEL_CONFIG} nor model_index.json"
+    raise ModelError(f"{place} is no published model: {'no' if base else 'neither'} {missing} is there.")
+
+
+def _config_beside(weights: Path) -> Path:
+    stem = _SHARD.sub(".", weights.name).removesuffix(INDEX).rpartition(".")[0]
+    for name in (f"{stem}_config.json", f"{stem}.json", MODEL_CONFIG):
+        if (weights.parent / name).is_file():
+            return weights.parent / name
+    raise ModelError(f"beside {weights} lies neither {stem}_config.json nor {MODEL_CONFIG}; name it with --config.")
+
+
+def _weights(folder: Path, stem: str, *, other_names: bool) -> Path:
+    named = find_weights(folder, stem)
+    if named is not None:
+        return named
+    # Other names are taken where there is no doubt; those of the other checkpoint of the folder are not.
+    others = [path for path in weights_files(folder) if other_names and not path.name.startswith("base_model.")]
+    if len(others) == 1:
+        return others[0]
+    if others:
+        names = ", ".join(path.name for path in others)
+        raise ModelError(f"{folder} holds several weights files ({names}); give the path of one instead of the folder.")
+    raise ModelError(f"{folder} has a {stem}_config.json, but neither {stem}.safetensors nor {stem}.ckpt.")
+
+
+def find_weights(folder: Path, *stems: str) -> Path | None:
+    """This function finds the weights file of one of the names, or the index of its shards."""
+    return next((folder / (stem + end) for stem in stems for end in ENDINGS if (folder / (stem + end)).is_file()), None)
+
+
+def weights_files(folder: Path) -> list[Path]:
+    """This function lists the weights files of a folder; shards count once, by their index."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and path.name.endswith(ENDINGS) and not _SHARD.search(path.name)
+    )
+
+
+def is_paper(name: str) -> bool:
+    """Whether a file is a text that belongs to the weights: licence, notice, policy or card."""
+    return bool(_PAPERS.fullmatch(name)) or name in _CARDS
+
+
+def papers(folder: Path) -> list[Path]:
+    """This function lists the licence files and cards of a folder."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and is_paper(path.name))
+
+
+def text_beside(folder: Path, config: Path | None = None) -> Path | None:
+    """This function finds the text encoder that lies in a checkpoint's folder.
+
+    Args:
+        folder: Of the checkpoint.
+        config: Its model_config.json, which may name a subfolder (`subfolder` of a condition).
+    """
+    names = [*_subfolders(config or folder / MODEL_CONFIG), TEXT_FOLDERS[0]]
+    return next((folder / name for name in names if (folder / name / "config.json").is_file()), None)
+
+
+def _subfolders(config: Path) -> Iterable[str]:
+    try:
+        conditions = json.loads(config.read_bytes())["model"]["conditioning"]["configs"]
+        names = [each.get("config", {}).get("subfolder") for each in conditions]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []  # what is wrong with it is said where it is read
+    return [
+        name for name in names if isinstance(name, str) and name and not Path(name).is_absolute() and ".." not in name
+    ]
