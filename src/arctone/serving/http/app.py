@@ -89,7 +89,8 @@ def _middleware(
         CORSMiddleware,
         allow_origins=list(origins),
         allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Range", "X-Request-Id"],
+        # SDKs add headers of their own (x-stainless-lang); none of them changes what a request may do.
+        allow_headers=["*"],
         expose_headers=_EXPOSED,
     )
     # CORS wraps the guard, so that a page of an allowed origin can read a refusal.
@@ -99,6 +100,7 @@ def _middleware(
 def _routes() -> list[Route | Mount]:
     return [
         Route("/", page),
+        Route("/docs", api_page),
         Mount("/static", StaticFiles(directory=WEB, check_dir=False)),
         Route("/v1/models", about.models),
         Route("/v1/models/{name}", about.model),
@@ -110,6 +112,7 @@ def _routes() -> list[Route | Mount]:
         Route("/v1/jobs/{id}/takes/{index}", jobs.take),
         Route("/v1/records", records.read, methods=["POST"]),
         Route("/v1/sound-generation", sounds.sound_generation, methods=["POST"]),
+        Route("/v1/audio/speech", sounds.speech, methods=["POST"]),
         Route("/v1/audio/generations", sounds.audio_generations, methods=["POST"]),
         Route("/health", about.health),
         Route("/ready", about.ready),
@@ -119,10 +122,19 @@ def _routes() -> list[Route | Mount]:
 
 
 async def page(request: Request) -> Response:
-    """GET /: the page, which is a plain file."""
-    if not (WEB / "index.html").is_file():
+    """GET /: the studio page, which is a plain file."""
+    return _file("index.html")
+
+
+async def api_page(request: Request) -> Response:
+    """GET /docs: the OpenAPI document as a page; it loads nothing from other hosts."""
+    return _file("docs.html")
+
+
+def _file(name: str) -> Response:
+    if not (WEB / name).is_file():
         raise HTTPException(404)
-    return FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
+    return FileResponse(WEB / name, headers={"Cache-Control": "no-cache"})
 
 
 def _by_name(models: Models) -> Mapping[str, ServedEngine]:

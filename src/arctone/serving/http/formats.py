@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import re
 from typing import Any, NamedTuple
 
 import numpy as np
+import soundfile
 
 from arctone.audio.files import FORMATS, encode_audio
-from arctone.audio.resample import resample
+from arctone.audio.resample import resample, to_mono
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 
@@ -19,6 +22,9 @@ MEDIA_TYPES = {
     "ogg": "audio/ogg",
     "opus": "audio/ogg",
     "pcm": "audio/pcm",
+    "aac": "audio/aac",
+    "ulaw": "audio/basic",
+    "alaw": "audio/x-alaw-basic",
 }
 FILE_FORMATS = tuple(FORMATS)
 _RATES = {
@@ -28,8 +34,13 @@ _RATES = {
     "mp3": (22_050, 24_000, 44_100, 48_000),
     "ogg": (44_100, 48_000),
     "opus": (48_000,),
+    "aac": (44_100, 48_000),
+    "ulaw": (8_000,),
+    "alaw": (8_000,),
 }
-_BITRATES = ("mp3", "opus")
+# Telephone codecs: raw samples of 8 bits at 8 kHz, mono.
+_TELEPHONE = {"ulaw": "ULAW", "alaw": "ALAW"}
+_BITRATES = ("mp3", "opus", "aac")
 
 
 def _pattern(codec: str) -> str:
@@ -65,13 +76,16 @@ def output_format(name: str, parameter: str = "output_format") -> OutputFormat:
     """The format of a name such as "mp3", "pcm_16000" or "mp3_44100_128". Raises: UsageError with the known ones."""
     if not re.fullmatch(OUTPUT_PATTERN, name):
         raise UsageError(
-            f"{parameter} must be wav, flac, mp3, ogg, opus or pcm, with a sample rate (pcm_16000, mp3_44100_128) or "
-            f"without, got {name[:40]!r}."
+            f"{parameter} must be {', '.join(MEDIA_TYPES)}, with a sample rate (pcm_16000, mp3_44100_128) or without, "
+            f"got {name[:40]!r}."
         )
     codec, _, rest = name.partition("_")
     rate, _, bitrate = rest.partition("_")
     warning = f"{codec} is written at a variable bitrate; {bitrate} kbit/s is not kept to." if bitrate else None
-    return OutputFormat(codec, int(rate) if rate else None, warning)
+    if codec == "aac":
+        _refuse_without_pyav(parameter)
+    usual = _RATES[codec][0] if codec in _TELEPHONE else None
+    return OutputFormat(codec, int(rate) if rate else usual, warning)
 
 
 def output_names() -> list[str]:
@@ -83,7 +97,43 @@ def encoded(waveform: Waveform, wanted: OutputFormat, record: dict[str, Any]) ->
     """The bytes that are sent. Called off the event loop. Raw samples: 16-bit little-endian, interleaved."""
     if wanted.sample_rate is not None and wanted.sample_rate != waveform.sample_rate:
         waveform = resample(waveform, wanted.sample_rate)
+    if wanted.codec in _TELEPHONE:
+        return _telephone(to_mono(waveform), _TELEPHONE[wanted.codec])
+    if wanted.codec == "aac":
+        return _aac(waveform)
     if wanted.codec != "pcm":
         return encode_audio(waveform, wanted.codec, metadata=record)
     scaled = np.clip(np.rint(waveform.samples.T.astype(np.float64) * 2**15), -(2**15), 2**15 - 1)
     return scaled.astype("<i2").tobytes()
+
+
+def _telephone(waveform: Waveform, subtype: str) -> bytes:
+    """ITU-T G.711 samples without a header."""
+    buffer = io.BytesIO()
+    frames = np.clip(waveform.samples.T, -1.0, 1.0)
+    soundfile.write(buffer, frames, waveform.sample_rate, subtype, format="RAW")
+    return buffer.getvalue()
+
+
+def _refuse_without_pyav(parameter: str) -> None:
+    if importlib.util.find_spec("av") is None:
+        raise UsageError(
+            f"{parameter} aac needs PyAV, which is not installed on this server; mp3 and opus need nothing."
+        )
+
+
+def _aac(waveform: Waveform) -> bytes:
+    """AAC in an ADTS stream, through PyAV."""
+    import av
+
+    buffer = io.BytesIO()
+    layout = "mono" if waveform.num_channels == 1 else "stereo"
+    with av.open(buffer, "w", format="adts") as container:
+        stream = container.add_stream("aac", rate=waveform.sample_rate, layout=layout)
+        samples = np.ascontiguousarray(waveform.samples)
+        for start in range(0, waveform.num_samples, 1024):
+            frame = av.AudioFrame.from_ndarray(samples[:, start : start + 1024], format="fltp", layout=layout)
+            frame.sample_rate, frame.pts = waveform.sample_rate, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()

@@ -30,7 +30,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_json_bytes: _Count = 64 * 2**10
     max_audio_seconds: _Seconds = 300.0
     """Of an uploaded sound, counted while it is decoded."""
-    max_waiting_audio_bytes: _Count = 256 * 2**20
+    max_waiting_audio_bytes: _Count = 160 * 2**20
     """Decoded uploads that all unfinished jobs together may hold; reserved before decoding."""
     max_arriving_bytes: _Count = 2**30
     """Bodies of all open requests together; one more byte is answered with 503."""

@@ -36,7 +36,7 @@ HEADERS = {
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
 }
 # The page asks for the token, so it must load without one; probes have none.
-OPEN_PATHS = ("/", "/favicon.ico", "/health", "/ready")
+OPEN_PATHS = ("/", "/docs", "/favicon.ico", "/health", "/ready")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_URL_BYTES = 8_192
 

@@ -155,6 +155,7 @@ def _sound_paths(fields: tuple[RequestField, ...], models: list[str]) -> JSON:
     }
     return {
         "/v1/sound-generation": {"post": _sound("createSoundEffect", "SoundGeneration", [query])},
+        "/v1/audio/speech": {"post": _sound("createSpeech", "SpeechRequest", [])},
         "/v1/audio/generations": {"post": _sound("createAudio", "AudioGeneration", [])},
         "/v1/records": {
             "post": _operation(

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from arctone.errors import UsageError
+from arctone.flow.noise import MAX_SEED
 from arctone.inference.request import FIELDS, Defaults, GenerationRequest, from_dict, resolve
 from arctone.inference.request_fields import RequestField
 from arctone.inference.source import Source
@@ -18,6 +19,7 @@ from arctone.serving.http.limits import Limits
 
 # A client that could change the threads would make the engine open its graphs again at every request.
 SERVER_DECIDES = ("threads",)
+_MAX_FOREIGN_SEED = 2**64 - 1
 # The field that requests each capability.
 CAPABILITIES = {
     "generate": "prompt",
@@ -81,6 +83,7 @@ def parse_job(
     for name in SERVER_DECIDES:
         if name in wanted:
             raise UsageError(f"{name} is decided by the server and cannot be part of a request.")
+    warnings = _replace_seed(wanted)
     request = from_dict(wanted)
     _check_limits(request, limits)
     seconds = None if source is None else source.duration_seconds
@@ -88,7 +91,20 @@ def parse_job(
     _check_limits(resolved, limits)
     _check_total(resolved, limits)
     # The engine fills in its own number of threads.
-    return Job(model, msgspec.structs.replace(resolved, threads=None), source)
+    return Job(model, msgspec.structs.replace(resolved, threads=None), source, warnings=warnings)
+
+
+def _replace_seed(values: dict[str, Any]) -> list[str]:
+    """Seeds of other programs: -1 means a drawn one, and 64-bit numbers lose their highest bit. Returns: warnings."""
+    seed = values.get("seed")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        return []
+    if seed == -1:
+        values["seed"] = None
+    elif MAX_SEED < seed <= _MAX_FOREIGN_SEED:
+        values["seed"] = seed - MAX_SEED - 1
+        return [f"seed {seed} is above 2**63 - 1; seed {values['seed']} was used."]
+    return []
 
 
 def model_name(name: Any, engines: Mapping[str, ServedEngine]) -> str:

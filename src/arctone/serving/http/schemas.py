@@ -28,6 +28,7 @@ def components(fields: tuple[RequestField, ...], models: list[str]) -> JSON:
         "EditRequest": _object({"model": model, **values}, required=["prompt"]),
         "SoundGeneration": _sound_generation(unedited, model),
         "AudioGeneration": _audio_generation(unedited, model),
+        "SpeechRequest": _speech(unedited, models),
         "Event": _EVENT,
         **_answers(resolved),
     }
@@ -90,10 +91,10 @@ def _sound_generation(values: JSON, model: JSON) -> JSON:
             "maximum": 1,
             "description": "0 follows the prompt least; 0.3 is the model's own guidance.",
         },
-        "model_id": model,
+        "model_id": {**model, "enum": [*model["enum"], "eleven_text_to_sound_v2"]},
     }
     rest = {name: schema for name, schema in values.items() if name not in ("prompt", "variations", *own)}
-    return _object({**own, **rest}, required=["text"])
+    return _object({"text": own.pop("text"), **_all_or_null({**own, **rest})}, required=["text"])
 
 
 def _audio_generation(values: JSON, model: JSON) -> JSON:
@@ -108,6 +109,23 @@ def _audio_generation(values: JSON, model: JSON) -> JSON:
         **_object({**own, **rest}, []),
         "oneOf": [{"required": ["prompt"]}, {"required": ["input"]}],
     }
+
+
+def _speech(values: JSON, models: list[str]) -> JSON:
+    rest = {name: schema for name, schema in values.items() if name not in ("prompt", "variations")}
+    own: JSON = {
+        "model": {"type": "string", "enum": [*models, "tts-1", "tts-1-hd", "gpt-4o-mini-tts"]},
+        "voice": {"type": ["string", "object"], "description": "Has no effect."},
+        "instructions": {"type": "string", "description": "Has no effect."},
+        "response_format": {"type": "string", "pattern": OUTPUT_PATTERN, "default": "mp3"},
+        "speed": {"type": "number", "enum": [1]},
+        "stream_format": {"type": "string", "enum": ["audio"]},
+    }
+    return _object({"input": values["prompt"], **_all_or_null({**own, **rest})}, required=["input"])
+
+
+def _all_or_null(values: JSON) -> JSON:
+    return {name: _or_null(schema) if "type" in schema else schema for name, schema in values.items()}
 
 
 def _object(properties: JSON, required: list[str] | None = None) -> JSON:

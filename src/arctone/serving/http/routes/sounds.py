@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +25,8 @@ from arctone.serving.http.take_names import take_name
 # ElevenLabs' default influence of the prompt; it means the model's own guidance here.
 _USUAL_INFLUENCE = 0.3
 _STRONGEST = 3.0
+# Model ids that the SDKs of ElevenLabs and OpenAI know or send by themselves.
+_FOREIGN_MODELS = re.compile(r"(eleven_|tts-|gpt-)[\w.-]*$")
 
 
 async def sound_generation(request: Request) -> Response:
@@ -31,52 +34,84 @@ async def sound_generation(request: Request) -> Response:
     service = service_of(request)
     service.refuse_if_closed()
     wanted = output_format(request.query_params.get("output_format", "mp3"))
-    body = await json_object(request, service.limits)
+    body = _without_nulls(await json_object(request, service.limits))
     values, warnings = _from_elevenlabs(body, service.engines)
     return await _respond(request, values, wanted, warnings)
 
 
 async def audio_generations(request: Request) -> Response:
     """POST /v1/audio/generations, in the manner of OpenAI: model, prompt or input, response_format, any other field."""
+    return await _from_openai(request, "wav")
+
+
+async def speech(request: Request) -> Response:
+    """POST /v1/audio/speech, the shape of OpenAI: input, model, response_format; voice and instructions do nothing."""
+    return await _from_openai(request, "mp3")
+
+
+async def _from_openai(request: Request, usual_format: str) -> Response:
     service = service_of(request)
     service.refuse_if_closed()
-    values = await json_object(request, service.limits)
-    name = values.pop("response_format", "wav")
+    values = _without_nulls(await json_object(request, service.limits))
+    name = values.pop("response_format", usual_format)
     if not isinstance(name, str):
         raise UsageError("response_format must be text.")
     wanted = output_format(name, "response_format")
-    if "input" in values:
-        if "prompt" in values:
-            raise UsageError("prompt is given twice, the second time as input.")
-        values["prompt"] = values.pop("input")
-    return await _respond(request, values, wanted, [])
+    _rename(values, "input", "prompt")
+    if values.pop("speed", 1) != 1:
+        raise UsageError("speed must be 1 or not given: sounds have no rate of speech.")
+    if values.pop("stream_format", "audio") != "audio":
+        raise UsageError("stream_format must be audio.")
+    warnings = [f"{name} has no effect." for name in ("voice", "instructions") if values.pop(name, None) is not None]
+    warnings += _replace_foreign_model(values, service.engines)
+    return await _respond(request, values, wanted, warnings)
 
 
-def _from_elevenlabs(body: Mapping[str, Any], engines: Mapping[str, ServedEngine]) -> tuple[dict[str, Any], list[str]]:
+def _from_elevenlabs(body: dict[str, Any], engines: Mapping[str, ServedEngine]) -> tuple[dict[str, Any], list[str]]:
     """The same request with arctone's field names, and warnings about values without effect."""
     values = dict(body)
-    for theirs, ours in (("text", "prompt"), ("model_id", "model")):
-        if theirs in values:
-            if ours in values:
-                raise UsageError(f"{ours} is given twice, the second time as {theirs}.")
-            values[ours] = values.pop(theirs)
+    _rename(values, "text", "prompt")
+    _rename(values, "model_id", "model")
+    warnings = _replace_foreign_model(values, engines)
     influence = values.pop("prompt_influence", None)
     if influence is None:
-        return values, []
+        return values, warnings
     if "cfg_scale" in values:
         raise UsageError("prompt_influence and cfg_scale say the same thing; give only one.")
     name = values.get("model") or next(iter(engines))
     engine = engines.get(name) if isinstance(name, str) else None
     if engine is None:
-        return {**values, "cfg_scale": _guidance(influence, 1.0)}, []
+        return {**values, "cfg_scale": _guidance(influence, 1.0)}, warnings
     sampling = engine.config.of_flow.sampling if engine.has_flow else engine.config.sampling
     scale = _guidance(influence, sampling.cfg_scale)
     if sampling.post_trained:
-        return values, [f"prompt_influence has no effect: {name} is post-trained and has its guidance built in."]
+        warnings.append(f"prompt_influence has no effect: {name} is post-trained and has its guidance built in.")
+        return values, warnings
     # The usual guidance is what such a model has built in, and it is quicker without the flow model.
     if engine.has_flow and influence == _USUAL_INFLUENCE:
-        return values, []
-    return {**values, "cfg_scale": scale}, []
+        return values, warnings
+    return {**values, "cfg_scale": scale}, warnings
+
+
+def _without_nulls(body: Mapping[str, Any]) -> dict[str, Any]:
+    """SDKs send null for whatever is left open."""
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _rename(values: dict[str, Any], theirs: str, ours: str) -> None:
+    if theirs in values:
+        if ours in values:
+            raise UsageError(f"{ours} is given twice, the second time as {theirs}.")
+        values[ours] = values.pop(theirs)
+
+
+def _replace_foreign_model(values: dict[str, Any], engines: Mapping[str, ServedEngine]) -> list[str]:
+    """Let the default model answer for a model of the services whose clients call here. Returns: warnings."""
+    name = values.get("model")
+    if not isinstance(name, str) or name in engines or not _FOREIGN_MODELS.match(name):
+        return []
+    values["model"] = next(iter(engines))
+    return [f"model {name[:60]} is not here; {values['model']} made the sound."]
 
 
 def _guidance(influence: Any, usual: float) -> float:
@@ -130,7 +165,7 @@ async def _sent(request: Request, job: Job, wanted: OutputFormat, warnings: list
         result.waveforms[0] if result.waveforms else await asyncio.to_thread(service_of(request).store.sound, job, 0)
     )
     data = await asyncio.to_thread(encoded, waveform, wanted, result.to_metadata(0))
-    all_warnings = [*result.warnings, *warnings, *([wanted.warning] if wanted.warning else [])]
+    all_warnings = [*result.warnings, *job.warnings, *warnings, *([wanted.warning] if wanted.warning else [])]
     headers = {
         "X-Arctone-Seed": str(result.seeds[0]),
         "X-Arctone-Model": _plain(result.model_name),
