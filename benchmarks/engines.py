@@ -21,11 +21,11 @@ class RoundTrip:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured. parts: of the engine. generate: prompt and request fields to a result. defaults: of the
+    """What is measured. backend: of the engine. generate: prompt and request fields to a result. defaults: of the
     model.
     """
 
-    parts: Any
+    backend: Any
     model_hash: str
     generate: Callable[..., Any]
     defaults: Any

@@ -121,7 +121,7 @@ class Table:
         takes = [Take(real.name, folder / f"{real.path.stem}.wav", real.captions) for real in self.real]
         for take, q in zip(takes, self.asked, strict=True):
             index = q.clip.index
-            keep(take, lambda index=index: engines.round_trip(subject.parts, self._source.waveform(index)).waveform)
+            keep(take, lambda index=index: engines.round_trip(subject.backend, self._source.waveform(index)).waveform)
         return _cells(self.scored(DECODED, takes))
 
     def scored(self, title: str, takes: Sequence[Take]) -> list[Any]:

@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _decoded(engine: Any, recording: Recording) -> Waveform:
-    return engines.round_trip(engine.parts, train_kind_probe.sound_of(recording)).waveform
+    return engines.round_trip(engine.backend, train_kind_probe.sound_of(recording)).waveform
 
 
 def _generated(engine: Any, recording: Recording, seed: int) -> Waveform:

@@ -72,9 +72,10 @@ def block(result: JSON) -> str:
         for row in result["rows"]
     ]  # fmt: skip
     text = (
-        "Score: cosine of the small CLAP trained on our corpus. Distance: Frechet distance of aiSFX embeddings. Family, "
-        "key and kind: share of held-out prompts whose sound a probe names right. Silent: of sounds of 0.3 to 2 s. "
-        "Hours: of training, on one core. 11.89 s: time for that much sound. A cell without a figure was not measured for that version."
+        "Score: cosine of the small CLAP trained on our corpus. Distance: Frechet distance of aiSFX embeddings. "
+        "Family, key and kind: share of held-out prompts whose sound a probe names right. Silent: of sounds of 0.3 to "
+        "2 s. Hours: of training, on one core. 11.89 s: time for that much sound. A cell without a figure was not "
+        "measured for that version."
     )
     return "\n\n".join([results.table(HEAD, rows), text])
 

@@ -88,8 +88,9 @@ def block(result: JSON) -> str:
     values = result["held_out"]
     rows = [[kind, str(row["train"]), str(row["test"]), _share(row)] for kind, row in result["kinds"].items()]
     text = (
-        f"Of {values['count']} held-out recordings of {len(rows)} kinds the probe names {100 * values['accuracy']:.0f} % "
-        f"right (mean over kinds {100 * values['balanced_accuracy']:.0f} %; always the most frequent kind: "
+        f"Of {values['count']} held-out recordings of {len(rows)} kinds the probe names "
+        f"{100 * values['accuracy']:.0f} % right (mean over kinds {100 * values['balanced_accuracy']:.0f} %; "
+        f"always the most frequent kind: "
         f"{100 * values['chance']:.0f} %)."
     )
     return "\n\n".join([results.table(["kind", "training", "held out", "right"], rows), text, results.footer(result)])

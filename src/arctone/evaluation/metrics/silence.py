@@ -1,7 +1,7 @@
 """How many sounds are silent.
 
-What is measured: the share of sounds whose highest sample lies below -70 dBFS before they are levelled, or whose loudest
-50 ms lie 60 dB below full scale: nothing that anybody could hear at an ordinary volume.
+What is measured: the share of sounds whose highest sample lies below -70 dBFS before they are levelled, or whose
+loudest 50 ms lie 60 dB below full scale: nothing that anybody could hear at an ordinary volume.
 """
 
 from __future__ import annotations
