@@ -49,6 +49,38 @@ def test_log_snr_falls_at_every_level(num_steps: int, start_level: float) -> Non
     assert falls(log_snr(num_steps, start_level=start_level), num_steps, start_level)
 
 
+def published_log_snr(num_steps: int, level: float) -> list[float]:
+    """The grid of the public program: an even line in log-SNR from the start level to 2, its ends forced."""
+    first = math.log((1 - level) / level + 1e-6)
+    line = [first + (2 - first) * index / num_steps for index in range(1, num_steps)]
+    return [level, *(1 / (1 + math.exp(value)) for value in line), 0.0]
+
+
+@pytest.mark.parametrize("level", [0.9995, 0.99, 0.5, 0.4, 0.2, 0.12])
+@pytest.mark.parametrize("num_steps", [1, 8, 50])
+def test_published_models_follow_the_published_grid_as_long_as_it_falls(num_steps: int, level: float) -> None:
+    grid = sampler_times("ping_pong", num_steps, 1.0, "log_snr", start_level=level)
+    assert grid == pytest.approx(published_log_snr(num_steps, level), abs=1e-6)
+
+
+def test_below_that_the_times_still_fall() -> None:
+    assert published_log_snr(4, 0.1)[1] > 0.1
+    grid = sampler_times("ping_pong", 4, 1.0, "log_snr", start_level=0.1)
+    assert falls(grid, 4, 0.1)
+
+
+@given(STEPS, LEVELS)
+def test_the_published_grid_falls_at_every_level(num_steps: int, start_level: float) -> None:
+    assert falls(log_snr(num_steps, start_level=start_level, as_published=True), num_steps, start_level)
+
+
+@pytest.mark.parametrize("level", [0.9, 0.5, 0.3])
+def test_the_exponential_grid_ends_as_published_below_full_noise(level: float) -> None:
+    sigmas = [t / (1 - t) for t in exponential(5, start_level=level)[:-1]]
+    assert sigmas[0] == pytest.approx(level / (1 - level))
+    assert sigmas[-1] == pytest.approx(0.3)
+
+
 @given(STEPS, LEVELS)
 def test_linear_falls_in_equal_steps(num_steps: int, start_level: float) -> None:
     grid = linear(num_steps, start_level=start_level)

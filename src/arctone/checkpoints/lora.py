@@ -10,8 +10,10 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from safetensors import SafetensorError, safe_open
@@ -28,6 +30,7 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 _OWN = "arctone"
 
+T = TypeVar("T", int, float)
 Pairs = dict[str, tuple[Tensor, Tensor]]
 
 
@@ -98,6 +101,29 @@ def load_adapter(folder: Path) -> Adapter:
 
     Raises: ModelError if it is none, is damaged, needs more than low-rank matrices, or names no base.
     """
+    config, tensors, metadata = _read_files(folder)
+    path = folder / WEIGHTS
+    return Adapter(
+        name=folder.resolve().name,
+        scale=config.lora_alpha / config.r,
+        pairs=_pairs(path, tensors, config),
+        origin=_origin(path, metadata),
+        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def read_peft(folder: Path) -> Pairs:
+    """This function reads the matrices of a folder that peft wrote, each with its scale in the second.
+
+    Raises:
+        ModelError: It is no adapter, is damaged, or needs more than low-rank matrices.
+    """
+    config, tensors, _ = _read_files(folder)
+    scale = config.lora_alpha / config.r
+    return {layer: (down, scale * up) for layer, (down, up) in _pairs(folder / WEIGHTS, tensors, config).items()}
+
+
+def _read_files(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor], dict[str, str]]:
     if not (folder / WEIGHTS).is_file() or not (folder / CONFIG).is_file():
         raise ModelError(f"{folder} holds no adapter: {CONFIG} and {WEIGHTS} are needed.")
     config = read_config(folder / CONFIG, AdapterConfig)
@@ -105,17 +131,9 @@ def load_adapter(folder: Path) -> Adapter:
     path = folder / WEIGHTS
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
+            return config, {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as problem:
         raise ModelError(f"{path} is not a whole safetensors file: {str(problem).rstrip('.')}.") from None
-    return Adapter(
-        name=folder.resolve().name,
-        scale=config.lora_alpha / config.r,
-        pairs=_pairs(path, tensors, config.r),
-        origin=_origin(path, metadata),
-        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
-    )
 
 
 def applied(
@@ -159,10 +177,7 @@ def _refuse_other_kinds(folder: Path, config: AdapterConfig) -> None:
         "peft_type": config.peft_type != "LORA",
         "bias": config.bias != "none",
         "fan_in_fan_out": config.fan_in_fan_out,
-        "use_rslora": config.use_rslora,
         "use_dora": config.use_dora,
-        "rank_pattern": bool(config.rank_pattern),
-        "alpha_pattern": bool(config.alpha_pattern),
         "modules_to_save": bool(config.modules_to_save),
     }
     for name, is_used in beyond.items():
@@ -172,7 +187,8 @@ def _refuse_other_kinds(folder: Path, config: AdapterConfig) -> None:
         raise ModelError(f"{folder / CONFIG}: r is {config.r}, but it must be 1 or more.")
 
 
-def _pairs(path: Path, tensors: Mapping[str, Tensor], rank: int) -> Pairs:
+def _pairs(path: Path, tensors: Mapping[str, Tensor], config: AdapterConfig) -> Pairs:
+    """The matrices by layer, so scaled that the adapter's one scale holds for all of them."""
     pairs: Pairs = {}
     for name, value in tensors.items():
         layer = name.removeprefix(_PREFIX).removesuffix(_DOWN).removesuffix(_UP)
@@ -180,17 +196,28 @@ def _pairs(path: Path, tensors: Mapping[str, Tensor], rank: int) -> Pairs:
             raise ModelError(f"{path} holds {name}, which is no part of a LoRA.")
         if not value.isfinite().all():
             raise ModelError(f"{path}: {name} has values that are not finite.")
-        ends = [tensors.get(f"{_PREFIX}{layer}{ending}") for ending in (_DOWN, _UP)]
-        if ends[0] is None or ends[1] is None:
+        down, up = (tensors.get(f"{_PREFIX}{layer}{ending}") for ending in (_DOWN, _UP))
+        if down is None or up is None:
             raise ModelError(f"{path} holds only one of the two matrices of {layer}.")
-        if ends[0].shape[0] != rank or ends[1].shape[1] != rank:
+        rank = _pattern(config.rank_pattern, layer, config.r)
+        if rank < 1 or down.shape[0] != rank or up.shape[1] != rank:
             raise ModelError(f"{path}: the matrices of {layer} are not of rank {rank}, which {CONFIG} states.")
-        pairs[layer] = (ends[0], ends[1])
+        alpha = _pattern(config.alpha_pattern, layer, config.lora_alpha)
+        size = math.sqrt(rank) if config.use_rslora else rank
+        further = alpha / size / (config.lora_alpha / config.r)
+        pairs[layer] = (down, up if further == 1 else up * further)
     return pairs
+
+
+def _pattern(patterns: Mapping[str, T], layer: str, usual: T) -> T:
+    """The value of the first pattern that fits a layer's name or its end, as peft reads them."""
+    return next((value for key, value in patterns.items() if re.match(rf"(.*\.)?({key})$", layer)), usual)
 
 
 def _origin(path: Path, metadata: Mapping[str, str]) -> Origin:
     try:
         return msgspec.json.decode(metadata[_OWN], type=Origin)
     except (KeyError, msgspec.DecodeError, json.JSONDecodeError):
-        raise ModelError(f"{path} does not say which weights the adapter was trained on.") from None
+        raise ModelError(
+            f"{path} does not say which weights the adapter was trained on; name its model with arctone lora adopt."
+        ) from None

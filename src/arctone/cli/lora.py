@@ -9,7 +9,9 @@ import typer
 
 from arctone.cli.model_options import parse_adapters
 
-app = typer.Typer(no_args_is_help=True, help="Adapters of arctone train lora: merge them into a model, look at one.")
+app = typer.Typer(
+    no_args_is_help=True, help="Adapters: merge them into a model, adopt one of another program, look at one."
+)
 
 
 @app.command()
@@ -30,6 +32,25 @@ def merge(
 
     merge_adapters(find_model(model), parse_adapters(lora), out)
     typer.echo(out)
+
+
+@app.command()
+def adopt(
+    adapter: Annotated[
+        Path, typer.Argument(help="Folder that peft wrote, or LoRA file of Stable Audio 3 (.safetensors, .ckpt)")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The new adapter's folder")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Name or folder of the model it was trained for")],
+) -> None:
+    """Take over an adapter of another program: after this, --lora reads it.
+
+    Example: arctone lora adopt downloads/peft-adapter --model sao-small --out runs/adopted
+    """
+    from arctone.checkpoints.adoption import adopt as adopt_adapter
+    from arctone.model_folder.folder import find_model
+
+    count = adopt_adapter(adapter, find_model(model), out)
+    typer.echo(f"{out}: {count} layers")
 
 
 @app.command()

@@ -49,8 +49,8 @@ class ContinuousGraph(nn.Module):
     Nothing is masked among the frames: this network is always given its whole window.
     """
 
-    cos: Tensor
-    sin: Tensor
+    rotation_cos: Tensor
+    rotation_sin: Tensor
 
     def __init__(self, dit: ContinuousDiT) -> None:
         super().__init__()
@@ -58,8 +58,9 @@ class ContinuousGraph(nn.Module):
         config = dit.config
         length = config.max_frames + config.memory_tokens + (dit.modulate is None)
         rotation = Rotation.of(length, rotated_entries(config), torch.device("cpu"))
-        self.register_buffer("cos", rotation.cos)
-        self.register_buffer("sin", rotation.sin)
+        # Not "cos" and "sin": the exporter gives constants that it folds the names of their operations.
+        self.register_buffer("rotation_cos", rotation.cos)
+        self.register_buffer("rotation_sin", rotation.sin)
 
     def forward(
         self,
@@ -113,10 +114,10 @@ class ContinuousGraph(nn.Module):
         return attention.to_out(_joined(_mixed(q, k, v)))
 
     def _turned(self, x: Tensor) -> Tensor:
-        size = self.cos.shape[-1]
+        size = self.rotation_cos.shape[-1]
         moved, rest = x[..., :size], x[..., size:]
         first, second = moved.chunk(2, dim=-1)
-        turned = moved * self.cos + torch.cat([-second, first], dim=-1) * self.sin
+        turned = moved * self.rotation_cos + torch.cat([-second, first], dim=-1) * self.rotation_sin
         return torch.cat([turned, rest], dim=-1)
 
 

@@ -11,6 +11,8 @@ SIGMA_MAX, SIGMA_MIN = 500.0, 0.3
 
 # A start at a low level still gets this much log-SNR to cross, so that its steps go somewhere.
 _MIN_SPAN = 2.0
+# Log-SNR: nearer to its end than this, the published ramp does not fall.
+_NEAR = 1e-3
 
 
 def linear(num_steps: int, *, start_level: float = 1.0) -> tuple[float, ...]:
@@ -24,7 +26,12 @@ def linear(num_steps: int, *, start_level: float = 1.0) -> tuple[float, ...]:
 
 
 def log_snr(
-    num_steps: int, start: float = LOG_SNR_START, end: float = LOG_SNR_END, *, start_level: float = 1.0
+    num_steps: int,
+    start: float = LOG_SNR_START,
+    end: float = LOG_SNR_END,
+    *,
+    start_level: float = 1.0,
+    as_published: bool = False,
 ) -> tuple[float, ...]:
     """Equal steps in log-SNR, t = sigmoid(-log-SNR), with the first time forced to the start level and the last to 0.
 
@@ -33,14 +40,22 @@ def log_snr(
     The last jump, from 0.27 or so to 0, suits ping_pong; samplers of the flow itself end more exactly on `linear`.
 
     Args: num_steps: at least 1. start, end: log-SNR of the ends, start < end. start_level: above 0, at most 1.
+    as_published: whether the ramp is the published one as long as it falls, at levels above 0.1193.
     Returns: num_steps + 1 times. Raises: UsageError if an argument is out of range.
     Source: Novack et al. 2025, arXiv 2505.08175, sampling of the released models.
     """
     _check(num_steps, start_level)
     if not (math.isfinite(start) and math.isfinite(end) and start < end):
         raise UsageError(f"start must be below end, both finite, got start {start:g} and end {end:g}.")
-    first = start if start_level == 1 else max(start, math.log1p(-start_level) - math.log(start_level))
-    last = end if start_level == 1 else max(end, first + min(_MIN_SPAN, end - start))
+    # The published program adds a millionth to the ratio, which shows near full noise.
+    published = math.log((1 - start_level) / start_level + 1e-6)
+    if start_level == 1:
+        first, last = start, end
+    elif as_published and published < end - _NEAR:
+        first, last = published, end
+    else:
+        first = max(start, math.log1p(-start_level) - math.log(start_level))
+        last = max(end, first + min(_MIN_SPAN, end - start))
     ramp = (first + (last - first) * index / num_steps for index in range(1, num_steps))
     return (start_level, *(_sigmoid(-value) for value in ramp), 0.0)
 
@@ -73,7 +88,7 @@ def exponential(
     """Equal ratios of sigma = t / (1 - t), the noise in units of the data, and a last step from sigma_min to 0.
 
     Args: num_steps: at least 1. sigma_max: of the first time, where the start level allows it. sigma_min: of the last
-    time but the 0; a start level below it moves it to a quarter of the start. start_level: above 0, at most 1.
+    time but the 0; a start that is not above it moves it to a quarter of the start. start_level: above 0, at most 1.
     Returns: num_steps + 1 times. Raises: UsageError if an argument is out of range.
     Source: "polyexponential" schedule of k-diffusion with rho 1, as published for stable-audio-open-1.0.
     """
@@ -81,7 +96,7 @@ def exponential(
     if not 0 < sigma_min < sigma_max < math.inf:
         raise UsageError(f"sigma_min must be above 0 and below sigma_max, got {sigma_min:g} and {sigma_max:g}.")
     first = sigma_max if start_level == 1 else min(sigma_max, start_level / (1 - start_level))
-    last = min(sigma_min, first / 4)
+    last = sigma_min if first > sigma_min * (1 + _NEAR) else first / 4
     sigmas = (first * (last / first) ** (index / max(1, num_steps - 1)) for index in range(num_steps))
     return (*(sigma / (1 + sigma) for sigma in sigmas), 0.0)
 
@@ -101,10 +116,10 @@ def sampler_times(
     sampler: log-SNR for ping_pong, linear for those of the flow itself. start_level: noise level of the start, which
     is the first time whatever the shift. log_snr_ends: start and end of the grid "log_snr".
     """
-    if schedule == "auto" and sampler == "ping_pong":
-        schedule = "log_snr"
-    if schedule == "log_snr":
-        return log_snr(num_steps, *log_snr_ends, start_level=start_level)
+    if schedule == "log_snr" or (schedule == "auto" and sampler == "ping_pong"):
+        # Models that name this schedule are published ones, for which the published grid holds at every level.
+        named = schedule == "log_snr"
+        return log_snr(num_steps, *log_snr_ends, start_level=start_level, as_published=named)
     grids = {"cosine": cosine, "exponential": exponential}
     if schedule in grids:
         return grids[schedule](num_steps, start_level=start_level)

@@ -162,6 +162,11 @@ class DiTConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="di
     controls: tuple[ControlName, ...] = ()
     text_adapter: int = 0
 
+    def to_dict(self) -> dict[str, Any]:
+        """This function gives the config as a mapping; peft asks a network's `config` for it when it saves adapters."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
     @property
     def full_window(self) -> bool:
         """Whether it is always given max_frames, and shorter sounds are cut from the end: no, any length is known."""
@@ -241,6 +246,11 @@ class ContinuousDiTConfig(
     window: Literal["full", "fitting"] = "full"
     headroom_seconds: float = 0.0
     frames_multiple: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """This function gives the config as a mapping; peft asks a network's `config` for it when it saves adapters."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
 
     @property
     def full_window(self) -> bool:
