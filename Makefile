@@ -22,7 +22,7 @@ sound: $(BASE)/.installed  ## install the base (no torch) and make one WAV
 	$(BASE)/bin/arctone generate "$(PROMPT)" --duration 11.89 --seed 7 --output outputs/first.wav --force
 
 test: $(DEV)/.installed  ## install everything and run all tests, in two processes (WORKERS=2)
-	$(DEV_PYTHON) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=25 $(TESTS)
+	$(DEV_PYTHON) -m pytest -n $(WORKERS) --durations=25 $(TESTS)
 
 scale: $(DEV)/.scale  ## install Ray as well (500 MB), so that the tests of many machines run too
 

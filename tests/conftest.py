@@ -12,6 +12,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import shutil  # noqa: E402
 import signal  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
 
@@ -34,17 +35,36 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test its unit for `pytest -n 2 --dist loadgroup`, and begin with the units that take longest."""
-    places = {item: _place(item) for item in items}
-    for item, place in places.items():
-        unit = next((name for name, parts in UNITS.items() if place.startswith(parts)), place)
-        item.add_marker(pytest.mark.xdist_group(unit))
+    """Begin with what takes longest."""
+    places = {item: _place(item.nodeid) for item in items}
     items.sort(key=lambda item: next((n for n, name in enumerate(FIRST) if places[item].startswith(name)), len(FIRST)))
 
 
-def _place(item: pytest.Item) -> str:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share out whole units among the processes of `pytest -n`.
+
+    Not `--dist loadgroup`: pytest-xdist 3.8 writes groups into an attribute that pytest 9.2 no longer reads.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Units(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return unit(nodeid)
+
+    config.option.loadscopereorder = False
+    return Units(config, log)
+
+
+def unit(nodeid: str) -> str:
+    """Return the unit of a test: everything in a unit runs in the same process, one after the other."""
+    place = _place(nodeid)
+    return next((name for name, parts in UNITS.items() if place.startswith(parts)), place)
+
+
+def _place(nodeid: str) -> str:
     """Return the test's file, seen from the folder of all tests."""
-    return Path(os.path.relpath(item.path, Path(__file__).parent)).as_posix()
+    return nodeid.partition("::")[0].removeprefix("tests/")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import unit
 from tools import interface, words
 
 
@@ -30,3 +31,16 @@ def test_changelog_and_lab_notes_keep_their_words() -> None:
     read = {path.relative_to(words.ROOT).as_posix() for path in words.pages()}
     assert {"README.md", "src/arctone/__init__.py", "docs/index.md"} <= read
     assert not [path for path in read if path == "CHANGELOG.md" or path.startswith("docs/lab")]
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        ("tests/serving/studio/test_live.py::test_a[x]", "servers"),
+        ("tests/evaluation/listening/test_page.py::test_b", "servers"),
+        ("tests/evaluation/listening/test_orders.py::test_c", "evaluation/listening/test_orders.py"),
+        ("tests/export/test_onnx.py::test_d", "exports"),
+    ],
+)
+def test_servers_share_a_process_and_files_stay_whole(test: str, expected: str) -> None:
+    assert unit(test) == expected
