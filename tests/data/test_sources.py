@@ -100,13 +100,14 @@ def test_bad_files_are_named_with_their_reason_and_the_others_stay(tmp_path):
     (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
     write(tmp_path / "none.wav", np.zeros((0, 2), np.float32))
     source = open_folder(tmp_path)
-    assert [source.info(i).id for i in range(len(source))] == ["good.wav"]
+    assert [source.info(i).id for i in range(len(source))] == ["good.wav", "latin.wav"]
+    assert source.info(1).caption == "café"
+    assert source.notes == (f"{tmp_path / 'latin.txt'} is read as Windows-1252.",)
     wanted = {
         "empty.wav": "is empty",
         "text.flac": "is not a sound file that can be read",
         "typo.json": "did you mean 'caption'?",
         "tempo.json": "bpm must be from 20 to 400, got 1200",
-        "latin.txt": "is not UTF-8 text",
         "none.wav": "holds no samples",
     }
     assert len(source.problems) == len(wanted)
@@ -182,9 +183,9 @@ def test_bad_rows_are_named_by_line_and_the_others_stay(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("m.csv", "file,caption\na.wav,x\n", "no column path in its first line; it has file, caption"),
+        ("m.csv", "sound,caption\na.wav,x\n", "no column names the sound .*; it has sound, caption"),
         ("m.csv", "path,captoin\na.wav,x\n", "unknown column 'captoin'; allowed are id, caption"),
-        ("m.csv", "", "no column path"),
+        ("m.csv", "", "no column names the sound"),
         ("m.jsonl", "\n", "holds no rows"),
     ],
 )
@@ -288,7 +289,7 @@ def test_unknown_sources_are_refused_in_one_sentence(tmp_path, monkeypatch, spec
 
 
 def test_folders_without_sound_are_refused(tmp_path):
-    with pytest.raises(InputFileError, match=r"holds no sound file \(looked for \.aif"):
+    with pytest.raises(InputFileError, match=r"holds no sound file \(looked for \.3gp, \.aac, \.aif"):
         open_source(tmp_path)
 
 

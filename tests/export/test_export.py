@@ -17,6 +17,7 @@ from arctone.export.graphs import DecoderGraph, EncoderGraph, Signature
 from arctone.export.litert import check_quantised, convert, quantise
 from arctone.export.parity import parity
 from arctone.export.slim import slim
+from arctone.files.atomic import MARKER
 from arctone.inference.backends.litert_graph import load_graph
 from arctone.model_folder.folder import check_hashes, file_hash
 from tests.tiny_model import write_checkpoint
@@ -155,7 +156,7 @@ def test_a_missing_map_is_refused(tmp_path: Path) -> None:
 def test_the_folder_is_whole_and_hashed(tiny_model_folder: Path) -> None:
     names = {path.name for path in tiny_model_folder.iterdir()}
     graphs = {f"{graph}.tflite" for graph in GRAPHS}
-    papers = {"config.json", "tokenizer.json", "card.md", "parity.json", "hashes.json", MAP, REST}
+    papers = {"config.json", "tokenizer.json", "card.md", "parity.json", "hashes.json", MAP, REST, MARKER}
     assert names == graphs | papers
     check_hashes(tiny_model_folder)
     assert all(path.stat().st_mode & 0o777 == 0o644 for path in tiny_model_folder.iterdir())

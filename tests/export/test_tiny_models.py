@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from arctone.checkpoints.folder import FLOW, flow_part, load_state
 from arctone.checkpoints.tflite_tensors import constants
+from arctone.files.atomic import MARKER
 from arctone.model_folder.folder import check_hashes, read_model_config
 from tests.tiny_model import build_tiny_model, flow_state
 from tools.tiny_models import EXPORTS, MODELS
@@ -46,6 +47,9 @@ def assert_same(made: Path, kept: Path, apart: str) -> None:
     elif made.name == "weights_map.json":
         found, wanted = (json.loads(path.read_text()) for path in (made, kept))
         assert {name: place for name, place in found.items() if not name.startswith(apart)} == wanted, AGAIN
+    elif made.name == MARKER:
+        found = [line for line in made.read_text().splitlines() if not line.startswith(apart)]
+        assert found == kept.read_text().splitlines(), AGAIN
     else:
         assert made.read_bytes() == kept.read_bytes(), f"{kept}: {AGAIN}"
 

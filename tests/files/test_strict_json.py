@@ -119,7 +119,7 @@ def test_not_utf8(tmp_path: Path) -> None:
 def test_missing_file_and_folder_and_the_kind_of_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="does not exist"):
         read_config(tmp_path / "none.json", Outer)
-    with pytest.raises(UsageError, match="cannot be read: is a directory"):
+    with pytest.raises(UsageError, match="is a folder, but a file is needed"):
         read_config(tmp_path, Outer, error=UsageError)
 
 

@@ -1,4 +1,4 @@
-"""Sound files in and out: WAV, FLAC, OGG, Opus and MP3 through libsndfile, written whole or not at all."""
+"""Sound files in and out, through libsndfile and for m4a, AAC and WebM through PyAV; written whole or not at all."""
 
 import io
 from dataclasses import dataclass
@@ -12,18 +12,21 @@ import soundfile
 from arctone.audio import ogg_pages as ogg
 from arctone.audio import tags as tags
 from arctone.audio import wav_chunks as riff
+from arctone.audio.formats import MAX_SECONDS, check_shape
 from arctone.audio.loops import num_beats
+from arctone.audio.media import decode_media, is_media
 from arctone.audio.pcm import rounded
 from arctone.audio.resample import resample
-from arctone.audio.sndfile import reason
+from arctone.audio.sndfile import reason, refuse_unreadable
 from arctone.audio.waveform import Waveform
 from arctone.errors import InputFileError, UsageError
 from arctone.files.atomic import refuse_target, write_atomically
 
 Subtype = Literal["pcm16", "pcm24", "float32"]
 
-MAX_SECONDS = 600.0
 OPUS_SAMPLE_RATE = 48_000
+# What libsndfile gives for a stream of unknown length.
+_UNKNOWN_LENGTH = 2**62
 
 
 @dataclass(frozen=True)
@@ -48,18 +51,16 @@ FORMATS: dict[str, FileFormat] = {
 def read_audio(path: str | Path, *, max_seconds: float = MAX_SECONDS, require_sound: bool = False) -> Waveform:
     """Read a sound file whole.
 
-    Args: path: WAV, FLAC, OGG, Opus, MP3 or AIFF. max_seconds: longer files are refused before they are decoded.
+    Args: path: of one of the formats in `formats.READ_FORMATS`. max_seconds: longer files are refused before they are
+    decoded.
     require_sound: refuse a file that holds silence or a constant only.
     Returns: float32 samples at the file's own rate. Raises: InputFileError in one sentence, whatever is wrong.
     """
     path = Path(path)
-    _refuse_unreadable(path)
-    try:
-        with soundfile.SoundFile(path) as file:
-            samples = _decode(path, file, max_seconds)
-            rate = int(file.samplerate)
-    except soundfile.LibsndfileError as problem:
-        raise InputFileError(f"{path} is not a sound file that can be read: {reason(problem)}.") from None
+    if is_media(refuse_unreadable(path)):
+        samples, rate = decode_media(path, str(path), max_seconds)
+    else:
+        samples, rate = _decoded(path, max_seconds)
     try:
         waveform = Waveform(samples, rate)
     except UsageError as problem:
@@ -144,7 +145,9 @@ def _choose(name: str, subtype: str | None, path: Path | None = None) -> tuple[F
         return file_format, next(iter(file_format.subtypes.values()))
     if subtype not in file_format.subtypes or subtype == "lossy":
         fit = [key for key in file_format.subtypes if key != "lossy"]
-        raise UsageError(f"subtype is '{subtype}', but {name} takes {' or '.join(fit) if fit else 'no subtype'}.")
+        raise UsageError(
+            f"subtype is '{subtype}', but {name} takes {' or '.join(fit) if fit else 'no subtype'}.", field="subtype"
+        )
     return file_format, file_format.subtypes[subtype]
 
 
@@ -175,33 +178,23 @@ def _as_stored(waveform: Waveform, subtype: str) -> npt.NDArray[Any]:
     return np.ascontiguousarray(frames)
 
 
-def _refuse_unreadable(path: Path) -> None:
+def _decoded(path: Path, max_seconds: float) -> tuple[npt.NDArray[np.float32], int]:
     try:
-        if path.is_dir():
-            raise InputFileError(f"{path} is a folder, but a sound file is needed.")
-        if path.exists() and not path.is_file():
-            raise InputFileError(f"{path} is no regular file.")
-        with open(path, "rb") as file:
-            empty = not file.read(1)
-    except FileNotFoundError:
-        raise InputFileError(f"{path} does not exist.") from None
-    except (OSError, ValueError) as problem:
-        raise InputFileError(f"{path} cannot be read: {_system_reason(problem)}.") from None
-    if empty:
-        raise InputFileError(f"{path} is empty.")
+        with soundfile.SoundFile(path) as file:
+            return _decode(path, file, max_seconds), int(file.samplerate)
+    except (soundfile.LibsndfileError, RuntimeError) as problem:
+        raise InputFileError(f"{path} is not a sound file that can be read: {reason(problem)}.") from None
 
 
 def _decode(path: Path, file: soundfile.SoundFile, max_seconds: float) -> npt.NDArray[np.float32]:
-    limit = int(max_seconds * file.samplerate)
-    if file.frames > limit and file.frames < 2**62:
-        seconds = file.frames / file.samplerate
-        raise InputFileError(f"{path} is {seconds:.1f} seconds long, but at most {max_seconds:g} are read.")
+    announced = int(file.frames) if file.frames < _UNKNOWN_LENGTH else 0
+    limit = check_shape(str(path), int(file.samplerate), int(file.channels), announced, max_seconds)
     frames = file.read(limit + 1, dtype="float32", always_2d=True)
     if len(frames) > limit:
-        raise InputFileError(f"{path} is longer than the {max_seconds:g} seconds that are read.")
+        raise InputFileError(f"{path} is longer than the {limit / file.samplerate:g} seconds that are read.")
     if len(frames) == 0:
         raise InputFileError(f"{path} holds no samples.")
-    if len(frames) < file.frames < 2**62 or _is_cut(path, file.format):
+    if len(frames) < announced or _is_cut(path, file.format):
         raise InputFileError(f"{path} is cut off: it ends before the length that it announces.")
     return np.ascontiguousarray(frames.T)
 
@@ -212,7 +205,3 @@ def _is_cut(path: Path, container: str) -> bool:
     if container == "AIFF":
         return riff.is_form_cut(path)
     return container == "OGG" and ogg.is_cut(path)
-
-
-def _system_reason(problem: Exception) -> str:
-    return (getattr(problem, "strerror", None) or str(problem)).lower()

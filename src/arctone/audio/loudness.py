@@ -168,7 +168,7 @@ def level(
     Raises: UsageError for another policy.
     """
     if policy not in ("peak", "loudness", "off"):
-        raise UsageError(f"normalize must be peak, loudness or off, got {policy!r}.")
+        raise UsageError(f"normalize must be peak, loudness or off, got {policy!r}.", field="normalize")
     if policy == "off":
         return Levelled(waveform, 0.0, "")
     if is_silent(waveform):
@@ -207,7 +207,7 @@ def _to_loudness(waveform: Waveform, target_lufs: float, room_db: float) -> Leve
 def _num_faded(waveform: Waveform, seconds: float, name: str) -> int:
     if not 0 <= seconds <= waveform.duration_seconds:
         raise UsageError(
-            f"{name} must be from 0 to the sound's {waveform.duration_seconds:g} seconds, got {seconds!r}."
+            f"{name} must be from 0 to the sound's {waveform.duration_seconds:g} seconds, got {seconds!r}.", field=name
         )
     return round(seconds * waveform.sample_rate)
 

@@ -37,10 +37,10 @@ def parse_regions(texts: Iterable[str], name: str = "inpaint") -> tuple[Region, 
     """
     regions = sorted(_parsed(text, name) for text in texts)
     if len(regions) > MAX_REGIONS:
-        raise UsageError(f"{name} must name at most {MAX_REGIONS} regions, got {len(regions)}.")
+        raise UsageError(f"{name} must name at most {MAX_REGIONS} regions, got {len(regions)}.", field=name)
     for earlier, later in itertools.pairwise(regions):
         if later.start_seconds < earlier.end_seconds:
-            raise UsageError(f"{name} must name regions that do not overlap, got {earlier} and {later}.")
+            raise UsageError(f"{name} must name regions that do not overlap, got {earlier} and {later}.", field=name)
     return tuple(regions)
 
 
@@ -51,10 +51,10 @@ def check_within(regions: Iterable[Region], duration_seconds: float, sample_rate
         first, end = region.samples(sample_rate)
         if end > num_samples:
             raise UsageError(
-                f"{name} region {region} ends after the sound, which is {duration_seconds:g} seconds long."
+                f"{name} region {region} ends after the sound, which is {duration_seconds:g} seconds long.", field=name
             )
         if end <= first:
-            raise UsageError(f"{name} region {region} is shorter than one sample.")
+            raise UsageError(f"{name} region {region} is shorter than one sample.", field=name)
 
 
 def _parsed(text: str, name: str) -> Region:
@@ -66,7 +66,7 @@ def _parsed(text: str, name: str) -> Region:
     if not (colon and math.isfinite(start) and math.isfinite(end)):
         raise UsageError(_wrong(name, text))
     if start < 0 or start >= end:
-        raise UsageError(f"{name} region A:B must have 0 <= A < B, got {_short(text)}.")
+        raise UsageError(f"{name} region A:B must have 0 <= A < B, got {_short(text)}.", field=name)
     return Region(start, end)
 
 

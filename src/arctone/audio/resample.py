@@ -50,6 +50,6 @@ def conform(waveform: Waveform, sample_rate: int, num_channels: int) -> Waveform
     Raises: UsageError if num_channels is not 1 or 2, or the sound has more than two and stereo is wanted.
     """
     if num_channels not in (1, 2):
-        raise UsageError(f"num_channels must be 1 or 2, got {num_channels!r}.")
+        raise UsageError(f"num_channels must be 1 or 2, got {num_channels!r}.", field="num_channels")
     folded = to_mono(waveform) if num_channels == 1 else to_stereo(waveform)
     return resample(folded, sample_rate)

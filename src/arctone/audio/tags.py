@@ -7,8 +7,9 @@ from typing import Any
 import soundfile
 
 from arctone.audio import wav_chunks as riff
-from arctone.audio.sndfile import reason
+from arctone.audio.sndfile import reason, refuse_unreadable
 from arctone.errors import InputFileError, UsageError
+from arctone.files.text import parse_json, printable
 
 MARK = "AI-generated"
 # libsndfile drops longer comments of WAV files without a word and writes broken Opus files with them.
@@ -28,7 +29,7 @@ def as_tags(record: dict[str, Any], format: str) -> dict[str, str]:
     comment = json.dumps({"mark": MARK, **record}, ensure_ascii=format == "mp3", allow_nan=False)
     size = len(comment.encode())
     if size > MAX_RECORD_BYTES:
-        raise UsageError(f"metadata must fit {MAX_RECORD_BYTES} bytes as JSON, got {size}.")
+        raise UsageError(f"metadata must fit {MAX_RECORD_BYTES} bytes as JSON, got {size}.", field="metadata")
     tags = {"comment": comment, "artist": mark, "software": software}
     title = _title(record)
     if title and (format != "mp3" or title.isascii()):
@@ -42,6 +43,7 @@ def read_metadata(path: str | Path) -> dict[str, Any] | None:
     Raises: InputFileError if the file cannot be read as sound.
     """
     path = Path(path)
+    refuse_unreadable(path)
     try:
         with soundfile.SoundFile(path) as file:
             comment = file.comment
@@ -55,7 +57,7 @@ def prompt_of(record: dict[str, Any]) -> str:
     """The prompt that a record states, in one line; "" if it states none."""
     request = record.get("request", record)
     prompt = request.get("prompt", "") if isinstance(request, dict) else ""
-    return " ".join(str(prompt).split())
+    return " ".join(printable(str(prompt)).split())
 
 
 def _title(record: dict[str, Any]) -> str:
@@ -65,7 +67,7 @@ def _title(record: dict[str, Any]) -> str:
 
 def _parsed(comment: str) -> dict[str, Any] | None:
     try:
-        record = json.loads(comment)
+        record = parse_json(comment[: 2 * MAX_RECORD_BYTES])
     except ValueError:
         return None
     return record if isinstance(record, dict) and record.get("mark") == MARK else None

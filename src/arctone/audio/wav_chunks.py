@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 # A recorder that streams does not know the length beforehand and writes one of these.
+_MAX_CHUNKS, _MAX_INFO_BYTES = 10_000, 1_000_000
 _UNKNOWN_LENGTHS = (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFF000)
 
 
@@ -18,7 +19,7 @@ def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
     if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
         return
     offset = 12
-    while True:
+    for _ in range(_MAX_CHUNKS):
         file.seek(offset)
         name_and_size = file.read(8)
         if len(name_and_size) < 8:
@@ -55,7 +56,7 @@ def info_strings(path: Path) -> dict[str, str]:
         for name, offset, size in chunks(file):
             if name == b"LIST" and size >= 4:
                 file.seek(offset)
-                content = file.read(size)
+                content = file.read(min(size, _MAX_INFO_BYTES))
                 if content[:4] == b"INFO":
                     return dict(_strings(content[4:]))
     return {}

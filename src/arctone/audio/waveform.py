@@ -52,17 +52,20 @@ class Waveform:
 def _checked_rate(sample_rate: Any) -> int:
     whole = isinstance(sample_rate, int | np.integer) and not isinstance(sample_rate, bool)
     if not whole or not 1 <= sample_rate <= MAX_SAMPLE_RATE:
-        raise UsageError(f"sample_rate must be a whole number from 1 to {MAX_SAMPLE_RATE} Hz, got {sample_rate!r}.")
+        raise UsageError(
+            f"sample_rate must be a whole number from 1 to {MAX_SAMPLE_RATE} Hz, got {sample_rate!r}.",
+            field="sample_rate",
+        )
     return int(sample_rate)
 
 
 def _checked_samples(samples: Any) -> Samples:
     if not isinstance(samples, np.ndarray) or not np.issubdtype(samples.dtype, np.floating):
         kind = getattr(samples, "dtype", type(samples).__name__)
-        raise UsageError(f"samples must be a numpy array of floating point numbers, got {kind}.")
+        raise UsageError(f"samples must be a numpy array of floating point numbers, got {kind}.", field="samples")
     if samples.ndim != 2 or samples.shape[0] < 1:
-        raise UsageError(f"samples must have shape [channels, samples], got {list(samples.shape)}.")
+        raise UsageError(f"samples must have shape [channels, samples], got {list(samples.shape)}.", field="samples")
     converted = np.ascontiguousarray(samples, dtype=np.float32)
     if not np.isfinite(converted).all():
-        raise UsageError("samples must be finite numbers, but some are NaN or infinite.")
+        raise UsageError("samples must be finite numbers, but some are NaN or infinite.", field="samples")
     return converted

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from arctone.checkpoints.folder import AUTOENCODER, load_config, load_state, save_part
 from arctone.checkpoints.text import OWN, find_text_folder, load_text_encoder
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
-from arctone.files.atomic import write_atomically
+from arctone.files.atomic import file_atomically, write_atomically
 from arctone.files.strict_json import write_config
 from arctone.model_folder.config import ModelConfig, TextConfig, of_type
 from arctone.model_folder.tokenizer import FILE_NAME
@@ -39,9 +39,8 @@ def copy_text(given: Path, folder: Path) -> None:
         else:
             source = find_text_folder(given)
             state = load_text_encoder(source, of_type(load_config(given).text, TextConfig)).state_dict()
-        partial = folder / f"{OWN}.partial"
-        save_file(state, partial)
-        partial.replace(folder / OWN)
+        with file_atomically(folder / OWN, force=True) as partial:
+            save_file(state, partial)
     if not (folder / FILE_NAME).exists():
         tokenizer = given / FILE_NAME
         found = tokenizer if tokenizer.is_file() else find_text_folder(given) / FILE_NAME

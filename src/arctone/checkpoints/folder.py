@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
 from arctone.errors import ModelError, UsageError
+from arctone.files.atomic import file_atomically
 from arctone.files.strict_json import read_config, write_config
 from arctone.model_folder.config import DiTConfig, ModelConfig, SpectralConfig, of_type
 from arctone.models.dit import DiT
@@ -28,9 +29,8 @@ M = TypeVar("M", bound=nn.Module)
 def save_part(folder: Path, part: str, state: dict[str, Tensor], config: ModelConfig) -> None:
     """Write one part's weights and the model's config, atomically."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{part}.partial"
-    save_file({name: value.detach().contiguous() for name, value in state.items()}, partial)
-    partial.replace(folder / f"{part}.safetensors")
+    with file_atomically(folder / f"{part}.safetensors", force=True) as partial:
+        save_file({name: value.detach().contiguous() for name, value in state.items()}, partial)
     write_config(folder / "config.json", config)
 
 
@@ -83,7 +83,8 @@ def flow_part(folder: Path) -> str:
     if not has_flow(folder):
         raise UsageError(
             f"model: {folder} is post-trained and holds no {FLOW}.safetensors, the flow model it was made from; name "
-            "that model"
+            "that model",
+            field="model",
         )
     return FLOW
 
@@ -91,7 +92,7 @@ def flow_part(folder: Path) -> str:
 def _file(folder: Path, part: str) -> Path:
     path = folder / f"{part}.safetensors"
     if not path.is_file():
-        raise ModelError(f"model: {folder} has no {path.name}; train this part first")
+        raise ModelError(f"model: {folder} has no {path.name}; train this part first", field="model")
     return path
 
 
@@ -103,7 +104,7 @@ def load_state(folder: Path, part: str) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ModelError(f"model: {path} is not a whole safetensors file ({error})") from error
+        raise ModelError(f"model: {path} is not a whole safetensors file ({error})", field="model") from error
 
 
 def _filled(module: M, folder: Path, part: str) -> M:
@@ -119,13 +120,14 @@ def fill(module: nn.Module, state: dict[str, Tensor], origin: str, *, assign: bo
     wanted = module.state_dict()
     for name in wanted.keys() | state.keys():
         if name not in state:
-            raise ModelError(f"model: {origin} lacks the tensor {name}")
+            raise ModelError(f"model: {origin} lacks the tensor {name}", field="model")
         if name not in wanted:
-            raise ModelError(f"model: {origin} has the unknown tensor {name}")
+            raise ModelError(f"model: {origin} has the unknown tensor {name}", field="model")
         if state[name].shape != wanted[name].shape:
             raise ModelError(
-                f"model: {origin}: {name} has shape {list(state[name].shape)}, not {list(wanted[name].shape)}"
+                f"model: {origin}: {name} has shape {list(state[name].shape)}, not {list(wanted[name].shape)}",
+                field="model",
             )
         if not torch.isfinite(state[name].float()).all():
-            raise ModelError(f"model: {origin}: {name} has values that are not finite")
+            raise ModelError(f"model: {origin}: {name} has values that are not finite", field="model")
     module.load_state_dict(state, assign=assign)

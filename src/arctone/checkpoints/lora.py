@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -24,6 +23,7 @@ from arctone.checkpoints.folder import DIT, FLOW, has_flow, load_config, part_ha
 from arctone.errors import ModelError, UsageError
 from arctone.files.atomic import write_atomically
 from arctone.files.strict_json import read_config, write_config
+from arctone.files.text import parse_typed
 from arctone.models.lora import LoraConfig
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -147,7 +147,9 @@ def applied(
     changed = dict(state)
     for adapter, strength in adapters:
         if not math.isfinite(strength):
-            raise UsageError(f"lora: the strength of {adapter.name} is {strength}, but it must be a finite number.")
+            raise UsageError(
+                f"lora: the strength of {adapter.name} is {strength}, but it must be a finite number.", field="lora"
+            )
         for layer, (down, up) in adapter.pairs.items():
             name = f"{layer}.weight"
             shape = (up.shape[0], down.shape[1])
@@ -216,8 +218,8 @@ def _pattern(patterns: Mapping[str, T], layer: str, usual: T) -> T:
 
 def _origin(path: Path, metadata: Mapping[str, str]) -> Origin:
     try:
-        return msgspec.json.decode(metadata[_OWN], type=Origin)
-    except (KeyError, msgspec.DecodeError, json.JSONDecodeError):
+        return parse_typed(metadata[_OWN], Origin)
+    except (KeyError, ValueError):
         raise ModelError(
             f"{path} does not say which weights the adapter was trained on; name its model with arctone lora adopt."
         ) from None

@@ -23,7 +23,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file, mapped: nothing is copied. Raises: ModelError in one sentence."""
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as problem:
+    except (SafetensorError, OSError, ValueError) as problem:
         raise ModelError(f"{path} is not a whole safetensors file: {_reason(path, problem)}.") from None
 
 
@@ -34,7 +34,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """
     try:
         content = _loaded(path)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as problem:
+    except Exception as problem:  # torch and pickle pass on whatever a damaged file makes them meet
         raise ModelError(f"{path} is not a whole checkpoint of tensors alone: {_reason(path, problem)}.") from None
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from arctone.checkpoints.tensor_files import read_tensors
 from arctone.checkpoints.tflite_tensors import GraphTensor, constants, scales, values
 from arctone.errors import ModelError
+from arctone.files.text import parse_json, read_bytes
 
 MAP, REST = "weights_map.json", "rest.safetensors"
 _SLACK = 0.505  # of a quantisation step: half, and the rounding of float32
@@ -59,13 +61,19 @@ def load_from_graphs(folder: Path) -> dict[str, Tensor]:
     Raises: ModelError if the map or a file is missing, or an entry does not fit its file.
     """
     entries = _read_map(folder)
-    state = {name: value.float() for name, value in load_file(folder / REST).items()}
+    state = {name: value.float() for name, value in read_tensors(folder / REST).items()}
     files: dict[str, bytes] = {}
     for name, entry in entries.items():
-        if entry["file"] not in files:
-            files[entry["file"]] = _read_graph(folder / entry["file"])
-        state[name] = torch.from_numpy(_value(entry, files[entry["file"]], name))
+        file = str(entry.get("file"))
+        if Path(file).name != file:
+            raise ModelError(f"{folder / MAP} points to {file!r}, which is no file of the folder.")
+        if file not in files:
+            files[file] = _read_graph(folder / file)
+        state[name] = torch.from_numpy(_value(entry, files[file], name))
     for name, entry in entries.items():
+        others = [entry[kind] for kind in ("row_scale", "column_scale") if kind in entry]
+        if any(other not in state for other in others):
+            raise ModelError(f"{folder / MAP}: the parameter {name} is scaled by one that is not there.")
         if "row_scale" in entry:
             state[name] = state[name] / state[entry["row_scale"]][:, None]
         if "column_scale" in entry:
@@ -161,15 +169,15 @@ def _entry(tensor: GraphTensor, shape: tuple[int, ...], transposed: bool) -> Ent
 
 
 def _value(entry: Entry, data: bytes, name: str) -> NDArray[np.float32]:
-    places = {key: entry[key] for key in ("scales_offset", "num_scales", "axis") if key in entry}
-    tensor = GraphTensor(name, entry["dtype"], tuple(entry["graph_shape"]), entry["offset"], 0, **places)
     try:
+        places = {key: entry[key] for key in ("scales_offset", "num_scales", "axis") if key in entry}
+        tensor = GraphTensor(name, entry["dtype"], tuple(entry["graph_shape"]), entry["offset"], 0, **places)
         stored = values(tensor, data)
-    except ValueError:
-        raise ModelError(f"{MAP}: the parameter {name} does not fit into {entry['file']}.") from None
-    shape = tuple(entry["shape"])
-    out = stored.reshape(shape[::-1]).T if entry["transposed"] else stored.reshape(shape)
-    return np.array(out, np.float32, order="C")
+        shape = tuple(entry["shape"])
+        out = stored.reshape(shape[::-1]).T if entry["transposed"] else stored.reshape(shape)
+        return np.array(out, np.float32, order="C")
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError):
+        raise ModelError(f"{MAP}: the parameter {name} does not fit into {entry.get('file')}.") from None
 
 
 def _compact(value: Tensor) -> Tensor:
@@ -186,11 +194,17 @@ def _read_map(folder: Path) -> dict[str, Entry]:
     path = folder / MAP
     if not path.is_file() or not (folder / REST).is_file():
         raise ModelError(f"{folder} has no {MAP} with {REST}, so its graphs cannot be read as torch weights.")
-    entries: dict[str, Entry] = json.loads(path.read_text())
+    try:
+        entries = parse_json(read_bytes(path, error=ModelError))
+    except ValueError as problem:
+        raise ModelError(f"{path} is not valid JSON: {problem}.") from None
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise ModelError(f"{path} does not say where the parameters lie.")
     return entries
 
 
 def _read_graph(path: Path) -> bytes:
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist, but {MAP} points into it.")
-    return path.read_bytes()
+    try:
+        return read_bytes(path, max_bytes=2**31, error=ModelError)
+    except ModelError as problem:
+        raise ModelError(f"{MAP} points into a file that cannot be used: {problem}") from None

@@ -128,9 +128,9 @@ def batch_folder(output: str | None, format: str | None) -> tuple[Path, str]:
     """Where the results of a batch go, made if it is not there, and their format. Raises: UsageError."""
     chosen = format or "wav"
     if chosen not in FORMATS:
-        raise UsageError(f"format must be one of {', '.join(FORMATS)}, got '{chosen}'.")
+        raise UsageError(f"format must be one of {', '.join(FORMATS)}, got '{chosen}'.", field="format")
     if output == "-":
-        raise UsageError("--batch writes files, so -o must be a folder, got '-'.")
+        raise UsageError("--batch writes files, so -o must be a folder, got '-'.", field="batch")
     folder = Path(output or ".")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ import typer
 
 from arctone.cli.progress import counted_bar
 from arctone.errors import InputFileError, UsageError
+from arctone.files.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 SHOWN = 10
+EXAMPLE_WIDTH = 160
 
 
 def print_check_json(report: CheckReport) -> None:
@@ -35,6 +37,9 @@ def print_check(report: CheckReport) -> None:
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(printable(f"layout: {report.layout}"))
+    for name, captions in report.examples:
+        console.print(printable(f"  {name}: {captions or '(no caption)'}")[:EXAMPLE_WIDTH])
     console.print(f"{report.total.clips} clips, {report.total.hours:.3f} hours, {_range(report)}")
     for title, groups in (("split", report.splits), ("category", report.categories), ("licence", report.licences)):
         _print_groups(console, title, groups)
@@ -68,6 +73,8 @@ def _print_counts(console: Console, title: str, counts: Mapping[str, int]) -> No
 
 
 def _print_findings(console: Console, report: CheckReport) -> None:
+    _print_list(console, "passed over, because they are no sounds", report.passed_over)
+    _print_list(console, "remarks", report.notes)
     _print_list(console, "cannot be used", [entry.problem for entry in report.unusable])
     _print_list(console, "without a caption", report.without_caption)
     _print_list(console, "without a licence", report.without_licence)
@@ -86,7 +93,7 @@ def _print_list(console: Console, title: str, lines: Sequence[str]) -> None:
         return
     console.print(f"{title}: {len(lines)}")
     for line in lines[:SHOWN]:
-        console.print(f"  {line}")
+        console.print(f"  {printable(line)}")
     if len(lines) > SHOWN:
         console.print(f"  and {len(lines) - SHOWN} more (--json lists all)")
 
@@ -94,7 +101,7 @@ def _print_list(console: Console, title: str, lines: Sequence[str]) -> None:
 def _plain(name: str) -> Text:
     from rich.text import Text
 
-    return Text(name)
+    return Text(printable(name))
 
 
 app = typer.Typer(no_args_is_help=True, help="Training data: check it, render it to files, encode it into latents.")

@@ -12,6 +12,7 @@ from rich.table import Table
 from arctone.cli.progress import counted_bar
 from arctone.errors import UsageError
 from arctone.evaluation.scoring.measurement import HEAD, LEGEND, Report, rows
+from arctone.version import install_hint
 
 if TYPE_CHECKING:
     from arctone.evaluation.scoring.measurement import Report
@@ -173,7 +174,9 @@ def _pairs(names: list[str] | None, weights: list[str] | None) -> dict[str, Path
     for word in weights or []:
         name, sign, path = word.partition("=")
         if not sign or not path or name not in NAMES:
-            raise UsageError(f"weights must be NAME=PATH with a name among {', '.join(NAMES)}, got '{word}'.")
+            raise UsageError(
+                f"weights must be NAME=PATH with a name among {', '.join(NAMES)}, got '{word}'.", field="weights"
+            )
         given[name] = Path(path)
     chosen = list(dict.fromkeys([*(names or (() if given else OFFLINE)), *given]))
     return {name: given.get(name) for name in chosen}
@@ -217,7 +220,7 @@ def _refuse_without(*modules: str) -> None:
 
     for name in modules:
         if find_spec(name) is None:
-            raise UsageError(f'scoring needs {name}, which is not installed: pip install "arctone[eval]".')
+            raise UsageError(f"scoring needs {name}, which is not installed: {install_hint('eval')}.")
 
 
 def _with_settings(report: Report, settings: dict[str, Any]) -> Report:

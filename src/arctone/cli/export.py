@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from arctone.cli.output import print_json, print_rows
-from arctone.errors import UsageError
+from arctone.errors import InputFileError, UsageError
+from arctone.files.text import read_text
 from arctone.model_folder.config import ContinuousDiTConfig
 from arctone.model_folder.folder import CONFIG, read_model_config
 
@@ -174,7 +175,9 @@ def window_lengths(written: str) -> tuple[int, ...]:
     try:
         return tuple(int(word) for word in written.split(","))
     except ValueError:
-        raise UsageError(f"--windows must be whole numbers with commas, such as 64,128, got '{written}'.") from None
+        raise UsageError(
+            f"--windows must be whole numbers with commas, such as 64,128, got '{written}'.", field="windows"
+        ) from None
 
 
 def paper_texts(card: Path | None, papers: list[Path]) -> dict[str, str]:
@@ -185,8 +188,8 @@ def paper_texts(card: Path | None, papers: list[Path]) -> dict[str, str]:
         if name in texts:
             raise UsageError(f"two papers would be called {name}; each needs a name of its own.")
         try:
-            texts[name] = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+            texts[name] = read_text(path, max_bytes=10_000_000)
+        except InputFileError:
             raise UsageError(f"{path} cannot be read as UTF-8 text, but a paper must be.") from None
     return texts
 

@@ -55,11 +55,13 @@ def source_path(given: Given, options: dict[str, str]) -> Path | None:
     if len(found) > 1:
         raise UsageError(f"{' and '.join(found)} cannot be combined: only one sound is edited at a time.")
     if "inpaint" in options and INPAINT not in found:
-        raise UsageError(f"--inpaint needs {INPAINT} FILE, the sound that is to be edited.")
+        raise UsageError(f"--inpaint needs {INPAINT} FILE, the sound that is to be edited.", field="inpaint")
     if INPAINT in found and "inpaint" not in options:
         raise UsageError(f"{INPAINT} needs --inpaint A:B, the part that is to be made anew.")
     if "init_noise_level" in options and not found:
-        raise UsageError(f"--init-noise-level needs {INIT} FILE, the sound that is to be edited.")
+        raise UsageError(
+            f"--init-noise-level needs {INIT} FILE, the sound that is to be edited.", field="init_noise_level"
+        )
     if CONTINUE in found:
         options["extend"] = "true"
     return next(iter(found.values()), None)
@@ -81,7 +83,7 @@ def find_player() -> list[str]:
     for name, command in PLAYERS.items():
         if shutil.which(name):
             return command
-    raise UsageError(f"--play needs one of {', '.join(PLAYERS)}, but none of them is installed.")
+    raise UsageError(f"--play needs one of {', '.join(PLAYERS)}, but none of them is installed.", field="play")
 
 
 def play_file(command: list[str], path: Path) -> None:
@@ -171,13 +173,16 @@ def generate(
     )
     if batch is not None:
         if prompt or play or init_audio or inpaint_audio or continue_audio:
-            raise UsageError("--batch takes prompts and sources from its lines, and plays nothing; leave the rest out.")
+            raise UsageError(
+                "--batch takes prompts and sources from its lines, and plays nothing; leave the rest out.",
+                field="batch",
+            )
         config = BatchConfig(model, how, ray)
         raise typer.Exit(_batch(batch, options, output, format, config, force=force, json=json, quiet=quiet))
     if ray is not None:
         raise UsageError("--ray makes the lines of a batch, so it needs --batch FILE.")
     if prompt is None:
-        raise UsageError("prompt is missing: say what the sound should be, or give --batch FILE.")
+        raise UsageError("prompt is missing: say what the sound should be, or give --batch FILE.", field="prompt")
     to_stdout = output == STDOUT
     if to_stdout and (json or play):
         raise UsageError(

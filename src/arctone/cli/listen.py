@@ -95,10 +95,10 @@ def analyse(
     """
     from arctone.evaluation.listening.analysis import analyse as analyse_answers
     from arctone.evaluation.listening.key import read_key
-    from arctone.evaluation.listening.report import MARKER, write_report
-    from arctone.evaluation.listening.whole_folder import refuse_folder
+    from arctone.evaluation.listening.report import KIND, write_report
+    from arctone.files.atomic import refuse_folder
 
-    refuse_folder(out, MARKER, force=force)
+    refuse_folder(out, KIND, force=force)
     analysis = analyse_answers(results, read_key(key), keep_all=keep_all, confidence=confidence, seed=seed)
     write_report(analysis, out, force=force)
     _print_analysis(analysis)
@@ -130,7 +130,7 @@ def _one_of(parameter: str, value: str, allowed: tuple[Name, ...]) -> Name:
     for name in allowed:
         if name == value:
             return name
-    raise UsageError(f"{parameter} must be {', '.join(allowed[:-1])} or {allowed[-1]}, got '{value}'.")
+    raise UsageError(f"{parameter} must be {', '.join(allowed[:-1])} or {allowed[-1]}, got '{value}'.", field=parameter)
 
 
 def _named(systems: list[str]) -> dict[str, str]:
@@ -138,9 +138,9 @@ def _named(systems: list[str]) -> dict[str, str]:
     for text in systems:
         name, equals, folder = text.partition("=")
         if not equals or not folder:
-            raise UsageError(f"system must be NAME=FOLDER, got '{text}'.")
+            raise UsageError(f"system must be NAME=FOLDER, got '{text}'.", field="system")
         if name in found:
-            raise UsageError(f"system has the name '{name}' twice.")
+            raise UsageError(f"system has the name '{name}' twice.", field="system")
         found[name] = folder
     return found
 

@@ -17,7 +17,8 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command as built
 
 from arctone.errors import ArctoneError
-from arctone.version import __version__
+from arctone.files.text import printable
+from arctone.version import __version__, install_hint
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ UNEXPECTED, MEMORY, INTERRUPTED = 1, 5, 130
 # Which optional set of packages brings a module that may be missing.
 EXTRAS = {
     "ai_edge_quantizer": "export",
+    "av": "media",
     "jinja2": "report",
     "lightning_fabric": "train",
     "litert_torch": "export",
@@ -92,6 +94,7 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
     "prometheus_client": "serve",
+    "pyarrow": "parquet",
     "python_multipart": "serve",
     "huggingface_hub": "hub",
     "safetensors": "train",
@@ -129,14 +132,14 @@ def explained(problem: BaseException) -> tuple[str, int]:
     if isinstance(problem, KeyboardInterrupt | typer.Abort):
         return "interrupted: nothing half-written is left behind.", INTERRUPTED
     if isinstance(problem, ArctoneError):
-        return f"error: {_ended(str(problem))}", problem.exit_code
+        return f"error: {printable(_ended(str(problem)))}", problem.exit_code
     if isinstance(problem, typer.TyperException):
         return _usage_sentence(problem), int(getattr(problem, "exit_code", 2))
     if isinstance(problem, MemoryError):
         return "error: the memory that this process may use does not suffice; try a shorter sound.", MEMORY
     if isinstance(problem, ModuleNotFoundError) and _root(problem) in EXTRAS:
         extra = EXTRAS[_root(problem)]
-        return f'error: this needs {_root(problem)}, which is not installed: pip install "arctone[{extra}]".', 2
+        return f"error: this needs {_root(problem)}, which is not installed: {install_hint(extra)}.", 2
     return _unexpected(problem), UNEXPECTED
 
 

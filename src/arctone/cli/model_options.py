@@ -79,5 +79,7 @@ def _parse_adapter(option: str) -> tuple[Path, float]:
     except ValueError:
         strength = math.nan
     if not path or not math.isfinite(strength):
-        raise UsageError(f"lora: {option!r} must be PATH or PATH:STRENGTH with a finite number, such as runs/mine:0.8")
+        raise UsageError(
+            f"lora: {option!r} must be PATH or PATH:STRENGTH with a finite number, such as runs/mine:0.8", field="lora"
+        )
     return Path(path).expanduser(), strength

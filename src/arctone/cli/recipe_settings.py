@@ -24,7 +24,7 @@ def changed(recipe: Any, parts: Sequence[str], settings: Sequence[str]) -> Any:
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
-            raise UsageError(f"set: {setting!r} must have the form NAME=VALUE")
+            raise UsageError(f"set: {setting!r} must have the form NAME=VALUE", field="set")
         if "." in name:
             recipe = _with_role(recipe, parts, name, text)
             continue
@@ -43,7 +43,7 @@ def _with_role(recipe: Any, parts: Sequence[str], name: str, text: str) -> Any:
     known = {owned: part for part, loop in loops.items() for owned in loop.roles}
     if role not in known:
         allowed = f"choose from {', '.join(known)}" if known else "this stage has one network; leave the role out"
-        raise UsageError(f"set: {name!r} names no network of its own, {allowed}")
+        raise UsageError(f"set: {name!r} names no network of its own, {allowed}", field="set")
     loop = loops[known[role]]
     optimiser = changed(_Named(loop.of_role(role)), ("optimiser",), [f"{field}={text}"]).optimiser
     roles = {**loop.roles, role: optimiser}
@@ -63,7 +63,7 @@ def _owner(recipe: Any, parts: Sequence[str], name: str) -> str:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(sorted(known))}"
-        raise UsageError(f"set: {name!r} is unknown, {hint}")
+        raise UsageError(f"set: {name!r} is unknown, {hint}", field="set")
     return known[name]
 
 
@@ -72,4 +72,6 @@ def _converted(name: str, text: str, kind: Any) -> Any:
     try:
         return msgspec.convert(raw, kind, strict=False)
     except (msgspec.ValidationError, TypeError) as problem:
-        raise UsageError(f"set: {name} cannot be {text!r}: {str(problem)[:1].lower()}{str(problem)[1:]}") from None
+        raise UsageError(
+            f"set: {name} cannot be {text!r}: {str(problem)[:1].lower()}{str(problem)[1:]}", field="set"
+        ) from None

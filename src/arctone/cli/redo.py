@@ -104,7 +104,7 @@ def _source(take: Path, record: Mapping[str, Any], path: Path | None) -> SourceF
         raise InputFileError(f"{take} carries a record that cannot be used: {problem}") from None
     if wanted is None:
         if path is not None:
-            raise UsageError(f"--source is {path}, but {take} was made from text alone.")
+            raise UsageError(f"--source is {path}, but {take} was made from text alone.", field="source")
         return None
     name = f", '{wanted.name}'" if wanted.name else ""
     if path is None:

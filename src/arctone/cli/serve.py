@@ -147,7 +147,9 @@ def _load_engines(
     from arctone.inference.request import usable_threads
 
     if replicas and concurrency > 1:
-        raise UsageError(f"concurrency {concurrency} and replicas {replicas} say the same thing; give only one.")
+        raise UsageError(
+            f"concurrency {concurrency} and replicas {replicas} say the same thing; give only one.", field="concurrency"
+        )
     num_workers = replicas or concurrency
     each = options.threads or max(1, usable_threads() // num_workers)
     options = msgspec.structs.replace(options, threads=each)

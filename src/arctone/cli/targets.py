@@ -21,10 +21,13 @@ def targets(output: str | None, request: GenerationRequest, format: str | None, 
     Raises: UsageError in one sentence if a path cannot be written, exists, or would be used twice.
     """
     if format is not None and format not in FORMATS:
-        raise UsageError(f"format must be one of {', '.join(FORMATS)}, got '{format}'.")
+        raise UsageError(f"format must be one of {', '.join(FORMATS)}, got '{format}'.", field="format")
     if output == STDOUT:
         if request.variations > 1:
-            raise UsageError(f"variations must be 1 when the sound goes to standard output, got {request.variations}.")
+            raise UsageError(
+                f"variations must be 1 when the sound goes to standard output, got {request.variations}.",
+                field="variations",
+            )
         return []
     pattern = _pattern(output, request, format)
     paths = [_filled(pattern, number, request) for number in range(request.variations)]

@@ -98,7 +98,7 @@ def _adapter(default: LoraConfig, options: dict[str, Any], full: bool) -> LoraCo
 
 def _loop_changes(steps: int | None, max_minutes: float | None, seed: int, precision: str | None) -> dict[str, Any]:
     if precision is not None and precision not in PRECISIONS:
-        raise UsageError(f"precision: {precision!r} is unknown, choose from {', '.join(PRECISIONS)}")
+        raise UsageError(f"precision: {precision!r} is unknown, choose from {', '.join(PRECISIONS)}", field="precision")
     changes: dict[str, Any] = {"max_minutes": max_minutes, "seed": seed}
     changes |= {} if steps is None else {"total_steps": steps}
     return changes | ({} if precision is None else {"precision": precision})

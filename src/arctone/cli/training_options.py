@@ -60,7 +60,9 @@ class TrainingOptions:
 
         plan = recipe(self.recipe)
         if self.precision is not None and self.precision not in PRECISIONS:
-            raise UsageError(f"precision: {self.precision!r} is unknown, choose from {', '.join(PRECISIONS)}")
+            raise UsageError(
+                f"precision: {self.precision!r} is unknown, choose from {', '.join(PRECISIONS)}", field="precision"
+            )
         changes: dict[str, Any] = {"max_minutes": self.max_minutes, "seed": self.seed, "demo_every": self.demo_every}
         changes |= {} if self.steps is None else {"total_steps": self.steps}
         changes |= {} if self.precision is None else {"precision": self.precision}

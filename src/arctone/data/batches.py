@@ -113,13 +113,17 @@ class LengthBucketSampler:
         if self.lengths.ndim != 1 or len(self.lengths) < self.world_size or (self.lengths < 1).any():
             raise UsageError(
                 f"lengths must name at least world_size = {self.world_size} clips of 1 frame or more, "
-                f"got {len(self.lengths)} clips."
+                f"got {len(self.lengths)} clips.",
+                field="lengths",
             )
         if self.world_size < 1 or not 0 <= self.rank < self.world_size:
-            raise UsageError(f"rank must be 0 to world_size - 1, got rank {self.rank} of {self.world_size}.")
+            raise UsageError(
+                f"rank must be 0 to world_size - 1, got rank {self.rank} of {self.world_size}.", field="rank"
+            )
         if self.bucket_frames < 1 or self.seed < 0:
             raise UsageError(
-                f"bucket_frames must be 1 or more and seed 0 or more, got {self.bucket_frames} and {self.seed}."
+                f"bucket_frames must be 1 or more and seed 0 or more, got {self.bucket_frames} and {self.seed}.",
+                field="bucket_frames",
             )
         longest = int(self._edges().max())
         if self._capacity(longest) < self.world_size:

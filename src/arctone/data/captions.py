@@ -16,7 +16,8 @@ import numpy.typing as npt
 from arctone.data import latent_files as files
 from arctone.data.latent_files import CaptionRecord, TextHeader
 from arctone.errors import InputFileError, ModelError, UsageError
-from arctone.files.json_lines import read_records, remove_leftovers, write_array, write_records
+from arctone.files.atomic import clear_leftovers
+from arctone.files.json_lines import read_records, write_array, write_records
 from arctone.files.strict_json import read_config, write_config
 
 Array = npt.NDArray[Any]
@@ -62,7 +63,7 @@ def encode_captions(
 def _start_folder(folder: Path, wanted: TextHeader) -> None:
     path = files.header_path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
+    clear_leftovers(folder)
     if not path.exists():
         write_config(path, wanted)
         return

@@ -10,12 +10,13 @@ import numpy as np
 
 from arctone.data.batches import LengthBucketSampler
 from arctone.data.clip import ClipInfo, ClipSource
-from arctone.data.subset import format_of, problems_of
+from arctone.data.subset import files_of, format_of, problems_of
 from arctone.data.workers import map_in_order
 from arctone.errors import ArctoneError
 
 SILENCE_DB = -60.0
 TOO_SHORT_SECONDS = 0.25
+NUM_EXAMPLES = 3
 # A clipped sound stays at full scale for several samples running.
 _FULL_SCALE, _CLIPPED_RUN = 0.999, 3
 _HOP_LENGTH = 2048
@@ -42,7 +43,9 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     unusable: must be repaired or left out. The other lists hold ids and are worth a look: silent (peak below -60 dBFS
     or a constant), clipped, too_short (below 0.25 s), without_caption, without_licence. duplicate_captions: captions
     that stand first in more than one clip, and how often. sample_rates, channels: of the files. batches_per_epoch: of
-    the train split. listened: whether the sound itself was looked at.
+    the train split. listened: whether the sound itself was looked at. layout: of the collection, as it was recognised.
+    examples: the first clips with their captions. passed_over: files that are neither sounds nor about one. notes:
+    remarks on how files were read.
     """
 
     total: Group
@@ -62,6 +65,10 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     batch: str
     batches_per_epoch: int
     listened: bool
+    layout: str = ""
+    examples: tuple[tuple[str, str], ...] = ()
+    passed_over: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def is_usable(self) -> bool:
@@ -92,6 +99,7 @@ def check(
     latent frames instead. listen: decode or render every clip; without it only facts and file headers are looked at.
     num_workers: processes that listen. progress: called with (done, total).
     """
+    files = files_of(source)
     infos = [source.info(index) for index in range(len(source))]
     heard = _listen(source, num_workers, progress or (lambda done, total: None)) if listen else {}
     broken = [Unusable(clip="", problem=problem) for problem in problems_of(source)]
@@ -119,6 +127,10 @@ def check(
         batch=f"{batch_size} clips" if max_frames is None else f"{max_frames} latent frames",
         batches_per_epoch=_num_batches(train, batch_size, max_frames),
         listened=listen,
+        layout=files.layout if files else "made by arctone",
+        examples=tuple((info.id, " | ".join(info.captions)) for info in infos[:NUM_EXAMPLES]),
+        passed_over=files.passed_over if files else (),
+        notes=files.notes if files else (),
     )
 
 

@@ -54,7 +54,7 @@ class ControlRates:
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name}: {getattr(self, name)!r} is not possible, it must be 0 to 1")
         if self.smoothing_frames < 1:
-            raise UsageError(f"smoothing_frames: {self.smoothing_frames!r} is not possible, it must be at least 1")
+            raise UsageError(field="smoothing_frames", value=self.smoothing_frames, allowed="at least 1")
 
 
 class ControlDraws:

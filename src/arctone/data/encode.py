@@ -25,7 +25,8 @@ from arctone.data.clip import ClipInfo, ClipSource
 from arctone.data.latent_files import ClipRecord, LatentsHeader
 from arctone.data.workers import Rendered, render_in_order
 from arctone.errors import ArctoneError, InputFileError, ModelError, UsageError
-from arctone.files.json_lines import remove_leftovers, write_array, write_records
+from arctone.files.atomic import clear_leftovers
+from arctone.files.json_lines import write_array, write_records
 from arctone.files.strict_json import read_config, write_config
 
 Array = npt.NDArray[Any]
@@ -68,7 +69,7 @@ class EncodeSettings:
     def __post_init__(self) -> None:
         for name in ("clips_per_shard", "batch_frames", "frames_multiple", "hop_length", "sample_rate"):
             if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be 1 or more, got {getattr(self, name)}.")
+                raise UsageError(f"{name} must be 1 or more, got {getattr(self, name)}.", field=name)
 
 
 def encode_corpus(
@@ -176,8 +177,8 @@ def _start_folder(folder: Path, header: LatentsHeader) -> None:
     else:
         (folder / "latents").mkdir(parents=True, exist_ok=True)
         write_config(path, header)
-    remove_leftovers(folder)
-    remove_leftovers(folder / "latents")
+    clear_leftovers(folder)
+    clear_leftovers(folder / "latents")
 
 
 def _refuse_mixture(folder: Path, there: LatentsHeader, wanted: LatentsHeader) -> None:

@@ -51,7 +51,7 @@ def open_autoencoder(folder: str | Path, precision: str = "32-true") -> AudioEnc
     """
     folder = Path(folder)
     if precision not in PRECISIONS:
-        raise UsageError(f"precision must be {' or '.join(PRECISIONS)}, got {precision!r}.")
+        raise UsageError(f"precision must be {' or '.join(PRECISIONS)}, got {precision!r}.", field="precision")
     config, module = load_config(folder), load_autoencoder(folder)
 
     @torch.inference_mode()

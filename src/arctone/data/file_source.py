@@ -60,7 +60,7 @@ class FileDefaults:
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.valid_share <= 0.5:
-            raise UsageError(f"valid_share must be from 0 to 0.5, got {self.valid_share}.")
+            raise UsageError(f"valid_share must be from 0 to 0.5, got {self.valid_share}.", field="valid_share")
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,22 @@ class FileSource:
     """Sound files as a ClipSource: any rate and channels become 44.1 kHz stereo, long files equal windows of at most
     11.89 s, with the file's captions each.
 
-    problems: one sentence for each file or row that cannot be used and is left out.
+    problems: one sentence for each file or row that cannot be used and is left out. layout: how the collection is laid
+    out, for people. passed_over: files that are neither sounds nor about one. notes: remarks on how files were read.
     """
 
     def __init__(
-        self, entries: Iterable[SoundEntry], problems: Iterable[str] = (), defaults: FileDefaults | None = None
+        self,
+        entries: Iterable[SoundEntry],
+        problems: Iterable[str] = (),
+        defaults: FileDefaults | None = None,
+        *,
+        layout: str = "",
+        passed_over: Iterable[str] = (),
+        notes: Iterable[str] = (),
     ) -> None:
         self.problems = tuple(problems)
+        self.layout, self.passed_over, self.notes = layout, tuple(passed_over), tuple(notes)
         self._windows: list[_Window] = []
         seen: set[str] = set()
         for entry in entries:

@@ -1,27 +1,58 @@
-"""A folder of sound files, each with its captions in a .txt or .json file of the same name."""
+"""A folder of sound files, each with its captions in a file of the same name, or all of them in one table."""
+
+from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from arctone.audio.formats import MEDIA_SUFFIXES
 from arctone.data.file_source import Facts, FileDefaults, FileSource, SoundEntry
+from arctone.data.layouts import TABLE_SUFFIXES, facts_of_sidecar, read_table
+from arctone.data.manifest import find_file, unused_note
 from arctone.data.sound import SOUND_SUFFIXES, SoundPlace
 from arctone.errors import InputFileError
 from arctone.files.strict_json import read_config
-from arctone.files.text import read_text
+from arctone.files.text import parse_json, read_any_text, read_bytes
+
+CAPTION_SUFFIXES = (".txt", ".caption")
+_FACTS_BYTES = 10_000_000
+
+
+@dataclass
+class Listing:
+    """What a folder holds. problems: a sentence for each file that cannot be used. passed_over: files that are neither
+    sounds nor about one. layout: how the captions are kept. notes: remarks on how files were read."""
+
+    entries: list[SoundEntry] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+    layout: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 def open_folder(folder: str | Path, defaults: FileDefaults | None = None) -> FileSource:
     """Clips of all sound files in a folder and the folders in it, in the order of their names.
 
-    Beside `rain.wav` may stand `rain.txt`, one caption a line, and `rain.json` with the fields of Facts. Names that
-    begin with a dot are left out.
+    Beside `rain.wav` may stand `rain.txt` or `rain.caption`, one caption a line, and `rain.json` with the fields of
+    Facts or those of MusicGen. Captions may also be in `metadata.csv`, `.jsonl` or `.parquet` in the same folder or one
+    above, as the Hugging Face audio folder keeps them. Names that begin with a dot are left out.
     Raises: InputFileError if the folder does not exist or holds no sound file. Single bad files are in the source's
-    `problems`.
+    `problems`, what is no sound in its `passed_over`.
     """
-    return FileSource(*folder_entries(folder), defaults)
+    found = list_folder(folder)
+    return FileSource(
+        found.entries,
+        found.problems,
+        defaults,
+        layout=found.layout,
+        passed_over=found.passed_over,
+        notes=found.notes,
+    )
 
 
 def folder_entries(folder: str | Path) -> tuple[list[SoundEntry], list[str]]:
@@ -29,20 +60,38 @@ def folder_entries(folder: str | Path) -> tuple[list[SoundEntry], list[str]]:
 
     Raises: InputFileError as open_folder does.
     """
+    found = list_folder(folder)
+    return found.entries, found.problems
+
+
+def list_folder(folder: str | Path) -> Listing:
+    """Everything in a folder. Raises: InputFileError as open_folder does."""
     root = Path(folder)
     if not root.is_dir():
         raise InputFileError(f"{root} is not a folder.")
-    entries: list[SoundEntry] = []
-    problems: list[str] = []
-    for path in sorted(_sound_files(root)):
-        try:
-            entries.append(_entry(root, path))
-        except InputFileError as problem:
-            problems.append(str(problem))
-    if not entries and not problems:
-        endings = ", ".join(sorted(SOUND_SUFFIXES))
+    files = sorted(_files(root))
+    found = Listing()
+    table = _tables(files, found)
+    reader = _Sidecars(files)
+    kinds: set[str] = {"metadata table"} if table else set()
+    for path in files:
+        if path.suffix.lower() in SOUND_SUFFIXES | MEDIA_SUFFIXES:
+            try:
+                facts = reader.facts(path, found.notes, kinds)
+                found.entries.append(_entry(root, path, _joined(facts, table.pop(_key(path), None))))
+            except InputFileError as problem:
+                found.problems.append(str(problem))
+    used = reader.used | {path for path in files if path.stem == "metadata" and path.suffix.lower() in TABLE_SUFFIXES}
+    sounds = SOUND_SUFFIXES | MEDIA_SUFFIXES
+    found.passed_over = [
+        path.relative_to(root).as_posix() for path in files if path not in used and path.suffix.lower() not in sounds
+    ]
+    found.problems += [f"{place} does not exist." for place, _ in table.values()]
+    found.layout = f"folder of sounds, captions in {' and '.join(sorted(kinds)) or 'no file'}"
+    if not found.entries and not found.problems:
+        endings = ", ".join(sorted(sounds))
         raise InputFileError(f"{root} holds no sound file (looked for {endings}).")
-    return entries, problems
+    return found
 
 
 def parse_captions(text: str) -> tuple[str, ...]:
@@ -50,22 +99,96 @@ def parse_captions(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
-def _sound_files(root: Path) -> Iterator[Path]:
+_Tabled = dict[str, tuple[str, Facts]]
+
+
+def _tables(files: list[Path], found: Listing) -> _Tabled:
+    """Facts by file from the tables called metadata, with the place that each row names."""
+    facts: _Tabled = {}
+    for path in files:
+        if path.stem != "metadata" or path.suffix.lower() not in TABLE_SUFFIXES:
+            continue
+        try:
+            table = read_table(path)
+        except InputFileError as problem:
+            found.problems.append(str(problem))
+            continue
+        found.problems += table.problems
+        found.notes += [*table.notes, *unused_note(path, table)]
+        for row in table.rows:
+            file = find_file(path.parent, row.path)
+            place, earlier = facts.get(_key(file), (f"{file} ({path.name} line {row.number})", None))
+            facts[_key(file)] = (place, _added(earlier, row.facts))
+    return facts
+
+
+def _joined(own: Facts, tabled: tuple[str, Facts] | None) -> Facts:
+    return own if tabled is None else _added(tabled[1], own)
+
+
+def _added(first: Facts | None, second: Facts) -> Facts:
+    """Facts of two places about one sound: all captions; of the rest, what the first leaves open."""
+    if first is None:
+        return second
+    empty = Facts()
+    more = {n: getattr(second, n) for n in Facts.__struct_fields__ if getattr(first, n) == getattr(empty, n)}
+    captions = (*first.wordings(), *second.wordings())
+    return msgspec.structs.replace(first, **{**more, "caption": "", "captions": captions})
+
+
+class _Sidecars:
+    """The files beside sounds, found by name whatever their Unicode form and the case of their ending."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self._files = {_key(path.with_suffix(path.suffix.lower())): path for path in files}
+        self.used: set[Path] = set()
+
+    def facts(self, path: Path, notes: list[str], kinds: set[str]) -> Facts:
+        """What the files beside a sound say of it. Raises: InputFileError if one cannot be used."""
+        facts = Facts()
+        beside = self._beside(path, ".json")
+        if beside is not None:
+            facts = _json_facts(beside)
+            kinds.add(".json files")
+        for suffix in CAPTION_SUFFIXES:
+            text = self._beside(path, suffix)
+            if text is not None:
+                content, encoding = read_any_text(text, max_bytes=_FACTS_BYTES)
+                if encoding not in ("utf-8", "utf-8-sig"):
+                    notes.append(f"{text} is read as {encoding}.")
+                captions = (*facts.captions, *parse_captions(content))
+                facts = msgspec.structs.replace(facts, captions=captions)
+                kinds.add(f"{suffix} files")
+        return facts
+
+    def _beside(self, path: Path, suffix: str) -> Path | None:
+        found = self._files.get(_key(path.with_suffix(suffix)))
+        if found is not None:
+            self.used.add(found)
+        return found
+
+
+def _json_facts(path: Path) -> Facts:
+    try:
+        values = parse_json(read_bytes(path, max_bytes=_FACTS_BYTES))
+    except ValueError as problem:
+        raise InputFileError(f"{path} is not valid JSON: {problem}.") from None
+    try:
+        found = facts_of_sidecar(values) if isinstance(values, dict) else None
+    except ValueError as problem:
+        raise InputFileError(f"{path}: {problem}.") from None
+    return found or read_config(path, Facts, error=InputFileError)
+
+
+def _key(path: Path) -> str:
+    return unicodedata.normalize("NFC", os.path.normpath(path))
+
+
+def _files(root: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in SOUND_SUFFIXES:
-                yield Path(parent, name)
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 
-def _entry(root: Path, path: Path) -> SoundEntry:
-    facts = _facts(path)
+def _entry(root: Path, path: Path, facts: Facts) -> SoundEntry:
     return SoundEntry(path.relative_to(root).as_posix(), SoundPlace(path, str(path)), facts)
-
-
-def _facts(path: Path) -> Facts:
-    beside, text = path.with_suffix(".json"), path.with_suffix(".txt")
-    facts = read_config(beside, Facts, error=InputFileError) if beside.exists() else Facts()
-    if text.exists():
-        facts = msgspec.structs.replace(facts, captions=(*facts.captions, *parse_captions(read_text(text))))
-    return facts

@@ -1,22 +1,19 @@
-"""A table of sound files: CSV with a header line, or one JSON object a line."""
+"""A table of sound files, in our own layout or one of those that collections are published in."""
 
-import csv
-import io
-from collections.abc import Callable, Iterator
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from arctone.data.file_source import Facts, FileDefaults, FileSource, SoundEntry
+from arctone.data.layouts import OWN, TABLE_SUFFIXES, Row, Table, read_table
 from arctone.data.sound import SoundPlace
-from arctone.errors import InputFileError
-from arctone.files.text import read_text
 
-MANIFEST_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
-# Several captions in one CSV cell; a caption itself hardly holds this sign.
-CAPTION_SEPARATOR = "|"
-_ATTRIBUTE = "attributes."
+MANIFEST_SUFFIXES = TABLE_SUFFIXES
 
 
 class ManifestRow(Facts, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,88 +23,86 @@ class ManifestRow(Facts, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def open_manifest(path: str | Path, defaults: FileDefaults | None = None) -> FileSource:
-    """Clips of the files that a manifest names, in its order.
+    """Clips of the files that a table names, in its order.
 
-    Columns (CSV, TSV) or keys (JSONL): path and any field of Facts; a CSV cell takes several `captions` separated by
-    "|", and columns such as attributes.instrument.
-    Raises: InputFileError if the manifest is unreadable or has no rows, or a CSV column is unknown. Single bad rows are
+    Our own layout has the columns (CSV, TSV) or keys (JSON lines) path and any field of Facts; a CSV cell takes several
+    `captions` separated by "|", and columns such as attributes.instrument. Others are in `layouts.LAYOUTS`.
+    Raises: InputFileError if the table is unreadable or has no rows, or no column names the files. Single bad rows are
     in the source's `problems`.
     """
-    return FileSource(*manifest_entries(path), defaults)
+    path = Path(path)
+    table = read_table(path)
+    return FileSource(
+        list(_entries(path, table)),
+        table.problems,
+        defaults,
+        layout=f"{table.layout} ({path.name})",
+        notes=[*table.notes, *unused_note(path, table)],
+    )
 
 
 def manifest_entries(path: str | Path) -> tuple[list[SoundEntry], list[str]]:
-    """The rows of a manifest, and a sentence for each that cannot be used. Raises: InputFileError as open_manifest."""
+    """The rows of a table, and a sentence for each that cannot be used. Raises: InputFileError as open_manifest."""
     path = Path(path)
-    rows, problems = read_manifest(path)
-    return [_entry(path, number, row) for number, row in rows], problems
+    table = read_table(path)
+    return list(_entries(path, table)), list(table.problems)
 
 
 def read_manifest(path: Path) -> tuple[list[tuple[int, ManifestRow]], list[str]]:
-    """The rows of a manifest with their line numbers, and one sentence for each row that cannot be used.
+    """The rows of a table with their line numbers, and one sentence for each row that cannot be used.
 
-    Raises: InputFileError if it is unreadable or has no rows, or a CSV column is unknown.
+    Raises: InputFileError as open_manifest.
     """
-    parse = _jsonl_rows if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows
-    rows: list[tuple[int, ManifestRow]] = []
-    problems: list[str] = []
-    for number, parse_row in parse(path, read_text(path)):
-        try:
-            row = parse_row()
-            if not row.path.strip():
-                raise ValueError("path is empty")
-            rows.append((number, row))
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as problem:
-            problems.append(f"{path} line {number}: {_lower_first(str(problem))}.")
-    if not rows and not problems:
-        raise InputFileError(f"{path} holds no rows.")
-    return rows, problems
+    table = read_table(path)
+    return [(row.number, _manifest_row(row)) for row in table.rows], list(table.problems)
 
 
-def _entry(manifest: Path, number: int, row: ManifestRow) -> SoundEntry:
-    facts = Facts(**{name: getattr(row, name) for name in Facts.__struct_fields__})
-    file = manifest.parent / row.path
-    return SoundEntry(row.path, SoundPlace(file, f"{file} ({manifest.name} line {number})"), facts)
+def unused_note(path: Path, table: Table) -> Iterator[str]:
+    """A sentence about columns that were passed over, if there are any."""
+    if table.unused:
+        yield f"{path}: these columns are not used: {', '.join(table.unused)}."
 
 
-def _jsonl_rows(path: Path, text: str) -> Iterator[tuple[int, Callable[[], ManifestRow]]]:
-    decoder = msgspec.json.Decoder(ManifestRow)
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            yield number, lambda line=line: decoder.decode(line)  # type: ignore[misc]
+def find_file(folder: Path, name: str) -> Path:
+    """The file that a table in a folder names; tables often keep the paths of the machine they were made on.
+
+    Tried are the path itself, from the folder on, the same in the other Unicode form, and the mere name in the folder
+    and in its folder `audio`. If none is there it is the first, for the error to name.
+    """
+    name = name.replace("\\", "/") if "\\" in name and os.sep == "/" else name
+    forms = dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)))
+    places = [folder / form for form in forms]
+    places += [folder / inner / Path(form).name for form in forms for inner in ("", "audio", "clips")]
+    return next((place for place in places if _is_there(place)), folder / name)
 
 
-def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Callable[[], ManifestRow]]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), dialect="excel-tab" if path.suffix == ".tsv" else "excel")
-    _refuse_columns(path, [name or "" for name in reader.fieldnames or []])
+def _is_there(path: Path) -> bool:
     try:
-        for row in reader:
-            yield reader.line_num, lambda row=row: _from_cells(row)  # type: ignore[misc]
-    except csv.Error as problem:
-        raise InputFileError(f"{path} line {reader.line_num} is not valid CSV: {problem}.") from None
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
-def _refuse_columns(path: Path, names: list[str]) -> None:
-    allowed = [name for name in ManifestRow.__struct_fields__ if name != "attributes"]
-    if "path" not in names:
-        raise InputFileError(f"{path} has no column path in its first line; it has {', '.join(names) or 'none'}.")
-    for name in names:
-        if name not in allowed and not name.startswith(_ATTRIBUTE):
-            choices = ", ".join([*allowed, f"{_ATTRIBUTE}NAME"])
-            raise InputFileError(f"{path} has the unknown column '{name}'; allowed are {choices}.")
+def _entries(manifest: Path, table: Table) -> Iterator[SoundEntry]:
+    for row in table.rows if table.layout == OWN else _merged(table.rows):
+        file = find_file(manifest.parent, row.path)
+        place = SoundPlace(file, f"{file} ({manifest.name} line {row.number})")
+        yield SoundEntry(row.path, place, row.facts)
 
 
-def _from_cells(cells: dict[str, Any]) -> ManifestRow:
-    if None in cells or None in cells.values():
-        raise ValueError("the row has another number of cells than the first line")
-    fields: dict[str, Any] = {name: value for name, value in cells.items() if value and not name.startswith(_ATTRIBUTE)}
-    for name in ("captions", "held_out"):
-        if name in fields:
-            fields[name] = fields[name].split(CAPTION_SEPARATOR)
-    fields["path"] = cells["path"]
-    fields["attributes"] = {n.removeprefix(_ATTRIBUTE): v for n, v in cells.items() if n.startswith(_ATTRIBUTE) and v}
-    return msgspec.convert(fields, ManifestRow, strict=False)
+def _merged(rows: tuple[Row, ...]) -> Iterator[Row]:
+    """One row a file: collections with several captions of a sound often have a row for each."""
+    by_path: dict[str, Row] = {}
+    for row in rows:
+        first = by_path.get(row.path)
+        if first is None:
+            by_path[row.path] = row
+        else:
+            captions = (*first.facts.wordings(), *row.facts.wordings())
+            facts = msgspec.structs.replace(first.facts, caption="", captions=captions)
+            by_path[row.path] = Row(first.number, row.path, facts)
+    yield from by_path.values()
 
 
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:].rstrip(".")
+def _manifest_row(row: Row) -> ManifestRow:
+    return ManifestRow(path=row.path, **{name: getattr(row.facts, name) for name in Facts.__struct_fields__})

@@ -88,11 +88,11 @@ def _option(name: str, value: str) -> int | str:
     if name not in _OPTIONS:
         near = difflib.get_close_matches(name, _OPTIONS, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"allowed are {', '.join(_OPTIONS)}."
-        raise UsageError(f"corpus: has no option '{name}'; {hint}")
+        raise UsageError(f"corpus: has no option '{name}'; {hint}", field="corpus")
     if name in _PATHS and not Path(value).is_dir():
-        raise InputFileError(f"corpus: {name} must be a folder, but '{value}' is none.")
+        raise InputFileError(f"corpus: {name} must be a folder, but '{value}' is none.", field="corpus")
     if name not in _NUMBERS:
         return value
     if not re.fullmatch(r"\d+", value):
-        raise UsageError(f"corpus: {name} must be a whole number, 0 or more, got '{value}'.")
+        raise UsageError(f"corpus: {name} must be a whole number, 0 or more, got '{value}'.", field="corpus")
     return int(value)

@@ -16,7 +16,8 @@ from arctone.data.encode import hash_of
 from arctone.data.manifest import ManifestRow
 from arctone.data.workers import map_in_order
 from arctone.errors import ArctoneError, InputFileError, UsageError
-from arctone.files.json_lines import remove_leftovers, write_records
+from arctone.files.atomic import clear_leftovers
+from arctone.files.json_lines import write_records
 from arctone.files.strict_json import read_config, write_config
 
 MANIFEST = "manifest.jsonl"
@@ -109,8 +110,8 @@ def _start_folder(folder: Path, header: RenderHeader) -> None:
     elif read_config(path, RenderHeader, error=InputFileError) != header:
         raise UsageError(f"{folder} holds the rendering of other clips: choose another folder.")
     _make(folder / CLIPS)
-    remove_leftovers(folder)
-    remove_leftovers(folder / CLIPS)
+    clear_leftovers(folder)
+    clear_leftovers(folder / CLIPS)
 
 
 def _make(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Sound files of any rate and channel count as 44.1 kHz stereo, a stretch at a time."""
 
+import functools
 import io
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,10 +8,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
+from arctone.audio.formats import SOUND_SUFFIXES as SOUND_SUFFIXES
+from arctone.audio.formats import check_shape
+from arctone.audio.media import decode_media, is_media
+from arctone.audio.media import media_shape as media_format
 from arctone.audio.resample import conform, to_mono
-from arctone.audio.sndfile import reason
+from arctone.audio.sndfile import reason, refuse_unreadable
 from arctone.audio.waveform import Waveform
 from arctone.errors import ArctoneError, InputFileError
 
@@ -18,7 +24,7 @@ SAMPLE_RATE = 44_100
 NUM_CHANNELS = 2
 # The longest clip: 256 latent frames of 2,048 samples, 11.89 s.
 MAX_SAMPLES = 524_288
-SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"})
+_MAX_BYTES = 2_000_000_000  # of a sound inside an archive
 # What libsndfile gives for a stream of unknown length.
 _UNKNOWN_LENGTH = 2**62
 
@@ -44,7 +50,15 @@ class SoundFormat:
 
 def read_format(place: SoundPlace) -> SoundFormat:
     """Rate, channels and length, without decoding. Raises: InputFileError in one sentence if it is no sound file."""
-    with _open(place) as stream, _decoder(stream, place) as file:
+    with _open(place) as stream:
+        if _is_media(stream):
+            return SoundFormat(*media_format(stream, place.name))
+        return _announced(stream, place)
+
+
+def _announced(stream: BinaryIO, place: SoundPlace) -> SoundFormat:
+    with _decoder(stream, place) as file:
+        check_shape(place.name, int(file.samplerate), int(file.channels), 0, 1.0)
         length = int(file.frames) if file.frames < _UNKNOWN_LENGTH else sum(len(part) for part in file.blocks(65_536))
         if length == 0:
             raise InputFileError(f"{place.name} holds no samples.")
@@ -58,20 +72,41 @@ def read_stretch(place: SoundPlace, start: int, count: int) -> Waveform:
     left alone.
     Raises: InputFileError in one sentence if the file is unreadable, cut off, or holds NaN or infinite samples.
     """
-    with _open(place) as stream, _decoder(stream, place) as file:
-        try:
-            file.seek(start)
-            frames = file.read(count, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as problem:
-            raise InputFileError(f"{place.name} cannot be read to its end: {reason(problem)}.") from None
-        rate = int(file.samplerate)
-    if len(frames) < count:
+    samples, rate = _stretch(place, start, count)
+    if samples.shape[1] < count:
         raise InputFileError(f"{place.name} is cut off: it ends before the length that it announces.")
     try:
-        waveform = Waveform(np.ascontiguousarray(frames.T), rate)
+        waveform = Waveform(np.ascontiguousarray(samples), rate)
         return conform(to_mono(waveform) if waveform.num_channels > 2 else waveform, SAMPLE_RATE, NUM_CHANNELS)
     except ArctoneError as problem:
         raise InputFileError(f"{place.name} cannot be used: {problem}") from None
+
+
+def _stretch(place: SoundPlace, start: int, count: int) -> tuple[npt.NDArray[np.float32], int]:
+    """Samples [channels, count] and their rate."""
+    with _open(place) as stream:
+        if _is_media(stream):
+            samples, rate = _whole_media(place)
+            return samples[:, start : start + count], rate
+        with _decoder(stream, place) as file:
+            try:
+                file.seek(start)
+                return file.read(count, dtype="float32", always_2d=True).T, int(file.samplerate)
+            except (soundfile.LibsndfileError, RuntimeError) as problem:
+                raise InputFileError(f"{place.name} cannot be read to its end: {reason(problem)}.") from None
+
+
+@functools.lru_cache(maxsize=1)
+def _whole_media(place: SoundPlace) -> tuple[npt.NDArray[np.float32], int]:
+    """All of a file that cannot be entered in the middle; the windows of one file follow each other."""
+    with _open(place) as stream:
+        return decode_media(stream, place.name, float("inf"))
+
+
+def _is_media(stream: BinaryIO) -> bool:
+    head = stream.read(16)
+    stream.seek(0)
+    return is_media(head)
 
 
 def num_samples_at_44100(count: int, sample_rate: int) -> int:
@@ -88,12 +123,14 @@ def windows(sound: SoundFormat) -> list[tuple[int, int]]:
 
 
 def _open(place: SoundPlace) -> BinaryIO:
+    if place.size is None:
+        refuse_unreadable(place.path, place.name)
     try:
         if place.size is None:
             return open(place.path, "rb")
         with open(place.path, "rb") as archive:
             archive.seek(place.offset)
-            return io.BytesIO(archive.read(place.size))
+            return io.BytesIO(archive.read(min(place.size, _MAX_BYTES)))
     except FileNotFoundError:
         raise InputFileError(f"{place.name} does not exist.") from None
     except (OSError, ValueError) as problem:
@@ -107,5 +144,5 @@ def _decoder(stream: BinaryIO, place: SoundPlace) -> soundfile.SoundFile:
     stream.seek(0)
     try:
         return soundfile.SoundFile(stream)
-    except (soundfile.LibsndfileError, TypeError) as problem:
+    except (soundfile.LibsndfileError, TypeError, RuntimeError) as problem:
         raise InputFileError(f"{place.name} is not a sound file that can be read: {reason(problem)}.") from None

@@ -29,9 +29,9 @@ class Subset:
 def restricted(source: ClipSource, *, split: str | None = None, limit: int | None = None) -> ClipSource:
     """The clips of one split, then the first `limit` of them; None leaves all. Raises: UsageError for bad values."""
     if split not in (None, "train", "valid", "test"):
-        raise UsageError(f"split must be train, valid or test, got {split!r}.")
+        raise UsageError(f"split must be train, valid or test, got {split!r}.", field="split")
     if limit is not None and limit < 1:
-        raise UsageError(f"limit must be 1 or more, got {limit}.")
+        raise UsageError(f"limit must be 1 or more, got {limit}.", field="limit")
     if split is None and limit is None:
         return source
     chosen: list[int] = []
@@ -45,9 +45,15 @@ def restricted(source: ClipSource, *, split: str | None = None, limit: int | Non
 
 def problems_of(source: ClipSource) -> tuple[str, ...]:
     """Sentences about files that were left out when the source was opened."""
+    files = files_of(source)
+    return files.problems if files is not None else ()
+
+
+def files_of(source: ClipSource) -> FileSource | None:
+    """The collection of files that a source, or the one it is a part of, reads; None if its clips are made."""
     if isinstance(source, Subset):
-        return problems_of(source.source)
-    return source.problems if isinstance(source, FileSource) else ()
+        return files_of(source.source)
+    return source if isinstance(source, FileSource) else None
 
 
 def format_of(source: ClipSource, index: int) -> SoundFormat:

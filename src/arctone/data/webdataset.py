@@ -14,7 +14,9 @@ from arctone.data.file_source import Facts, FileDefaults, FileSource, SoundEntry
 from arctone.data.folder import parse_captions
 from arctone.data.sound import SOUND_SUFFIXES, SoundPlace
 from arctone.errors import InputFileError
+from arctone.files.text import parse_typed
 
+MAX_FACTS_BYTES = 10_000_000
 _Members = dict[str, tarfile.TarInfo]
 
 
@@ -36,7 +38,7 @@ def open_webdataset(shards: Sequence[str | Path], defaults: FileDefaults | None 
                 entries.append(_entry(shard, key, members))
             except InputFileError as problem:
                 problems.append(str(problem))
-    return FileSource(entries, problems, defaults)
+    return FileSource(entries, problems, defaults, layout="WebDataset shards")
 
 
 def _samples(shard: Path) -> dict[str, _Members]:
@@ -51,7 +53,7 @@ def _samples(shard: Path) -> dict[str, _Members]:
                     samples.setdefault(f"{folder}/{stem}".lstrip("/"), {})[Path(name).suffix.lower()] = member
     except FileNotFoundError:
         raise InputFileError(f"{shard} does not exist.") from None
-    except (tarfile.TarError, EOFError) as problem:
+    except (tarfile.TarError, EOFError, ValueError, RecursionError) as problem:
         raise InputFileError(f"{shard} is not a whole, uncompressed tar file: {str(problem).lower()}.") from None
     except OSError as problem:
         raise InputFileError(f"{shard} cannot be read: {(problem.strerror or str(problem)).lower()}.") from None
@@ -68,9 +70,9 @@ def _entry(shard: Path, key: str, members: _Members) -> SoundEntry:
 
 def _facts(shard: Path, key: str, members: _Members) -> Facts:
     try:
-        facts = msgspec.json.decode(_bytes(shard, members[".json"]), type=Facts) if ".json" in members else Facts()
+        facts = parse_typed(_bytes(shard, members[".json"]), Facts) if ".json" in members else Facts()
         text = _bytes(shard, members[".txt"]).decode("utf-8-sig") if ".txt" in members else ""
-    except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
+    except ValueError as problem:
         detail = str(problem)
         raise InputFileError(f"{shard}: the facts of {key} are not valid: {detail[:1].lower()}{detail[1:]}.") from None
     return msgspec.structs.replace(facts, captions=(*facts.captions, *parse_captions(text)))
@@ -79,4 +81,4 @@ def _facts(shard: Path, key: str, members: _Members) -> Facts:
 def _bytes(shard: Path, member: tarfile.TarInfo) -> bytes:
     with open(shard, "rb") as file:
         file.seek(member.offset_data)
-        return file.read(member.size)
+        return file.read(min(member.size, MAX_FACTS_BYTES))

@@ -39,7 +39,7 @@ def map_in_order(
     Raises: UsageError for a negative num_workers, MemoryLimitError if a worker process died.
     """
     if num_workers < 0:
-        raise UsageError(f"num_workers must be 0 or more, got {num_workers}.")
+        raise UsageError(f"num_workers must be 0 or more, got {num_workers}.", field="num_workers")
     if num_workers == 0 or len(order) < 2:
         return (_done(source, work, index) for index in order)
     return _from_pool(source, work, order, num_workers)

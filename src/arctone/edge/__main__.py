@@ -60,7 +60,9 @@ def _make(options: argparse.Namespace) -> None:
     request = _request(options)
     output = Path(options.output)
     if output.suffix.lower() != ".wav":
-        raise UsageError(f"--output must end in .wav, got {options.output}; other formats need arctone generate.")
+        raise UsageError(
+            f"--output must end in .wav, got {options.output}; other formats need arctone generate.", field="output"
+        )
     refuse_target(output, force=options.force)
     cache = Path(options.cache) if options.cache else default_cache() if options.low_ram else None
     made = run(options.model, request, cache, options.low_ram)

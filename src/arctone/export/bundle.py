@@ -19,7 +19,7 @@ from arctone.export.graphs import Signature, decoder_signatures, dit_signatures,
 from arctone.export.litert import convert, quantise
 from arctone.export.parity import PARITY, check_papers, parity
 from arctone.export.slim import slim
-from arctone.files.atomic import folder_atomically
+from arctone.files.atomic import folder_atomically, refuse_folder
 from arctone.files.strict_json import write_config
 from arctone.inference.backends.tiling import WINDOWS
 from arctone.model_folder.config import ModelConfig, TextConfig, of_type
@@ -75,8 +75,7 @@ def build(
     a paper's name cannot be.
     """
     checkpoint, out = Path(checkpoint), Path(out)
-    if out.exists() and not force:
-        raise UsageError(f"{out} already exists; it is replaced only with force.")
+    refuse_folder(out, "model", force=force)
     config = load_config(checkpoint)
     lengths = _lengths(windows, config.dit.max_frames)
     check_papers(papers or {})
@@ -84,7 +83,7 @@ def build(
     text = load_text(words, of_type(config.text, TextConfig))
     flow = load_dit(checkpoint, FLOW) if config.sampling.post_trained and has_flow(checkpoint) else None
     modules = Modules(text, load_dit(checkpoint), load_autoencoder(checkpoint), flow)
-    with folder_atomically(out, force=force) as folder:
+    with folder_atomically(out, "model", force=force) as folder:
         report = export_modules(modules, config, folder, lengths, int8)
         _copy_papers(folder, checkpoint, words, papers or {})
         (folder / PARITY).write_text(json.dumps(report, indent=2) + "\n")
@@ -141,7 +140,9 @@ def _lengths(windows: Sequence[int] | None, longest: int) -> tuple[int, ...]:
         windows = [window for window in WINDOWS if window < longest]
     for window in windows:
         if not 1 <= window <= longest:
-            raise UsageError(f"windows must be whole numbers from 1 to {longest} latent frames, got {window}.")
+            raise UsageError(
+                f"windows must be whole numbers from 1 to {longest} latent frames, got {window}.", field="windows"
+            )
     return tuple(sorted({*windows, longest}))
 
 

@@ -13,7 +13,7 @@ from arctone.checkpoints.tflite_tensors import buffer_bytes
 from arctone.errors import ModelError
 from arctone.export.quantisation import weights
 from arctone.export.slim import packed
-from arctone.files.atomic import folder_atomically
+from arctone.files.atomic import folder_atomically, refuse_folder
 from arctone.model_folder.config import TextConfig
 from arctone.model_folder.folder import CONFIG, check_hashes, find_model, read_model_config, write_hashes
 from arctone.model_folder.graph_names import TEXT, needed_for_generation
@@ -174,6 +174,7 @@ def copy_for_edge(
     Returns: megabytes of each file.
     Raises: ModelError if the model is unknown, altered or has no graphs; UsageError if `out` exists.
     """
+    refuse_folder(Path(out), "model", force=force)
     folder = find_model(model)
     config = read_model_config(folder)
     needed = (CONFIG, TOKENIZER, *needed_for_generation(config))
@@ -181,7 +182,7 @@ def copy_for_edge(
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         raise ModelError(f"{folder} has no {', '.join(missing)}, so it cannot run on a small device; export it first.")
-    with folder_atomically(out, force=force) as new:
+    with folder_atomically(out, "model", force=force) as new:
         for name in (*needed, *_PAPERS):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, new / name)

@@ -14,6 +14,7 @@ from arctone.errors import ModelError
 from arctone.export.graphs import Signature
 from arctone.export.quantisation import Rule, check_weights
 from arctone.export.quiet import quietly
+from arctone.version import install_hint
 
 INT8 = (
     Rule("FULLY_CONNECTED"),
@@ -77,5 +78,5 @@ def _litert_torch() -> Any:
     try:
         import litert_torch
     except ImportError:
-        raise ModelError("export needs litert-torch, which is not installed: pip install 'arctone[export]'.") from None
+        raise ModelError(f"export needs litert-torch, which is not installed: {install_hint('export')}.") from None
     return litert_torch

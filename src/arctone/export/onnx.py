@@ -23,7 +23,7 @@ from arctone.export.parity import PARITY, agreement, answers, check_papers
 from arctone.export.quiet import quietly
 from arctone.export.stable_audio import copy_papers, encoder_tile, published_text, transformer_signatures
 from arctone.export.stable_audio_graphs import DecoderHead, DecoderTail
-from arctone.files.atomic import folder_atomically
+from arctone.files.atomic import folder_atomically, refuse_folder
 from arctone.files.strict_json import write_config
 from arctone.model_folder.config import ModelConfig
 from arctone.model_folder.folder import CONFIG, check_hashes, find_model, read_model_config, write_hashes
@@ -33,6 +33,7 @@ from arctone.models.oobleck import OobleckDecoder, OobleckEncoder
 from arctone.models.spectral import SpectralDecoder, SpectralEncoder
 from arctone.models.t5 import T5Encoder
 from arctone.models.text import TextEncoder
+from arctone.version import install_hint
 
 PRECISIONS = ("float32", "int8")
 OPSET = 20
@@ -78,15 +79,14 @@ def build_onnx(
     """
     out = Path(out)
     if precision not in PRECISIONS:
-        raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
-    if out.exists() and not force:
-        raise UsageError(f"{out} already exists; it is replaced only with force.")
+        raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.", field="precision")
+    refuse_folder(out, "onnx model", force=force)
     check_papers(papers or {})
     _runtime()
     folder = find_model(model)
     check_hashes(folder)
     config = read_model_config(folder)
-    with folder_atomically(out, force=force) as new:
+    with folder_atomically(out, "onnx model", force=force) as new:
         report = {}
         for part, signature in _signatures(folder, config):
             operations = INT8_OPERATIONS[part] if precision == "int8" else ()
@@ -186,7 +186,5 @@ def _runtime() -> Any:
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as problem:
-        raise ModelError(
-            f"export onnx needs {problem.name}, which is not installed: pip install 'arctone[onnx]'."
-        ) from None
+        raise ModelError(f"export onnx needs {problem.name}, which is not installed: {install_hint('onnx')}.") from None
     return onnxruntime

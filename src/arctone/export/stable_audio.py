@@ -25,7 +25,7 @@ from arctone.export.parity import PARITY, check_papers, parity
 from arctone.export.quantisation import Rule
 from arctone.export.slim import slim
 from arctone.export.stable_audio_graphs import ContinuousGraph, DecoderHead, DecoderTail, EncoderTile, T5Graph
-from arctone.files.atomic import folder_atomically
+from arctone.files.atomic import folder_atomically, refuse_folder
 from arctone.files.strict_json import write_config
 from arctone.inference.backends.tiling import WINDOWS
 from arctone.model_folder import graph_names as files
@@ -94,14 +94,13 @@ def build_published(
     """
     checkpoint, out = Path(checkpoint), Path(out)
     if precision != "float32" and precision not in RULES:
-        raise UsageError(f"precision must be one of float32, {', '.join(RULES)}, got {precision!r}.")
-    if out.exists() and not force:
-        raise UsageError(f"{out} already exists; it is replaced only with force.")
+        raise UsageError(f"precision must be one of float32, {', '.join(RULES)}, got {precision!r}.", field="precision")
+    refuse_folder(out, "model", force=force)
     check_papers(papers or {})
     config = read_model_config(checkpoint)
     of_type(config.text, T5Config), of_type(config.dit, ContinuousDiTConfig), of_type(config.autoencoder, OobleckConfig)
     check_hashes(checkpoint)
-    with folder_atomically(out, force=force) as folder:
+    with folder_atomically(out, "model", force=force) as folder:
         report = _write_graphs(checkpoint, config, folder, precision, encoder)
         write_config(folder / CONFIG, config)
         copy_papers(checkpoint, folder, papers or {})

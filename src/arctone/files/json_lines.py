@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from arctone.errors import InputFileError
 from arctone.files.atomic import write_atomically
+from arctone.files.text import read_bytes
 
 T = TypeVar("T")
 
@@ -27,19 +28,16 @@ def read_records(path: Path, record_type: type[T]) -> list[T]:
     Raises: InputFileError with file, line number and problem.
     """
     decoder = msgspec.json.Decoder(record_type)
-    return [_decoded(decoder, line, path, number) for number, line in enumerate(_lines(path), start=1)]
+    return [
+        _decoded(decoder, line, path, number)
+        for number, line in enumerate(read_bytes(path, max_bytes=4_000_000_000).splitlines(), start=1)
+    ]
 
 
 def write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
     """Write a numpy array as .npy, whole or not at all."""
     header = _npy_header(array)
     write_atomically(path, header + np.ascontiguousarray(array).tobytes(), force=True)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete the half-written files that an earlier, killed run of this program left in a folder."""
-    for leftover in folder.glob(".arctone-*.part"):
-        leftover.unlink(missing_ok=True)
 
 
 def _npy_header(array: npt.NDArray[np.generic]) -> bytes:
@@ -49,17 +47,8 @@ def _npy_header(array: npt.NDArray[np.generic]) -> bytes:
     return buffer.getvalue()
 
 
-def _lines(path: Path) -> list[bytes]:
-    try:
-        return path.read_bytes().splitlines()
-    except FileNotFoundError:
-        raise InputFileError(f"{path} does not exist.") from None
-    except OSError as problem:
-        raise InputFileError(f"{path} cannot be read: {(problem.strerror or str(problem)).lower()}.") from None
-
-
 def _decoded(decoder: "msgspec.json.Decoder[T]", line: bytes, path: Path, number: int) -> T:
     try:
         return decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise InputFileError(f"{path} line {number} is not a valid record: {problem}.") from None

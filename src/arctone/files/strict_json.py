@@ -12,8 +12,11 @@ from msgspec import inspect
 
 from arctone.errors import ArctoneError, ModelError
 from arctone.files.atomic import write_atomically
+from arctone.files.text import parse_json, read_bytes
 
 T = TypeVar("T")
+
+MAX_BYTES = 64_000_000
 
 _AT = re.compile(r" - at `(?P<path>[^`]*)`$")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
@@ -27,11 +30,11 @@ def read_config(path: str | Path, config_type: type[T], *, error: type[ArctoneEr
     raw JSON passes through it first, so that files of earlier versions can be read. error: the kind to raise.
     Raises: `error` in one sentence that names the file, the key, its value and what is allowed.
     """
-    data = _read_bytes(Path(path), error)
+    data = read_bytes(Path(path), max_bytes=MAX_BYTES, error=error)
     try:
-        raw = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise error(f"{path} is not valid JSON: {_lower_first(str(problem))}.") from None
+        raw = parse_json(data)
+    except ValueError as problem:
+        raise error(f"{path} is not valid JSON: {problem}.") from None
     upgraded = getattr(config_type, "upgraded", None)
     if upgraded is not None:
         raw = upgraded(raw)
@@ -45,15 +48,6 @@ def read_config(path: str | Path, config_type: type[T], *, error: type[ArctoneEr
 def write_config(path: str | Path, value: Any) -> None:
     """Write a typed value as indented JSON, ending with a newline; the same value gives the same bytes."""
     write_atomically(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n", force=True)
-
-
-def _read_bytes(path: Path, error: type[ArctoneError]) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise error(f"{path} does not exist.") from None
-    except OSError as problem:
-        raise error(f"{path} cannot be read: {_lower_first(problem.strerror or str(problem))}.") from None
 
 
 def _explain(problem: str, raw: Any, config_type: Any) -> str:
@@ -143,4 +137,4 @@ def _shown(value: Any) -> str:
 
 
 def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:].rstrip(".")
+    return (text if text[1:2].isupper() else text[:1].lower() + text[1:]).rstrip(".")

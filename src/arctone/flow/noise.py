@@ -21,9 +21,9 @@ def item_noise(seed: int, step: int, shape: tuple[int, int]) -> npt.NDArray[np.f
     Source: Philox4x64, Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
     """
     if not 0 <= seed <= MAX_SEED:
-        raise UsageError(f"seed must be from 0 to {MAX_SEED}, got {seed}.")
+        raise UsageError(f"seed must be from 0 to {MAX_SEED}, got {seed}.", field="seed")
     if not 0 <= step <= MAX_SEED:
-        raise UsageError(f"step must not be negative, got {step}.")
+        raise UsageError(f"step must not be negative, got {step}.", field="step")
     num_channels, num_frames = shape
     generator = np.random.Generator(np.random.Philox(key=np.array([seed, step], dtype=np.uint64)))
     frames = generator.standard_normal((num_frames, num_channels), dtype=np.float32)

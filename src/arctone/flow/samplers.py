@@ -156,6 +156,6 @@ def _intervals(timesteps: Sequence[float]) -> Iterator[tuple[int, float, float, 
     grid = [float(t) for t in timesteps]
     falling = all(t > t_next for t, t_next in itertools.pairwise(grid))
     if len(grid) < 2 or not falling or grid[0] > 1 or grid[-1] != 0:
-        raise UsageError(f"timesteps must fall strictly from at most 1 to 0, got {grid}.")
+        raise UsageError(f"timesteps must fall strictly from at most 1 to 0, got {grid}.", field="timesteps")
     for index, (t, t_next) in enumerate(itertools.pairwise(grid), start=1):
         yield index, t, t_next, len(grid) - 1

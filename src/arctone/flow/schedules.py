@@ -67,7 +67,7 @@ def shifted(timesteps: Sequence[float], shift: float) -> tuple[float, ...]:
     Source: Esser et al. 2024, "Scaling rectified flow transformers", equation 23.
     """
     if not (math.isfinite(shift) and shift > 0):
-        raise UsageError(f"shift must be a number above 0, got {shift!r}.")
+        raise UsageError(f"shift must be a number above 0, got {shift!r}.", field="shift")
     return tuple(shift * t / (1 - t + shift * t) for t in timesteps)
 
 
@@ -94,7 +94,9 @@ def exponential(
     """
     _check(num_steps, start_level)
     if not 0 < sigma_min < sigma_max < math.inf:
-        raise UsageError(f"sigma_min must be above 0 and below sigma_max, got {sigma_min:g} and {sigma_max:g}.")
+        raise UsageError(
+            f"sigma_min must be above 0 and below sigma_max, got {sigma_min:g} and {sigma_max:g}.", field="sigma_min"
+        )
     first = sigma_max if start_level == 1 else min(sigma_max, start_level / (1 - start_level))
     last = sigma_min if first > sigma_min * (1 + _NEAR) else first / 4
     sigmas = (first * (last / first) ** (index / max(1, num_steps - 1)) for index in range(num_steps))
@@ -129,9 +131,9 @@ def sampler_times(
 
 def _check(num_steps: int, start_level: float) -> None:
     if isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 1:
-        raise UsageError(f"num_steps must be a whole number of at least 1, got {num_steps!r}.")
+        raise UsageError(f"num_steps must be a whole number of at least 1, got {num_steps!r}.", field="num_steps")
     if not 0 < start_level <= 1:
-        raise UsageError(f"start_level must be above 0 and at most 1, got {start_level!r}.")
+        raise UsageError(f"start_level must be above 0 and at most 1, got {start_level!r}.", field="start_level")
 
 
 def _sigmoid(value: float) -> float:

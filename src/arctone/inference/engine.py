@@ -144,7 +144,8 @@ class Engine:
         except MemoryError:
             seconds = context.request.duration_seconds
             raise MemoryLimitError(
-                f"duration_seconds {seconds} needs more memory than this process may use; try less."
+                f"duration_seconds {seconds} needs more memory than this process may use; try less.",
+                field="duration_seconds",
             ) from None
         yield GenerationResult(
             waveforms=waveforms,

@@ -54,7 +54,9 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
             UsageError: for an unknown engine, or options that do not go together.
         """
         if self.engine not in get_args(EngineName):
-            raise UsageError(f"engine must be one of {', '.join(get_args(EngineName))}, got {self.engine!r}.")
+            raise UsageError(
+                f"engine must be one of {', '.join(get_args(EngineName))}, got {self.engine!r}.", field="engine"
+            )
         if self._torch_reason and self.engine == "native":
             raise UsageError(
                 f"{self._torch_reason} is for the torch engine: the native engine runs on the CPU, and its graphs have "
@@ -63,7 +65,8 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
         if self.adapters and self.engine == "native":
             raise UsageError(
                 "lora: the native engine runs no adapters; use the torch engine, or merge them into a model "
-                "(arctone lora merge) and export that."
+                "(arctone lora merge) and export that.",
+                field="lora",
             )
         needs_torch = bool(self._torch_reason or self.adapters)
         return structs.replace(self, engine="torch") if needs_torch and self.engine == "auto" else self

@@ -16,6 +16,7 @@ from arctone.model_folder.config import ModelConfig
 from arctone.model_folder.folder import check_hashes, find_model, folder_hash, read_model_config
 from arctone.model_folder.graph_names import DIT
 from arctone.model_folder.tokenizer import Tokenizer
+from arctone.version import install_hint
 
 if TYPE_CHECKING:
     from arctone.inference.backends.torch import TorchBackend
@@ -108,9 +109,7 @@ def _open_torch(folder: Path, config: ModelConfig, options: LoadOptions) -> Torc
     try:
         from arctone.inference.backends.torch import found_device, load_backend
     except ImportError:
-        raise ModelError(
-            "the torch engine needs torch, which is not installed: pip install 'arctone[train]'."
-        ) from None
+        raise ModelError(f"the torch engine needs torch, which is not installed: {install_hint('train')}.") from None
     device = found_device(options.device)
     adapters = [(path.expanduser(), strength) for path, strength in options.adapters]
     return load_backend(folder, config, device, adapters, options.precision, compiled=options.compiled)

@@ -11,10 +11,10 @@ from msgspec import Meta, Struct
 
 from arctone.audio.loops import MAX_BARS, bars_seconds
 from arctone.audio.waveform import Waveform
-from arctone.errors import UsageError
+from arctone.errors import UsageError, shown
 from arctone.flow.noise import MAX_SEED, draw_seed
 from arctone.inference.request_fields import RequestField as RequestField
-from arctone.inference.request_fields import check, field, fields_of, shown
+from arctone.inference.request_fields import check, field, fields_of
 from arctone.version import __version__
 
 Stage = Literal["text", "encoding", "sampling", "decoding"]
@@ -222,7 +222,7 @@ def from_dict(values: Mapping[str, Any]) -> GenerationRequest:
     """
     named = named_fields(values)
     if "prompt" not in named:
-        raise UsageError("prompt is required but missing.")
+        raise UsageError("prompt is required but missing.", field="prompt")
     request = GenerationRequest(**named)
     validate(request)
     return request
@@ -234,7 +234,7 @@ def named_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         name = _known_name(key)
         if name in named:
-            raise UsageError(f"{name} is given twice, the second time as {key}.")
+            raise UsageError(f"{name} is given twice, the second time as {key}.", field=name)
         named[name] = _as_regions(value) if name == "inpaint" else value
     return named
 
@@ -247,9 +247,11 @@ def validate(request: GenerationRequest) -> None:
     for described in FIELDS:
         check(described, getattr(request, described.name))
     if not request.prompt.strip():
-        raise UsageError("prompt must say what the sound should be, but it is empty.")
+        raise UsageError("prompt must say what the sound should be, but it is empty.", field="prompt")
     if request.seed is not None and request.seed + request.variations - 1 > MAX_SEED:
-        raise UsageError(f"seed must leave room for {request.variations} variations below 2**63, got {request.seed}.")
+        raise UsageError(
+            f"seed must leave room for {request.variations} variations below 2**63, got {request.seed}.", field="seed"
+        )
     _check_combinations(request)
 
 
@@ -307,32 +309,41 @@ def _known_name(key: str) -> str:
     names = {alias: field.name for field in FIELDS for alias in (field.name, *field.aliases)}
     if key in names:
         return names[key]
-    near = difflib.get_close_matches(str(key), names, n=1)
+    near = difflib.get_close_matches(str(key)[:100], names, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(field.name for field in FIELDS)}."
-    raise UsageError(f"{shown(key)} is not a field of a request; {hint}")
+    raise UsageError(f"{shown(key)} is not a field of a request; {hint}", field=str(key)[:100])
 
 
 def _check_against_model(request: GenerationRequest, defaults: Defaults) -> None:
     seconds = request.duration_seconds
     if seconds is not None and seconds > defaults.max_duration_seconds:
         raise UsageError(
-            f"duration_seconds is {seconds}, but this model makes at most {defaults.max_duration_seconds} seconds."
+            f"duration_seconds is {seconds}, but this model makes at most {defaults.max_duration_seconds} seconds.",
+            field="duration_seconds",
         )
     if seconds is not None and seconds * request.variations > MAX_TOTAL_SECONDS:
         raise UsageError(
             f"variations must leave the whole request at {MAX_TOTAL_SECONDS:g} seconds of sound or less, "
-            f"got {request.variations} of {seconds:g} seconds."
+            f"got {request.variations} of {seconds:g} seconds.",
+            field="variations",
         )
 
 
 def _check_combinations(request: GenerationRequest) -> None:
     if request.inpaint and request.extend:
-        raise UsageError("inpaint and extend cannot be combined: extend the result of the one by the other.")
+        raise UsageError(
+            "inpaint and extend cannot be combined: extend the result of the one by the other.", field="inpaint"
+        )
     if request.loop and (request.inpaint or request.extend):
         asked = "inpaint" if request.inpaint else "extend"
-        raise UsageError(f"loop cannot be combined with {asked}, because a loop changes the sound around its seam.")
+        raise UsageError(
+            f"loop cannot be combined with {asked}, because a loop changes the sound around its seam.", field="loop"
+        )
     if request.extend and request.init_noise_level not in (None, 1):
-        raise UsageError(f"init_noise_level must be 1 or not given with extend, got {request.init_noise_level:g}.")
+        raise UsageError(
+            f"init_noise_level must be 1 or not given with extend, got {request.init_noise_level:g}.",
+            field="init_noise_level",
+        )
 
 
 def _check_source(request: GenerationRequest, source_seconds: float | None) -> None:
@@ -340,10 +351,13 @@ def _check_source(request: GenerationRequest, source_seconds: float | None) -> N
     if source_seconds is None:
         for name in ("inpaint", "extend", "init_noise_level"):
             if getattr(request, name) not in ((), False, None):
-                raise UsageError(f"{name} needs a source, the sound that is to be edited, but none is given.")
+                raise UsageError(
+                    f"{name} needs a source, the sound that is to be edited, but none is given.", field=name
+                )
     elif source_seconds > MAX_DURATION_SECONDS:
         raise UsageError(
-            f"the source is {source_seconds:.1f} seconds long, but at most {MAX_DURATION_SECONDS:g} seconds are edited."
+            f"the source is {source_seconds:.1f} seconds long, but at most {MAX_DURATION_SECONDS:g} are edited.",
+            field="audio",
         )
 
 
@@ -358,19 +372,21 @@ def _duration(request: GenerationRequest, bpm: float | None, defaults: Defaults,
     seconds = float(_first(request.duration_seconds, longer))
     if seconds <= source_seconds:
         raise UsageError(
-            f"duration_seconds must be more than the source's {source_seconds:g} seconds with extend, got {seconds:g}."
+            f"duration_seconds must be more than the source's {source_seconds:g} seconds with extend, got {seconds:g}.",
+            field="duration_seconds",
         )
     return seconds
 
 
 def _seconds_of_bars(request: GenerationRequest, bars: int, bpm: float | None) -> float:
     if bpm is None:
-        raise UsageError('bars needs a tempo: give bpm, or state it in the prompt ("120 BPM").')
+        raise UsageError('bars needs a tempo: give bpm, or state it in the prompt ("120 BPM").', field="bars")
     seconds = bars_seconds(bars, bpm)
     given = request.duration_seconds
     if given is not None and abs(given - seconds) > _SAME_SECONDS:
         raise UsageError(
-            f"duration_seconds is {given:g}, but {bars} bars at {bpm:g} BPM last {seconds:g} seconds; give only one."
+            f"duration_seconds is {given:g}, but {bars} bars at {bpm:g} BPM last {seconds:g} seconds; give only one.",
+            field="duration_seconds",
         )
     return seconds
 

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from arctone.audio.regions import parse_regions
-from arctone.errors import UsageError
+from arctone.errors import UsageError, shown
 from arctone.flow.noise import MAX_SEED
 from arctone.flow.samplers import SAMPLERS
 
@@ -98,27 +98,30 @@ def check(field: RequestField, value: Any) -> None:
         _check_regions(field, value)
     elif field.kind is bool:
         if not isinstance(value, bool):
-            raise UsageError(f"{field.name} must be {field.allowed}, got {shown(value)}.")
+            raise UsageError(field=field.name, value=value, allowed=field.allowed)
     elif not _is_number(field.kind, value) or not _in_range(field, value):
-        raise UsageError(f"{field.name} must be {field.allowed}, got {shown(value)}.")
+        raise UsageError(field=field.name, value=value, allowed=field.allowed)
 
 
 def _check_text(field: RequestField, value: Any) -> None:
     if not isinstance(value, str):
-        raise UsageError(f"{field.name} must be {field.allowed}, got {shown(value)}.")
+        raise UsageError(field=field.name, value=value, allowed=field.allowed)
     if field.max_length is not None and len(value) > field.max_length:
-        raise UsageError(f"{field.name} must be {field.allowed}, got {len(value)}.")
+        raise UsageError(field=field.name, value=len(value), allowed=field.allowed)
     if not _is_unicode(value):
-        raise UsageError(f"{field.name} must be valid Unicode, but it holds broken characters: {shown(value)}.")
+        raise UsageError(
+            f"{field.name} must be valid Unicode, but it holds broken characters: {shown(value)}.", field=field.name
+        )
     if field.choices and value not in field.choices:
         near = difflib.get_close_matches(value, field.choices, n=1)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
-        raise UsageError(f"{field.name} must be {field.allowed}, got {shown(value)}{hint}.")
+        message = f"{field.name} must be {field.allowed}, got {shown(value)}{hint}."
+        raise UsageError(message, field=field.name, value=value, allowed=field.allowed)
 
 
 def _check_regions(field: RequestField, value: Any) -> None:
     if not isinstance(value, tuple) or not all(isinstance(text, str) for text in value):
-        raise UsageError(f"{field.name} must be {field.allowed}, got {shown(value)}.")
+        raise UsageError(field=field.name, value=value, allowed=field.allowed)
     parse_regions(value, field.name)
 
 
@@ -151,15 +154,6 @@ def _in_range(field: RequestField, value: Any) -> bool:
     if field.minimum is not None and value < field.minimum:
         return False
     return field.maximum is None or value <= field.maximum
-
-
-def shown(value: Any) -> str:
-    """A value for an error message, in at most 60 characters."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python refuses to spell out whole numbers of thousands of digits
-        text = "a number of thousands of digits"
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _plain(value: float | None) -> str:

@@ -24,12 +24,14 @@ CONTEXT_FRAMES = 16
 def check_source(source: Waveform) -> None:
     """Refuse what cannot be edited: nothing, too much, silence or a constant. Raises: UsageError in one sentence."""
     if source.num_samples == 0:
-        raise UsageError("the source holds no samples.")
+        raise UsageError("the source holds no samples.", field="audio")
     if source.duration_seconds > MAX_DURATION_SECONDS:
         seconds = source.duration_seconds
-        raise UsageError(f"the source is {seconds:.1f} seconds long, but at most {MAX_DURATION_SECONDS:g} are edited.")
+        raise UsageError(
+            f"the source is {seconds:.1f} seconds long, but at most {MAX_DURATION_SECONDS:g} are edited.", field="audio"
+        )
     if is_constant(source):
-        raise UsageError("the source is silent: there is no sound above -70 dBFS in it.")
+        raise UsageError("the source is silent: there is no sound above -70 dBFS in it.", field="audio")
 
 
 def source_record(source: Waveform, name: str) -> SourceRecord:

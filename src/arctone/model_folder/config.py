@@ -37,7 +37,8 @@ class SpectralConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
         if not 0 <= self.linear_channels <= self.latent_channels:
             raise ModelError(
                 f"linear_channels: {self.linear_channels} is not possible, "
-                f"a model of {self.latent_channels} latent channels allows 0 to {self.latent_channels}"
+                f"a model of {self.latent_channels} latent channels allows 0 to {self.latent_channels}",
+                field="linear_channels",
             )
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from arctone.errors import ModelError
 from arctone.files.strict_json import read_config
+from arctone.files.text import parse_json, read_bytes
 from arctone.model_folder.config import ModelConfig
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
@@ -96,10 +97,10 @@ def read_hashes(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text())
+        found = parse_json(read_bytes(path, max_bytes=1_000_000, error=ModelError))
     except ValueError:
         found = None
     fits = isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
-    if not fits or any(Path(name).name != name for name in found):
+    if not fits or any(Path(name).name != name or len(name.encode(errors="replace")) > 255 for name in found):
         raise ModelError(f"{path} is not a list of file names with their SHA-256.")
     return dict(found)

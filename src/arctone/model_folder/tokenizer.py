@@ -36,7 +36,9 @@ class Tokenizer:
         self._tokenizer = _opened(Path(folder) / FILE_NAME)
         num_special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
         if num_tokens <= num_special:
-            raise UsageError(f"num_tokens must be above the {num_special} special tokens, got {num_tokens}.")
+            raise UsageError(
+                f"num_tokens must be above the {num_special} special tokens, got {num_tokens}.", field="num_tokens"
+            )
         self._pad_id = _pad_id(self._tokenizer)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length=num_tokens)
@@ -58,7 +60,9 @@ def _opened(path: Path) -> "tokenizers.Tokenizer":
         raise ModelError(f"{path} does not exist, but a model folder needs it.")
     try:
         return tokenizers.Tokenizer.from_file(str(path))
-    except Exception as problem:  # tokenizers raises the base class itself
+    except BaseException as problem:  # tokenizers raises the base class itself, and panics that are no Exception
+        if isinstance(problem, KeyboardInterrupt | SystemExit):
+            raise
         raise ModelError(f"{path} is not a tokenizer file: {str(problem).rstrip('.')}.") from None
 
 

@@ -45,9 +45,12 @@ class Discriminator(nn.Module):
         super().__init__()
         num_blocks = max(1, round(BLOCK_SHARE * config.depth)) if num_blocks is None else num_blocks
         if not 1 <= num_blocks <= config.depth:
-            raise UsageError(f"num_blocks: {num_blocks} is not possible, the flow model has {config.depth} blocks")
+            raise UsageError(
+                f"num_blocks: {num_blocks} is not possible, the flow model has {config.depth} blocks",
+                field="num_blocks",
+            )
         if head not in HEADS:
-            raise UsageError(f"head: {head!r} is unknown, choose from {', '.join(HEADS)}")
+            raise UsageError(f"head: {head!r} is unknown, choose from {', '.join(HEADS)}", field="head")
         self.trunk = Trunk(config, num_blocks)
         self.head = HEADS[head](config.width)
 

@@ -38,11 +38,13 @@ class LoraConfig:
 
     def __post_init__(self) -> None:
         if self.rank < 1:
-            raise UsageError(f"rank: {self.rank} is not possible, it must be 1 or more")
+            raise UsageError(f"rank: {self.rank} is not possible, it must be 1 or more", field="rank")
         if not (math.isfinite(self.alpha) and self.alpha > 0):
-            raise UsageError(f"alpha: {self.alpha:g} is not possible, it must be a number above 0")
+            raise UsageError(f"alpha: {self.alpha:g} is not possible, it must be a number above 0", field="alpha")
         if not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout: {self.dropout:g} is not possible, it must be 0 or more and below 1")
+            raise UsageError(
+                f"dropout: {self.dropout:g} is not possible, it must be 0 or more and below 1", field="dropout"
+            )
 
     @property
     def scale(self) -> float:
@@ -104,9 +106,11 @@ def target_layers(base: nn.Module, targets: tuple[str, ...]) -> dict[str, nn.Lin
     for target in targets:
         if not any(_is_named(name, target) for name in linear):
             known = sorted({".".join(name.split(".")[-2:]) for name in linear})
-            raise UsageError(f"target: {target!r} is no linear layer of the model; layers are {', '.join(known)}")
+            raise UsageError(
+                f"target: {target!r} is no linear layer of the model; layers are {', '.join(known)}", field="target"
+            )
     if not targets:
-        raise UsageError("target: at least one layer must be named")
+        raise UsageError("target: at least one layer must be named", field="target")
     return {name: layer for name, layer in linear.items() if any(_is_named(name, target) for target in targets)}
 
 

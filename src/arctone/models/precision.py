@@ -34,7 +34,7 @@ MIN_ROWS = 32
 def check_precision(precision: str) -> None:
     """Raises: UsageError for a name that is none."""
     if precision not in PRECISIONS:
-        raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
+        raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.", field="precision")
 
 
 def in_precision(module: nn.Module, precision: str, *, is_transformer: bool = False) -> nn.Module:

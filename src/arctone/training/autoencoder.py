@@ -22,6 +22,7 @@ from arctone.audio.spectral.synthesis import noise_deviation
 from arctone.data.clip import ClipSource
 from arctone.data.workers import map_in_order
 from arctone.errors import ArctoneError, UsageError
+from arctone.files.atomic import file_atomically
 from arctone.model_folder.config import SpectralConfig
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder
 from arctone.models.spectral_discriminator import SpectralDiscriminator
@@ -69,15 +70,17 @@ class FeaturePool:
         """
         order = drawn_clips(source, num_clips, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file, closing(map_in_order(source, _rows, order, num_workers)) as clips:
+        with (
+            file_atomically(path, force=True) as partial,
+            partial.open("wb") as file,
+            closing(map_in_order(source, _rows, order, num_workers)) as clips,
+        ):
             for number, rows in enumerate(clips):
                 if isinstance(rows, ArctoneError):
                     raise rows
                 file.write(rows.tobytes())
                 if on_clip is not None:
                     on_clip(number + 1, len(order))
-        partial.replace(path)
         return cls(path)
 
     def windows(self, starts: np.ndarray, length: int) -> Tensor:

@@ -22,6 +22,7 @@ from arctone.audio.spectral.features import NUM_FEATURES
 from arctone.audio.spectral.features import features as spectral_features
 from arctone.data.clip import ClipSource
 from arctone.errors import UsageError
+from arctone.files.atomic import file_atomically
 from arctone.inference.backends.torch import TorchBackend
 from arctone.model_folder.config import ModelConfig, SpectralConfig
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralDecoder
@@ -80,8 +81,13 @@ class LatentPool:
         """
         order = drawn_clips(source, num_clips, seed)
         folder.mkdir(parents=True, exist_ok=True)
-        partial = [(folder / name).with_suffix(".partial") for name in (cls.LATENTS, cls.TARGETS)]
-        with partial[0].open("wb") as latents_file, partial[1].open("wb") as targets_file:
+        with (
+            # The one that is looked for takes its name last.
+            file_atomically(folder / cls.TARGETS, force=True) as targets_part,
+            file_atomically(folder / cls.LATENTS, force=True) as latents_part,
+            latents_part.open("wb") as latents_file,
+            targets_part.open("wb") as targets_file,
+        ):
             for number, index in enumerate(order):
                 samples = _whole(source.waveform(index).samples)
                 latents = teacher.encode(samples)
@@ -90,9 +96,6 @@ class LatentPool:
                 targets_file.write(spectral_features(wanted).T.astype(np.float16).tobytes())
                 if on_clip is not None:
                     on_clip(number + 1, len(order))
-        # The one that is looked for comes last.
-        partial[0].replace(folder / cls.LATENTS)
-        partial[1].replace(folder / cls.TARGETS)
         return cls(folder, channels)
 
     @classmethod

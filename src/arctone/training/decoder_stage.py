@@ -14,6 +14,7 @@ from arctone.checkpoints.parts import DECODER, ENCODER, OWN_DECODER
 from arctone.checkpoints.weights_map import MAP, part_state
 from arctone.data.opening import open_source
 from arctone.errors import UsageError
+from arctone.files.atomic import MARKER, file_atomically
 from arctone.inference.backends.torch import load_backend
 from arctone.model_folder.config import ModelConfig, SpectralConfig
 from arctone.model_folder.folder import HASHES
@@ -104,5 +105,6 @@ def _bring(init: Path, out: Path, config: ModelConfig) -> None:
                 save_part(out, part, load_state(init, part), config)
         return
     for path in init.iterdir():
-        if path.is_file() and path.name != HASHES and not (out / path.name).exists():
-            shutil.copyfile(path, out / path.name)
+        if path.is_file() and path.name not in (HASHES, MARKER) and not (out / path.name).exists():
+            with file_atomically(out / path.name) as partial:
+                shutil.copyfile(path, partial)

@@ -19,6 +19,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from arctone.errors import ArctoneError, UsageError
+from arctone.files.atomic import file_atomically
 from arctone.training.ema import Ema
 from arctone.training.optimisers import OptimiserConfig, Optimisers, rate_factor
 from arctone.training.stop_signals import StopSignals
@@ -248,9 +249,8 @@ class Trainer:
             "ema": self.ema.state_dict(),
             "roles": {name: part.state_dict() for name, part in self.parts.items()},
         }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(saved, partial)
-        partial.replace(self.checkpoint)
+        with file_atomically(self.checkpoint, force=True) as partial:
+            torch.save(saved, partial)
 
     def _load(self) -> None:
         if not self.checkpoint.exists():

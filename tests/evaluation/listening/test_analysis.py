@@ -142,7 +142,15 @@ def test_the_report_is_complete_and_consistent(page_test, tmp_path):
     found = analyse([answers], key)
     write_report(found, tmp_path / "report")
     names = {path.name for path in (tmp_path / "report").iterdir()}
-    assert names == {"report.md", "report.json", "scores.csv", "differences.csv", "listeners.csv", "scores.svg"}
+    assert names == {
+        ".arctone",
+        "report.md",
+        "report.json",
+        "scores.csv",
+        "differences.csv",
+        "listeners.csv",
+        "scores.svg",
+    }
     data = json.loads((tmp_path / "report/report.json").read_text())
     table = list(csv.DictReader((tmp_path / "report/scores.csv").open()))
     assert len(table) == len(data["scores"]) == 12

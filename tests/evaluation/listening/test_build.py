@@ -238,7 +238,7 @@ def test_an_existing_folder_is_replaced_only_with_force_and_only_if_it_is_a_test
     again = build(systems, tmp_path / "test", BuildSettings(seed=2), force=True)
     names = {path.stem for path in (tmp_path / "test/listeners/audio").glob("s*.wav")}
     assert names == {record.name for record in again.key.stimuli} != {record.name for record in first.key.stimuli}
-    with pytest.raises(UsageError, match=r"holds something else \(no key/key.json\), so it is not replaced"):
+    with pytest.raises(UsageError, match="holds something that is no listening test folder"):
         build(systems, systems["a"], BuildSettings(seed=1), force=True)
     assert len(list(systems["a"].iterdir())) == 8
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "test"]

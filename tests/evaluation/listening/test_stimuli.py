@@ -96,7 +96,7 @@ def without_keywords(text: str) -> str:
 
 
 def test_the_protocol_and_the_key_stay_outside_the_listeners_folder(test_built):
-    assert {path.name for path in test_built.folder.iterdir()} == {"key", "listeners"}
+    assert {path.name for path in test_built.folder.iterdir()} == {".arctone", "key", "listeners"}
     assert {path.name for path in (test_built.folder / "key").iterdir()} == {"key.json", "protocol.md"}
     protocol = (test_built.folder / "key/protocol.md").read_text()
     assert "-23.0 LUFS (ITU-R BS.1770-4)" in protocol

@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from arctone.files.atomic import temporary_folder
 from arctone.inference.engine import Model
 from arctone.inference.request import GenerationRequest
 from arctone.serving.http.jobs import Job
@@ -189,16 +191,15 @@ def test_more_files_may_be_open_than_connections(monkeypatch: pytest.MonkeyPatch
 
 def test_two_workers_that_finish_first_at_once_keep_their_takes(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each made the temporary folder, and the takes of one were lost."""
-    import tempfile
-
     result = model.generate("rain", duration_seconds=0.5, steps=1, seed=1)
-    make = tempfile.mkdtemp
 
-    def slowly(**how: Any) -> str:
+    @contextlib.contextmanager
+    def slowly(parent: Path | None = None) -> Iterator[Path]:
         time.sleep(0.2)
-        return make(**how)
+        with temporary_folder(parent) as folder:
+            yield folder
 
-    monkeypatch.setattr("arctone.serving.http.store.tempfile.mkdtemp", slowly)
+    monkeypatch.setattr("arctone.serving.http.store.temporary_folder", slowly)
     store = Store(Limits())
     jobs = [Job("tiny", GenerationRequest(prompt="rain")) for _ in range(2)]
 

@@ -52,7 +52,7 @@ def test_a_full_disk_fails_the_job_in_words_and_leaves_nothing(serve: Client, ti
     failed = finished(client, order(client, variations=3))
     assert (failed["state"], failed["error"]["type"]) == ("failed", "storage_error")
     assert "disk" not in failed["error"]["message"].split("/")
-    assert list(tiny_disk.iterdir()) == []
+    assert files_in(tiny_disk) == []
     job = order(client)
     assert finished(client, job)["state"] == "done"
     error_of(client.get(f"/v1/jobs/{job['id']}/takes/0?format=wav"), 507, "storage_error")
@@ -67,7 +67,7 @@ def test_an_upload_that_does_not_fit_the_disk_is_refused_in_words(
         patch.setattr("tempfile.tempdir", str(tiny_disk))
         error_of(upload(client, sound_file(10.0), init_noise_level=0.5), 507, "storage_error")
         error_of(client.post("/v1/records", content=sound_file(10.0)), 507, "storage_error")
-    assert list(tiny_disk.iterdir()) == []
+    assert files_in(tiny_disk) == []
     next_works(client)
 
 
@@ -84,7 +84,7 @@ def test_a_disk_that_fails_while_writing_is_the_same(
         failed = finished(client, order(client))
         assert failed["error"]["type"] == "storage_error"
         assert client.post("/v1/audio/generations", json=QUICK).status_code == 200
-    assert list((tmp_path / "takes").rglob("*")) == []
+    assert files_in(tmp_path / "takes") == []
     next_works(client)
 
 
@@ -92,7 +92,7 @@ def test_a_read_only_folder_is_the_same(serve: Client, tmp_path: Path, monkeypat
     folder = tmp_path / "takes"
     client = serve(folder=folder)
     next_works(client)
-    with read_only(folder, monkeypatch):
+    with read_only(next(folder.iterdir()), monkeypatch):
         assert finished(client, order(client))["error"]["type"] == "storage_error"
     next_works(client)
 
@@ -105,6 +105,31 @@ def test_a_deleted_folder_is_made_again_and_its_takes_are_gone(serve: Client, tm
     error_of(client.get(f"/v1/jobs/{job['id']}/takes/0"), 404, "not_found")
     error_of(client.get(f"/v1/jobs/{job['id']}/takes/0?format=mp3"), 404, "not_found")
     next_works(client)
+    assert [path.stat().st_mode & 0o777 for path in (tmp_path / "takes").iterdir()] == [0o700]
+
+
+def test_a_link_among_the_takes_is_neither_served_nor_written_through(serve: Client, tmp_path: Path) -> None:
+    client = serve()
+    job = order(client)
+    take_of(client, job)
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"private")
+    folder = next((tmp_path / "takes").rglob("0.f32")).parent
+    (folder / "0.flac").symlink_to(secret)
+    error_of(client.get(f"/v1/jobs/{job['id']}/takes/0?format=flac"), 404, "not_found")
+    (folder / "0.f32").unlink()
+    (folder / "0.f32").symlink_to(secret)
+    error_of(client.get(f"/v1/jobs/{job['id']}/takes/0?format=mp3"), 404, "not_found")
+    assert secret.read_bytes() == b"private"
+    next_works(client)
+
+
+def test_jobs_of_one_prompt_and_seed_at_once_all_reach_the_output_folder(serve: Client, tmp_path: Path) -> None:
+    folder = tmp_path / "drop"
+    client = serve(output_folder=folder)
+    jobs = [order(client, seed=7) for _ in range(6)]
+    assert all(finished(client, job)["state"] == "done" for job in jobs)
+    assert len(list(folder.glob("*.wav"))) == 6
 
 
 def test_an_output_folder_that_is_deleted_or_read_only_costs_a_warning_not_the_sound(
@@ -218,6 +243,10 @@ def test_a_seed_gives_the_same_bytes_alone_and_in_any_company(
     assert [take_of(together, job) for job in jobs] == [data for data in expected for _ in range(2)]
 
 
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 @contextlib.contextmanager
 def read_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nobody may write into a folder; root may anyway, so what asks the system is told no."""
@@ -227,13 +256,13 @@ def read_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         folder.chmod(0o700)
         return
 
-    replace = os.replace
+    open_file = os.open
 
-    def refused(source: Any, target: Any) -> None:
-        if Path(target).is_relative_to(folder):
+    def refused(path: Any, flags: int, *mode: Any, **how: Any) -> int:
+        if flags & os.O_CREAT and Path(path).is_relative_to(folder):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        replace(source, target)
+        return open_file(path, flags, *mode, **how)
 
     with monkeypatch.context() as patch:
-        patch.setattr("arctone.files.atomic.os.replace", refused)
+        patch.setattr("arctone.files.atomic.os.open", refused)
         yield

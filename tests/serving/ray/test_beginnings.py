@@ -12,6 +12,7 @@ import pytest
 from arctone.cli.main import run
 from arctone.errors import ModelError
 from arctone.serving.ray.cluster import name_everywhere
+from arctone.version import install_hint
 
 
 def test_without_ray_the_program_says_what_is_missing(
@@ -23,7 +24,7 @@ def test_without_ray_the_program_says_what_is_missing(
     model = ["-m", str(tiny_model_folder)]
     for words in (["serve", "--ray", "auto"], ["generate", "--batch", "prompts.jsonl", "-o", "out", "--ray", "auto"]):
         assert run([*words, *model]) == 2
-        sentence = 'error: ray is not installed; pip install "arctone[scale]" brings it.\n'
+        sentence = f"error: ray is not installed: {install_hint('scale')}.\n"
         assert capsys.readouterr().err == sentence
 
 

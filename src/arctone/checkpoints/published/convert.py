@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +23,7 @@ from arctone.checkpoints.published.tensor_names import account, from_published, 
 from arctone.checkpoints.published.text_folder import text_config, text_state
 from arctone.checkpoints.tensor_files import read_tensors, read_weights
 from arctone.errors import ModelError, UsageError
+from arctone.files.atomic import folder_atomically, refuse_folder
 from arctone.files.strict_json import write_config
 from arctone.model_folder.config import ModelConfig, SameConfig, T5GemmaConfig
 from arctone.model_folder.folder import CONFIG, read_model_config, write_hashes
@@ -108,7 +107,8 @@ def convert(
         UsageError: The precision is unknown, the target exists, or a model has no such noise.
     """
     if precision not in PRECISIONS:
-        raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
+        raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.", field="precision")
+    refuse_folder(out, "model", force=force)
     published = read(
         source, name or (source.resolve().name if source.is_dir() else source.stem), base=base, config=config, ema=ema
     )
@@ -118,12 +118,12 @@ def convert(
     made = msgspec.structs.replace(published.config, text=sizes)
     if noise:
         made = msgspec.structs.replace(made, autoencoder=_noisy(published))
-    with new_folder(out, force=force) as folder:
+    with folder_atomically(out, "model", force=force) as folder:
         dtype = PRECISIONS[precision]
         for part, places in table(made).tensors.items():
-            _save(_cast(from_published(published.state, places), dtype, part), folder / f"{part}.safetensors")
+            save_file(_cast(from_published(published.state, places), dtype, part), folder / f"{part}.safetensors")
         state = text_state(words, sizes, published.text, found.weights)
-        _save(_cast(state, dtype, "text"), folder / "text.safetensors")
+        save_file(_cast(state, dtype, "text"), folder / "text.safetensors")
         shutil.copyfile(tokenizer_file(_tokenizer_folder(found.folder, words)), folder / FILE_NAME)
         _copy_papers(found, words, folder)
         write_config(folder / CONFIG, made)
@@ -134,7 +134,9 @@ def convert(
 def _noisy(published: Published) -> SameConfig:
     autoencoder, config = published.config.autoencoder, published.source.config
     if not isinstance(autoencoder, SameConfig) or config is None:
-        raise UsageError(f"noise: the autoencoder of {published.source.folder} adds none; only the type 'same' does.")
+        raise UsageError(
+            f"noise: the autoencoder of {published.source.folder} adds none; only the type 'same' does.", field="noise"
+        )
     return with_noise(autoencoder, config)
 
 
@@ -145,11 +147,12 @@ def publish(folder: Path, out: Path, *, force: bool = False) -> None:
         ModelError: The model's types are not those of published models, or a part is damaged.
         UsageError: `out` exists.
     """
+    refuse_folder(out, "published model", force=force)
     config = read_model_config(folder)
     names = table(config)
     parts = {part: read_tensors(folder / f"{part}.safetensors") for part in names.tensors}
-    with new_folder(out, force=force) as target:
-        _save(to_published(parts, names), target / WEIGHTS)
+    with folder_atomically(out, "published model", force=force) as target:
+        save_file(to_published(parts, names), target / WEIGHTS)
         (target / MODEL_CONFIG).write_text(_config_text(folder, config))
         for paper in papers(folder):
             shutil.copyfile(paper, target / paper.name)
@@ -165,21 +168,6 @@ def _config_text(folder: Path, config: ModelConfig) -> str:
     return json.dumps(published_config(config), indent=2) + "\n"
 
 
-@contextmanager
-def new_folder(out: Path, *, force: bool) -> Iterator[Path]:
-    """A folder to fill, which becomes `out` at the end; nothing is left of it if the work fails."""
-    if out.exists() and not force:
-        raise UsageError(f"{out} already exists; it is replaced only with force.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as partial:
-        folder = Path(partial) / "new"
-        folder.mkdir()
-        yield folder
-        if out.exists():
-            out.rename(Path(partial) / "old")
-        folder.rename(out)
-
-
 def _cast(state: Mapping[str, Tensor], dtype: torch.dtype, part: str) -> dict[str, Tensor]:
     exact = EXACT_PARTS if part == "dit" else ()
     types = {name: torch.float32 if name.startswith(exact) and exact else dtype for name in state}
@@ -188,12 +176,6 @@ def _cast(state: Mapping[str, Tensor], dtype: torch.dtype, part: str) -> dict[st
     if lost:
         raise ModelError(f"{lost[0]} has values beyond the range of {dtype}; use another precision.")
     return cast
-
-
-def _save(state: dict[str, Tensor], path: Path) -> None:
-    """safetensors writes files that only their owner may read; a model is no secret among the users of a machine."""
-    save_file(state, path)
-    path.chmod(0o644)
 
 
 def _text_folder(source: Source, config: ModelConfig, text: Path | None) -> Path:

@@ -17,7 +17,8 @@ from arctone.checkpoints.published.source import find_weights
 from arctone.checkpoints.published.stable_audio_open import sampling_of
 from arctone.checkpoints.published.tensor_names import AUTOENCODER, CONDITIONER, TRANSFORMER
 from arctone.checkpoints.tensor_files import read_weights
-from arctone.errors import ModelError
+from arctone.errors import InputFileError, ModelError
+from arctone.files.text import parse_typed, read_bytes
 from arctone.model_folder.config import (
     ContinuousDiTConfig,
     ModelConfig,
@@ -156,8 +157,8 @@ def _config(folder: Path, name: str) -> ModelConfig:
 def _settings(folder: Path, kind: type[Any]) -> Any:
     path = folder / "config.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.MsgspecError) as problem:
+        return parse_typed(read_bytes(path), kind)
+    except (InputFileError, ValueError) as problem:
         raise ModelError(f"{path} does not describe a Stable Audio model of diffusers: {problem}.") from None
 
 

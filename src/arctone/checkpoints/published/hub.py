@@ -9,6 +9,7 @@ from typing import Any
 
 from arctone.checkpoints.published.source import ENDINGS, INDEX, TEXT_FOLDERS, is_paper
 from arctone.errors import ModelError
+from arctone.version import install_hint
 
 T5_FILES = ("config.json", "tokenizer.json")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -89,7 +90,7 @@ def _downloaded(name: str, token: str | None, offline: bool, base: bool) -> Path
         from huggingface_hub import HfApi, errors, snapshot_download
     except ImportError:
         raise ModelError(
-            "models of the hub need huggingface_hub, which is not installed: pip install 'arctone[hub]'."
+            f"models of the hub need huggingface_hub, which is not installed: {install_hint('hub')}."
         ) from None
     try:
         if offline:

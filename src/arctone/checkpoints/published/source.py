@@ -6,13 +6,13 @@ post-trained model (`model.*`) and its base (`base_model.*`), each with a config
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from arctone.errors import ModelError, UsageError
+from arctone.files.text import parse_json, read_bytes
 
 MODEL_CONFIG: Final = "model_config.json"
 INDEX: Final = ".index.json"
@@ -50,7 +50,7 @@ def find_source(place: Path, *, base: bool = False, config: Path | None = None) 
     """
     if place.is_file():
         if base:
-            raise UsageError(f"--base names a file of a folder, but {place} is a file; leave --base out.")
+            raise UsageError(f"--base names a file of a folder, but {place} is a file; leave --base out.", field="base")
         return Source(place.parent, place, config or _config_beside(place))
     stem = "base_model" if base else "model"
     found = config or place / f"{stem}_config.json"
@@ -121,9 +121,9 @@ def text_beside(folder: Path, config: Path | None = None) -> Path | None:
 
 def _subfolders(config: Path) -> Iterable[str]:
     try:
-        conditions = json.loads(config.read_bytes())["model"]["conditioning"]["configs"]
+        conditions = parse_json(read_bytes(config, error=ModelError))["model"]["conditioning"]["configs"]
         names = [each.get("config", {}).get("subfolder") for each in conditions]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ModelError, ValueError, KeyError, TypeError, AttributeError):
         return []  # what is wrong with it is said where it is read
     return [
         name for name in names if isinstance(name, str) and name and not Path(name).is_absolute() and ".." not in name

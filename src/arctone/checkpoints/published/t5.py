@@ -11,7 +11,8 @@ from torch import Tensor
 
 from arctone.checkpoints.published.places import Place
 from arctone.checkpoints.published.tensor_names import account_part
-from arctone.errors import ModelError
+from arctone.errors import InputFileError, ModelError
+from arctone.files.text import parse_typed, read_bytes
 from arctone.model_folder.config import T5Config
 from arctone.model_folder.tokenizer import FILE_NAME
 from arctone.models.t5 import T5Encoder
@@ -49,8 +50,8 @@ def t5_config(folder: Path, max_tokens: int) -> T5Config:
     """The sizes of the T5 in a folder. Raises: ModelError if there is none, or one of another architecture."""
     path = folder / "config.json"
     try:
-        settings = msgspec.json.decode(path.read_bytes(), type=_Settings)
-    except (OSError, msgspec.MsgspecError) as problem:
+        settings = parse_typed(read_bytes(path), _Settings)
+    except (InputFileError, ValueError) as problem:
         raise ModelError(f"{folder} holds no T5: {path.name} cannot be read ({problem}).") from None
     if settings.model_type != "t5" or settings.feed_forward_proj not in ("relu", "gated-gelu"):
         raise ModelError(

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from arctone.checkpoints.published.places import Place
 from arctone.checkpoints.published.tensor_names import account_part
-from arctone.errors import ModelError
+from arctone.errors import InputFileError, ModelError
+from arctone.files.text import parse_typed, read_bytes
 from arctone.model_folder.config import T5GemmaConfig
 from arctone.models.t5gemma import T5GemmaEncoder
 
@@ -62,8 +63,8 @@ def t5gemma_config(folder: Path, max_tokens: int) -> T5GemmaConfig:
     """The sizes of the T5Gemma in a folder. Raises: ModelError if there is none, or one of another architecture."""
     path = folder / "config.json"
     try:
-        encoder = msgspec.json.decode(path.read_bytes(), type=_Settings).encoder
-    except (OSError, msgspec.MsgspecError) as problem:
+        encoder = parse_typed(read_bytes(path), _Settings).encoder
+    except (InputFileError, ValueError) as problem:
         raise ModelError(f"{folder} holds no T5Gemma: {path.name} cannot be read ({problem}).") from None
     if encoder.hidden_activation != "gelu_pytorch_tanh" or encoder.attention_bias:
         raise ModelError(

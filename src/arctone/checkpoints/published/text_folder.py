@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from torch import Tensor
@@ -10,7 +9,8 @@ from torch import Tensor
 from arctone.checkpoints.published import t5 as t5_folder
 from arctone.checkpoints.published import t5gemma as t5gemma_folder
 from arctone.checkpoints.tensor_files import read_text_weights
-from arctone.errors import ModelError
+from arctone.errors import InputFileError, ModelError
+from arctone.files.text import parse_json, read_bytes
 from arctone.model_folder.config import T5Config, T5GemmaConfig, TextEncoderConfig, of_type
 
 
@@ -55,6 +55,6 @@ def text_state(
 
 def _model_type(folder: Path) -> str:
     try:
-        return str(json.loads((folder / "config.json").read_bytes()).get("model_type", ""))
-    except (OSError, ValueError, AttributeError):
+        return str(parse_json(read_bytes(folder / "config.json")).get("model_type", ""))
+    except (InputFileError, ValueError, AttributeError):
         return ""  # what is wrong with it is said where it is read

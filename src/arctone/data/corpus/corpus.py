@@ -158,13 +158,13 @@ def category_of(number: int, shares: dict[str, int] = CATEGORY_SHARES) -> str:
 
 def _check(seed: int, size: int, split: str, version: int) -> None:
     if version not in (1, 2):
-        raise UsageError(f"version must be 1 or 2, got {version}.")
+        raise UsageError(f"version must be 1 or 2, got {version}.", field="version")
     if not 0 <= seed < 2**63:
-        raise UsageError(f"seed must be from 0 to 2**63 - 1, got {seed}.")
+        raise UsageError(f"seed must be from 0 to 2**63 - 1, got {seed}.", field="seed")
     if size < 1:
-        raise UsageError(f"size must be at least 1, got {size}.")
+        raise UsageError(f"size must be at least 1, got {size}.", field="size")
     if split not in ("all", "train", "valid", "test"):
-        raise UsageError(f"split must be all, train, valid or test, got {split!r}.")
+        raise UsageError(f"split must be all, train, valid or test, got {split!r}.", field="split")
 
 
 def _generator(seed: int, number: int, stream: int) -> np.random.Generator:

@@ -130,7 +130,10 @@ def font_name(path: str | Path) -> str:
     for known in (FLUID_GS, FLUID, MUSESCORE):
         if name.startswith(known):
             return known
-    raise UsageError(f"soundfonts: {name} is unknown; allowed are files named {FLUID}*, {FLUID_GS}* and {MUSESCORE}*.")
+    raise UsageError(
+        f"soundfonts: {name} is unknown; allowed are files named {FLUID}*, {FLUID_GS}* and {MUSESCORE}*.",
+        field="soundfonts",
+    )
 
 
 def _fonts(soundfonts: Sequence[str | Path]) -> tuple[dict[str, str], list[str]]:

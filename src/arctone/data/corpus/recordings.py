@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +14,7 @@ import soundfile
 from arctone.data.corpus.effect_names import ESC10, LONG_RECORDINGS, describe_effect
 from arctone.data.corpus.music import TONICS
 from arctone.errors import InputFileError
+from arctone.files.text import parse_json, read_bytes
 
 SAMPLE_RATE = 44_100
 Audio = npt.NDArray[np.float32]
@@ -72,9 +72,9 @@ def _at_rate(samples: Audio, rate: int) -> Audio:
 def pack_recordings(pack: Path) -> list[Recording]:
     """Usable recordings of the audio pack, in the order of its manifest. Raises: InputFileError without manifest."""
     try:
-        entries = json.loads((pack / "manifest.json").read_bytes())
-    except (OSError, ValueError) as problem:
-        raise InputFileError(f"pack: {pack} holds no readable manifest.json: {problem}.") from None
+        entries = parse_json(read_bytes(pack / "manifest.json"))
+    except (InputFileError, ValueError) as problem:
+        raise InputFileError(f"pack: {pack} holds no readable manifest.json: {problem}.", field="pack") from None
     found = (_pack_recording(pack, entry) for entry in entries)
     return [recording for recording in found if recording is not None]
 

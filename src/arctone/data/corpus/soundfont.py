@@ -98,12 +98,15 @@ def _load(path: Path) -> Any:
         from tinysoundfont import _tinysoundfont as tiny
     except ImportError:
         raise UsageError(
-            f"soundfonts: playing {path} needs the package tinysoundfont (pip install --no-deps tinysoundfont)."
+            f"soundfonts: playing {path} needs the package tinysoundfont (pip install --no-deps tinysoundfont).",
+            field="soundfonts",
         ) from None
     try:
         font = tiny.SoundFont(str(path))
     except Exception as problem:
-        raise InputFileError(f"soundfonts: {path} cannot be loaded as a soundfont: {problem}.") from None
+        raise InputFileError(
+            f"soundfonts: {path} cannot be loaded as a soundfont: {problem}.", field="soundfonts"
+        ) from None
     font.set_output(tiny.OutputMode.StereoInterleaved, SAMPLE_RATE, 0.0)
     font.set_max_voices(MAX_VOICES)
     return font

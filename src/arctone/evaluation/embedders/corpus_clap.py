@@ -26,6 +26,7 @@ from arctone.audio.resample import conform
 from arctone.audio.waveform import Waveform
 from arctone.errors import ModelError
 from arctone.evaluation.embedders import aisfx, musicnn
+from arctone.files.atomic import file_atomically
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -77,7 +78,8 @@ class Ears:
             for side in ("audio", "text")
             for name in _TENSORS
         }
-        save_file(tensors, path, metadata={"recipe": json.dumps(dict(self.recipe), sort_keys=True)})
+        with file_atomically(path, force=True) as part:
+            save_file(tensors, part, metadata={"recipe": json.dumps(dict(self.recipe), sort_keys=True)})
 
 
 @lru_cache(maxsize=2)

@@ -33,7 +33,7 @@ def open_embedder(name: str, weights: Path | None = None) -> Embedder:
     Raises: UsageError for another name or weights that are not read; ModelError if a package or file is missing.
     """
     if name not in _PLACES:
-        raise UsageError(f"embedder must be one of {', '.join(NAMES)}, got '{name}'.")
+        raise UsageError(f"embedder must be one of {', '.join(NAMES)}, got '{name}'.", field="embedder")
     module, kind, takes_weights = _PLACES[name]
     if weights is not None and not takes_weights:
         raise UsageError(f"the embedder {name} brings its own weights, but --weights names {weights} for it.")

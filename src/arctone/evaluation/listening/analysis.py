@@ -37,7 +37,7 @@ def analyse(
     Raises: InputFileError for files that cannot be used or hold no answers; UsageError if nobody is left to be counted.
     """
     if not 0.5 <= confidence <= 0.999:
-        raise UsageError(f"confidence must be from 0.5 to 0.999, got {confidence:g}.")
+        raise UsageError(f"confidence must be from 0.5 to 0.999, got {confidence:g}.", field="confidence")
     results = read_results(paths, key)
     checks = screen(results.ratings, key)
     if not checks:

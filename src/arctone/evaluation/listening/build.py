@@ -23,7 +23,7 @@ from arctone.evaluation.listening.stimuli import (
     Levels,
     Sound,
 )
-from arctone.evaluation.listening.whole_folder import refuse_folder, whole_folder
+from arctone.files.atomic import folder_atomically, refuse_folder
 from arctone.version import __version__
 
 SECONDS_PER_RATING = 6
@@ -94,7 +94,7 @@ def _bullets(title: str, lines: Sequence[str]) -> str:
     return f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-MARKER = "key/key.json"
+KIND = "listening test"
 MAX_SYSTEMS = 16
 _NAME = re.compile(r"[\w.+-][\w .+-]{0,39}")
 
@@ -121,10 +121,10 @@ class BuildSettings:
 
     def __post_init__(self) -> None:
         if self.kind not in ("page", "webmushra"):
-            raise UsageError(f"kind must be page or webmushra, got '{self.kind}'.")
+            raise UsageError(f"kind must be page or webmushra, got '{self.kind}'.", field="kind")
         for dimension in self.dimensions:
             if dimension not in SCALES:
-                raise UsageError(f"dimension must be {', '.join(SCALES)}, got '{dimension}'.")
+                raise UsageError(f"dimension must be {', '.join(SCALES)}, got '{dimension}'.", field="dimension")
         for name, value, least in (
             ("prompts", self.num_prompts, 1),
             ("clips_per_prompt", self.clips_per_prompt, 1),
@@ -134,7 +134,7 @@ class BuildSettings:
             if value is not None and value < least:
                 raise UsageError(f"{name} must be at least {least}, got {value}.")
         if not self.title.strip() or len(self.title) > 100:
-            raise UsageError("title must have 1 to 100 letters.")
+            raise UsageError("title must have 1 to 100 letters.", field="title")
 
 
 @dataclass(frozen=True)
@@ -163,14 +163,14 @@ def build(
     Raises: UsageError, InputFileError in one sentence; then `out` is as it was before.
     """
     _refuse_names(list(systems))
-    refuse_folder(Path(out), MARKER, force=force)
+    refuse_folder(Path(out), KIND, force=force)
     design, warnings = _designed(systems, settings, reference, captions)
     shown = page.present(design) if settings.kind == "page" else webmushra.present(design)
     levels = Levels(design.sounds())
     if levels.target_lufs < LOW_TARGET_LUFS:
         warnings += (f"The test is very soft ({levels.target_lufs:.0f} LUFS), because one sound is nothing but peaks.",)
     key = _key(design, shown, levels, settings)
-    with whole_folder(out, MARKER, force=force) as folder:
+    with folder_atomically(out, KIND, force=force) as folder:
         _write_listeners(folder / "listeners", shown, levels, settings.seed, progress or (lambda done, total: None))
         (folder / "key").mkdir()
         data = msgspec.json.format(msgspec.json.encode(key), indent=1)
@@ -181,12 +181,15 @@ def build(
 
 def _refuse_names(names: Sequence[str]) -> None:
     if not 2 <= len(names) <= MAX_SYSTEMS:
-        raise UsageError(f"system must be given 2 to {MAX_SYSTEMS} times, as NAME=FOLDER, got {len(names)}.")
+        raise UsageError(
+            f"system must be given 2 to {MAX_SYSTEMS} times, as NAME=FOLDER, got {len(names)}.", field="system"
+        )
     for name in names:
         if not _NAME.fullmatch(name) or name in RESERVED:
             raise UsageError(
                 f"system has the name '{name}', but a name has 1 to 40 letters, digits, spaces or ._+- and is none of "
-                f"{', '.join(RESERVED)}."
+                f"{', '.join(RESERVED)}.",
+                field="system",
             )
 
 

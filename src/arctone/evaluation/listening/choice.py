@@ -52,7 +52,8 @@ def choose(
         shared = [prompt for prompt in shared if prompt in references]
         if not shared:
             raise UsageError(
-                "reference has no sound for any prompt that the systems share: their captions must be equal."
+                "reference has no sound for any prompt that the systems share: their captions must be equal.",
+                field="reference",
             )
     fewest = {prompt: min(len(clips[prompt]) for clips in systems.values()) for prompt in shared}
     count = _num_clips(fewest, dimensions, clips_per_prompt)
@@ -79,11 +80,13 @@ def _num_clips(fewest: Mapping[str, int], dimensions: Sequence[Dimension], asked
             f"clips_per_prompt is {asked}" if asked is not None else "no shared prompt has two clips of every system"
         )
         raise UsageError(
-            f"diversity needs at least 2 clips of a prompt, but {found}; leave that dimension out or add clips."
+            f"diversity needs at least 2 clips of a prompt, but {found}; leave that dimension out or add clips.",
+            field="diversity",
         )
     if count > most:
         raise UsageError(
-            f"clips_per_prompt is {count}, but no shared prompt has more than {most} clips of every system."
+            f"clips_per_prompt is {count}, but no shared prompt has more than {most} clips of every system.",
+            field="clips_per_prompt",
         )
     return count
 
@@ -91,7 +94,8 @@ def _num_clips(fewest: Mapping[str, int], dimensions: Sequence[Dimension], asked
 def _num_prompts(usable: Sequence[str], asked: int | None, count: int) -> int:
     if asked is not None and asked > len(usable):
         raise UsageError(
-            f"prompts is {asked}, but only {len(usable)} are shared by all systems with at least {count} clips of each."
+            f"prompts is {asked}, but only {len(usable)} are shared by all systems with {count} or more clips of each.",
+            field="prompts",
         )
     return min(asked or DEFAULT_PROMPTS, len(usable))
 

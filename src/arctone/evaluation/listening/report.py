@@ -14,8 +14,8 @@ from arctone.evaluation.listening.key import ANCHOR_HZ
 from arctone.evaluation.listening.scales import SCALES, Dimension
 from arctone.evaluation.listening.scores import Difference, SystemScore
 from arctone.evaluation.listening.screening import ListenerCheck
-from arctone.evaluation.listening.whole_folder import whole_folder
 from arctone.evaluation.metrics.intervals import Interval
+from arctone.files.atomic import folder_atomically
 
 _WIDTH, _LABELS, _MARGIN, _ROW, _HEAD, _FOOT = 720, 170, 30, 28, 40, 34
 _STYLE = (
@@ -72,14 +72,14 @@ def _short(name: str) -> str:
     return name if len(name) <= 20 else name[:19] + "…"
 
 
-MARKER = "report.json"
+KIND, DATA = "listening report", "report.json"
 Row = list[str]
 
 
 def write_report(analysis: Analysis, out: str | Path, *, force: bool = False) -> None:
     """Write the report's folder, whole or not at all. Raises: UsageError if it is there already and force is off."""
-    with whole_folder(out, MARKER, force=force) as folder:
-        (folder / MARKER).write_bytes(msgspec.json.format(msgspec.json.encode(_as_data(analysis)), indent=1) + b"\n")
+    with folder_atomically(out, KIND, force=force) as folder:
+        (folder / DATA).write_bytes(msgspec.json.format(msgspec.json.encode(_as_data(analysis)), indent=1) + b"\n")
         (folder / "report.md").write_text(markdown(analysis), encoding="utf-8")
         (folder / "scores.svg").write_text(plot(analysis), encoding="utf-8")
         for name, rows in (

@@ -12,7 +12,7 @@ from arctone.errors import InputFileError
 from arctone.evaluation.listening.key import Key, Question
 from arctone.evaluation.listening.webmushra import COMFORT_PAGE, LISTENER_FIELD
 from arctone.files.strict_json import read_config
-from arctone.files.text import read_text
+from arctone.files.text import parse_typed, read_text
 
 SUFFIXES = (".csv", ".json")
 NOT_RATED = "NA"
@@ -101,8 +101,8 @@ def read_results(paths: Iterable[str | Path], key: Key) -> Results:
 def parse_submission(data: bytes, key: Key) -> Submission:
     """A listener's answers as the page sends them. Raises: InputFileError if they do not belong to this test."""
     try:
-        submission = msgspec.json.decode(data, type=Submission)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        submission = parse_typed(data, Submission)
+    except ValueError as problem:
         raise InputFileError(f"the answers cannot be read: {problem}.") from None
     questions = key.by_trial()
     for row in _submitted(submission, key):
@@ -124,7 +124,10 @@ def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
 def _rows(path: Path, key: Key) -> Iterable[_Row]:
     if path.suffix.lower() == ".json":
         return _submitted(read_config(path, Submission, error=InputFileError), key)
-    lines = list(csv.reader(io.StringIO(read_text(path), newline="")))
+    try:
+        lines = list(csv.reader(io.StringIO(read_text(path), newline="")))
+    except csv.Error as problem:
+        raise InputFileError(f"{path} is not valid CSV: {problem}.") from None
     head = lines[0] if lines else []
     columns = next((columns for columns in _COLUMNS if set(columns) <= set(head)), None)
     if columns is None:

@@ -68,7 +68,9 @@ def make_server(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise UsageError(f"results cannot be kept in {folder}: {(problem.strerror or str(problem)).lower()}.") from None
+        raise UsageError(
+            f"results cannot be kept in {folder}: {(problem.strerror or str(problem)).lower()}.", field="results"
+        ) from None
     handler = partial(
         _Handler, directory=str(Path(test_folder) / "listeners"), receiver=Receiver(key, folder, on_answer)
     )

@@ -127,7 +127,8 @@ def _refuse_crowd(design: Design) -> None:
     if design.choice.references and num_rated > MAX_MUSHRA_CONDITIONS:
         most = MAX_MUSHRA_CONDITIONS - len((LOW_ANCHOR, MID_ANCHOR))
         raise UsageError(
-            f"system is given {len(design.systems)} times, but a mushra page takes at most {most} systems."
+            f"system is given {len(design.systems)} times, but a mushra page takes at most {most} systems.",
+            field="system",
         )
 
 

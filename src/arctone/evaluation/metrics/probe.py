@@ -22,6 +22,7 @@ Legend: N sounds, D size of the embedding, K families.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arctone.errors import ModelError
+from arctone.files.atomic import write_atomically
 
 FloatArray = npt.NDArray[np.float32]
 FORMAT_VERSION = 1
@@ -66,8 +68,9 @@ class Probe:
 
     def save(self, path: str | Path) -> None:
         """Write the probe as .npz without pickle; weights in 16 bits, which keeps the file small."""
+        buffer = io.BytesIO()
         np.savez_compressed(
-            path,
+            buffer,
             **{name: getattr(self, name).astype(np.float16) for name in ("weights", "bias")},
             mean=self.mean,
             scale=self.scale,
@@ -82,6 +85,7 @@ class Probe:
                 )
             ),
         )
+        write_atomically(path, buffer.getvalue(), force=True)
 
 
 def load(path: str | Path) -> Probe:

@@ -50,7 +50,7 @@ class ScoringOptions:
     def __post_init__(self) -> None:
         for name in self.measures:
             if name not in MEASURES:
-                raise UsageError(f"metrics must be among {', '.join(MEASURES)}, got '{name}'.")
+                raise UsageError(f"metrics must be among {', '.join(MEASURES)}, got '{name}'.", field="metrics")
 
 
 @dataclass

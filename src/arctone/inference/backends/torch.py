@@ -222,12 +222,12 @@ class TorchBackend(Backend):
 def found_device(name: str) -> str:
     """The device of a name of DEVICES. Raises: UsageError for a name that is none, or a device that is not there."""
     if name not in DEVICES:
-        raise UsageError(f"device must be one of {', '.join(DEVICES)}, got {name!r}.")
+        raise UsageError(f"device must be one of {', '.join(DEVICES)}, got {name!r}.", field="device")
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return "cuda" if present["cuda"] else "cpu"
     if not present[name]:
-        raise UsageError(f"device {name} was asked for, but torch finds none on this machine.")
+        raise UsageError(f"device {name} was asked for, but torch finds none on this machine.", field="device")
     return name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,15 @@ def is_done(line: Line, precision: str = "auto") -> bool:
 
     Raises: UsageError if one is there that was made by another request or in another precision.
     """
-    there = [path for path in line.paths if path.exists()]
+    there = [path for path in line.paths if os.path.lexists(path)]
     for path in there:
         _check_same(line, path, precision)
     return len(there) == len(line.paths)
 
 
 def _check_same(line: Line, path: Path, precision: str) -> None:
+    if not path.is_file():
+        raise UsageError(f"{path} is no regular file, so it cannot be replaced.", field="id")
     record = read_metadata(path) or {}
     found = record.get("request")
     name = line.source.name if line.source else None

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from arctone.errors import InputFileError, UsageError
+from arctone.files.text import parse_json, read_bytes
 from arctone.inference.request import GenerationRequest, from_dict, named_fields
-from arctone.serving.batch.names import slug
+from arctone.serving.batch.names import check_id, slug
 from arctone.serving.batch.report import Report
-
-_ID = re.compile(r"\w[\w. +-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -37,16 +36,20 @@ def read_lines(path: Path, options: Mapping[str, Any], folder: Path, format: str
     Raises: InputFileError if the file cannot be read.
     """
     lines: list[Line] = []
-    taken: dict[Path, int] = {}
+    # Some systems tell neither letter case nor Unicode forms apart.
+    taken: dict[str, int] = {}
     for number, text in enumerate(_texts(path), start=1):
         if not text.strip():
             continue
         try:
             line = _parsed(number, text, path.parent, options, folder, format)
-            for target in line.paths:
-                if target in taken:
-                    raise UsageError(f"its file {target.name} is that of line {taken[target]} too; give another id.")
-            taken |= dict.fromkeys(line.paths, number)
+            keys = [unicodedata.normalize("NFC", str(target)).casefold() for target in line.paths]
+            for target, key in zip(line.paths, keys, strict=True):
+                if key in taken:
+                    raise UsageError(
+                        f"its file {target.name} is that of line {taken[key]} too; give another id.", field="id"
+                    )
+            taken |= dict.fromkeys(keys, number)
             lines.append(line)
         except UsageError as problem:
             report.failed[number] = problem
@@ -54,11 +57,7 @@ def read_lines(path: Path, options: Mapping[str, Any], folder: Path, format: str
 
 
 def _texts(path: Path) -> Iterator[str]:
-    try:
-        data = path.read_bytes()
-    except OSError as problem:
-        reason = (problem.strerror or str(problem)).lower()
-        raise InputFileError(f"{path} cannot be read: {reason}.") from None
+    data = read_bytes(path)
     if not data.strip():
         raise InputFileError(f"{path} is empty.")
     for line in data.removeprefix(b"\xef\xbb\xbf").splitlines():
@@ -68,10 +67,10 @@ def _texts(path: Path) -> Iterator[str]:
 def _parsed(number: int, text: str, beside: Path, options: Mapping[str, Any], folder: Path, format: str) -> Line:
     values = _object(text)
     stem, source = values.pop("id", None), values.pop("source", None)
-    if stem is not None and (not isinstance(stem, str) or not _ID.fullmatch(stem)):
-        raise UsageError(f"id must be a file name without its ending, got {json.dumps(stem)[:60]}.")
+    if stem is not None:
+        check_id(stem)
     if source is not None and not isinstance(source, str):
-        raise UsageError(f"source must be the path of a sound file, got {json.dumps(source)[:60]}.")
+        raise UsageError(f"source must be the path of a sound file, got {json.dumps(source)[:60]}.", field="source")
     asked = {**options, **named_fields(values)}
     request = from_dict(asked)
     name = stem or f"{number:04d}-{slug(request.prompt)}"
@@ -83,11 +82,9 @@ def _parsed(number: int, text: str, beside: Path, options: Mapping[str, Any], fo
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        values = json.loads(text)
-    except json.JSONDecodeError as problem:
-        raise UsageError(f"it is not valid JSON at column {problem.colno}: {problem.msg.lower()}.") from None
-    except (ValueError, RecursionError):
-        raise UsageError("it is not valid JSON.") from None
+        values = parse_json(text)
+    except ValueError as problem:
+        raise UsageError(f"it is not valid JSON: {problem}.") from None
     if not isinstance(values, dict):
         raise UsageError("it must be a JSON object with the fields of a request.")
     return values

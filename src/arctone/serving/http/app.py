@@ -58,7 +58,7 @@ def create_app(
     """
     engines = [_by_name(models), *(_by_name(more) for more in more_workers)]
     if any(list(one) != list(engines[0]) for one in engines):
-        raise UsageError("more_workers must have the same models as the first worker.")
+        raise UsageError("more_workers must have the same models as the first worker.", field="more_workers")
     service = Service(engines, (limits or Limits()).checked(), folder, output_folder)
 
     @asynccontextmanager
@@ -142,7 +142,9 @@ def _by_name(models: Models) -> Mapping[str, ServedEngine]:
     engines = [one.engine if isinstance(one, Model) else one for one in given]
     found = {engine.config.name: engine for engine in engines}
     if not found:
-        raise UsageError("models must hold at least one model.")
+        raise UsageError("models must hold at least one model.", field="models")
     if len(found) < len(engines):
-        raise UsageError(f"models must have different names, got {', '.join(e.config.name for e in engines)}.")
+        raise UsageError(
+            f"models must have different names, got {', '.join(e.config.name for e in engines)}.", field="models"
+        )
     return found

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Mapping
 from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-import msgspec
 from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect, Request
 
+from arctone.files.text import parse_json
 from arctone.serving.http.errors import ApiError
 from arctone.serving.http.limits import Limits
 
@@ -41,10 +41,9 @@ async def json_object(request: Request, limits: Limits) -> dict[str, Any]:
 def parsed_object(data: bytes | str) -> dict[str, Any]:
     """A JSON object. Raises: ApiError 400 in one sentence."""
     try:
-        values = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        text = str(problem) or "it cannot be read"
-        raise ApiError(400, "invalid_json", f"the request is not valid JSON: {text[:1].lower()}{text[1:]}.") from None
+        values = parse_json(data)
+    except ValueError as problem:
+        raise ApiError(400, "invalid_json", f"the request is not valid JSON: {problem}.") from None
     if not isinstance(values, dict):
         raise ApiError(400, "invalid_json", "the request must be a JSON object.")
     return values

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import errno
 import logging
-import re
 from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from arctone.errors import ArctoneError, Cancelled, InputFileError, MemoryLimitError, UsageError
-from arctone.inference.request import FIELDS
 from arctone.serving.http.answers import ErrorAnswer, ErrorDetail, json_response
 
 log = logging.getLogger("arctone.serving.http")
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
-_NAMES = {field.name for field in FIELDS} | {"model", "audio"}
 
 
 class ApiError(Exception):
@@ -56,13 +53,13 @@ def as_api_error(problem: BaseException) -> ApiError:
     if isinstance(problem, ApiError):
         return problem
     if isinstance(problem, UsageError):
-        return ApiError(400, "invalid_request", str(problem), _parameter(problem))
+        return ApiError(400, "invalid_request", str(problem), problem.field)
     if isinstance(problem, InputFileError):
-        return ApiError(422, "invalid_audio", str(problem), "audio")
+        return ApiError(422, "invalid_audio", str(problem), problem.field or "audio")
     if isinstance(problem, Cancelled):
         return ApiError(409, "cancelled", str(problem))
     if isinstance(problem, MemoryLimitError):
-        return ApiError(413, "too_large", str(problem), _parameter(problem))
+        return ApiError(413, "too_large", str(problem), problem.field)
     if isinstance(problem, OSError) and problem.errno in _DISK:
         return ApiError(507, "storage_error", "the server's disk cannot store the upload; nothing was kept.")
     if isinstance(problem, ArctoneError):
@@ -95,16 +92,3 @@ async def answer_http_error(request: Request, problem: Exception) -> Response:
 def request_id(request: Request) -> str:
     """The id of this request in the log."""
     return str(request.scope.get("request_id", ""))
-
-
-def _parameter(problem: ArctoneError) -> str | None:
-    """The field at fault: the error's own, else the first known name in its sentence."""
-    field = getattr(problem, "field", None)
-    if field is not None:
-        return str(field)
-    sentence = str(problem)
-    unknown = re.match(r"'(\w+)' is not a field", sentence)
-    if unknown:
-        return unknown[1]
-    words = re.findall(r"\w+", sentence)
-    return next((word for word in words if word in _NAMES), None)

@@ -34,12 +34,15 @@ def token_for(host: str, token: str | None, token_file: Path | None) -> str | No
         if not is_loopback(host):
             raise UsageError(
                 f"host {host} can be reached by others, so a token is needed: --token-file FILE or {TOKEN_VARIABLE}; "
-                "127.0.0.1 needs none."
+                "127.0.0.1 needs none.",
+                field="host",
             )
         return None
     # Never the token itself in a message: it may end in a log.
     if len(found) < MIN_TOKEN_LENGTH or not all("!" <= sign <= "~" for sign in found):
-        raise UsageError(f"token must be at least {MIN_TOKEN_LENGTH} ASCII letters, digits and signs without spaces.")
+        raise UsageError(
+            f"token must be at least {MIN_TOKEN_LENGTH} ASCII letters, digits and signs without spaces.", field="token"
+        )
     return found
 
 
@@ -47,7 +50,9 @@ def checked_origin(origin: str) -> str:
     """An origin as browsers send it. Raises: UsageError for "*", a path or another scheme."""
     scheme, separator, rest = origin.partition("://")
     if scheme not in ("http", "https") or not separator or not rest or set(rest) & set("/*?# "):
-        raise UsageError(f"cors_origin must be like https://example.org, without path or *, got {origin!r}.")
+        raise UsageError(
+            f"cors_origin must be like https://example.org, without path or *, got {origin!r}.", field="cors_origin"
+        )
     return origin
 
 
@@ -56,4 +61,4 @@ def _read(path: Path) -> str:
         return path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as problem:
         reason = (getattr(problem, "strerror", None) or "it is no text").lower()
-        raise UsageError(f"token_file {path} cannot be read: {reason}.") from None
+        raise UsageError(f"token_file {path} cannot be read: {reason}.", field="token_file") from None

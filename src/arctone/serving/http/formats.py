@@ -68,7 +68,7 @@ class OutputFormat(NamedTuple):
 def file_format(name: str) -> str:
     """A format that files are kept in. Raises: UsageError with the known ones."""
     if name not in FILE_FORMATS:
-        raise UsageError(f"format must be one of {', '.join(FILE_FORMATS)}, got {name[:40]!r}.")
+        raise UsageError(f"format must be one of {', '.join(FILE_FORMATS)}, got {name[:40]!r}.", field="format")
     return name
 
 
@@ -77,7 +77,8 @@ def output_format(name: str, parameter: str = "output_format") -> OutputFormat:
     if not re.fullmatch(OUTPUT_PATTERN, name):
         raise UsageError(
             f"{parameter} must be {', '.join(MEDIA_TYPES)}, with a sample rate (pcm_16000, mp3_44100_128) or without, "
-            f"got {name[:40]!r}."
+            f"got {name[:40]!r}.",
+            field=parameter,
         )
     codec, _, rest = name.partition("_")
     rate, _, bitrate = rest.partition("_")

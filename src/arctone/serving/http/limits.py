@@ -61,7 +61,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         try:
             msgspec.convert(msgspec.to_builtins(self), Limits)
         except msgspec.ValidationError as problem:
-            raise UsageError(f"limits cannot be used: {str(problem).lower()}.") from None
+            raise UsageError(f"limits cannot be used: {str(problem).lower()}.", field="limits") from None
         return self
 
     def published(self) -> dict[str, Any]:

@@ -239,9 +239,11 @@ def bound_socket(host: str, port: int) -> socket.socket:
         return listener
     except (OSError, OverflowError, UnicodeError) as problem:
         if getattr(problem, "errno", None) == errno.EADDRINUSE:
-            raise UsageError(f"port {port} on {host} is in use by another program; give another with --port.") from None
+            raise UsageError(
+                f"port {port} on {host} is in use by another program; give another with --port.", field="port"
+            ) from None
         reason = (getattr(problem, "strerror", None) or str(problem)).lower()
-        raise UsageError(f"host {host}, port {port} cannot be used: {reason}.") from None
+        raise UsageError(f"host {host}, port {port} cannot be used: {reason}.", field="host") from None
 
 
 def allow_files(num_connections: int) -> None:

@@ -82,7 +82,7 @@ def parse_job(
     model = model_name(wanted.pop("model", None), engines)
     for name in SERVER_DECIDES:
         if name in wanted:
-            raise UsageError(f"{name} is decided by the server and cannot be part of a request.")
+            raise UsageError(f"{name} is decided by the server and cannot be part of a request.", field=name)
     warnings = _replace_seed(wanted)
     request = from_dict(wanted)
     _check_limits(request, limits)
@@ -120,7 +120,7 @@ def _check_limits(request: GenerationRequest, limits: Limits) -> None:
     for field in offered_fields(limits):
         value = getattr(request, field.name)
         if field.kind in (int, float) and value is not None and field.maximum is not None and value > field.maximum:
-            raise UsageError(f"{field.name} must be {field.allowed} on this server, got {value}.")
+            raise UsageError(f"{field.name} must be {field.allowed} on this server, got {value}.", field=field.name)
 
 
 def _check_total(request: GenerationRequest, limits: Limits) -> None:
@@ -128,5 +128,6 @@ def _check_total(request: GenerationRequest, limits: Limits) -> None:
     if total > limits.max_total_seconds:
         raise UsageError(
             f"duration_seconds times variations must be at most {limits.max_total_seconds:g} seconds on this server, "
-            f"got {total:g}."
+            f"got {total:g}.",
+            field="duration_seconds",
         )

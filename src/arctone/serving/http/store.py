@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-import tempfile
 import threading
 import time
 from collections import OrderedDict
@@ -16,7 +15,7 @@ import numpy as np
 from arctone.audio.files import encode_audio
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
-from arctone.files.atomic import write_atomically
+from arctone.files.atomic import temporary_folder, write_atomically
 from arctone.inference.request import GenerationResult
 from arctone.serving.http.answers import Take
 from arctone.serving.http.errors import ApiError
@@ -30,13 +29,15 @@ _RAW = "f32"
 class Store:
     """Jobs by id, their takes in a private folder: samples as they are, files of any format encoded on request.
 
-    Args: limits: of which retention_* count. folder: the private folder, made when needed; None = a temporary one.
+    Args: limits: of which retention_* count. folder: where the private folder is made at need; None = the system's
+        folder for temporary files.
     """
 
     def __init__(self, limits: Limits, folder: Path | None = None) -> None:
         self._limits = limits
         self._given = folder
         self._folder: Path | None = None
+        self._open = contextlib.ExitStack()
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._sizes: dict[str, int] = {}
         self._making_folder = threading.Lock()
@@ -114,6 +115,7 @@ class Store:
             raise gone_error()
         folder = self._folder / job.id
         path = folder / f"{index}.{format}"
+        _refuse_links(folder, path)
         if path.is_file():
             return path
         data = encode_audio(self.sound(job, index), format, metadata=result.to_metadata(index))
@@ -129,24 +131,29 @@ class Store:
         """The samples of one take. Called off the event loop. Raises: ApiError 404 if they are gone."""
         if self._folder is None:
             raise gone_error()
-        return _read(self._folder / job.id / f"{index}.{_RAW}", job.takes[index])
+        path = self._folder / job.id / f"{index}.{_RAW}"
+        _refuse_links(path.parent, path)
+        return _read(path, job.takes[index])
 
     def close(self) -> None:
-        """Remove every take, and the folder itself if it was a temporary one."""
+        """Remove every take and their folder."""
         for job in self.jobs():
             self.forget(job)
-        if self._folder is not None and self._given is None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._open.close()
         self._folder = None
 
     def _job_folder(self, job: Job) -> Path:
         # Workers finish at the same moment: with a folder each, the takes of one would be lost.
         with self._making_folder:
+            if self._given is not None:
+                self._given.mkdir(parents=True, exist_ok=True, mode=0o700)
             if self._folder is None:
-                self._folder = self._given or Path(tempfile.mkdtemp(prefix="arctone-"))
+                self._folder = self._open.enter_context(temporary_folder(self._given))
+            # Also when somebody has deleted the whole folder meanwhile; `parents` would let others read it.
+            self._folder.mkdir(exist_ok=True, mode=0o700)
         folder = self._folder / job.id
-        # Also when somebody has deleted the whole folder meanwhile.
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
+        _refuse_links(self._folder, folder)
         return folder
 
     def _discard(self, job: Job) -> None:
@@ -171,6 +178,14 @@ def _folder_size(folder: Path) -> int:
         with contextlib.suppress(FileNotFoundError):
             total += path.stat().st_size
     return total
+
+
+def _refuse_links(*paths: Path) -> None:
+    """Takes are files of this program; a link that somebody laid among them is neither read nor written through."""
+    for path in paths:
+        if path.is_symlink():
+            log.error("%s is a link, which this server did not lay; it is not followed", path)
+            raise gone_error()
 
 
 def _read(path: Path, take: Take) -> Waveform:

@@ -207,7 +207,8 @@ def _check_shape(sound: soundfile.SoundFile) -> None:
     # A forged rate would make resampling, not decoding, fill the memory.
     if not MIN_SAMPLE_RATE <= sound.samplerate <= MAX_SAMPLE_RATE:
         raise InputFileError(
-            f"audio has a sample rate of {sound.samplerate} Hz, but {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} are read."
+            f"audio has a sample rate of {sound.samplerate} Hz, but {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} are read.",
+            field="audio",
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from arctone.errors import UsageError
 from arctone.model_folder.folder import find_model
+from arctone.version import install_hint
 
 LOCAL = "local"
 _CONNECT_SECONDS = 5.0
@@ -27,7 +28,7 @@ def ray_module() -> ModuleType:
     try:
         import ray
     except ImportError:
-        raise UsageError('ray is not installed; pip install "arctone[scale]" brings it.') from None
+        raise UsageError(f"ray is not installed: {install_hint('scale')}.") from None
     module: ModuleType = ray
     return module
 

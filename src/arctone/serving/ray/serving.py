@@ -146,7 +146,8 @@ def run(serving: Serving, address: str, host: str, port: int, ready: Callable[[]
         if serving.replicas > most:
             raise UsageError(
                 f"replicas must be at most {most}, because a worker holds {threads} of the cluster's "
-                f"processors, got {serving.replicas}."
+                f"processors, got {serving.replicas}.",
+                field="replicas",
             )
         # Before anything answers: until then a signal would end this program without a word to the cluster.
         stopped = _stop_signal()

@@ -70,9 +70,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.num_prompts <= MAX_PROMPTS:
-            raise UsageError(f"report_prompts: {self.num_prompts} is not possible, it must be 0 to {MAX_PROMPTS}")
+            raise UsageError(
+                f"report_prompts: {self.num_prompts} is not possible, it must be 0 to {MAX_PROMPTS}",
+                field="report_prompts",
+            )
         if self.out.exists() and self.out.samefile(self.model):
-            raise UsageError(f"out: {self.out} is also the model; choose another folder")
+            raise UsageError(f"out: {self.out} is also the model; choose another folder", field="out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +137,8 @@ def begin(settings: Settings) -> None:
         if getattr(found, name) != getattr(wanted, name):
             raise UsageError(
                 f"out: {settings.out} was begun with {name} {getattr(found, name)}, not {getattr(wanted, name)}; "
-                "choose another folder"
+                "choose another folder",
+                field="out",
             )
 
 

@@ -59,5 +59,7 @@ def parse_budget(text: str, given: tuple[str, ...] = ()) -> Budget:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([mh])", text.strip())
     minutes = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if minutes < 1:
-        raise UsageError(f"budget: {text!r} is not possible, write minutes or hours such as 60m or 6h, at least 1m")
+        raise UsageError(
+            f"budget: {text!r} is not possible, write minutes or hours such as 60m or 6h, at least 1m", field="budget"
+        )
     return Budget(minutes, given)

@@ -122,7 +122,8 @@ class Reproduction:
             if getattr(found, name) != getattr(wanted, name):
                 raise UsageError(
                     f"out: {settings.out} was begun with {name} {getattr(found, name)}, not {getattr(wanted, name)}; "
-                    "choose another folder"
+                    "choose another folder",
+                    field="out",
                 )
         return found
 

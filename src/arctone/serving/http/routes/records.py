@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from starlette.responses import Response
 
 from arctone.audio.tags import read_metadata
 from arctone.errors import InputFileError, UsageError
+from arctone.files.atomic import temporary_folder
 from arctone.inference.request import from_metadata
 from arctone.serving.http.answers import RecordAnswer, json_response
 from arctone.serving.http.bodies import form, in_time, media_type
@@ -24,11 +24,12 @@ from arctone.serving.http.routes.about import service_of
 async def read(request: Request) -> Response:
     """POST /v1/records: the body is a sound file, or a form with one as the part audio."""
     service = service_of(request)
-    with tempfile.NamedTemporaryFile(prefix="arctone-upload-", suffix=".audio") as copy:
-        await _copy_to(copy, request)
-        copy.flush()
+    with temporary_folder() as folder:
+        path = folder / "upload.audio"
+        with path.open("xb") as copy:
+            await _copy_to(copy, request)
         async with service.decoders:
-            record = await asyncio.to_thread(_record, Path(copy.name))
+            record = await asyncio.to_thread(_record, path)
     return json_response(RecordAnswer(record=record))
 
 

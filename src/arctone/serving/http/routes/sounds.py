@@ -55,13 +55,13 @@ async def _from_openai(request: Request, usual_format: str) -> Response:
     values = _without_nulls(await json_object(request, service.limits))
     name = values.pop("response_format", usual_format)
     if not isinstance(name, str):
-        raise UsageError("response_format must be text.")
+        raise UsageError("response_format must be text.", field="response_format")
     wanted = output_format(name, "response_format")
     _rename(values, "input", "prompt")
     if values.pop("speed", 1) != 1:
-        raise UsageError("speed must be 1 or not given: sounds have no rate of speech.")
+        raise UsageError("speed must be 1 or not given: sounds have no rate of speech.", field="speed")
     if values.pop("stream_format", "audio") != "audio":
-        raise UsageError("stream_format must be audio.")
+        raise UsageError("stream_format must be audio.", field="stream_format")
     warnings = [f"{name} has no effect." for name in ("voice", "instructions") if values.pop(name, None) is not None]
     warnings += _replace_foreign_model(values, service.engines)
     return await _respond(request, values, wanted, warnings)
@@ -101,7 +101,7 @@ def _without_nulls(body: Mapping[str, Any]) -> dict[str, Any]:
 def _rename(values: dict[str, Any], theirs: str, ours: str) -> None:
     if theirs in values:
         if ours in values:
-            raise UsageError(f"{ours} is given twice, the second time as {theirs}.")
+            raise UsageError(f"{ours} is given twice, the second time as {theirs}.", field=ours)
         values[ours] = values.pop(theirs)
 
 
@@ -117,7 +117,9 @@ def _replace_foreign_model(values: dict[str, Any], engines: Mapping[str, ServedE
 def _guidance(influence: Any, usual: float) -> float:
     """Straight from 1 (no guidance) over the model's own scale at 0.3 to three times that at 1."""
     if isinstance(influence, bool) or not isinstance(influence, int | float) or not 0 <= influence <= 1:
-        raise UsageError(f"prompt_influence must be a number from 0 to 1, got {str(influence)[:40]}.")
+        raise UsageError(
+            f"prompt_influence must be a number from 0 to 1, got {str(influence)[:40]}.", field="prompt_influence"
+        )
     if influence <= _USUAL_INFLUENCE:
         return 1.0 + (usual - 1.0) * influence / _USUAL_INFLUENCE
     more = (influence - _USUAL_INFLUENCE) / (1.0 - _USUAL_INFLUENCE)
@@ -129,7 +131,9 @@ async def _respond(request: Request, values: dict[str, Any], wanted: OutputForma
     key = request.headers.get("idempotency-key")
     job = parse_job(values, service.engines, service.limits)
     if job.request.variations != 1:
-        raise UsageError(f"variations must be 1 where the answer is one sound, got {job.request.variations}.")
+        raise UsageError(
+            f"variations must be 1 where the answer is one sound, got {job.request.variations}.", field="variations"
+        )
     job.is_kept = key is not None
     job.request_id = request_id(request)
     job, _ = await service.submit_once(job, key, fingerprint({**values, "address": request.url.path}))
