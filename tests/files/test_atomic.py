@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -274,6 +275,24 @@ def test_a_killed_exchange_is_taken_back(tmp_path: Path) -> None:
     assert not out.exists()
     in_child(lambda: fill(out, "three", force=False), expect=1)  # refused: the old one is back
     assert (out / "inside" / "weights").read_text() == "one"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_run_killed_while_it_removes_the_old_folder_leaves_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    fill(out, "one")
+
+    def die_removing() -> None:
+        def dies(folder: Path, **_: object) -> None:
+            (folder / "target").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        shutil.rmtree = dies
+        fill(out, "two")
+
+    os.waitpid(fork(die_removing), 0)
+    in_child(lambda: clear_leftovers(tmp_path))
+    assert (out / "inside" / "weights").read_text() == "two"
     assert os.listdir(tmp_path) == ["out"]
 
 

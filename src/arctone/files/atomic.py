@@ -225,9 +225,10 @@ def _clear(part: Path) -> None:
 
 def _put_back(staging: Path) -> None:
     """Return the folder that was moved aside for one that never came."""
-    old = staging / _OLD
-    if old.is_dir():
-        target = staging.parent / (staging / _TARGET).read_text(encoding="utf-8")
+    old, named = staging / _OLD, staging / _TARGET
+    # Without the name the exchange was over, and the killed run was already removing the old folder.
+    if old.is_dir() and named.is_file():
+        target = staging.parent / named.read_text(encoding="utf-8")
         if target.parent == staging.parent and not os.path.lexists(target):
             old.rename(target)
 
