@@ -148,6 +148,7 @@ def test_resolving_fills_from_the_model_and_keeps_what_was_asked() -> None:
     assert resolved.seed is not None
     assert [field.name for field in FIELDS if getattr(resolved, field.name) is None] == [
         "bpm",
+        "key",
         "init_noise_level",
         "bars",
     ]

@@ -12,6 +12,8 @@ from arctone.audio.waveform import Samples
 FADE_SECONDS = 0.06
 EXTEND_FADE_SECONDS = 0.25
 WINDOW_FADE_SECONDS = 0.5
+# Edges of a finished sound: short enough for the attack of a drum, long enough for no click.
+EDGE_IN_SECONDS, EDGE_OUT_SECONDS = 0.001, 0.008
 _QUIET = 10 ** (-60 / 20)
 
 
@@ -69,3 +71,17 @@ def level_difference_db(sound: Samples, reference: Samples) -> float | None:
 
 def _rms(samples: Samples) -> float:
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
+
+
+def faded_edges(samples: Samples, sample_rate: int) -> Samples:
+    """Return a sound that begins and ends at zero, [channels, N]: a sound cut in full swing ends in a click.
+
+    Args:
+        samples: [channels, N].
+        sample_rate: In Hz.
+    """
+    out = samples.copy()
+    for seconds, part in ((EDGE_IN_SECONDS, out), (EDGE_OUT_SECONDS, out[:, ::-1])):
+        size = min(samples.shape[1] // 2, round(seconds * sample_rate))
+        part[:, :size] *= (np.sin(np.linspace(0, np.pi / 2, size, endpoint=False)) ** 2).astype(np.float32)
+    return out

@@ -56,20 +56,16 @@ class GuidedVelocity:
             Velocity, [C, T].
         """
         context, scale = self._context, self._context.cfg_scale
-        positive = self._one_side(x, t, self._text, seconds, context.bpm, inpaint) if scale != 0 else None
-        negative = self._one_side(x, t, self._negative, seconds, 0.0, inpaint) if scale != 1 else None
+        mask = np.ones(x.shape[1], bool)
+        away = VelocityInputs(x.astype(np.float32, copy=False), t, self._negative, seconds, 0.0, mask, inpaint)
+        towards = away._replace(text=self._text, bpm=context.bpm, key=float(context.key), note=float(context.note))
+        positive = context.velocity(towards) if scale != 0 else None
+        negative = context.velocity(away) if scale != 1 else None
         if positive is None or negative is None:
             only: Floats = positive if negative is None else negative  # type: ignore[assignment]
             return only
         found = combined(positive, negative, x, t, scale, is_projected=context.is_projected)
         return np.asarray(found, np.float32)
-
-    def _one_side(
-        self, x: Floats, t: float, text: TextEmbedding | None, seconds: float, bpm: float, inpaint: Floats | None
-    ) -> Floats:
-        mask = np.ones(x.shape[1], bool)
-        x = x.astype(np.float32, copy=False)
-        return self._context.velocity(VelocityInputs(x, t, text, seconds, bpm, mask, inpaint))
 
     def _embed(self, tokens: Tokens) -> TextEmbedding:
         return self._context.backend.encode_text(tokens.ids, tokens.mask)

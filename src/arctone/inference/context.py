@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from arctone.audio.keys import key_number, stated_note
 from arctone.errors import Cancelled
+from arctone.flow.noise import draw_seed
 from arctone.flow.schedules import sampler_times
 from arctone.inference.backends.base import Backend, Floats, VelocityInputs
 from arctone.inference.request import GenerationRequest, Progress, Stage
@@ -28,6 +30,8 @@ class GenerationContext:
         cancel: called between steps; True stops the generation.
         timings_ms: milliseconds by stage, filled as the stages run.
         warnings: for the user, filled as they arise.
+        has_drawn_seed: whether nobody gave the seed, so that another is drawn in place of one that gives silence.
+        redrawn: seeds drawn so, by the index of their variation.
     """
 
     backend: Backend
@@ -37,11 +41,20 @@ class GenerationContext:
     cancel: Cancel
     timings_ms: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    has_drawn_seed: bool = False
+    redrawn: dict[int, int] = field(default_factory=dict)
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seed of each variation."""
-        return tuple(int(self.request.seed or 0) + item for item in range(self.request.variations))
+        first = int(self.request.seed or 0)
+        return tuple(self.redrawn.get(item, first + item) for item in range(self.request.variations))
+
+    def redraw_seed(self, item: int) -> int:
+        """Draw another seed for a variation, and say so in a warning."""
+        self.redrawn[item] = draw_seed()
+        self.warn("A seed gave silence, so another one was drawn; the result names the one that was used.")
+        return self.redrawn[item]
 
     @property
     def num_samples(self) -> int:
@@ -52,6 +65,16 @@ class GenerationContext:
     def bpm(self) -> float:
         """Tempo in beats per minute; 0 = unknown."""
         return float(self.request.bpm or 0.0)
+
+    @property
+    def key(self) -> int:
+        """Number of the key, see `audio.keys`; 0 = unknown."""
+        return key_number(self.request.key or "")
+
+    @property
+    def note(self) -> int:
+        """MIDI number of the single note that the prompt states; 0 = unknown."""
+        return stated_note(self.request.prompt) if "note" in self.config.dit.controls else 0
 
     @property
     def cfg_scale(self) -> float:

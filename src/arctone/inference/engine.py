@@ -129,6 +129,7 @@ class Engine:
             request=resolved.request,
             cancel=cancel or (lambda: False),
             warnings=resolved.warnings,
+            has_drawn_seed=resolved.has_drawn_seed,
         )
         return self._events(context, plan_request(resolved.request, config, edited), edited)
 

@@ -7,8 +7,9 @@ from collections.abc import Generator, Iterator
 
 import numpy as np
 
+from arctone.audio.crossfade import faded_edges
 from arctone.audio.loops import rotated
-from arctone.audio.loudness import level
+from arctone.audio.loudness import is_silent, level
 from arctone.audio.waveform import Samples, Waveform
 from arctone.errors import ModelError
 from arctone.flow.noise import item_noise
@@ -20,6 +21,9 @@ from arctone.inference.request import Progress, Stage
 from arctone.inference.sampling import WindowSampler, encode_known
 from arctone.inference.splice import splice_window
 from arctone.model_folder.tokenizer import Tokenizer
+
+# Seeds that are drawn, one after another, in place of one that gave silence.
+MAX_REDRAWS = 4
 
 
 def generate(
@@ -43,6 +47,8 @@ def generate(
     yield Progress("text", 0, 0, 1)
     tokens = tokenize(context, tokenizer)
     is_fused = context.backend.fused_batch_size and len(plan.windows) == 1 and plan.sound is None
+    # The fused path knows no controls.
+    is_fused = is_fused and not (context.key or context.note)
     if is_fused and not context.request.loop:
         waveforms = yield from _generate_fused(context, plan, tokens)
     else:
@@ -65,10 +71,24 @@ def _generate_in_steps(
     for item, seed in enumerate(context.seeds):
         progress = ItemProgress(item, totals)
         sound = yield from WindowSampler(context, velocity, plan, latents, seed, progress).run()
+        for _ in range(_redraws(context, plan)):
+            if not _is_silent(context, sound):
+                break
+            seed, progress = context.redraw_seed(item), ItemProgress(item, totals)
+            sound = yield from WindowSampler(context, velocity, plan, latents, seed, progress).run()
         if context.request.loop:
             sound = yield from _close_loop(context, velocity, sound, seed, progress)
         waveforms.append(_normalise(context, sound))
     return waveforms
+
+
+def _redraws(context: GenerationContext, plan: EditPlan) -> int:
+    """Count the seeds that may be drawn in place of a silent one: none where the seed or a source was given."""
+    return MAX_REDRAWS if context.has_drawn_seed and plan.sound is None else 0
+
+
+def _is_silent(context: GenerationContext, sound: Samples) -> bool:
+    return is_silent(Waveform(sound, context.config.sample_rate))
 
 
 def _close_loop(
@@ -102,6 +122,8 @@ def _step_totals(context: GenerationContext, plan: EditPlan) -> dict[Stage, int]
 
 
 def _normalise(context: GenerationContext, sound: Samples) -> Waveform:
+    if not context.request.loop and not context.request.keeps_source:
+        sound = faded_edges(sound, context.config.sample_rate)
     levelled = level(Waveform(sound, context.config.sample_rate), context.request.normalize or "peak")
     if levelled.warning:
         context.warn(levelled.warning)
@@ -114,16 +136,22 @@ def _generate_fused(
     """Run all stages in one call of the backend; there is no progress between them."""
     yield Progress("text", 0, 1, 1)
     num_steps, waveforms = len(context.times()) - 1, []
-    for item, sound in enumerate(_fused_sounds(context, plan, tokens)):
+    for item, sound in enumerate(_fused_sounds(context, plan, tokens, context.seeds)):
+        for _ in range(_redraws(context, plan)):
+            if not _is_silent(context, sound):
+                break
+            (sound,) = _fused_sounds(context, plan, tokens, (context.redraw_seed(item),))
         yield Progress("sampling", item, num_steps, num_steps)
         waveforms.append(_normalise(context, sound))
         yield Progress("decoding", item, 1, 1)
     return waveforms
 
 
-def _fused_sounds(context: GenerationContext, plan: EditPlan, tokens: PromptTokens) -> Iterator[Samples]:
+def _fused_sounds(
+    context: GenerationContext, plan: EditPlan, tokens: PromptTokens, seeds: tuple[int, ...]
+) -> Iterator[Samples]:
     """Yield the samples [channels, num_samples] of each seed; between batches the generation may be cancelled."""
-    seeds, batch_size = context.seeds, context.backend.fused_batch_size
+    batch_size = context.backend.fused_batch_size
     for first in range(0, len(seeds), batch_size):
         context.stop_if_cancelled()
         batch = seeds[first : first + batch_size]

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from arctone.audio.keys import key_number
 from arctone.audio.loops import MAX_BARS, bars_seconds
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError, shown
@@ -29,7 +30,7 @@ INIT_NOISE_LEVEL = 0.7
 _SAME_SECONDS = 1e-6
 METADATA_SCHEMA = 1
 _TEMPO = re.compile(r"(?<![\d.])(\d{2,3}(?:\.\d{1,3})?)\s*-?\s*(?:bpm|beats per minute)\b", re.IGNORECASE)
-
+_RANGE = re.compile(r"(?<![\d.])(\d{2,3}(?:\.\d{1,3})?)\s*(?:-|\u2013|to|and|or|/)\s*$", re.IGNORECASE)
 
 _PROMPT = field("What the sound should be, in plain words.", min_length=1, max_length=MAX_PROMPT_LENGTH)
 _NEGATIVE_PROMPT = field("What the sound should not be; works when cfg_scale is above 1.", max_length=MAX_PROMPT_LENGTH)
@@ -58,6 +59,10 @@ _BPM = field(
     le=MAX_BPM,
     unit="beats per minute",
     aliases=("tempo",),
+)
+_KEY = field(
+    'Key such as "C minor"; if not given, what the prompt states, else free. For models that receive keys.',
+    max_length=40,
 )
 _NORMALIZE = field(
     "Level of the result: peak at -1 dBFS, loudness at -14 LUFS, or off to leave it as it is. Default: peak, but off "
@@ -92,6 +97,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     sampler: Annotated[str, _SAMPLER] | None = None
     threads: Annotated[int, _THREADS] | None = None
     bpm: Annotated[float, _BPM] | None = None
+    key: Annotated[str, _KEY] | None = None
     normalize: Annotated[Normalize, _NORMALIZE] | None = None
     init_noise_level: Annotated[float, _INIT_NOISE_LEVEL] | None = None
     inpaint: Annotated[tuple[str, ...], _INPAINT] = ()
@@ -252,6 +258,10 @@ def validate(request: GenerationRequest) -> None:
         raise UsageError(
             f"seed must leave room for {request.variations} variations below 2**63, got {request.seed}.", field="seed"
         )
+    if request.key is not None and not key_number(request.key):
+        raise UsageError(
+            f'key must be one such as "C minor" or "F sharp major", got {shown(request.key)}.', field="key"
+        )
     _check_combinations(request)
 
 
@@ -292,10 +302,21 @@ def stated_bpm(prompt: str, minimum: float, maximum: float) -> float | None:
     120.0
     >>> stated_bpm("from 90 bpm to 120 bpm", 20, 400) is None
     True
+    >>> stated_bpm("60 to 90 BPM", 20, 400) is None
+    True
     """
-    found = {float(number) for number in _TEMPO.findall(prompt)}
+    matches = list(_TEMPO.finditer(prompt))
+    if any(_ends_range(prompt[: match.start()], minimum, maximum) for match in matches):
+        return None
+    found = {float(match[1]) for match in matches}
     within = {bpm for bpm in found if minimum <= bpm <= maximum}
     return within.pop() if len(found) == len(within) == 1 else None
+
+
+def _ends_range(before: str, minimum: float, maximum: float) -> bool:
+    """Whether a tempo is the upper end of a range such as "60 to 90"; before: the text in front of it."""
+    lower = _RANGE.search(before)
+    return lower is not None and minimum <= float(lower[1]) <= maximum
 
 
 def usable_threads() -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import NamedTuple
 
 import msgspec
 
+from arctone.audio.keys import stated_key
 from arctone.inference.request import MAX_DURATION_SECONDS, Defaults, GenerationRequest, resolve
 from arctone.inference.source import Source
 from arctone.model_folder.config import FLOW_NETWORK, NETWORK, ModelConfig
@@ -18,11 +21,13 @@ class ResolvedRequest(NamedTuple):
         request: with every open field filled in.
         network: name of the network that gives its velocities.
         warnings: that the user should see before the sound.
+        has_drawn_seed: whether nobody gave the seed, so that another will do.
     """
 
     request: GenerationRequest
     network: str
     warnings: list[str]
+    has_drawn_seed: bool = False
 
 
 def defaults_of(config: ModelConfig) -> Defaults:
@@ -44,7 +49,8 @@ def choose_network(
 
     A post-trained model generates sounds from text, in one window, with the guidance that is built in. Where the flow
     model that it was made from lies next to it, that one answers what asks for guidance, by its scale or by a negative
-    prompt, and what goes on from known sound: edits, loops and several windows; unless cfg_scale is 1.
+    prompt, and what goes on from known sound: edits, loops and several windows; unless cfg_scale is 1. A model that
+    receives known latents needs no other for these.
 
     Args:
         request: as the user gave it.
@@ -54,6 +60,9 @@ def choose_network(
     """
     if not has_flow:
         return NETWORK
+    is_guided = bool(request.negative_prompt.strip()) if request.cfg_scale is None else request.cfg_scale != 1
+    if config.dit.inpaint_channels:
+        return FLOW_NETWORK if is_guided else NETWORK
     if request.cfg_scale is not None:
         return FLOW_NETWORK if request.cfg_scale != 1 else NETWORK
     if request.negative_prompt.strip() or request.loop or source_seconds is not None:
@@ -83,10 +92,39 @@ def resolve_request(
     network = choose_network(request, config, has_flow=has_flow, source_seconds=seconds)
     sampled = config.for_network(network)
     resolved = resolve(request, defaults_of(sampled), seconds)
+    if "key" in config.dit.controls and resolved.key is None:
+        resolved = msgspec.structs.replace(resolved, key=stated_key(resolved.prompt))
     warnings = _warnings(resolved, sampled, source)
     if request.bpm is not None and not config.dit.hears_tempo:
         warnings.append(f"bpm {request.bpm:g} has no effect: {config.name} knows tempo from the prompt alone.")
-    return ResolvedRequest(resolved, network, warnings)
+    if request.key is not None and "key" not in config.dit.controls:
+        warnings.append(f"key {request.key} has no effect: {config.name} knows keys from the prompt alone.")
+    if not seems_english(request.prompt):
+        warnings.append(f"The prompt does not seem to be English, which is what {config.name} reads.")
+    return ResolvedRequest(resolved, network, warnings, has_drawn_seed=request.seed is None)
+
+
+# Function words of German, French, Spanish, Italian, Portuguese and Dutch that are no English words.
+_FOREIGN = frozenset(
+    (
+        "und", "der", "ein", "eine", "einen", "auf", "mit", "ist", "von", "le", "la", "les", "des", "une", "et", "dans",
+        "avec", "sur", "los", "las", "una", "con", "del", "y", "il", "gli", "di", "che", "nel", "della", "uma", "um",
+        "em", "een", "het",
+    )
+)  # fmt: skip
+
+
+def seems_english(prompt: str) -> bool:
+    """Return whether a prompt may be English: most letters are Latin, and it has at most one foreign function word.
+
+    Args:
+        prompt: Words of the user.
+    """
+    letters = [character for character in prompt if character.isalpha()]
+    latin = sum("LATIN" in unicodedata.name(character, "") for character in letters)
+    if 2 * latin < len(letters):
+        return False
+    return len(_FOREIGN & set(re.findall(r"\w+", prompt.lower()))) < 2
 
 
 def _warnings(request: GenerationRequest, config: ModelConfig, source: Source | None) -> list[str]:

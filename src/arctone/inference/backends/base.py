@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import abc
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arctone.model_folder.config import NETWORK, ModelConfig, TextEncoderConfig
+from arctone.model_folder.config import NETWORK, NUMBER_CONTROLS, ModelConfig, TextEncoderConfig
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -46,6 +46,12 @@ class VelocityInputs(NamedTuple):
         frame_mask: [T], True = real; the velocity is zero elsewhere.
         inpaint: [1 + C, T], for models with inpaint channels and for them alone: 1 where latents are known, and these
             latents (0 elsewhere).
+        key: number of the key, see `audio.keys`; 0 = unknown. Key, note and curves are read by models whose config
+            names them among its controls.
+        note: MIDI number of a single note; 0 = unknown.
+        loudness: curve, [2, T]: values as `audio.curves.loudness_to_unit` gives them, and 1 where they are given.
+        brightness: curve, [2, T]: MIDI numbers of the spectral centroid / 127, and 1 where they are given.
+        pitch: curve, [2, T]: MIDI numbers, 0 = no pitch, and 1 where they are given.
     """
 
     x: Floats
@@ -55,6 +61,26 @@ class VelocityInputs(NamedTuple):
     bpm: float
     frame_mask: Mask
     inpaint: Floats | None = None
+    key: float = 0.0
+    note: float = 0.0
+    loudness: Floats | None = None
+    brightness: Floats | None = None
+    pitch: Floats | None = None
+
+    def controls(self, names: Sequence[str]) -> dict[str, Floats]:
+        """Return the controls of a model as batches of one: numbers [1], curves [1, 2, T]; zeros where not given.
+
+        Args:
+            names: of the model's controls.
+        """
+        found: dict[str, Floats] = {}
+        for name in names:
+            value = getattr(self, name)
+            if name in NUMBER_CONTROLS:
+                found[name] = np.array([value], np.float32)
+            else:
+                found[name] = np.zeros((1, 2, self.x.shape[1]), np.float32) if value is None else value[None]
+        return found
 
 
 class FusedInputs(NamedTuple):
@@ -136,7 +162,7 @@ class Backend(abc.ABC):
         """
         text = inputs.text
         if text is None:
-            inputs = inputs._replace(text=no_text(self.config.text), bpm=0.0)
+            inputs = inputs._replace(text=no_text(self.config.text), bpm=0.0, key=0.0, note=0.0)
         with self._lock:
             return self._velocity(inputs, network)
 

@@ -104,9 +104,16 @@ def _run_transformer(graph: Graph, config: TransformerConfig, call: VelocityInpu
     if not isinstance(config, ContinuousDiTConfig):
         assert call.text is not None
         text, beat = {"text_pooled": call.text.pooled[None]}, {"bpm": np.array([call.bpm], np.float32)}
-        return _run(graph, call, call.x, call.t, {**text, **beat, "frame_mask": _frame_mask(graph, call)})
+        mask = {"frame_mask": _frame_mask(graph, call)}
+        return _run(graph, call, call.x, call.t, {**text, **beat, **mask, **_controls(graph, config, call)})
     out = _straight(graph, call) if config.objective == "v" else _run(graph, call, call.x, call.t, {})
     return out * call.frame_mask.astype(np.float32)
+
+
+def _controls(graph: Graph, config: TransformerConfig, call: VelocityInputs) -> Arrays:
+    window = fitting_window(graph.signatures, call.x.shape[1])
+    found = call.controls(config.controls)
+    return {name: filled(value[0], window)[None] if value.ndim == 3 else value for name, value in found.items()}
 
 
 def _straight(graph: Graph, call: VelocityInputs) -> Floats:

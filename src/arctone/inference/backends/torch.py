@@ -98,6 +98,9 @@ class TorchBackend(Backend):
         batch = Conditions(*(self._batch(value) for value in conditions))
         if inputs.inpaint is not None:
             batch = batch._replace(inpaint=self._batch(_filled(inputs.inpaint, window)))
+        for name, value in inputs.controls(self.config.dit.controls).items():
+            whole = _filled(value, window) if value.ndim == 3 else value
+            batch = batch._replace(**{name: torch.from_numpy(whole).to(self._device)})
         module = self._part(network)
         arguments = (self._batch(_filled(inputs.x, window)), self._batch(np.float32(inputs.t)), batch)
         if isinstance(module, ContinuousDiT):
