@@ -113,17 +113,13 @@ class LengthBucketSampler:
         if self.lengths.ndim != 1 or len(self.lengths) < self.world_size or (self.lengths < 1).any():
             raise UsageError(
                 f"lengths must name at least world_size = {self.world_size} clips of 1 frame or more, "
-                f"got {len(self.lengths)} clips.",
-                field="lengths",
+                f"got {len(self.lengths)} clips."
             )
         if self.world_size < 1 or not 0 <= self.rank < self.world_size:
-            raise UsageError(
-                f"rank must be 0 to world_size - 1, got rank {self.rank} of {self.world_size}.", field="rank"
-            )
+            raise UsageError(f"rank must be 0 to world_size - 1, got rank {self.rank} of {self.world_size}.")
         if self.bucket_frames < 1 or self.seed < 0:
             raise UsageError(
-                f"bucket_frames must be 1 or more and seed 0 or more, got {self.bucket_frames} and {self.seed}.",
-                field="bucket_frames",
+                f"bucket_frames must be 1 or more and seed 0 or more, got {self.bucket_frames} and {self.seed}."
             )
         longest = int(self._edges().max())
         if self._capacity(longest) < self.world_size:
@@ -191,7 +187,8 @@ def load_batch(
 ) -> dict[str, Any]:
     """Read and collate clips, each with one of its captions, and with its controls, drawn by (seed, epoch, clip).
 
-    Args: controls: which the model receives; their arrays are in the batch by their names, see `ControlDraws.collate`.
+    Args: controls: which the model receives; their arrays are in the batch by their names, see `ControlDraws.collate`,
+    and mask and known latents as `inpaint`.
     Raises: InputFileError if the model receives curves and the dataset has none.
     """
     draws = [caption_draw(seed, epoch, index) for index in indices]
@@ -203,7 +200,11 @@ def load_batch(
     if controls.curves:
         for index, example in zip(indices, drawn, strict=True):
             example |= controls.draw_curves(dataset.curves(index), seed, epoch, index)
-    return batch | controls.collate(drawn, batch["frame_mask"].shape[1])
+    batch |= controls.collate(drawn, batch["frame_mask"].shape[1])
+    if controls.has_known:
+        lengths = batch["frame_mask"].sum(axis=1).tolist()
+        batch["inpaint"] = controls.inpaint(batch["latents"], lengths, seed, epoch, indices)
+    return batch
 
 
 def caption_draw(seed: int, epoch: int, index: int) -> int:

@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float32]
 # A clip has a pitch curve if this part of its audible frames has a pitch.
 _PITCHED_SHARE = 0.3
 _NUMBERS = ("key", "note")
+# Stretches that are to be generated, at most.
+_MAX_STRETCHES = 3
 # Keeps the draws of controls apart from those of captions.
 _STREAM = 7
 
@@ -37,6 +39,8 @@ class ControlRates:
         each_curve: Chance of each of its curves then.
         partial: Chance that curves are given in a stretch of the frames only.
         smoothing_frames: Curves are averaged over 1 to this many frames, so that a drawn or hummed one will do.
+        known: Chance that part of the latents is known.
+        prefix: Chance that this part is the beginning; else it is all but some stretches.
 
     Raises:
         UsageError: For a chance outside 0 to 1, or no frame.
@@ -48,13 +52,15 @@ class ControlRates:
     each_curve: float = 0.6
     partial: float = 0.25
     smoothing_frames: int = 7
+    known: float = 0.5
+    prefix: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("key", "note", "curves", "each_curve", "partial"):
+        for name in ("key", "note", "curves", "each_curve", "partial", "known", "prefix"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name}: {getattr(self, name)!r} is not possible, it must be 0 to 1")
         if self.smoothing_frames < 1:
-            raise UsageError(field="smoothing_frames", value=self.smoothing_frames, allowed="at least 1")
+            raise UsageError(f"smoothing_frames: {self.smoothing_frames!r} is not possible, it must be at least 1")
 
 
 class ControlDraws:
@@ -63,10 +69,11 @@ class ControlDraws:
     Args:
         names: Controls that the model receives, of its config.
         rates: How often each is given.
+        has_known: Whether the model receives known latents with their mask.
     """
 
-    def __init__(self, names: Sequence[str], rates: ControlRates | None = None) -> None:
-        self.rates = rates or ControlRates()
+    def __init__(self, names: Sequence[str], rates: ControlRates | None = None, *, has_known: bool = False) -> None:
+        self.rates, self.has_known = rates or ControlRates(), has_known
         self.numbers = tuple(name for name in _NUMBERS if name in names)
         self.curves = tuple(name for name in CURVES if name in names)
 
@@ -110,6 +117,28 @@ class ControlDraws:
                 drawn[name] = np.stack([shown * known, known]).astype(np.float32)
         return drawn
 
+    def draw_known(self, num_frames: int, seed: int, epoch: int, index: int) -> Floats:
+        """Draw which frames of an example are known, [T], 1 = known.
+
+        Args:
+            num_frames: Of the clip, T.
+            seed: Of the run.
+            epoch: Of the example.
+            index: Of the clip.
+        """
+        rng = _generator(seed, epoch, index, 2)
+        known = np.zeros(num_frames, np.float32)
+        if rng.random() >= self.rates.known:
+            return known
+        if rng.random() < self.rates.prefix:
+            known[: int(rng.integers(num_frames))] = 1
+            return known
+        known[:] = 1
+        for _ in range(1 + int(rng.integers(_MAX_STRETCHES))):
+            first, size = int(rng.integers(num_frames)), 1 + int(rng.integers(max(1, num_frames // 2)))
+            known[first : first + size] = 0
+        return known
+
     def collate(self, examples: Sequence[dict[str, Any]], num_frames: int) -> dict[str, Floats]:
         """Join drawn controls to a batch: numbers [B], curves [B, 2, T].
 
@@ -124,6 +153,21 @@ class ControlDraws:
                 row[:, : example[name].shape[1]] = example[name]
             batch[name] = rows
         return batch
+
+    def inpaint(self, latents: Floats, frames: Sequence[int], seed: int, epoch: int, indices: Sequence[int]) -> Floats:
+        """Draw mask and known latents of a batch, [B, 1 + C, T].
+
+        Args:
+            latents: [B, C, T].
+            frames: Of each clip, without padding.
+            seed: Of the run.
+            epoch: Of the examples.
+            indices: Of the clips.
+        """
+        mask = np.zeros((len(latents), 1, latents.shape[2]), np.float32)
+        for row, num_frames, index in zip(mask, frames, indices, strict=True):
+            row[0, :num_frames] = self.draw_known(num_frames, seed, epoch, index)
+        return np.concatenate([mask, latents * mask], axis=1)
 
 
 def smoothed(values: Floats, num_frames: int) -> Floats:

@@ -110,7 +110,7 @@ def spark() -> Recipe:
 
 
 def spark_2() -> Recipe:
-    """The next bundled model: latents of 144 channels, 80 of them a fixed linear code of the envelope and the stereo image."""
+    """The next bundled model: latents of 144 channels, 80 of them a fixed linear code of envelope and stereo image."""
     plan = spark()
     channels = 144
     return dataclasses.replace(
@@ -118,8 +118,19 @@ def spark_2() -> Recipe:
         model=msgspec.structs.replace(
             plan.model,
             autoencoder=SpectralConfig(latent_channels=channels, linear_channels=80),
-            dit=msgspec.structs.replace(plan.model.dit, latent_channels=channels),
+            # 20 million weights, twice the work of spark's network for each frame.
+            dit=DiTConfig(
+                latent_channels=channels,
+                width=384,
+                depth=8,
+                heads=6,
+                mlp_width=832,
+                inpaint_channels=1 + channels,
+                controls=("key", "note", "loudness", "brightness", "pitch"),
+                text_adapter=1,
+            ),
         ),
+        corpus_size=48_000,
         autoencoder_clips=17_000,
         autoencoder=AutoencoderConfig(
             batch_size=16,
@@ -136,6 +147,7 @@ def spark_2() -> Recipe:
             compile_loss=True,
         ),
         autoencoder_loop=dataclasses.replace(plan.autoencoder_loop, total_steps=20_000, ema_decay=0.999),
+        flow_loop=dataclasses.replace(plan.flow_loop, total_steps=24_000, warmup_steps=300),
     )
 
 
