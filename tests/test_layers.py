@@ -25,7 +25,7 @@ def test_an_import_that_points_upwards_is_found(tmp_path):
         (package / name).mkdir(parents=True)
         (package / name / "__init__.py").touch()
     (package / "inference" / "loading.py").touch()
-    (package / "__init__.py").write_text("import arctone.inference.loading\n")
+    (package / "__init__.py").write_text("import arctone.errors, arctone.inference.loading\n")
     (package / "flow" / "__init__.py").write_text("import arctone.cli\n")
     settings = (ROOT / "pyproject.toml").read_text()
     start, end = (settings.index(f'id = "{name}"') for name in ("layers", "ground-floor"))

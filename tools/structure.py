@@ -36,6 +36,8 @@ LIMITS: Mapping[str, float] = {
     "median function": 8,
     "shreds": 30,
 }
+NOT_YET: Mapping[str, float] = {"arrows": 128, f"files over {MAX_LINES} lines": 6, "shreds": 44}
+"""Counts that are still over their limit, as they are today: they may fall, and never rise."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class File:
         name: dotted name of the module.
         folder: that it lies in.
         num_lines: of the file.
-        functions: number of lines of each function.
+        functions: number of lines of each function, without its docstring.
         imports: dotted names of the repository's modules that it imports.
     """
 
@@ -202,11 +204,17 @@ def _read(name: str, path: Path, modules: Iterable[str]) -> File:
     text = path.read_text()
     tree = ast.parse(text)
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    functions = tuple(
-        (node.end_lineno or node.lineno) - node.lineno + 1 for node in ast.walk(tree) if isinstance(node, kinds)
-    )
+    functions = tuple(_num_code_lines(node) for node in ast.walk(tree) if isinstance(node, kinds))
     found = {target for node in ast.walk(tree) for target in _targets(node, set(modules))}
     return File(name, path.parent, text.count("\n"), functions, frozenset(found - {name}))
+
+
+def _num_code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count the lines of a function without its docstring."""
+    first, lines = function.body[0], (function.end_lineno or function.lineno) - function.lineno + 1
+    if ast.get_docstring(function, clean=False) is not None:
+        lines -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return lines
 
 
 def _targets(node: ast.AST, modules: set[str]) -> Iterator[str]:

@@ -48,13 +48,17 @@ def print_table(report: Report) -> None:
 app = typer.Typer(no_args_is_help=True, help="Score sounds, of any system, against real sounds and captions.")
 
 EMBEDDER_HELP = "ears, aisfx, musicnn (with installed packages), openl3, passt, clap (with --weights); repeatable"
-METRICS_HELP = "frechet, kernel, divergence, adherence, manifold, diversity, vendi, memorisation; repeatable, else all"
+METRICS_HELP = (
+    "frechet, kernel, divergence, adherence, manifold, diversity, vendi, memorisation; and what captions state: tempo, "
+    "key, family. Repeatable; else all of the first"
+)
 
 EmbedderOption = Annotated[list[str] | None, typer.Option("--embedder", "-e", help=EMBEDDER_HELP)]
 WeightsOption = Annotated[
     list[str] | None, typer.Option(help="Weights of an embedder as NAME=PATH, such as clap=clap.pt; repeatable")
 ]
 MetricsOption = Annotated[list[str] | None, typer.Option("--metrics", help=METRICS_HELP)]
+ProbeOption = Annotated[Path | None, typer.Option(help="Probe of instrument families, for --metrics family")]
 TrainingOption = Annotated[
     Path | None, typer.Option(help="Folder of training sounds, to find copies of them (memorisation)")
 ]
@@ -83,6 +87,7 @@ def folder(
     embedder: EmbedderOption = None,
     weights: WeightsOption = None,
     metrics: MetricsOption = None,
+    probe: ProbeOption = None,
     out: OutOption = None,
     markdown: MarkdownOption = None,
     cache: CacheOption = None,
@@ -111,7 +116,7 @@ def folder(
     if not sets["generated"][0]:
         raise UsageError(f"{sounds} holds no sound that can be used.")
     material = Material(**{name: takes for name, (takes, _) in sets.items()})  # type: ignore[arg-type]
-    options = _options(metrics, training, cache, no_cache, seed)
+    options = _options(metrics, probe, training, cache, no_cache, seed)
     report = _scored(str(sounds), material, _pairs(embedder, weights), options, threads, quiet)
     _deliver(report, out, markdown, as_json)
 
@@ -135,6 +140,7 @@ def model(
     embedder: EmbedderOption = None,
     weights: WeightsOption = None,
     metrics: MetricsOption = None,
+    probe: ProbeOption = None,
     out: OutOption = None,
     markdown: MarkdownOption = None,
     cache: CacheOption = None,
@@ -155,7 +161,7 @@ def model(
     from arctone.evaluation.scoring.takes import read_takes
 
     _refuse_targets(out, markdown, force)
-    options = _options(metrics, training, cache, no_cache, seed)
+    options = _options(metrics, probe, training, cache, no_cache, seed)
     loaded, opened, chosen, wanted = asked(name, source, prompts, takes, first_seed, threads)
     settings = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
     with counted_bar("", quiet) as show:
@@ -183,7 +189,12 @@ def _pairs(names: list[str] | None, weights: list[str] | None) -> dict[str, Path
 
 
 def _options(
-    metrics: list[str] | None, training: Path | None, cache: Path | None, no_cache: bool, seed: int
+    metrics: list[str] | None,
+    probe: Path | None,
+    training: Path | None,
+    cache: Path | None,
+    no_cache: bool,
+    seed: int,
 ) -> ScoringOptions:
     from arctone.evaluation.embedders.cache import user_folder
     from arctone.evaluation.scoring.measures import MEASURES
@@ -192,7 +203,7 @@ def _options(
     folder = None if no_cache else cache or user_folder()
     names = [part for word in metrics or [] for part in word.split(",")]
     own = [name for name in MEASURES if name != "memorisation" or training is not None]
-    return ScoringOptions(tuple(names or own), folder, seed)
+    return ScoringOptions(tuple(names or own), folder, seed, probe=probe)
 
 
 def _scored(

@@ -95,6 +95,11 @@ BETTER = {
     "vendi_score": "higher",
     "memorised_share": "lower",
     "duplicate_share": "lower",
+    "tempo_accuracy": "higher",
+    "tempo_accuracy_octave": "higher",
+    "key_accuracy": "higher",
+    "key_accuracy_relative": "higher",
+    "family_accuracy": "higher",
 }
 
 

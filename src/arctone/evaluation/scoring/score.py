@@ -12,13 +12,16 @@ from arctone.errors import UsageError
 from arctone.evaluation.embedders.cache import EmbeddingCache
 from arctone.evaluation.embedders.protocol import Embedder
 from arctone.evaluation.metrics import memorisation
+from arctone.evaluation.metrics.probe import load as load_probe
 from arctone.evaluation.scoring.embedded_sets import EmbeddedSet, embed_takes, read_sound
 from arctone.evaluation.scoring.measurement import Measurement, Report, Skipped, Suspect
 from arctone.evaluation.scoring.measures import MEASURES, Judged, NotJudged
+from arctone.evaluation.scoring.stated import FACTS, Fact, family_fact, measure_fact
 from arctone.evaluation.scoring.takes import Take
 from arctone.version import __version__
 
 MAX_SUSPECTS = 20
+FAMILY = "family"
 Progress = Callable[[int, int, str], None]
 
 
@@ -38,19 +41,40 @@ class Material:
 
 @dataclass(frozen=True)
 class ScoringOptions:
-    """measures: names of `MEASURES`. cache: folder for embeddings, None keeps none. seed: of resampling and cuts.
-    num_pairs_aligned: how many suspects of copying are laid over each other.
+    """How sounds are scored.
+
+    Args:
+        measures: names of `MEASURES` and of facts that captions state, see `stated.FACTS`.
+        cache: folder for embeddings; None = none are kept.
+        seed: of resampling and cuts.
+        num_pairs_aligned: number of suspected copies that are aligned with what they resemble.
+        probe: file of a probe of instrument families, which the measure "family" needs.
     """
 
     measures: Sequence[str] = tuple(MEASURES)
     cache: Path | None = None
     seed: int = 0
     num_pairs_aligned: int = MAX_SUSPECTS
+    probe: Path | None = None
 
     def __post_init__(self) -> None:
+        known = (*MEASURES, *(fact.name for fact in FACTS), FAMILY)
         for name in self.measures:
-            if name not in MEASURES:
-                raise UsageError(f"metrics must be among {', '.join(MEASURES)}, got '{name}'.", field="metrics")
+            if name not in known:
+                raise UsageError(f"metrics must be among {', '.join(known)}, got '{name}'.", field="metrics")
+        if FAMILY in self.measures and self.probe is None:
+            raise UsageError("metrics family needs a probe of instrument families: give its file with --probe.")
+
+    def facts(self) -> list[Fact]:
+        """Return the facts among the measures, in their order.
+
+        Raises:
+            ModelError: if the probe cannot be read.
+        """
+        found = {fact.name: fact for fact in FACTS}
+        if FAMILY in self.measures and self.probe is not None:
+            found[FAMILY] = family_fact(load_probe(self.probe))
+        return [found[name] for name in self.measures if name in found]
 
 
 @dataclass
@@ -76,13 +100,16 @@ def score(
     """
     chosen, report = options or ScoringOptions(), progress or (lambda done, total, stage: None)
     found = _Found()
-    if not embedders:
+    for fact in chosen.facts():
+        _take_fact(fact, material, chosen.seed, found)
+    of_sets = [name for name in chosen.measures if name in MEASURES]
+    if of_sets and not embedders:
         raise UsageError("there is no embedder, but at least one is needed.")
-    for embedder in embedders:
+    for embedder in embedders if of_sets else ():
         sets = _embedded(material, embedder, EmbeddingCache(chosen.cache), report, found)
         view = Judged(embedder, sets["generated"], sets.get("reference"), sets.get("training"), chosen.seed)
-        for number, name in enumerate(chosen.measures):
-            report(number, len(chosen.measures), f"measuring, {embedder.name}")
+        for number, name in enumerate(of_sets):
+            report(number, len(of_sets), f"measuring, {embedder.name}")
             _take(name, view, found)
         if "memorisation" in chosen.measures and view.training is not None and view.reference is not None:
             found.suspects += suspects(view, chosen.num_pairs_aligned)
@@ -135,6 +162,14 @@ def _take(name: str, view: Judged, found: _Found) -> None:
         found.taken.add(name)
     except (NotJudged, ValueError) as reason:
         found.skipped.append(Skipped(metric=name, embedder=view.embedder.name, reason=str(reason)))
+
+
+def _take_fact(fact: Fact, material: Material, seed: int, found: _Found) -> None:
+    try:
+        found.measurements += measure_fact(fact, material.generated, material.reference, seed)
+        found.taken.add(fact.name)
+    except ValueError as reason:
+        found.skipped.append(Skipped(metric=fact.name, embedder=fact.measured_by, reason=str(reason)))
 
 
 def _suspect(judged: Judged, training: EmbeddedSet, number: int, other: int, similarity: float) -> Suspect:

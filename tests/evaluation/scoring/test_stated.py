@@ -1,0 +1,78 @@
+"""Facts that captions state: read from words, measured on sounds whose truth is known, reported with their share."""
+
+from pathlib import Path
+
+import pytest
+
+from arctone.audio.files import write_audio
+from arctone.audio.waveform import Waveform
+from arctone.errors import UsageError
+from arctone.evaluation.scoring.score import Material, ScoringOptions, score
+from arctone.evaluation.scoring.stated import FACTS, measure_fact, stated_class, stated_key, stated_tempo
+from arctone.evaluation.scoring.takes import Take, read_takes
+from tests.evaluation.metrics.metric_sounds import clicks, notes
+
+C_MAJOR = [[60, 64, 67], [65, 69, 72], [67, 71, 74], [60, 64, 67]]
+TEMPO, KEY = FACTS
+
+
+def takes(folder: Path, sounds: dict[str, tuple[Waveform, str]]) -> list[Take]:
+    folder.mkdir()
+    for name, (sound, caption) in sounds.items():
+        write_audio(folder / f"{name}.wav", sound, subtype="float32")
+        (folder / f"{name}.txt").write_text(caption)
+    return read_takes(folder)[0]
+
+
+@pytest.mark.parametrize(
+    ("caption", "key"),
+    [
+        ("a pad in C minor", "C minor"),
+        ("piano, F sharp major, slow", "F sharp major"),
+        ("from C major to A minor", None),
+        ("a minor problem", None),
+    ],
+)
+def test_a_key_is_read_where_one_is_stated(caption: str, key: str | None) -> None:
+    assert stated_key(caption) == key
+
+
+def test_a_tempo_and_a_class_are_read_where_one_is_stated() -> None:
+    assert stated_tempo("drums, 120 BPM") == 120
+    assert stated_tempo("drums") is None
+    assert stated_class("two Flutes play", ["flute", "drum"]) == "flute"
+    assert stated_class("flute and drum", ["flute", "drum"]) is None
+
+
+def test_the_share_of_right_sounds_is_that_of_the_sounds_that_are_right(tmp_path: Path) -> None:
+    made = takes(
+        tmp_path / "made",
+        {
+            "right": (clicks(120), "a click at 120 BPM"),
+            "wrong": (clicks(97), "a click at 120 BPM"),
+            "silent on it": (clicks(97), "a click"),
+        },
+    )
+    found = {one.metric: one for one in measure_fact(TEMPO, made, made[:1])}
+    assert found["tempo_accuracy"].value == 0.5
+    assert found["tempo_accuracy"].count == 2
+    assert found["tempo_accuracy"].note == "2 of 3 captions state it"
+
+
+def test_keys_are_measured_against_the_stated_one(tmp_path: Path) -> None:
+    sound = notes(C_MAJOR * 2)
+    made = takes(tmp_path / "made", {"a": (sound, "chords in C major"), "b": (sound, "chords in A minor")})
+    found = {one.metric: one.value for one in measure_fact(KEY, made)}
+    assert found == {"key_accuracy": 0.5, "key_accuracy_relative": 1.0}
+
+
+def test_facts_alone_need_no_embedder_and_say_why_they_cannot_be_measured(tmp_path: Path) -> None:
+    made = takes(tmp_path / "made", {"a": (clicks(120), "a click at 120 BPM")})
+    report = score("clicks", Material(made), [], ScoringOptions(("tempo", "key")))
+    assert {one.metric for one in report.measurements} == {"tempo_accuracy", "tempo_accuracy_octave"}
+    assert [(one.metric, one.reason) for one in report.skipped] == [("key", "no caption states the key")]
+
+
+def test_families_need_a_probe() -> None:
+    with pytest.raises(UsageError, match="metrics family needs a probe"):
+        ScoringOptions(("family",))
