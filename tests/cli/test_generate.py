@@ -1,6 +1,8 @@
 """Text in, files out: what is written, under which name, and that the same seed gives the same bytes."""
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +167,36 @@ def test_play_without_a_player_is_refused_before_the_work(generate, monkeypatch,
     assert done.code == 2
     assert done.stderr.startswith("error: --play needs one of ")
     assert names() == []
+
+
+def test_files_as_they_were_asked_for(generate, tmp_path):
+    options = ("--sample-rate", "22050", "--channels", "mono", "--bit-depth", "24", "--trim", "--no-metadata")
+    done = generate("rain", "-s", "7", "-o", "x.wav", *options)
+    assert done.code == 0, done.stderr
+    info = soundfile.info(tmp_path / "x.wav")
+    assert (info.samplerate, info.channels, info.subtype) == (22_050, 1, "PCM_24")
+    assert b"rain" not in (tmp_path / "x.wav").read_bytes()
+    refused = generate("rain", "-o", "y.mp3", "--bit-depth", "24")
+    assert refused.code == 2
+    assert "bit_depth must be left out for mp3" in refused.stderr
+    assert not (tmp_path / "y.mp3").exists()
+
+
+def test_many_sounds_in_one_zip(generate, tmp_path):
+    done = generate("rain", "-n", "2", "-s", "7", "-o", "takes.zip", "--format", "flac")
+    assert done.code == 0, done.stderr
+    assert done.out == "takes.zip\n"
+    assert names() == ["takes.zip"]
+    with zipfile.ZipFile(tmp_path / "takes.zip") as archive:
+        assert archive.namelist() == ["takes-7.flac", "takes-8.flac"]
+        assert soundfile.info(io.BytesIO(archive.read("takes-8.flac"))).samplerate == 44_100
+    assert generate("rain", "-o", "takes.zip").code == 2
+
+
+@pytest.mark.parametrize("words", [(), ("generate",), ("data",), ("train",), ("export",)])
+def test_a_command_alone_greets_with_its_help(arctone, words):
+    done = arctone(*words)
+    assert done.code == 0
+    assert done.stderr == ""
+    assert done.out.startswith("Usage: arctone")
+    assert len(done.out.splitlines()) > 5

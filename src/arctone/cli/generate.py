@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import typer
 
-from arctone.audio.files import encode_audio, write_audio
+from arctone.audio.delivery import Delivery, as_zip
 from arctone.cli.batch import BatchConfig, RayOption, batch_folder, generate_batch
 from arctone.cli.model_options import (
     CompiledOption,
@@ -27,6 +28,7 @@ from arctone.cli.output import print_json, print_result, result_record
 from arctone.cli.request_options import option_values, request_from, with_request_options
 from arctone.cli.targets import STDOUT, targets
 from arctone.errors import UsageError
+from arctone.files.atomic import refuse_target, write_atomically
 from arctone.flow.noise import draw_seed
 from arctone.inference.load_options import LoadOptions
 from arctone.inference.request import MAX_PROMPT_LENGTH, GenerationRequest, GenerationResult
@@ -127,7 +129,7 @@ def generate(
             "-o",
             "--output",
             metavar="PATH",
-            help="File or folder; {n} and {seed} in the name are filled in; - is standard output. "
+            help="File, folder, or .zip for all sounds; {n} and {seed} in names are filled in; - is standard output. "
             "Default: a name made of the prompt and the seed.",
         ),
     ] = None,
@@ -163,6 +165,22 @@ def generate(
     ] = None,
     ray: RayOption = None,
     lora: LoraOption = None,
+    sample_rate: Annotated[
+        int | None, typer.Option("--sample-rate", metavar="HZ", help="Of the files. Default: the model's.")
+    ] = None,
+    channels: Annotated[
+        str | None, typer.Option("--channels", metavar="NAME", help="mono or stereo. Default: the model's.")
+    ] = None,
+    bit_depth: Annotated[
+        int | None,
+        typer.Option("--bit-depth", metavar="BITS", help="16, 24, or 32 (floating point, WAV only). Default: 16."),
+    ] = None,
+    trim: Annotated[
+        bool, typer.Option("--trim", help="Cut silence (60 dB below the peak) off both ends, with fades of 5 ms.")
+    ] = False,
+    metadata: Annotated[
+        bool, typer.Option("--metadata/--no-metadata", help="Write the request into the file, so that redo works.")
+    ] = True,
     play: Annotated[bool, typer.Option("--play", help="Play the sounds when they are done.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
@@ -171,12 +189,9 @@ def generate(
     how = LoadOptions(
         engine=engine, device=device, precision=precision, compiled=compiled, adapters=parse_adapters(lora)
     )
+    delivery = Delivery(sample_rate, channels, bit_depth, trim, metadata)
     if batch is not None:
-        if prompt or play or init_audio or inpaint_audio or continue_audio:
-            raise UsageError(
-                "--batch takes prompts and sources from its lines, and plays nothing; leave the rest out.",
-                field="batch",
-            )
+        _refuse_with_batch(bool(prompt or play or init_audio or inpaint_audio or continue_audio), delivery)
         config = BatchConfig(model, how, ray)
         raise typer.Exit(_batch(batch, options, output, format, config, force=force, json=json, quiet=quiet))
     if ray is not None:
@@ -190,18 +205,34 @@ def generate(
         )
     edited = source_path(Given(init_audio, inpaint_audio, continue_audio), options)
     request = _with_seed(request_from(_text(prompt), options))
-    paths = targets(output, request, format, force=force)
+    archive = archive_of(output, force=force, play=play)
+    pattern = archive_names(archive, format) if archive else output
+    paths = targets(pattern, request, format, force=force or archive is not None)
+    delivery.check(format or (paths[0].suffix.lstrip(".").lower() if paths else "wav"))
     source = read_source(edited) if edited else None
     play_command = find_player() if play else None
     result = run_request(request, model, how, quiet=quiet or json, source=source)
     if to_stdout:
-        sys.stdout.buffer.write(encode_audio(result.waveforms[0], format or "wav", metadata=result.to_metadata(0)))
+        sys.stdout.buffer.write(delivery.encode(result.waveforms[0], format or "wav", result.to_metadata(0)))
         sys.stdout.buffer.flush()
     else:
-        save(result, paths, format, force=force)
+        paths = save(result, paths, format, delivery, archive, force=force)
     _tell(result, paths, json=json, quiet=quiet)
     for path in paths if play_command else ():
         play_file(play_command or [], path)
+
+
+def _refuse_with_batch(has_request: bool, delivery: Delivery) -> None:
+    if has_request:
+        raise UsageError(
+            "--batch takes prompts and sources from its lines, and plays nothing; leave the rest out.", field="batch"
+        )
+    if delivery != Delivery():
+        raise UsageError(
+            "--sample-rate, --channels, --bit-depth, --trim and --no-metadata are not for batches, whose files are "
+            "read again to see what is done; leave them out.",
+            field="batch",
+        )
 
 
 def _batch(
@@ -228,10 +259,47 @@ def _batch(
     return report.exit_code
 
 
-def save(result: GenerationResult, paths: list[Path], format: str | None, *, force: bool) -> None:
-    """Write every sound with its record."""
+def save(
+    result: GenerationResult,
+    paths: list[Path],
+    format: str | None,
+    delivery: Delivery,
+    archive: Path | None = None,
+    *,
+    force: bool,
+) -> list[Path]:
+    """Write every sound with its record, or all into one ZIP file. Returns: where each is."""
+    if archive is not None:
+        files = {path.name: encoded for path, encoded in encode_files(result, paths, format, delivery)}
+        write_atomically(archive, as_zip(files), force=force)
+        return [archive] * len(paths)
+    for path, data in encode_files(result, paths, format, delivery):
+        write_atomically(path, data, force=force)
+    return paths
+
+
+def encode_files(
+    result: GenerationResult, paths: list[Path], format: str | None, delivery: Delivery
+) -> Iterator[tuple[Path, bytes]]:
+    """The files of a result, one after another."""
     for item, (path, waveform) in enumerate(zip(paths, result.waveforms, strict=True)):
-        write_audio(path, waveform, format, metadata=result.to_metadata(item), force=force)
+        name = format or path.suffix.lstrip(".").lower()
+        yield path, delivery.encode(waveform, name, result.to_metadata(item))
+
+
+def archive_of(output: str | None, *, force: bool, play: bool) -> Path | None:
+    """The ZIP file that the output names, if it does. Raises: UsageError if it cannot be written or played."""
+    if output is None or not output.lower().endswith(".zip") or Path(output).is_dir():
+        return None
+    if play:
+        raise UsageError("--play cannot be combined with a ZIP file as output.", field="play")
+    refuse_target(Path(output), force=force)
+    return Path(output)
+
+
+def archive_names(archive: Path, format: str | None) -> str:
+    """The pattern of the names inside a ZIP file: its own name, the seed, the format."""
+    return str(archive.parent / f"{archive.stem}-{{seed}}.{format or 'wav'}")
 
 
 def _tell(result: GenerationResult, paths: list[Path], *, json: bool, quiet: bool) -> None:

@@ -120,6 +120,9 @@ def exit_code_of(work: Callable[[], object]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Exception, KeyboardInterrupt) as problem:
+        if _is_help(problem):
+            print(getattr(problem, "message", ""))
+            return 0
         if os.environ.get(DEBUG_VARIABLE) == "1":
             traceback.print_exc()
         sentence, code = explained(problem)
@@ -145,6 +148,11 @@ def explained(problem: BaseException) -> tuple[str, int]:
 
 def _root(problem: ModuleNotFoundError) -> str:
     return (problem.name or "").partition(".")[0]
+
+
+def _is_help(problem: BaseException) -> bool:
+    """Whether a command was given without anything else, which asks for its help page."""
+    return type(problem).__name__ == "NoArgsIsHelpError"
 
 
 def _usage_sentence(problem: typer.TyperException) -> str:

@@ -44,7 +44,7 @@ def print_result(result: GenerationResult, paths: list[Path], *, quiet: bool) ->
     """Paths on stdout, one a line; seeds, time and warnings on stderr. Warnings are printed even if quiet."""
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    for path in paths:
+    for path in dict.fromkeys(paths):
         print(path)
     if not quiet:
         print(_summary(result), file=sys.stderr)
