@@ -14,7 +14,9 @@ from arctone.data.check import check
 from arctone.data.file_source import FileSource
 from arctone.data.folder import open_folder
 from arctone.data.manifest import open_manifest
+from arctone.data.subset import remarks, restricted
 from arctone.errors import InputFileError
+from arctone.evaluation.scoring.takes import read_takes
 from tests.data.test_sources import tone, write
 
 MUSICGEN = {
@@ -133,7 +135,11 @@ def test_what_is_no_sound_is_named(sounds: Path) -> None:
     (sounds / "cover.png").write_bytes(b"png")
     (sounds / "c.txt").write_text("the caption of nothing")
     (sounds / "other.csv").write_text("path\na.wav\n")
-    assert open_folder(sounds).passed_over == ("c.txt", "cover.png", "other.csv")
+    source = open_folder(sounds)
+    assert source.passed_over == ("c.txt", "cover.png", "other.csv")
+    said = ["passed over, because they are no sounds: c.txt, cover.png and 1 more."]
+    assert remarks(source, shown=2) == remarks(restricted(source, limit=1), shown=2) == said
+    assert "cover.png is no sound." in read_takes(sounds)[1]
 
 
 def test_a_pipe_among_the_sounds_does_not_hang(sounds: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import warnings
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from arctone.errors import ModelError
+from arctone.files.text import parse_json, read_bytes
 
 INDEX = ".index.json"
 POINTER = b"version https://git-lfs.github.com/spec"
@@ -68,8 +68,8 @@ def _read_shards(path: Path) -> dict[str, Tensor]:
 
 def _shard_places(path: Path) -> dict[str, str]:
     try:
-        places = json.loads(path.read_bytes())["weight_map"]
-    except (OSError, ValueError, KeyError, TypeError):
+        places: dict[str, str] = parse_json(read_bytes(path, error=ModelError))["weight_map"]
+    except (ModelError, ValueError, KeyError, TypeError):
         raise ModelError(f"{path} is no index of shards: it has no weight_map.") from None
     plain = isinstance(places, dict) and all(
         isinstance(file, str) and Path(file).name == file for file in places.values()

@@ -251,10 +251,11 @@ def encode(
 def _opened(source: str, licence: str, valid_share: float, split: str | None, limit: int | None) -> ClipSource:
     from arctone.data.file_source import FileDefaults
     from arctone.data.opening import open_source
+    from arctone.data.subset import remarks
 
     opened = open_source(source, FileDefaults(licence=licence, valid_share=valid_share), split=split, limit=limit)
-    for missing in getattr(opened, "missing", ()):
-        _warn(missing)
+    for sentence in [*getattr(opened, "missing", ()), *remarks(opened)]:
+        _warn(sentence)
     return opened
 
 
@@ -284,4 +285,4 @@ def _tell_left_out(out: Path) -> None:
 
 
 def _warn(sentence: str) -> None:
-    typer.echo(f"warning: {sentence}", err=True)
+    typer.echo(f"warning: {printable(sentence)}", err=True)

@@ -12,6 +12,7 @@ from rich.table import Table
 from arctone.cli.progress import counted_bar
 from arctone.errors import UsageError
 from arctone.evaluation.scoring.measurement import HEAD, LEGEND, Report, rows
+from arctone.files.text import printable
 from arctone.version import install_hint
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def folder(
         "training": read_takes(training) if training else (None, []),
     }
     for problem in (problem for _, problems in sets.values() for problem in problems):
-        typer.echo(f"warning: left out: {problem}", err=True)
+        typer.echo(f"warning: left out: {printable(problem)}", err=True)
     if not sets["generated"][0]:
         raise UsageError(f"{sounds} holds no sound that can be used.")
     material = Material(**{name: takes for name, (takes, _) in sets.items()})  # type: ignore[arg-type]

@@ -55,15 +55,6 @@ def open_folder(folder: str | Path, defaults: FileDefaults | None = None) -> Fil
     )
 
 
-def folder_entries(folder: str | Path) -> tuple[list[SoundEntry], list[str]]:
-    """The sound files of a folder with their facts, and a sentence for each that cannot be used.
-
-    Raises: InputFileError as open_folder does.
-    """
-    found = list_folder(folder)
-    return found.entries, found.problems
-
-
 def list_folder(folder: str | Path) -> Listing:
     """Everything in a folder. Raises: InputFileError as open_folder does."""
     root = Path(folder)

@@ -220,9 +220,9 @@ def _cells(path: Path) -> tuple[Iterable[tuple[int, Cells | str]], tuple[str, ..
         return _parquet_rows(path), ()
     text, encoding = read_any_text(path)
     notes = (f"{path} is read as {encoding}.",) if encoding not in ("utf-8", "utf-8-sig") else ()
-    if suffix in (".csv", ".tsv"):
-        return _csv_rows(path, text), notes
-    return _json_rows(path, text), notes
+    if suffix in (".json", ".jsonl", ".ndjson"):
+        return _json_rows(path, text), notes
+    return _csv_rows(path, text), notes
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Cells | str]]:

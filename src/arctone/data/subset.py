@@ -56,6 +56,17 @@ def files_of(source: ClipSource) -> FileSource | None:
     return source if isinstance(source, FileSource) else None
 
 
+def remarks(source: ClipSource, shown: int = 3) -> list[str]:
+    """Sentences about files of a collection that are not used as sounds, and about how others were read."""
+    files = files_of(source)
+    if files is None:
+        return []
+    names = files.passed_over
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    passed = [f"passed over, because they are no sounds: {', '.join(names[:shown])}{more}."] if names else []
+    return [*passed, *files.notes]
+
+
 def format_of(source: ClipSource, index: int) -> SoundFormat:
     """Rate and channels of the file behind a clip; of a clip that is made on the spot, its own."""
     if isinstance(source, Subset):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arctone.data.file_source import SoundEntry
-from arctone.data.folder import folder_entries
+from arctone.data.folder import list_folder
 from arctone.data.manifest import MANIFEST_SUFFIXES, manifest_entries
 from arctone.errors import InputFileError, UsageError
 
@@ -39,7 +39,8 @@ def read_takes(place: Path, captions: Path | None = None) -> tuple[list[Take], l
     the place of the files beside them. Raises: InputFileError if nothing can be read; UsageError for another kind.
     """
     if place.is_dir():
-        entries, problems = folder_entries(place)
+        found = list_folder(place)
+        entries, problems = found.entries, [*found.problems, *(f"{name} is no sound." for name in found.passed_over)]
     elif place.suffix.lower() in MANIFEST_SUFFIXES:
         entries, problems = manifest_entries(place)
     elif not place.exists():

@@ -13,7 +13,7 @@ from arctone.checkpoints.folder import flow_part, part_hash
 from arctone.data.encode import EncodeSettings, encode_corpus
 from arctone.data.encoders import open_autoencoder, open_text_encoder
 from arctone.data.opening import open_source
-from arctone.data.subset import problems_of
+from arctone.data.subset import problems_of, remarks
 from arctone.errors import InputFileError, ModelError, UsageError
 from arctone.evaluation.embedders.opening import open_embedder
 from arctone.evaluation.embedders.protocol import Embedder
@@ -98,6 +98,8 @@ def open_sounds(settings: Settings, tell: Tell) -> OwnSounds:
         )
     for problem in problems:
         tell(f"left out: {problem}")
+    for remark in remarks(source):
+        tell(remark)
     sounds = OwnSounds(source, settings.caption, keep_apart=settings.keep_apart)
     training = sounds.of_split("train")
     if not training:
