@@ -50,7 +50,7 @@ def test_what_is_no_set_of_sounds_is_refused(folder: Path, tmp_path: Path) -> No
     with pytest.raises(InputFileError, match=r"names none of the sounds; the first of them is a\.wav"):
         read_takes(folder, tmp_path / "strangers.csv")
     (tmp_path / "broken.jsonl").write_text("{}\n")
-    with pytest.raises(InputFileError, match="1 unusable rows"):
+    with pytest.raises(InputFileError, match="no column names the sound"):
         read_takes(folder, tmp_path / "broken.jsonl")
     with pytest.raises(InputFileError, match="does not exist"):
         read_takes(tmp_path / "nowhere")
