@@ -104,10 +104,10 @@ def test_memory_is_at_most_all_of_it():
     assert found is None or 0 < found[0] <= found[1]
 
 
-def test_a_large_model_of_stable_audio_3_is_not_offered(arctone):
-    done = arctone("models", "pull", "stable-audio-3-medium")
+def test_the_largest_stable_audio_3_is_not_offered(arctone):
+    done = arctone("models", "pull", "stable-audio-3-large")
     assert done.code == 2
-    assert "stable-audio-3-medium is not among the models that can be fetched" in done.stderr
+    assert "stable-audio-3-large is not among the models that can be fetched" in done.stderr
 
 
 def test_the_terms_of_both_owners_are_told(arctone):
