@@ -39,6 +39,7 @@ from benchmarks import (
     train_kind_probe,
 )
 from benchmarks.arm import table as arm_table
+from benchmarks.parity import published_table
 from benchmarks.results import JSON, ROOT
 
 _BLOCK = re.compile(r"(<!-- generated:(?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -47,6 +48,7 @@ _MARKER = re.compile(r"<!-- generated:[\w-]+ -->")
 # Name of the block: the result it is made from, and how.
 BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "autoencoder": ("autoencoder_table", autoencoder_table.block),
+    "published-parity": (published_table.NAME, published_table.block),
     "adherence": ("adherence", adherence.block),
     "adherence-families": ("adherence", adherence.family_block),
     "adherence-summary": ("adherence", adherence.summary_block),

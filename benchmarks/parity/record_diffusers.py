@@ -63,25 +63,36 @@ SIZES = {
 
 
 @torch.no_grad()
-def main(out: Path) -> None:
-    """This function writes one npz, and one JSON of configs and shapes."""
+def saved(folder: Path) -> dict[str, torch.nn.Module]:
+    """This function builds the parts and writes them as `save_pretrained` does, with the index of a pipeline."""
     made: dict[str, torch.nn.Module] = {}
-    record: dict[str, dict[str, object]] = {}
     for part, (kind, sizes) in SIZES.items():
         module = kind(**sizes).eval()
         for name, value in module.named_parameters():
             value.copy_(torch.from_numpy(drawn_as_converted(name, tuple(value.shape))))
+        module.save_pretrained(folder / part)
         made[part] = module
-        with tempfile.TemporaryDirectory() as folder:
-            module.save_pretrained(folder)
-            config = json.loads((Path(folder) / "config.json").read_text())
-            with safe_open(Path(folder) / "diffusion_pytorch_model.safetensors", framework="np") as file:
-                shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-        record[part] = {"config": config, "shapes": shapes}
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableAudioPipeline"}))
+    return made
+
+
+def described(folder: Path) -> dict[str, dict[str, object]]:
+    """This function gives the config, and the names and shapes of all tensors, of each part of a folder."""
+    found: dict[str, dict[str, object]] = {}
+    for part in SIZES:
+        config = json.loads((folder / part / "config.json").read_text())
+        with safe_open(folder / part / "diffusion_pytorch_model.safetensors", framework="np") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+        found[part] = {"config": config, "shapes": shapes}
+    return found
+
+
+@torch.no_grad()
+def answers(made: dict[str, torch.nn.Module]) -> dict[str, np.ndarray]:
+    """This function computes what is compared."""
     text = torch.from_numpy(item_noise(SEED, 5, (TEXT_WIDTH, TOKENS)).T[None])
-    given = made["projection_model"](
-        text_hidden_states=text, start_seconds=torch.tensor([0.0]), end_seconds=torch.tensor([SECONDS])
-    )
+    seconds = {"start_seconds": torch.tensor([0.0]), "end_seconds": torch.tensor([SECONDS])}
+    given = made["projection_model"](text_hidden_states=text, **seconds)
     numbers = (given.seconds_start_hidden_states, given.seconds_end_hidden_states)
     context, everywhere = torch.cat([given.text_hidden_states, *numbers], dim=1), torch.cat(numbers, dim=2)
     turn = get_1d_rotary_pos_embed(32, FRAMES + 1, use_real=True, repeat_interleave_real=False)
@@ -100,6 +111,14 @@ def main(out: Path) -> None:
     values["decoded"] = made["vae"].decode(torch.from_numpy(x[None])).sample[0].numpy()
     samples = 0.3 * np.random.default_rng(0).standard_normal((2, 64 * 6)).astype(np.float32)
     values["encoded"] = made["vae"].encode(torch.from_numpy(samples[None])).latent_dist.mean[0].numpy()
+    return values
+
+
+def main(out: Path) -> None:
+    """This function writes one npz, and one JSON of configs and shapes."""
+    with tempfile.TemporaryDirectory() as folder:
+        values = answers(saved(Path(folder)))
+        record = described(Path(folder))
     np.savez_compressed(out / f"{NAME}.npz", **values)
     (out / f"{NAME}.json").write_text(json.dumps(record) + "\n")
 

@@ -16,8 +16,8 @@ from unittest import mock
 import numpy as np
 import torch
 from k_diffusion import external, sampling
-from safetensors.torch import save_file
-from stable_audio_tools.inference.sampling import sample, sample_flow_pingpong
+from safetensors.torch import load_file, save_file
+from stable_audio_tools.inference.sampling import sample, sample_discrete_euler, sample_flow_pingpong
 from stable_audio_tools.models import conditioners
 from stable_audio_tools.models.factory import create_model_from_config
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -81,6 +81,7 @@ class Reference:
         dims = mock.patch.dict(conditioners.T5Conditioner.T5_MODEL_DIMS, {"t5-base": width})
         with _inside(folder), dims:
             self.model = create_model_from_config(settings).eval().requires_grad_(False)
+        self._folder, self._dims = folder, dims
         # It rounds T5 to 16 bit; the comparison is one of arithmetic in 32.
         _fill(self.model.conditioner.conditioners["prompt"].model.float())
         _fill(self.model)
@@ -88,6 +89,15 @@ class Reference:
         save_file(state, folder / "model.safetensors")
         (folder / "model_config.json").write_text(json.dumps(settings, indent=2))
         self.shapes = {name: tuple(value.shape) for name, value in state.items()}
+
+    def load(self, folder: Path) -> None:
+        """This function loads another published folder, strictly; the text encoder stays."""
+        settings = json.loads((folder / "model_config.json").read_text())
+        words = self.model.conditioner.conditioners["prompt"].model
+        with _inside(self._folder), self._dims:
+            self.model = create_model_from_config(settings).eval().requires_grad_(False)
+        self.model.conditioner.conditioners["prompt"].__dict__["model"] = words
+        self.model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
 
     def condition(self, prompt: str, seconds: float, inpaint: np.ndarray | None = None) -> dict[str, Any]:
         """Its conditioning tensors: cross_attn_cond [1, L, D], global_cond [1, D], masks, and for inpainting models
@@ -119,6 +129,12 @@ class Reference:
         with mock.patch("torch.randn_like", drawn_like), torch.no_grad():
             begin = torch.from_numpy(start[None])
             return sample_flow_pingpong(self.model.model, begin, sigmas=torch.tensor(times), **given)[0].numpy()
+
+    def euler(self, times: tuple[float, ...], start: np.ndarray, given: dict[str, Any]) -> np.ndarray:
+        """Its sampler for base models, latents [C, T]."""
+        begin, grid = torch.from_numpy(start[None]), torch.tensor(times)
+        with torch.no_grad():
+            return sample_discrete_euler(self.model.model, begin, sigmas=grid, disable_tqdm=True, **given)[0].numpy()
 
     def v_ddim(self, steps: int, start: np.ndarray, given: dict[str, Any]) -> np.ndarray:
         """Its deterministic v sampler, latents [C, T]."""
@@ -181,6 +197,8 @@ class Theirs:
         noise = lambda step: item_noise(SEED, step, shape)  # noqa: E731
         if self._kind == "1.0":
             return self._reference.dpmpp_3m_sde(steps, start, noise, self._given, CFG_SCALE)
+        if self._kind == "small-base":
+            return self._reference.euler(log_snr_times(steps), start, self._given)
         return self._reference.ping_pong(log_snr_times(steps), start, noise, self._given)
 
     def decode(self, latents: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import T5GemmaConfig, T5GemmaEncoderModel
 
@@ -43,7 +43,7 @@ def _without_torchaudio() -> Iterator[None]:
 
 with _without_torchaudio():
     from stable_audio_3.factory import create_diffusion_cond_from_config
-    from stable_audio_3.inference.sampling import build_schedule, sample_flow_pingpong
+    from stable_audio_3.inference.sampling import build_schedule, sample_discrete_euler, sample_flow_pingpong
     from stable_audio_3.models import transformer as their_transformer
     from stable_audio_3.models.conditioners import T5GemmaConditioner
 
@@ -87,13 +87,9 @@ class Reference3:
         save_t5gemma(words, tiny=shrunken)
         settings = model_config_3(kind, shrunken=shrunken)
         width = (GEMMA_TINY if shrunken else GEMMA_BASE)["hidden_size"]
-        used = json.loads(json.dumps(settings))
-        text = used["model"]["conditioning"]["configs"][0]["config"]
-        del text["subfolder"], text["repo_id"]
-        text["model_path"] = str(words)
-        dims = mock.patch.dict(T5GemmaConditioner.T5GEMMA_MODEL_DIMS, {"google/t5gemma-b-b-ul2": width})
-        with dims:
-            self.model = create_diffusion_cond_from_config(used).eval().requires_grad_(False)
+        self._words = words
+        self._dims = mock.patch.dict(T5GemmaConditioner.T5GEMMA_MODEL_DIMS, {"google/t5gemma-b-b-ul2": width})
+        self.model = self._built(settings)
         self.text = self.model.conditioner.conditioners["prompt"].model.float()
         # torch's own attention, the default there, leaves the soft limit of the scores out.
         self.text.set_attn_implementation("eager")
@@ -102,6 +98,21 @@ class Reference3:
         save_file(state, folder / "model.safetensors")
         (folder / "model_config.json").write_text(json.dumps(settings, indent=2))
         self.shapes = {name: tuple(value.shape) for name, value in state.items()}
+
+    def _built(self, settings: dict[str, Any]) -> Any:
+        used = json.loads(json.dumps(settings))
+        text = used["model"]["conditioning"]["configs"][0]["config"]
+        text.pop("subfolder", None)
+        text.pop("repo_id", None)
+        text["model_path"] = str(self._words)
+        with self._dims:
+            return create_diffusion_cond_from_config(used).eval().requires_grad_(False)
+
+    def load(self, folder: Path) -> None:
+        """This function loads another published folder, strictly; the text encoder stays."""
+        self.model = self._built(json.loads((folder / "model_config.json").read_text()))
+        self.model.conditioner.conditioners["prompt"].__dict__["model"] = self.text
+        self.model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
 
     def condition(self, prompt: str, seconds: float, frames: int, inpaint: np.ndarray | None = None) -> dict[str, Any]:
         """Its conditioning tensors. inpaint: [1 + C, frames], mask (1 = known) and the latents where they are known."""
@@ -140,6 +151,14 @@ class Reference3:
         with mock.patch("torch.randn_like", drawn_like):
             begin, grid = torch.from_numpy(start[None]), torch.from_numpy(times)
             found = sample_flow_pingpong(self.model.model, begin, sigmas=grid, disable_tqdm=True, **given)
+        latents: np.ndarray = found[0].numpy()
+        return latents
+
+    @torch.no_grad()
+    def euler(self, times: np.ndarray, start: np.ndarray, given: dict[str, Any]) -> np.ndarray:
+        """This function runs its sampler for base models, latents [C, T]."""
+        begin, grid = torch.from_numpy(start[None]), torch.from_numpy(times)
+        found = sample_discrete_euler(self.model.model, begin, sigmas=grid, disable_tqdm=True, **given)
         latents: np.ndarray = found[0].numpy()
         return latents
 
@@ -199,6 +218,8 @@ class Theirs3:
         noise = lambda step: item_noise(SEED, step, shape)  # noqa: E731
         ramp = LogSnrRamp(start=-6.2)
         grid = np.float32(sampler_times("ping_pong", steps, log_snr_ends=(ramp.start, ramp.end)))
+        if self._reference.model.diffusion_objective == "rectified_flow":
+            return self._reference.euler(grid, item_noise(SEED, 0, shape), self._given(shape[1]))
         return self._reference.ping_pong(grid, item_noise(SEED, 0, shape), noise, self._given(shape[1]))
 
     def decode(self, latents: np.ndarray) -> np.ndarray:

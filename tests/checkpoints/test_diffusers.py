@@ -18,7 +18,7 @@ from arctone.checkpoints.parts import DIT, openers
 from arctone.checkpoints.published.convert import convert
 from arctone.errors import ModelError
 from arctone.flow.noise import item_noise
-from arctone.inference.backends.torch import load_parts
+from arctone.inference.backends.torch import load_backend
 from arctone.inference.engine import load
 from arctone.model_folder.folder import read_model_config
 from arctone.models.conditions import Conditions
@@ -90,7 +90,7 @@ def test_conditioning_and_network_are_those_of_diffusers(model: Path) -> None:
 
 
 def test_decoder_and_encoder_are_those_of_diffusers(model: Path) -> None:
-    values, parts = recorded("diffusers"), load_parts(model, read_model_config(model))
+    values, parts = recorded("diffusers"), load_backend(model, read_model_config(model))
     assert_close(parts.decode(item_noise(SEED, 0, (8, FRAMES))), values["decoded"])
     samples = 0.3 * np.random.default_rng(0).standard_normal((2, 64 * 6)).astype(np.float32)
     assert_close(parts.encode(samples), values["encoded"])
