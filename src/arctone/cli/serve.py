@@ -83,6 +83,7 @@ def serve(
     keep_seconds: Annotated[float, typer.Option(min=1, help="How long takes can be fetched.")] = 3600.0,
     keep_jobs: Annotated[int, typer.Option(min=1, help="How many finished jobs are kept.")] = 200,
     keep_bytes: Annotated[int, typer.Option(min=1, help="How many bytes of takes are kept.")] = 512 * 2**20,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     log_requests: Annotated[bool, typer.Option("--log-requests", help="One line on stderr for each request.")] = False,
 ) -> None:
     """Serve sound: a page for people, an API for programs."""
@@ -136,7 +137,13 @@ def serve(
             output_folder=output_folder,
         )
         _log_to_stderr(requests=log_requests)
-        print(_url(host, listener.getsockname()[1]), flush=True)
+        address = _url(host, listener.getsockname()[1])
+        print(address, flush=True)
+        if open_page:
+            import webbrowser
+
+            # The socket listens already: the browser waits until the server answers.
+            webbrowser.open(address)
         run(server, listener)
 
 

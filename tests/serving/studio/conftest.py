@@ -73,7 +73,8 @@ def page(driver: Any, address: str) -> Iterator[Page]:
     """The page with an empty history; afterwards the console must be empty too."""
     driver.get(f"{address}/static/icon.svg")  # the same origin without the page, so that nothing holds its history open
     driver.execute_async_script(
-        "localStorage.clear(); const done = arguments[0]; const ask = indexedDB.deleteDatabase('arctone-studio');"
+        "localStorage.clear(); localStorage.setItem('arctone-autoplay', 'off');"
+        "const done = arguments[0]; const ask = indexedDB.deleteDatabase('arctone-studio');"
         "ask.onsuccess = ask.onerror = ask.onblocked = done"
     )
     for log in ("browser", "performance"):  # what an earlier test asked of its own server is none of this one's

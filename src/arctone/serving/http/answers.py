@@ -72,6 +72,14 @@ class JobAnswer(Answer, frozen=True):
     result: JobResult | None
 
 
+class EstimateAnswer(Answer, frozen=True):
+    """The cost of a request: steps of each sound, its length, and seconds for all sounds, null before the first job."""
+
+    steps: Annotated[int, Meta(ge=1)]
+    duration_seconds: Annotated[float, Meta(gt=0)]
+    seconds: Annotated[float, Meta(ge=0)] | None
+
+
 class RecordAnswer(Answer, frozen=True):
     """What a sound file that arctone made says about itself."""
 
@@ -151,6 +159,7 @@ class ReadyAnswer(Answer, frozen=True):
 ANSWERS: tuple[type[Struct], ...] = (
     ErrorAnswer,
     JobAnswer,
+    EstimateAnswer,
     RecordAnswer,
     ModelAnswer,
     ModelsAnswer,

@@ -105,6 +105,7 @@ def _routes() -> list[Route | Mount]:
         Route("/v1/models", about.models),
         Route("/v1/models/{name}", about.model),
         Route("/v1/limits", about.limits),
+        Route("/v1/estimates", jobs.estimate, methods=["POST"]),
         Route("/v1/jobs", jobs.create, methods=["POST"]),
         Route("/v1/jobs/{id}", jobs.show),
         Route("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),

@@ -109,6 +109,14 @@ def _job_paths() -> JSON:
                 },
             }
         },
+        "/v1/estimates": {
+            "post": _operation(
+                "estimateJob",
+                "Steps and seconds of a request, before it is made.",
+                {"200": _answer("The estimate.", _json("EstimateAnswer")), **_refused(404, 408)},
+                body=_json("EstimateRequest"),
+            )
+        },
         "/v1/jobs/{id}": {
             "parameters": [_ID],
             "get": _operation("getJob", "The job now.", {"200": _answer("The job.", job), **_refused(404)}),

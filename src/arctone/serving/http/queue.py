@@ -103,6 +103,10 @@ class JobQueue:
             return self._seconds(ahead) / self._num_workers
         return self._seconds([job])
 
+    def estimate_seconds(self, job: Job) -> float | None:
+        """Seconds of work for a job, without waiting; None before any job has finished."""
+        return None if self._seconds_per_unit is None else self._seconds([job])
+
     def _learn(self, seconds_per_unit: float) -> None:
         known = self._seconds_per_unit
         self._seconds_per_unit = seconds_per_unit if known is None else known + _NEWEST * (seconds_per_unit - known)

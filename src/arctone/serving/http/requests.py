@@ -66,7 +66,11 @@ def capabilities() -> list[str]:
 
 
 def parse_job(
-    values: Mapping[str, Any], engines: Mapping[str, ServedEngine], limits: Limits, source: Source | None = None
+    values: Mapping[str, Any],
+    engines: Mapping[str, ServedEngine],
+    limits: Limits,
+    source: Source | None = None,
+    source_seconds: float | None = None,
 ) -> Job:
     """A job from a client's values.
 
@@ -75,6 +79,7 @@ def parse_job(
         engines: by model name; the first is the default.
         limits: of this server.
         source: the decoded upload.
+        source_seconds: length of a sound that is not here, for an estimate.
 
     Raises: ApiError 404 for an unknown model; UsageError for everything else that cannot be met.
     """
@@ -86,7 +91,7 @@ def parse_job(
     warnings = _replace_seed(wanted)
     request = from_dict(wanted)
     _check_limits(request, limits)
-    seconds = None if source is None else source.duration_seconds
+    seconds = source_seconds if source is None else source.duration_seconds
     resolved = resolve(request, offered_defaults(engines[model], limits, request, seconds), seconds)
     _check_limits(resolved, limits)
     _check_total(resolved, limits)

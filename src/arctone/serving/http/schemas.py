@@ -26,6 +26,13 @@ def components(fields: tuple[RequestField, ...], models: list[str]) -> JSON:
     return {
         "JobRequest": _object({"model": model, **unedited}, required=["prompt"]),
         "EditRequest": _object({"model": model, **values}, required=["prompt"]),
+        "EstimateRequest": _object(
+            {
+                "request": {"$ref": "#/components/schemas/EditRequest"},
+                "source_seconds": {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 300},
+            },
+            required=["request"],
+        ),
         "SoundGeneration": _sound_generation(unedited, model),
         "AudioGeneration": _audio_generation(unedited, model),
         "SpeechRequest": _speech(unedited, models),

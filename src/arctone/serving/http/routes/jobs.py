@@ -10,7 +10,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
-from arctone.serving.http.answers import json_response
+from arctone.errors import UsageError
+from arctone.serving.http.answers import EstimateAnswer, json_response
 from arctone.serving.http.bodies import form, json_object, media_type, parsed_object
 from arctone.serving.http.errors import ApiError, request_id
 from arctone.serving.http.formats import MEDIA_TYPES, file_format
@@ -42,6 +43,26 @@ async def create(request: Request) -> Response:
     job = accepted
     headers = {"Location": f"/v1/jobs/{job.id}"} | ({} if is_new else {"Idempotency-Replayed": "true"})
     return json_response(service.view(job), 202, headers)
+
+
+async def estimate(request: Request) -> Response:
+    """POST /v1/estimates: the steps and seconds of a request, before it is made."""
+    service = service_of(request)
+    body = await json_object(request, service.limits)
+    unknown = set(body) - {"request", "source_seconds"}
+    values, seconds = body.get("request"), body.get("source_seconds")
+    if unknown or not isinstance(values, dict):
+        raise UsageError("the body must have request, an object, and may have source_seconds.")
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0):
+        raise UsageError("source_seconds must be a number above 0.")
+    job = parse_job(values, service.engines, service.limits, source_seconds=seconds)
+    work = service.queue.estimate_seconds(job)
+    answer = EstimateAnswer(
+        steps=int(job.request.steps or 1),
+        duration_seconds=float(job.request.duration_seconds or 0.0),
+        seconds=None if work is None else round(work, 2),
+    )
+    return json_response(answer)
 
 
 async def show(request: Request) -> Response:

@@ -50,22 +50,34 @@ async function refuse(response) {
   throw new Problem(wait ? `${words} Try again in ${wait} s.` : words, { ...told, status: response.status });
 }
 
+/** JSON whose seeds are exact: those beyond 2**53 are text on this page and numbers on the wire. */
+export const toJson = (value) => JSON.stringify(value).replace(/"seed":"(-?\d+)"/g, '"seed":$1');
+export const fromJson = (text) => JSON.parse(text.replace(/"seed":\s*(-?\d{16,})/g, '"seed":"$1"'));
+const json = async (response) => fromJson(await response.text());
+
+/** How long a request will take: {steps, seconds (null: not known yet), duration_seconds}. */
+export async function estimate(request, sourceSeconds, signal) {
+  const headers = { "Content-Type": "application/json" };
+  const body = toJson({ request, source_seconds: sourceSeconds ?? null });
+  return json(await send("v1/estimates", { method: "POST", headers, body, signal }));
+}
+
 export const models = async () => (await (await send("v1/models")).json()).models;
 export const limits = async () => (await send("v1/limits")).json();
-export const job = async (id) => (await send(`v1/jobs/${id}`)).json();
+export const job = async (id) => json(await send(`v1/jobs/${id}`));
 export const cancel = (id) => send(`v1/jobs/${id}`, { method: "DELETE" });
 
 /** Order sound. `audio`: a Blob to start from, or null. Returns: the job. */
 export async function order(request, audio = null, signal = undefined) {
-  const json = JSON.stringify(request);
+  const body = toJson(request);
   if (!audio) {
     const headers = { "Content-Type": "application/json" };
-    return (await send("v1/jobs", { method: "POST", headers, body: json, signal })).json();
+    return json(await send("v1/jobs", { method: "POST", headers, body, signal }));
   }
-  const body = new FormData();
-  body.append("request", json);
-  body.append("audio", audio, audio.name ?? "audio.wav");
-  return (await send("v1/jobs", { method: "POST", body, signal })).json();
+  const form = new FormData();
+  form.append("request", body);
+  form.append("audio", audio, audio.name ?? "audio.wav");
+  return json(await send("v1/jobs", { method: "POST", body: form, signal }));
 }
 
 /** The sound of one take. `format`: wav, flac, mp3, ogg or opus. */
@@ -76,7 +88,7 @@ export async function audio(id, index, format = "wav", signal = undefined) {
 /** The record inside an audio file. Throws: Problem with status 422 if it has none. */
 export async function record(file) {
   const headers = { "Content-Type": file.type || "application/octet-stream" };
-  return (await (await send("v1/records", { method: "POST", headers, body: file })).json()).record;
+  return (await json(await send("v1/records", { method: "POST", headers, body: file }))).record;
 }
 
 const FINAL = ["done", "failed", "cancelled"];
@@ -113,7 +125,7 @@ async function events(id, told, signal) {
     text = blocks.pop();
     for (const block of blocks) {
       const data = block.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
-      if (data.length) told(JSON.parse(data.join("\n")));
+      if (data.length) told(fromJson(data.join("\n")));
     }
   }
 }

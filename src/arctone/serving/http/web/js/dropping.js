@@ -1,8 +1,8 @@
-// Files that are dropped on the page, or pasted or chosen: their settings are restored, or they become the start sound.
+// Files that are dropped anywhere: a take gives its settings back, any other sound becomes the start sound.
 
 const overlay = document.getElementById("drop");
 
-/** Listen for drops. on: {restore(file), start(file), canStart()}. */
+/** Listen for drops. on: {restore(file), start(file), either(file), canStart()}. */
 export function listen(on) {
   let depth = 0;
   const show = (shown) => {
@@ -29,8 +29,20 @@ export function listen(on) {
     if (!brings(event)) return;
     event.preventDefault();
     const [file] = event.dataTransfer.files;
-    const asStart = Boolean(event.target.closest?.("#drop-start, #start-part, #source"));
-    if (file) (asStart && on.canStart() ? on.start : on.restore)(file);
+    if (!file) return;
+    const asStart = Boolean(event.target.closest?.("#drop-start, #start-part, #source")) || isOver(event, "start-part", "source");
+    if (asStart && on.canStart()) on.start(file);
+    else if (on.canStart()) on.either(file);
+    else on.restore(file);
+  });
+}
+
+/** Whether a drop is over an element that the overlay hides. */
+function isOver({ clientX, clientY }, ...ids) {
+  if (!clientX && !clientY) return false;
+  return ids.some((id) => {
+    const { left, right, top, bottom, width } = document.getElementById(id).getBoundingClientRect();
+    return width && clientX >= left && clientX <= right && clientY >= top && clientY <= bottom;
   });
 }
 

@@ -26,6 +26,9 @@ const WORDS = {
   cfg_scale: "Prompt strength",
   sampler: "Sampler",
   bpm: "Tempo",
+  init_noise_level: "Style",
+  inpaint: "Parts",
+  extend: "Continue",
   normalize: "Level",
   loop: "Seamless loop",
   bars: "Bars",
@@ -225,6 +228,28 @@ export class Form {
       entry.input.focus();
     }
     return true;
+  }
+
+  /** Words of the server with the names that this page shows: "duration_seconds must be ..." says "Duration must be ...". */
+  worded(message) {
+    return (this.model?.fields ?? []).reduce((text, { name }) => text.replaceAll(new RegExp(`\\b${name}\\b`, "g"), label(name)), message);
+  }
+
+  /** Whether a field holds something that the model's limits allow; empty fields do. */
+  isValid(name) {
+    const { field, input } = this.fields.get(name);
+    if (input.type === "checkbox" || !input.value.trim()) return true;
+    const value = this.value(name);
+    if (field.name === "seed") return /^(-1|\d{1,20})$/.test(input.value.trim());
+    if (!["integer", "number"].includes(field.kind) || value === undefined) return true;
+    if (field.kind === "integer" && !Number.isInteger(value)) return false;
+    const low = field.minimum ?? -Infinity;
+    return value >= low && !(value <= (field.exclusive_minimum ?? -Infinity)) && value <= (field.maximum ?? Infinity);
+  }
+
+  /** The request without values that cannot be used: what a later visit may begin with. */
+  readValid() {
+    return Object.fromEntries(Object.entries(this.read()).filter(([name]) => this.isValid(name)));
   }
 
   clearHints() {

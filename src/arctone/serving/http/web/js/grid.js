@@ -76,6 +76,7 @@ export class Grid {
 
   #showEmpty() {
     empty.hidden = this.sections.size > 0;
+    document.getElementById("filter").hidden = this.sections.size === 0;
   }
 
   #fill(batch, section) {
@@ -107,11 +108,12 @@ export class Grid {
     if (batch.state === "waiting") {
       tools.append(button("Cancel", () => actions.cancel(batch), { glyph: "close", key: "Esc" }));
     } else {
-      tools.append(
+      tools.append(...[
         button("Re-roll", () => actions.reroll(batch), { glyph: "again", key: "R" }),
         button("Reuse settings", () => actions.reuse(batch), { glyph: "reuse", quiet: true }),
+        batch.takes.length > 1 && button("Download all as a ZIP file", () => actions.zip(batch), { glyph: "save", quiet: true }),
         button("Delete batch", () => actions.remove(batch), { glyph: "bin", quiet: true }),
-      );
+      ].filter(Boolean));
     }
     return tools;
   }
@@ -150,8 +152,8 @@ export class Grid {
       },
       el("div", { class: "picture", "aria-hidden": "true" }),
       el("div", { class: "bar" }, play,
-        el("span", { class: "name" }, `${take.index + 1}`),
-        el("span", { class: "seed", title: "Seed" }, String(take.seed)),
+        el("span", { class: "name", title: "Double-click or press N to give it a name", ondblclick: () => actions.rename(take.id) }, take.name ?? `${take.index + 1}`),
+        el("span", { class: "seed", title: `Seed ${take.seed}` }, take.name ? "" : String(take.seed)),
         slot("A"), slot("B"),
         button(`Star ${name.toLowerCase()}`, () => actions.star(take.id), { glyph: "star", quiet: true, kind: "star", "aria-pressed": String(take.starred) })),
     );
@@ -182,6 +184,45 @@ export class Grid {
     entry.picture = draw(container, entry.blob, { onSeek: (seconds) => this.actions.play(entry.take.id, seconds) });
     await entry.picture.ready;
     entry.card.dataset.drawn = "";
+  }
+
+  /** Show only takes whose prompt, name or seed has the words, and if wanted only those with a star. Returns: how many. */
+  filter(words, onlyStarred) {
+    const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+    let count = 0;
+    for (const { batch, section } of this.sections.values()) {
+      let isSeen = false;
+      for (const take of batch.takes) {
+        const text = `${batch.request.prompt} ${take.name ?? ""} ${take.seed}`.toLowerCase();
+        const fits = wanted.every((word) => text.includes(word)) && (!onlyStarred || take.starred);
+        const card = this.cards.get(take.id)?.card;
+        if (card) card.parentElement.hidden = !fits;
+        isSeen ||= fits;
+        count += fits;
+      }
+      section.hidden = batch.takes.length ? !isSeen : Boolean(wanted.length || onlyStarred);
+    }
+    return count;
+  }
+
+  /** Write a take's name on its card. */
+  named({ card, take }) {
+    card.querySelector(".name").textContent = take.name ?? `${take.index + 1}`;
+    card.querySelector(".seed").textContent = take.name ? "" : String(take.seed);
+    card.setAttribute("aria-label", `${take.name ?? `Take ${take.index + 1}`}, seed ${take.seed}, ${clock(take.seconds)}`);
+  }
+
+  /** Put a deleted batch back in its place. */
+  restore(batch) {
+    this.show(batch);
+    const { section } = this.sections.get(batch.id);
+    const older = [...this.sections.values()].find((entry) => entry.batch.made < batch.made && entry.section !== section);
+    if (older) list.insertBefore(section, older.section);
+  }
+
+  /** Draw a batch again after one of its takes came back. */
+  refill(batch) {
+    this.#fill(batch, this.sections.get(batch.id).section);
   }
 
   /** Draw all pictures again, in the colours of a new theme. */
@@ -217,7 +258,7 @@ export class Grid {
 
   /** Go to the take `by` places after the chosen one, in reading order. */
   move(by) {
-    const cards = [...list.querySelectorAll(".take")];
+    const cards = [...list.querySelectorAll(".take")].filter((card) => card.checkVisibility());
     const now = cards.findIndex((card) => card.dataset.id === this.selected);
     const next = cards[Math.max(0, Math.min(cards.length - 1, now < 0 ? 0 : now + by))];
     if (next) {

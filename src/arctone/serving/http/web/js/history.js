@@ -66,6 +66,7 @@ export async function sourceOf(batch) {
 
 /** A file name that says what is in it. */
 export function fileName(batch, take, format = "wav") {
+  if (take.name) return `${take.name.replace(/[\\/:*?"<>|\p{Cc}]+/gu, "-").slice(0, 80)}.${format}`;
   const words = batch.request.prompt.toLowerCase().normalize("NFKD").replace(/\p{M}+/gu, "").replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
   return `${words.slice(0, 48) || "sound"}-${take.seed}.${format}`;
 }
@@ -77,7 +78,7 @@ export function playable(batch, take) {
     id: take.id,
     seconds: take.seconds,
     bpm,
-    title: `${batch.request.prompt}, take ${take.index + 1}`,
+    title: take.name ?? `${batch.request.prompt}, take ${take.index + 1}`,
     sound: () => store.sound(take.id),
   };
 }

@@ -16,6 +16,7 @@ export class Inspector {
     this.can = new Set();
     this.entry = null;
     this.format = "wav";
+    this.likeness = 0.6;
   }
 
   show(entry) {
@@ -25,14 +26,17 @@ export class Inspector {
       return;
     }
     const { batch, take } = entry;
-    panel.replaceChildren(
-      el("h2", {}, `Take ${take.index + 1}`, el("span", { class: "unit" }, ` of ${batch.result ? Math.max(batch.request.variations ?? 1, batch.takes.length) : 1}`)),
+    const { can } = this;
+    panel.replaceChildren(...[
+      el("h2", {}, take.name ?? `Take ${take.index + 1}`, el("span", { class: "unit" }, ` of ${batch.result ? Math.max(batch.request.variations ?? 1, batch.takes.length) : 1}`)),
       el("p", { class: "words" }, batch.request.prompt),
       this.#actionButtons(batch, take),
+      can.has("init") && this.#moreLikeThis(batch, take),
+      this.#trim(batch, take),
       this.#download(batch, take),
       el("h3", {}, "Settings"),
       el("dl", { class: "settings" }, settings(batch, take).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))])),
-    );
+    ].filter(Boolean));
   }
 
   #actionButtons(batch, take) {
@@ -41,11 +45,28 @@ export class Inspector {
       "div", { class: "actions" },
       button("Reuse settings", () => actions.reuseTake(batch, take), { glyph: "reuse", key: "U" }),
       button("Redo", () => actions.redo(batch, take), { glyph: "again", key: "Y" }),
-      can.has("init") && button("Restyle", () => actions.start(batch, take, "init"), { glyph: "more", key: "E" }),
-      can.has("inpaint") && button("Remake a part", () => actions.start(batch, take, "inpaint"), { glyph: "more", key: "I" }),
-      can.has("extend") && button("Continue", () => actions.start(batch, take, "extend"), { glyph: "more", key: "C" }),
+      can.has("init") && button("Restyle", () => actions.start(batch, take, "init"), { glyph: "brush", key: "E" }),
+      can.has("inpaint") && button("Remake a part", () => actions.start(batch, take, "inpaint"), { glyph: "range", key: "I" }),
+      can.has("extend") && button("Continue", () => actions.start(batch, take, "extend"), { glyph: "onward", key: "C" }),
+      button("Name", () => actions.rename(take.id), { glyph: "reuse", key: "N" }),
       button("Delete take", () => actions.removeTake(batch, take), { glyph: "bin", key: "Del" }),
     );
+  }
+
+  #moreLikeThis(batch, take) {
+    const slider = el("input", { type: "range", id: "likeness", min: 0.1, max: 1, step: 0.05, value: this.likeness, "aria-label": "How different more takes may be",
+      oninput: () => { this.likeness = Number(slider.value); } });
+    return el("div", { class: "likeness" },
+      el("span", {}, "close"), slider, el("span", {}, "free"),
+      button("More like this", () => this.actions.more(batch, take, this.likeness), { glyph: "again", key: "M" }));
+  }
+
+  #trim(batch, take) {
+    const number = (id, words, value) => el("label", { for: id }, words, el("input", { type: "number", id, min: 0, step: 0.01, value }));
+    const values = () => ["trim-from", "trim-to", "trim-fade"].map((id) => Number(document.getElementById(id).value));
+    return el("details", { class: "trim" }, el("summary", {}, "Trim and fade"),
+      el("div", { class: "trimfields" }, number("trim-from", "From (s)", 0), number("trim-to", "To (s)", Number(take.seconds.toFixed(2))), number("trim-fade", "Fade (s)", 0.01)),
+      button("Save as WAV", () => this.actions.trim(batch, take, ...values()), { glyph: "save" }));
   }
 
   #download(batch, take) {

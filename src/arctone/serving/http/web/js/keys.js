@@ -12,6 +12,10 @@ export function listen(table, run) {
     if (event.defaultPrevented || event.altKey) return;
     const order = (event.ctrlKey || event.metaKey) && event.key === "Enter" ? "Ctrl+Enter" : null;
     if (!order && (event.ctrlKey || event.metaKey)) return;
+    if (!order && event.key === "Escape" && isField(event.target)) {
+      event.target.blur();
+      return;
+    }
     if (!order && !isFree(event)) return;
     const action = actions.get(order ?? (event.key.length === 1 ? event.key.toLowerCase() : event.key));
     if (!action) return;
@@ -27,10 +31,12 @@ function isFree(event) {
   if (document.querySelector("dialog[open]")) return false;
   if (key === "Escape") return true;
   if (localStorage.getItem(OFF) && key.length === 1 && key !== "?") return false;
-  if (target.matches("textarea, select, input:not([type=range], [type=radio], [type=checkbox])")) return false;
+  if (isField(target)) return false;
   if (target.matches("button, a, summary, input, audio") && [" ", "Enter"].includes(key)) return false;
   return !(target.matches("input, audio") && key.startsWith("Arrow"));
 }
+
+const isField = (target) => target.matches?.("textarea, select, input:not([type=range], [type=radio], [type=checkbox])");
 
 function showHelp(table) {
   const rows = table.filter(([, words]) => words).map(([key, words, , shown]) => el("div", {}, el("dt", {}, ...kbds(shown ?? NAMES[key] ?? key.toUpperCase())), el("dd", {}, words)));

@@ -109,7 +109,7 @@ export class LivePage {
     if (!parts.length) return "Making the first part";
     const speed = stats.speed ? `${stats.speed.toFixed(1)} times as fast as it plays` : "";
     const slow = stats.repeats ? `; ${stats.repeats} repeated, because making was slower than playing` : "";
-    return `${stats.made} parts made, ${speed}${slow}`;
+    return `${stats.made} ${stats.made === 1 ? "part" : "parts"} made, ${speed}${slow}`;
   }
 
   #lanes(span) {

@@ -14,16 +14,19 @@ import { LivePage } from "./live_page.js";
 import * as orders from "./orders.js";
 import { Player } from "./player.js";
 import * as recording from "./record.js";
-import { complain, say, settle } from "./say.js";
+import { complain, offerUndo, say, settle, takeBack } from "./say.js";
 import { Source } from "./source.js";
 import * as store from "./store.js";
 import * as theme from "./theme.js";
-import { Transport } from "./transport.js";
-import { readable } from "./wav.js";
+import { playsNew, Transport } from "./transport.js";
+import { readable, toWav, trimmed } from "./wav.js";
+import { zip } from "./zip.js";
 
 const at = (id) => document.getElementById(id);
 const DRAFT = "arctone-draft";
 const IDEAS = ["funky drum loop, 120 BPM", "rain on a tin roof", "warm analog pad, slow attack", "glass breaking", "deep sub bass hit"];
+const TIPS = ["distant", "close", "slow", "fast", "soft", "hard", "deep", "bright", "wooden", "metal", "glass", "water", "wind", "rain", "footsteps", "door", "engine", "bird",
+  "drum loop", "bass", "pad", "bell", "piano", "in a large hall", "in a small room", "120 BPM", "in C minor"];
 const SOURCE_FIELDS = ["init_noise_level", "inpaint", "extend"];
 
 let models = [];
@@ -31,8 +34,11 @@ let model = null;
 let lastBatch = null;
 
 const player = new Player();
-const form = new Form(saveDraft);
-const source = new Source(() => {});
+const form = new Form(() => {
+  saveDraft();
+  showCostSoon();
+});
+const source = new Source(() => showCostSoon());
 const grid = new Grid(player, {
   play: (id, seconds) => run(() => (seconds === undefined ? player.toggle(grid.playable(id)) : player.play(grid.playable(id), seconds))),
   reroll: (batch) => run(() => reroll(batch)),
@@ -42,12 +48,17 @@ const grid = new Grid(player, {
   select: (entry) => inspector.show(entry),
   slot: (slot, id) => choose(slot, id),
   star: (id) => run(() => star(id)),
+  rename: (id) => run(() => rename(id)),
+  zip: (batch) => run(() => saveZip(batch.takes.map(({ id }) => id), batch.request.prompt)),
 });
 const inspector = new Inspector({
   reuseTake: (batch, take) => run(() => reuse(batch, { ...batch.request, seed: take.seed })),
   redo: (batch, take) => run(() => redo(batch, take)),
   start: (batch, take, mode) => run(() => startFrom(batch, take, mode)),
   removeTake: (batch, take) => run(() => removeTake(batch, take)),
+  rename: (id) => run(() => rename(id)),
+  more: (batch, take, level) => run(() => moreLike(batch, take, level)),
+  trim: (batch, take, from, to, fade) => run(() => saveTrimmed(batch, take, from, to, fade)),
   sound: (take) => store.sound(take.id),
 });
 const live = new Live(player, (signal, settings, before) => {
@@ -65,9 +76,10 @@ async function run(action) {
     return await action();
   } catch (failure) {
     if (failure.name === "AbortError") return undefined;
-    if (SOURCE_FIELDS.includes(failure.parameter) && source.hint(failure.message)) return undefined;
-    if (!failure.parameter || !form.hint(failure.parameter, failure.message)) complain(failure.message);
-    say(failure.message);
+    const words = form.worded(failure.message);
+    if (SOURCE_FIELDS.includes(failure.parameter) && source.hint(words)) return undefined;
+    if (!failure.parameter || !form.hint(failure.parameter, words)) complain(words);
+    say(words);
     if (!(failure instanceof api.Problem) && failure.constructor !== Error) console.warn(failure);
     return undefined;
   }
@@ -90,15 +102,34 @@ function readOrder() {
 
 async function generate() {
   settle();
-  await place(readOrder(), model.name, source.sound);
+  const request = readOrder();
+  const start = source.sound;
+  const accepted = place(request, model.name, start);
+  // A take was started from for this one sound; what somebody chose from a folder stays until it is removed.
+  if (start?.before) {
+    source.clear();
+    form.write({ ...form.read(), duration_seconds: start.before.duration_seconds });
+  }
+  await accepted;
+}
+
+/** Other takes that begin from this one: level says how far they may go from it. */
+async function moreLike(batch, take, level) {
+  const blob = await store.sound(take.id);
+  if (!blob) throw new Error("The browser no longer has this sound: redo the take to make it again.");
+  const { seed, inpaint, extend, duration_seconds: length, bars, loop, ...request } = batch.request;
+  await place({ ...request, variations: 4, init_noise_level: level }, known(batch.model).name, { name: fileName(batch, take), blob });
 }
 
 async function place(request, name, start) {
   say("Sent.");
   const done = orders.order(request, name, start && { name: start.name, blob: start.blob }, grid);
   lastBatch = [...grid.sections.values()].at(-1).batch;
-  await done;
+  if (matchMedia("(max-width: 700px)").matches) grid.sections.get(lastBatch.id)?.section.scrollIntoView({ block: "start" });
+  const batch = await done;
   showStorage();
+  applyFilter();
+  if (playsNew() && batch.state === "done" && batch.takes.length && !live.running) await player.play(grid.playable(batch.takes[0].id));
 }
 
 async function reroll(batch) {
@@ -134,7 +165,7 @@ async function reuse(batch, request) {
 async function startFrom(batch, take, mode) {
   const blob = await store.sound(take.id);
   if (!blob) throw new Error("The browser no longer has this sound: redo the take to make it again.");
-  await source.set({ name: fileName(batch, take), blob }, mode);
+  await source.set({ name: fileName(batch, take), blob, before: { duration_seconds: form.value("duration_seconds") } }, mode);
   if (!form.value("prompt")) form.write({ ...form.read(), prompt: batch.request.prompt });
   if (mode === "extend") form.write({ ...form.read(), duration_seconds: Number((2 * take.seconds).toFixed(2)) });
   at("source").scrollIntoView({ block: "nearest" });
@@ -154,6 +185,16 @@ async function restore(file) {
   at("field-prompt").focus();
 }
 
+/** A file that was dropped somewhere: a take of arctone gives its settings back, any other sound becomes the start sound. */
+async function restoreOrStart(file) {
+  try {
+    await restore(file);
+  } catch (failure) {
+    if (failure.status !== 422) throw failure;
+    await startWith(file);
+  }
+}
+
 async function startWith(file) {
   const blob = await readable(file);
   await source.set({ name: blob.name ?? file.name, blob });
@@ -161,7 +202,7 @@ async function startWith(file) {
 
 async function chooseFolder() {
   const name = await folder.choose();
-  at("folder").textContent = name ? `Into ${name}` : "Drop folder";
+  at("folder").textContent = name ? `Into ${name}` : "Output folder";
   say(name ? `Every new take is written into ${name}.` : "Takes are written into no folder.");
 }
 
@@ -182,22 +223,88 @@ async function record() {
 
 async function removeBatch(batch) {
   const ids = batch.takes.map(({ id }) => id);
+  if (orders.isRunning(batch)) await orders.cancel(batch);
   player.drop(ids);
   grid.remove(batch);
-  await store.forget(batch.id, [...ids, `${batch.id}/source`]);
-  showStorage();
-  say("Batch deleted.");
+  await store.forget(batch.id, []);
+  offerUndo("Batch deleted.", async () => {
+    grid.restore(batch);
+    await store.keepBatch(batch);
+  }, () => run(async () => {
+    await store.forget(null, [...ids, `${batch.id}/source`]);
+    showStorage();
+  }));
 }
 
 async function removeTake(batch, take) {
   if (batch.takes.length === 1) return removeBatch(batch);
   player.drop([take.id]);
   grid.move(1);
+  const place = batch.takes.indexOf(take);
   batch.takes = batch.takes.filter(({ id }) => id !== take.id);
   grid.removeTake(batch, take);
-  await store.forget(null, [take.id]);
   await store.keepBatch(batch);
-  say("Take deleted.");
+  offerUndo("Take deleted.", async () => {
+    batch.takes.splice(place, 0, take);
+    grid.refill(batch);
+    await store.keepBatch(batch);
+    grid.select(take.id);
+  }, () => run(() => store.forget(null, [take.id])));
+}
+
+/** Ask for the name of a take, in its card. */
+function rename(id) {
+  const entry = grid.get(id);
+  const label = entry.card.querySelector(".name");
+  const field = el("input", { type: "text", maxLength: 80, value: entry.take.name ?? "", "aria-label": `Name of take ${entry.take.index + 1}` });
+  let isOver = false;
+  const end = async (keeps) => {
+    if (isOver) return;
+    isOver = true;
+    if (keeps) entry.take.name = field.value.trim() || undefined;
+    field.replaceWith(label);
+    grid.named(entry);
+    inspector.show(grid.get());
+    if (keeps) await store.keepBatch(entry.batch);
+    entry.card.focus();
+  };
+  field.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (event.key === "Enter" || event.key === "Escape") run(() => end(event.key === "Enter"));
+  });
+  field.addEventListener("blur", () => run(() => end(true)));
+  label.replaceWith(field);
+  field.focus();
+  field.select();
+}
+
+async function saveZip(ids, title) {
+  const files = [];
+  for (const id of ids) {
+    const { batch, take } = grid.get(id);
+    const blob = await store.sound(id);
+    if (blob) files.push({ name: fileName(batch, take), blob });
+  }
+  if (!files.length) throw new Error("There are no takes to save.");
+  save(await zip(files), fileName(null, { name: title }, "zip"));
+  say(`${files.length} ${files.length === 1 ? "take" : "takes"} saved as a ZIP file.`);
+}
+
+async function saveTrimmed(batch, take, from, to, fade) {
+  const blob = await store.sound(take.id);
+  save(toWav(await trimmed(blob, from, to, fade)), fileName(batch, take).replace(/\.wav$/, "-trimmed.wav"));
+  say("The trimmed take is saved.");
+}
+
+function save(blob, name) {
+  const url = URL.createObjectURL(blob);
+  el("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+function applyFilter() {
+  const starred = at("filter-starred").getAttribute("aria-pressed") === "true";
+  return grid.filter(at("filter-words").value, starred);
 }
 
 async function star(id) {
@@ -232,6 +339,7 @@ async function showHistory() {
   const newest = all.find((batch) => batch.takes.length);
   if (newest) grid.select(newest.takes[0].id, { focus: false });
   showStorage();
+  run(() => store.forgetOrphans(all));
 }
 
 // --- live ---
@@ -283,7 +391,38 @@ function pick(name) {
 }
 
 function saveDraft() {
-  if (model) localStorage.setItem(DRAFT, JSON.stringify({ model: model.name, request: form.read() }));
+  if (model) localStorage.setItem(DRAFT, JSON.stringify({ model: model.name, request: form.readValid() }));
+}
+
+// --- the cost of a click ---
+
+let costTimer = 0;
+let costRequest = null;
+
+function showCostSoon() {
+  clearTimeout(costTimer);
+  costTimer = setTimeout(showCost, 250);
+}
+
+/** Say how many steps the request takes and about how long, before it is made. */
+async function showCost() {
+  costRequest?.abort();
+  costRequest = new AbortController();
+  const request = { ...form.readValid(), model: model?.name };
+  if (!model || !request.prompt) {
+    at("cost").textContent = "";
+    return;
+  }
+  try {
+    Object.assign(request, source.read());
+    const cost = await api.estimate(request, source.sound?.seconds, costRequest.signal);
+    const count = request.variations ?? 1;
+    const takes = count > 1 ? `${count} takes of ` : "";
+    const time = cost.seconds === null ? "" : `, about ${cost.seconds < 10 ? cost.seconds.toFixed(1) : Math.round(cost.seconds)} s`;
+    at("cost").textContent = `${takes}${Number(cost.duration_seconds.toFixed(2))} s, ${cost.steps} steps${count > 1 ? " each" : ""}${time}`;
+  } catch {
+    at("cost").textContent = ""; // a value that cannot be used is said when it is sent
+  }
 }
 
 function draft() {
@@ -328,7 +467,7 @@ const KEYS = [
   ["l", "Loop on or off", () => player.setLoops(!player.loops)],
   ["[", "Slower", () => player.setRate(player.rate - 0.02)],
   ["]", "Faster", () => player.setRate(player.rate + 0.02)],
-  ["\\", "Tempo as it was", () => player.setRate(1)],
+  ["\\", "Normal speed", () => player.setRate(1)],
   ["u", "Reuse the take's settings", chosen(({ batch, take }) => reuse(batch, { ...batch.request, seed: take.seed }))],
   ["y", "Redo the take, exactly", chosen(({ batch, take }) => redo(batch, take))],
   ["e", "Restyle the take", edit("init")],
@@ -340,7 +479,11 @@ const KEYS = [
   ["o", "Open a file's settings", () => at("restore-file").click()],
   ["v", "Studio or live", () => showMode(document.body.dataset.mode === "live" ? "studio" : "live")],
   ["t", "Dark, light or automatic", () => at("theme").click()],
-  ["Escape", "Cancel what is being made", () => cancelNewest()],
+  ["n", "Name the take", chosen(({ take }) => rename(take.id))],
+  ["m", "More like the take", chosen(({ batch, take }) => inspector.can.has("init") && moreLike(batch, take, inspector.likeness))],
+  ["z", "Undo the last deletion", () => takeBack()],
+  ["f", "Filter the takes", inStudio(() => at("filter-words").focus())],
+  ["Escape", "Leave a field; cancel what is being made", () => cancelNewest()],
   ["?", "This help", () => keys.help()],
 ];
 
@@ -378,14 +521,30 @@ function listen() {
       target.value = "";
     });
   }
-  dropping.listen({ restore: (file) => run(() => restore(file)), start: (file) => run(() => startWith(file)), canStart: () => source.can.size > 0 });
+  dropping.listen({ restore: (file) => run(() => restore(file)), start: (file) => run(() => startWith(file)), either: (file) => run(() => restoreOrStart(file)), canStart: () => source.can.size > 0 });
   keys.listen(KEYS, run);
   source.onPlay = (sound) => run(() => player.play({ id: `source/${sound.name}`, seconds: sound.seconds, bpm: null, title: sound.name, sound: async () => sound.blob }));
   api.onUnauthorized(askForToken);
   at("ideas").append(...IDEAS.map((words) => el("li", {}, button(words, () => {
     form.write({ ...form.read(), prompt: words });
-    at("field-prompt").focus();
+    run(generate);
   }, { kind: "idea" }))));
+  at("tip-words").append(...TIPS.map((words) => el("li", {}, button(words, () => {
+    const prompt = (form.value("prompt") ?? "").replace(/[\s,]+$/, "");
+    form.write({ ...form.read(), prompt: prompt ? `${prompt}, ${words}` : words });
+    at("field-prompt").focus();
+  }))));
+  at("filter-words").addEventListener("input", () => say(`${applyFilter()} takes are shown.`));
+  at("filter-starred").addEventListener("click", ({ currentTarget }) => {
+    currentTarget.setAttribute("aria-pressed", String(currentTarget.getAttribute("aria-pressed") !== "true"));
+    say(`${applyFilter()} takes are shown.`);
+  });
+  at("filter-zip").addEventListener("click", () => run(() => {
+    const shown = [...document.querySelectorAll("#batches .take")].filter((card) => !card.closest("[hidden]"));
+    return saveZip(shown.map((card) => card.dataset.id), at("filter-words").value.trim() || "takes");
+  }));
+  const foot = new ResizeObserver(([{ target }]) => document.body.style.setProperty("--foot", `${target.offsetHeight}px`));
+  foot.observe(document.querySelector("footer"));
 }
 
 async function start() {

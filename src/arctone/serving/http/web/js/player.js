@@ -17,6 +17,7 @@ export class Player extends EventTarget {
   #gain = null;
   #loop = null; // {source, seconds, startedAt}: what sounds now as a loop
   #turn = 0;
+  #levels = new Map(); // take id -> RMS
 
   constructor() {
     super();
@@ -79,7 +80,7 @@ export class Player extends EventTarget {
   async #startOnce(at) {
     audio.preservesPitch = true;
     audio.playbackRate = this.rate;
-    audio.volume = this.volume;
+    audio.volume = this.volume * this.#matched(this.take);
     audio.currentTime = at;
     await audio.play().catch((failure) => {
       if (failure.name !== "AbortError") throw failure; // another take was started meanwhile
@@ -92,7 +93,8 @@ export class Player extends EventTarget {
     const buffer = this.#atTempo(await decode(blob, context.sampleRate));
     if (turn !== this.#turn) return;
     const source = new AudioBufferSourceNode(context, { buffer, loop: true });
-    source.connect(this.output);
+    const level = new GainNode(context, { gain: this.#matched(this.take) });
+    source.connect(level).connect(this.output);
     const offset = (at / this.rate) % buffer.duration;
     source.start(0, offset);
     this.#loop = { source, seconds: buffer.duration, startedAt: context.currentTime - offset };
@@ -151,14 +153,25 @@ export class Player extends EventTarget {
 
   setVolume(volume) {
     this.volume = volume;
-    audio.volume = volume;
+    audio.volume = volume * this.#matched(this.take);
     if (this.#gain) this.#gain.gain.setTargetAtTime(volume, this.#context.currentTime, 0.02);
     this.#changed();
   }
 
-  assign(slot, take) {
+  async assign(slot, take) {
     this.slots[slot] = take;
     this.#changed();
+    const blob = await take.sound();
+    if (blob) this.#levels.set(take.id, rms(await decode(blob)));
+    if (this.take) this.setVolume(this.volume);
+  }
+
+  /** The gain (at most 1) that brings A and B to the softer one's level, so that the ear compares sounds and not levels. */
+  #matched(take) {
+    const { A, B } = this.slots;
+    if (!take || !A || !B || ![A.id, B.id].includes(take.id)) return 1;
+    const [own, ...both] = [take, A, B].map(({ id }) => this.#levels.get(id));
+    return own && both.every(Boolean) ? Math.min(...both) / own : 1;
   }
 
   /** Hear the other of A and B at the same place. */
@@ -189,4 +202,12 @@ export class Player extends EventTarget {
   #tellTime() {
     this.dispatchEvent(new CustomEvent("time", { detail: { take: this.take, seconds: this.position } }));
   }
+}
+
+function rms(buffer) {
+  let sum = 0;
+  for (let channel = 0; channel < buffer.numberOfChannels; channel += 1) {
+    for (const sample of buffer.getChannelData(channel)) sum += sample * sample;
+  }
+  return Math.sqrt(sum / (buffer.length * buffer.numberOfChannels)) || null;
 }

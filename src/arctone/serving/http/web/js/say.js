@@ -4,6 +4,8 @@ import { button, el } from "./dom.js";
 
 const status = document.getElementById("status");
 const problems = document.getElementById("problems");
+const MOST = 2; // bars at the same time; older ones go
+const UNDO_MS = 15_000;
 
 /** Say something that passes, in the status line. */
 export function say(words) {
@@ -17,9 +19,41 @@ export function complain(words) {
   line.dataset.words = words;
   line.append(button("Dismiss", () => line.remove(), { glyph: "close", quiet: true, kind: "plain" }));
   problems.append(line);
+  while (problems.children.length > MOST) problems.firstChild.remove();
 }
 
 /** Take away all problems. */
 export function settle() {
   problems.replaceChildren();
+}
+
+const undos = document.getElementById("undo");
+let undoable = null; // {undo, end, timer}
+
+/** Offer to take something back for a while. undo: takes it back. end: makes it final. */
+export function offerUndo(words, undo, end) {
+  finishUndo();
+  undoable = { undo, end, timer: setTimeout(finishUndo, UNDO_MS) };
+  undos.replaceChildren(el("span", {}, words), button("Undo", () => takeBack(), { key: "Z" }));
+  undos.hidden = false;
+  say(`${words} Press Z to undo.`);
+}
+
+/** Undo what was offered last, if its time is not over. */
+export async function takeBack() {
+  if (!undoable) return say("There is nothing to undo.");
+  const { undo, timer } = undoable;
+  clearTimeout(timer);
+  undoable = null;
+  undos.hidden = true;
+  await undo();
+  return say("Undone.");
+}
+
+function finishUndo() {
+  if (!undoable) return;
+  clearTimeout(undoable.timer);
+  undoable.end();
+  undoable = null;
+  undos.hidden = true;
 }

@@ -35,14 +35,14 @@ export class Source {
   }
 
   /** Take a sound to start from. settings: a request whose edit settings are shown again. Throws: Error with words. */
-  async set({ name, blob }, mode = null, settings = {}) {
+  async set({ name, blob, before = null }, mode = null, settings = {}) {
     let buffer;
     try {
       buffer = await decode(blob);
     } catch {
       throw new Error(`${name} is not a sound that this browser can read.`);
     }
-    this.sound = { name, blob, seconds: buffer.duration };
+    this.sound = { name, blob, seconds: buffer.duration, before };
     this.mode = mode ?? (settings.extend ? "extend" : settings.inpaint ? "inpaint" : "init");
     if (!this.can.has(this.mode)) this.mode = [...this.can][0];
     this.style = settings.init_noise_level ?? STYLE;
@@ -120,6 +120,7 @@ export class Source {
     const slider = el("input", { type: "range", id: "style", min: 0, max: 1, step: 0.01, value: this.style, oninput: () => {
       this.style = Number(slider.value);
       told.textContent = `${Math.round(100 * this.style)} %`;
+      this.onChange();
       slider.setAttribute("aria-valuetext", `${told.textContent} may change`);
     } });
     slider.dispatchEvent(new Event("input"));

@@ -51,6 +51,18 @@ export function forget(batchId, soundIds) {
   });
 }
 
+/** Forget sounds whose batch is gone: the page was closed before a deletion became final. */
+export async function forgetOrphans(batches) {
+  const known = new Set(batches.map(({ id }) => id));
+  const takes = new Set(batches.flatMap((batch) => batch.takes.map(({ id }) => id)));
+  const keys = (await within(["sounds"], "readonly", (t) => t.objectStore("sounds").getAllKeys())) ?? [];
+  const lost = keys.filter((key) => {
+    const [batchId, rest] = String(key).split("/");
+    return !known.has(batchId) || (rest !== "source" && batches.find(({ id }) => id === batchId).state === "done" && !takes.has(key));
+  });
+  if (lost.length) await forget(null, lost);
+}
+
 /** Bytes that the history takes, or null where the browser does not say. */
 export async function used() {
   return (await navigator.storage?.estimate?.())?.usage ?? null;

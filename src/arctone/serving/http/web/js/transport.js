@@ -4,6 +4,11 @@ import { button, clock, el, icon } from "./dom.js";
 
 const bar = document.getElementById("transport");
 
+const AUTOPLAY = "arctone-autoplay";
+
+/** Whether the first take of a new batch plays by itself. */
+export const playsNew = () => localStorage.getItem(AUTOPLAY) !== "off";
+
 /** The bar. run: calls an action and shows its problem. */
 export class Transport {
   constructor(player, run) {
@@ -17,12 +22,17 @@ export class Transport {
     this.volume = el("input", { type: "range", id: "volume", min: 0, max: 1, step: 0.01, value: 1, oninput: () => player.setVolume(Number(this.volume.value)) });
     this.swap = button("A/B", () => run(() => player.swap()), { key: "X", kind: "switch", id: "swap" });
     this.sides = el("span", { class: "sides" });
+    this.auto = button("Play new takes", () => setPlaysNew(!playsNew()), { kind: "switch", id: "autoplay", "aria-pressed": String(playsNew()) });
+    const setPlaysNew = (on) => {
+      localStorage.setItem(AUTOPLAY, on ? "on" : "off");
+      this.auto.setAttribute("aria-pressed", String(on));
+    };
     bar.append(
       this.play, el("div", { class: "now" }, this.title, this.time),
       el("div", { class: "group" }, this.swap, this.sides),
-      el("div", { class: "group" }, this.loop),
-      el("div", { class: "group" }, el("label", { for: "tempo" }, "Tempo"), this.tempo, this.tempoTold,
-        button("Tempo as it was", () => run(() => player.setRate(1)), { glyph: "again", quiet: true, kind: "plain", key: "\\" })),
+      el("div", { class: "group" }, this.loop, this.auto),
+      el("div", { class: "group" }, el("label", { for: "tempo" }, "Speed"), this.tempo, this.tempoTold,
+        button("Normal speed", () => run(() => player.setRate(1)), { glyph: "again", quiet: true, kind: "plain", key: "\\" })),
       el("div", { class: "group volume" }, el("label", { for: "volume" }, "Volume"), this.volume),
     );
     player.addEventListener("change", () => this.#show());
@@ -42,7 +52,7 @@ export class Transport {
     const { A, B } = player.slots;
     this.swap.disabled = !A || !B;
     const side = A && player.take?.id === A.id ? "A" : B && player.take?.id === B.id ? "B" : null;
-    this.sides.textContent = A && B ? (side ? `hearing ${side}` : "A and B are set") : A ? "choose B" : B ? "choose A" : "choose A and B";
+    this.sides.textContent = A && B ? (side ? `hearing ${side}, levels matched` : "A and B are set") : A ? "choose B" : B ? "choose A" : "choose A and B";
   }
 
   #showTempo(rate) {

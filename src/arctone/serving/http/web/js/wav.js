@@ -23,6 +23,25 @@ export function toWav(buffer) {
   return new Blob([bytes], { type: "audio/wav" });
 }
 
+/** A stretch of a sound, in seconds, with a fade at both ends. Returns: AudioBuffer. Throws: Error with words. */
+export async function trimmed(blob, from, to, fade) {
+  const whole = await decode(blob);
+  const rate = whole.sampleRate;
+  const [start, end] = [from, to].map((seconds) => Math.max(0, Math.min(whole.length, Math.round(seconds * rate))));
+  if (!(end > start)) throw new Error("The end of the trimmed part must come after its start.");
+  const part = new AudioBuffer({ numberOfChannels: whole.numberOfChannels, length: end - start, sampleRate: rate });
+  const ramp = Math.min(Math.round(Math.max(0, fade) * rate), Math.floor(part.length / 2));
+  for (let channel = 0; channel < whole.numberOfChannels; channel += 1) {
+    const samples = whole.getChannelData(channel).slice(start, end);
+    for (let n = 0; n < ramp; n += 1) {
+      samples[n] *= n / ramp;
+      samples[samples.length - 1 - n] *= n / ramp;
+    }
+    part.copyToChannel(samples, channel);
+  }
+  return part;
+}
+
 function writeHeader(bytes, channels, length, sampleRate) {
   const text = (at, word) => [...word].forEach((letter, n) => bytes.setUint8(at + n, letter.charCodeAt(0)));
   const size = length * channels * 2;

@@ -23,7 +23,13 @@ export function draw(container, blob, { height = 44, spectrogram = 44, onSeek = 
     interact: Boolean(onSeek) && !ranges,
     plugins: [regions, spectrogram ? spectrogramPlugin(picture, spectrogram) : null].filter(Boolean),
   });
-  if (onSeek) surfer.on("interaction", onSeek);
+  if (onSeek) {
+    surfer.on("interaction", onSeek);
+    picture.addEventListener("click", (event) => {
+      const { left, width } = picture.getBoundingClientRect();
+      onSeek(Math.max(0, Math.min(1, (event.clientX - left) / width)) * surfer.getDuration());
+    });
+  }
   const ready = surfer.loadBlob(blob);
   return {
     ready,
