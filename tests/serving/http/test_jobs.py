@@ -371,3 +371,14 @@ def test_the_output_folder_gets_every_take_with_its_record_and_keeps_it(serve: C
     client.delete(f"/v1/jobs/{job['id']}")
     assert sorted(path.name for path in folder.iterdir()) == ["rain-4-2.wav", "rain-4.wav", "rain-5.wav"]
     assert (folder / "rain-4.wav").read_bytes() == first
+
+
+def test_an_estimate_tells_steps_and_length_and_after_a_job_also_seconds(client: TestClient) -> None:
+    body = {"request": {**QUICK, "steps": 3, "variations": 2}}
+    assert client.post("/v1/estimates", json=body).json() == {"steps": 3, "duration_seconds": 0.5, "seconds": None}
+    finished(client, order(client))
+    assert client.post("/v1/estimates", json=body).json()["seconds"] >= 0
+    edit = {"request": {"prompt": "rain", "extend": True}, "source_seconds": 1.0}
+    assert client.post("/v1/estimates", json=edit).json()["duration_seconds"] == 2.0
+    error_of(client.post("/v1/estimates", json={"request": {**QUICK, "steps": 0}}), 400, "invalid_request")
+    error_of(client.post("/v1/estimates", json={**body, "source_seconds": -1}), 400, "invalid_request")
