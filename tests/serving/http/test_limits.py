@@ -132,7 +132,7 @@ def test_a_long_upload_is_refused_and_the_next_works(serve: Client) -> None:
     next_works(client)
 
 
-@pytest.mark.parametrize("rate", [1, 7_999, 192_001, 4_000_000_000])
+@pytest.mark.parametrize("rate", [1, 3_999, 384_001, 4_000_000_000])
 def test_a_forged_sample_rate_is_refused(client: TestClient, rate: int) -> None:
     forged = bytearray(sound_file(0.5))
     struct.pack_into("<II", forged, 24, rate, min(4 * rate, 2**32 - 1))
@@ -155,8 +155,8 @@ def test_a_forged_length_allocates_nothing(client: TestClient) -> None:
         b"",
         b"this is no sound " * 100,
         sound_file(0.5)[:30],
-        sound_file(0.5, channels=3),
-        sound_file(0.5, rate=4_000),
+        sound_file(0.5, channels=9),
+        sound_file(0.5, rate=3_999),
         b"RIFF\x00\x00\x00\x00WAVE",
     ],
 )
@@ -187,7 +187,9 @@ def test_a_file_that_is_cut_off_is_refused(client: TestClient, audio: bytes) -> 
     assert error["parameter"] == "audio"
 
 
-@pytest.mark.parametrize(("rate", "channels"), [(44_100, 2), (44_100, 1), (48_000, 2), (22_050, 1), (8_000, 2)])
+@pytest.mark.parametrize(
+    ("rate", "channels"), [(44_100, 2), (44_100, 1), (48_000, 2), (22_050, 1), (8_000, 2), (48_000, 5)]
+)
 def test_an_upload_is_the_source_that_the_command_line_opens(model: Model, rate: int, channels: int) -> None:
     """Resampled while it is decoded, but with the same samples and the same hash of the file's own samples."""
     noise = np.random.default_rng(1).uniform(-0.5, 0.5, (round(2.3 * rate), channels))

@@ -119,7 +119,8 @@ def _telephone(waveform: Waveform, subtype: str) -> bytes:
 def _refuse_without_pyav(parameter: str) -> None:
     if importlib.util.find_spec("av") is None:
         raise UsageError(
-            f"{parameter} aac needs PyAV, which is not installed on this server; mp3 and opus need nothing."
+            f"{parameter} aac needs PyAV, which is not installed on this server; mp3 and opus need nothing.",
+            field=parameter,
         )
 
 

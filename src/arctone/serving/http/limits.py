@@ -12,9 +12,6 @@ from arctone.errors import UsageError
 _Count = Annotated[int, Meta(ge=1)]
 _Seconds = Annotated[float, Meta(gt=0)]
 
-MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 8_000, 192_000
-MAX_CHANNELS = 2
-
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The upper bounds of one server; seconds are wall-clock time unless the name says audio or duration.

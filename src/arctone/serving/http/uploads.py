@@ -16,6 +16,7 @@ import soxr
 
 from arctone.audio import ogg_pages as ogg
 from arctone.audio import wav_chunks as riff
+from arctone.audio.formats import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from arctone.audio.sndfile import reason
 from arctone.audio.waveform import Waveform
 from arctone.errors import InputFileError, UsageError
@@ -23,7 +24,7 @@ from arctone.inference.request import SourceRecord
 from arctone.inference.source import Source, check_source
 from arctone.model_folder.config import ModelConfig
 from arctone.serving.http.errors import ApiError
-from arctone.serving.http.limits import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, Limits
+from arctone.serving.http.limits import Limits
 
 _BLOCK_FRAMES = 65_536
 _UNKNOWN_LENGTH = 2**62
@@ -126,7 +127,9 @@ def read_upload(file: IO[bytes], shape: Shape, config: ModelConfig) -> Source:
         num_channels=shape.num_channels,
         num_samples=shape.num_samples,
     )
-    return Source(_checked(samples, config.sample_rate), record, "")
+    many = shape.num_channels > 2
+    warning = f"The source has {shape.num_channels} channels; their mean is edited." if many else ""
+    return Source(_checked(samples, config.sample_rate), record, warning)
 
 
 def _decode(sound: soundfile.SoundFile, shape: Shape, config: ModelConfig, digest: hashlib._Hash) -> tuple[Block, int]:
@@ -162,7 +165,9 @@ def _compact(buffer: Block, num_samples: int) -> Block:
 
 
 def _with_channels(block: Block, channels: int) -> Block:
-    """[samples, channels] of a block with one or two channels as a model needs them."""
+    """[samples, channels] of a block as a model needs them; of more than two channels the mean is taken."""
+    if block.shape[1] > 2:
+        block = np.asarray(block.mean(axis=1, keepdims=True), np.float32)
     if block.shape[1] == channels:
         return block
     if channels == 1:

@@ -52,9 +52,9 @@ async def estimate(request: Request) -> Response:
     unknown = set(body) - {"request", "source_seconds"}
     values, seconds = body.get("request"), body.get("source_seconds")
     if unknown or not isinstance(values, dict):
-        raise UsageError("the body must have request, an object, and may have source_seconds.")
+        raise UsageError("the body must have request, an object, and may have source_seconds.", field="request")
     if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0):
-        raise UsageError("source_seconds must be a number above 0.")
+        raise UsageError("source_seconds must be a number above 0.", field="source_seconds")
     job = parse_job(values, service.engines, service.limits, source_seconds=seconds)
     work = service.queue.estimate_seconds(job)
     answer = EstimateAnswer(

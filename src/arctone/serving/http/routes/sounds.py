@@ -77,7 +77,7 @@ def _from_elevenlabs(body: dict[str, Any], engines: Mapping[str, ServedEngine]) 
     if influence is None:
         return values, warnings
     if "cfg_scale" in values:
-        raise UsageError("prompt_influence and cfg_scale say the same thing; give only one.")
+        raise UsageError("prompt_influence and cfg_scale say the same thing; give only one.", field="prompt_influence")
     name = values.get("model") or next(iter(engines))
     engine = engines.get(name) if isinstance(name, str) else None
     if engine is None:
