@@ -1,13 +1,16 @@
 """Write the generated blocks of README.md, MODEL_CARD.md and docs/ from the stored results, or check that they are
-fresh.
+fresh; write the full tables beside the results.
 
-A block is what stands between `<!-- generated:NAME -->` and `<!-- /generated -->`. `python -m benchmarks.report` writes
-them, `--check` only says which are stale and ends with exit code 1 if any is.
+Pages show short tables. Each stored result also becomes a dated file in benchmarks/results/, with all its tables,
+settings, machine and command; the footers of the pages link to it. A block is what stands between
+`<!-- generated:NAME -->` and `<!-- /generated -->`. `python -m benchmarks.report` writes all of these, `--check` only
+says which are stale and ends with exit code 1 if any is.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -29,12 +32,15 @@ from benchmarks import (
     live,
     lora_few_steps,
     lora_timbre,
+    machine,
     precision_table,
+    questions,
     results,
     sao_cpu,
     sao_edge,
     serve_load,
     silence_table,
+    sounds,
     train_ears,
     train_kind_probe,
 )
@@ -43,6 +49,8 @@ from benchmarks.parity import published_table
 from benchmarks.results import JSON, ROOT
 
 _BLOCK = re.compile(r"(<!-- generated:(?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+# Stands in blocks for the folder of the dated files, until the page is known.
+LINK = "RESULTS:"
 _MARKER = re.compile(r"<!-- generated:[\w-]+ -->")
 
 # Name of the block: the result it is made from, and how.
@@ -80,24 +88,138 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "sao-cpu": ("sao_cpu", sao_cpu.block),
     "sao-cpu-vnni": ("sao_cpu_vnni", sao_cpu.block),
     "precisions": ("precision_table", precision_table.block),
-    "latency-summary": ("latency", latency.summary_block),
+    "headline": ("latency", questions.headline_block),
+    "how-fast": ("latency", questions.fast_block),
+    "how-good": ("generation_table", questions.good_block),
+    "how-many-steps": ("generation_table", questions.steps_block),
+    "against-others": ("sao_cpu", questions.others_block),
+    "sounds": ("sounds", sounds.block),
+    "full-tables": ("latency", lambda _: full_list()),
+}
+# Blocks that say the same in short; the dated files leave them out.
+SHORT = {
+    "adherence-summary",
+    "against-others",
+    "full-tables",
+    "headline",
+    "how-fast",
+    "how-good",
+    "how-many-steps",
+    "sounds",
+    "leaderboard",
+}
+TITLES = {
+    "adherence": "Prompt adherence: family, tempo, key",
+    "arc_toy": "ARC on a toy of eight modes",
+    "arc_update": "Time and memory of an ARC update",
+    "arm": "Kernels and parity on emulated Arm processors",
+    "autoencoder_table": "The autoencoder against Opus",
+    "corpus_table": "The corpus, version 2",
+    "decoder_table": "Cost of decoders",
+    "editing": "Editing: levels of change and seams",
+    "engine_table": "Parity of the engines",
+    "generation_int8": "What 8 bits change in the sounds",
+    "generation_table": "Generation: all models and ablations",
+    "kind_probe": "The probe of 25 kinds of effects and ambiences",
+    "kinds_table": "Kinds and attacks of generated sounds",
+    "latency": "Latency of a whole process",
+    "lengths": "Cost by sampler, length and number of sounds",
+    "lengths_vnni": "Cost by sampler on a processor without matrix units",
+    "live": "Live mode of the studio",
+    "lora_few_steps": "Adapters on few-step models, on a toy",
+    "lora_timbre": "An adapter for a timbre",
+    "precision_table": "Precisions of the torch engine",
+    "sao_cpu": "Stable Audio Open small on a CPU with matrix units",
+    "sao_cpu_vnni": "Stable Audio Open small on a CPU without matrix units",
+    "sao_edge": "Stable Audio Open small on the edge runner",
+    "serve_load": "The server under load",
+    "silence_table": "How often short sounds are silent",
+    "train_ears": "The small CLAP trained on our corpus",
 }
 
 
 def render(name: str, folder: Path = results.FOLDER) -> str:
-    """Content of a block. Raises: ValueError for a name that no benchmark writes."""
+    """Render the content of a block. Raises: ValueError for a name that no benchmark writes."""
     if name not in BLOCKS:
         raise ValueError(f'the generated block is called "{name}", but must be one of {", ".join(BLOCKS)}.')
     source, block = BLOCKS[name]
     result = results.read(source, folder)
     if result is None:
         return f"Not measured yet: `python -m benchmarks.{source}` does it."
-    return block(result)
+    text = block(result)
+    if source not in TITLES or name in SHORT:
+        return text
+    return text.replace(results.footer(result), short_footer(result))
 
 
-def refreshed(text: str, folder: Path = results.FOLDER) -> str:
-    """The page with its blocks made anew. Raises: ValueError for unknown names and for markers without an end."""
-    fresh, num_blocks = _BLOCK.subn(lambda match: f"{match[1]}{render(match['name'], folder)}\n{match[3]}", text)
+def short_footer(result: JSON) -> str:
+    """Say when and where something was measured, with a link to settings and command."""
+    measured = machine.sentence(result["machine"])
+    return f"Measured {result['date']}, {measured}. [Settings and command]({LINK}{full_name(result)})."
+
+
+def full_name(result: JSON) -> str:
+    """Name the dated file of a result."""
+    return f"{result['date']}-{result['name'].replace('_', '-')}.md"
+
+
+def full_page(result: JSON) -> str:
+    """Write the dated file of a result: every table in full, with settings, machine and command."""
+    name = result["name"]
+    tables = [block(result) for key, (source, block) in BLOCKS.items() if source == name and key not in SHORT]
+    note = f"<!-- Written by `python -m benchmarks.report` from {name}.json. -->"
+    text = "\n\n".join([note, f"# {TITLES[name]}, {result['date']}", *tables]) + "\n"
+    return re.sub(r"\]\((?!https?:|#)([\w/.-]+\.md)", r"](../../docs/\1", text)
+
+
+def full_pages(folder: Path = results.FOLDER) -> dict[Path, str | None]:
+    """Find the dated files that differ from the results: their text, or None for one that is out of date."""
+    found = {name: results.read(name, folder) for name in TITLES}
+    fresh: dict[Path, str | None] = {folder / full_name(one): full_page(one) for one in found.values() if one}
+    for path in folder.glob("*.md"):
+        fresh.setdefault(path, None)
+    return {path: text for path, text in fresh.items() if (path.read_text() if path.is_file() else None) != text}
+
+
+def full_list(folder: Path = results.FOLDER) -> str:
+    """Render the list of the dated files, the newest first."""
+    found = [one for one in (results.read(name, folder) for name in TITLES) if one]
+    found.sort(key=lambda one: (one["date"], one["name"]), reverse=True)
+    rows = [[f"[{TITLES[one['name']]}]({LINK}{full_name(one)})", one["date"], _processor(one)] for one in found]
+    lines = [
+        "| table | measured | processor |",
+        "| --- | --- | --- |",
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+    return "\n".join(lines)
+
+
+def _processor(result: JSON) -> str:
+    return str(result["machine"]["processor"]).replace("(R)", "")
+
+
+def refreshed(text: str, folder: Path = results.FOLDER, page: Path | None = None) -> str:
+    """Render the blocks of a page again.
+
+    Args:
+        text: the page.
+        folder: the stored results.
+        page: where the page is, for links to the dated files; without it they are relative to the repository.
+
+    Returns:
+        The page with fresh blocks.
+
+    Raises:
+        ValueError: for unknown names and for markers without an end.
+    """
+    target = "benchmarks/results/"
+    if page is not None:
+        target = os.path.relpath(results.FOLDER, page.parent) + "/"
+
+    def block(match: re.Match[str]) -> str:
+        return f"{match[1]}{render(match['name'], folder).replace(LINK, target)}\n{match[3]}"
+
+    fresh, num_blocks = _BLOCK.subn(block, text)
     if num_blocks != len(_MARKER.findall(text)):
         raise ValueError("a generated block has no end: the marker <!-- /generated --> is missing.")
     return fresh
@@ -110,7 +232,7 @@ def pages(root: Path = ROOT) -> list[Path]:
 
 def stale(paths: Iterable[Path], folder: Path = results.FOLDER) -> list[Path]:
     """The pages whose blocks differ from the results."""
-    return [path for path in paths if refreshed(path.read_text(), folder) != path.read_text()]
+    return [path for path in paths if refreshed(path.read_text(), folder, path) != path.read_text()]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -121,9 +243,16 @@ def main(arguments: list[str] | None = None) -> int:
     old = stale(pages())
     for path in old:
         if not check:
-            path.write_text(refreshed(path.read_text()))
+            path.write_text(refreshed(path.read_text(), page=path))
         print(f"{path.relative_to(ROOT)}: {'stale, run python -m benchmarks.report' if check else 'written'}")
-    return 1 if check and old else 0
+    full = full_pages()
+    for path, text in full.items():
+        if not check and text is not None:
+            path.write_text(text)
+        elif not check:
+            path.unlink()
+        print(f"{path.relative_to(ROOT)}: {'stale, run python -m benchmarks.report' if check else 'written'}")
+    return 1 if check and (old or full) else 0
 
 
 if __name__ == "__main__":

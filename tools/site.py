@@ -5,6 +5,7 @@ builds strictly, so that a warning is an error:
 
 - docs/ is the root; README, CONTRIBUTING, MODEL_CARD and CHANGELOG become pages of their own;
 - the navigation is made from the headings and links of docs/index.md;
+- the dated tables of benchmarks/results/ belong to the benchmarks page;
 - a source file that docs/reference/python.md links to becomes a page made from its docstrings;
 - other links out of the pages become the path they name; links to sounds become players.
 
@@ -39,6 +40,7 @@ def staged_pages() -> dict[Path, Path]:
     files = [path for path in DOCS.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     found = {path: path.relative_to(DOCS) for path in files if path.name != "conf.py"}
     found |= {ROOT / name: Path(name.lower()) for name in EXTRA_PAGES}
+    found |= {path: Path("results", path.name) for path in (ROOT / "benchmarks" / "results").glob("*.md")}
     return found | {path: api_place(path) for path in api_sources()}
 
 
@@ -123,7 +125,8 @@ def staged_content(path: Path, places: dict[Path, Path]) -> bytes:
     text = rewritten(path.read_text(), path, places)
     if path == DOCS / "index.md":
         text += "\n" + navigation(text) + "\n"
-    below = {API: "api/*", DOCS / "reference" / "cli" / "index.md": "*"}.get(path)
+    commands = DOCS / "reference" / "cli" / "index.md"
+    below = {API: "api/*", commands: "*", DOCS / "benchmarks.md": "results/*"}.get(path)
     if below:
         text += f"\n```{{toctree}}\n:hidden:\n:glob:\n\n{below}\n```\n"
     return text.encode()

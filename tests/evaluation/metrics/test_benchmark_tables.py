@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 import sys
@@ -6,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import autoencoder_table, clips, engines, latency, machine, opus, report, results
+from arctone.audio.tags import read_metadata
+from benchmarks import autoencoder_table, clips, engines, latency, machine, opus, report, results, sounds
 from tests.evaluation.metrics.metric_sounds import drums, noise, notes, tone
 from tests.evaluation.metrics.stand_ins import NoisyParts, PerfectParts, TinyCorpus, TinyEngine, program
 
@@ -124,6 +126,40 @@ def test_broken_markers_are_refused(page: str, reason: str, tmp_path: Path) -> N
 def test_the_pages_of_the_project_show_the_stored_results() -> None:
     stale = [path.name for path in report.stale(report.pages())]
     assert not stale, f"stale: {stale}; run python -m benchmarks.report"
+
+
+def test_the_dated_tables_show_the_stored_results() -> None:
+    stale = [path.name for path in report.full_pages()]
+    assert not stale, f"stale: {stale}; run python -m benchmarks.report"
+
+
+def test_a_dated_table_is_written_for_every_result_and_linked_from_the_pages(tmp_path: Path) -> None:
+    assert {source for name, (source, _) in report.BLOCKS.items() if name not in report.SHORT} == report.TITLES.keys()
+    page = "<!-- generated:decoder -->\n<!-- /generated -->\n"
+    shown = report.refreshed(page, page=results.ROOT / "docs" / "how-to" / "page.md")
+    (link,) = re.findall(r"\]\(([^)]+)\)", shown)
+    path = results.ROOT / "docs" / "how-to" / link
+    assert "Command: `python -m benchmarks.decoder_table`" in path.read_text()
+
+
+@pytest.mark.parametrize("name", ["how-fast", "how-good", "how-many-steps", "against-others"])
+def test_a_question_is_answered_in_at_most_eight_rows(name: str) -> None:
+    rows = [line for line in report.render(name).splitlines() if line.startswith("| ")]
+    assert 2 < len(rows) <= 2 + 8
+
+
+def test_the_sounds_of_the_readme_are_those_of_the_stored_result() -> None:
+    stored = results.read("sounds")
+    assert stored is not None
+    assert {path.stem for path in sounds.FOLDER.iterdir()} == {row["name"] for row in stored["sounds"]}
+    for row in stored["sounds"]:
+        path = sounds.FOLDER / f"{row['name']}.ogg"
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]
+        record = read_metadata(path)
+        assert record is not None
+        assert record["request"]["prompt"] == row["prompt"]
+        assert f"-s {record['seed']} " in row["command"]
+    assert sum(row["bytes"] for row in stored["sounds"]) <= 1000 * sounds.MAX_KILOBYTES
 
 
 def test_stored_results_name_settings_machine_and_no_folders() -> None:
