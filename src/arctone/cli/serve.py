@@ -83,6 +83,12 @@ def serve(
     keep_seconds: Annotated[float, typer.Option(min=1, help="How long takes can be fetched.")] = 3600.0,
     keep_jobs: Annotated[int, typer.Option(min=1, help="How many finished jobs are kept.")] = 200,
     keep_bytes: Annotated[int, typer.Option(min=1, help="How many bytes of takes are kept.")] = 512 * 2**20,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER", help="Adapter of the first model that requests may choose; repeatable, needs torch."
+        ),
+    ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     log_requests: Annotated[bool, typer.Option("--log-requests", help="One line on stderr for each request.")] = False,
 ) -> None:
@@ -104,6 +110,8 @@ def serve(
     how = LoadOptions(engine=engine, threads=threads, device=device, precision=precision, compiled=compiled)
     secret = token_for(host, token, token_file)
     origins = [checked_origin(origin) for origin in cors_origin or []]
+    if ray is not None and lora:
+        raise UsageError("lora cannot be combined with --ray.", field="lora")
     if ray is not None:
         if concurrency > 1 or port == 0:
             raise UsageError("with --ray give --replicas instead of --concurrency, and a port that is not 0.")
@@ -127,6 +135,8 @@ def serve(
         from arctone.serving.http.process import run
 
         engines = _load_engines(model or ["spark"], how, concurrency, replicas)
+        if lora:
+            engines = _with_adapters(engines, lora, how)
         server = create_app(
             engines[0],
             limits,
@@ -166,6 +176,28 @@ def _load_engines(
     from arctone.serving.http.replicas import Replica
 
     return [[Replica(model, options) for model in models] for models in loaded]
+
+
+def _with_adapters(
+    workers: list[list[Model | ServedEngine]], words: list[str], options: LoadOptions
+) -> list[list[Model | ServedEngine]]:
+    """Let requests to the first model choose adapters; each is opened once now, so that a wrong one is refused."""
+    from arctone.inference.engine import Model
+    from arctone.serving.http.adapters import AdaptedEngine, parse_named_folders
+
+    folders = parse_named_folders(words)
+    adapted: list[list[Model | ServedEngine]] = []
+    for first, *others in workers:
+        if not isinstance(first, Model):
+            raise UsageError("lora cannot be combined with --replicas; use --concurrency.", field="lora")
+
+        def open_with(pairs: tuple[tuple[Path, float], ...], folder: Path = first.folder) -> ServedEngine:
+            return open_model(str(folder), msgspec.structs.replace(options, engine="torch", adapters=pairs)).engine
+
+        adapted.append([AdaptedEngine(first.engine, folders, open_with), *others])
+    for folder in folders.values():
+        open_with(((folder, 1.0),)).close()
+    return adapted
 
 
 def _log_to_stderr(*, requests: bool) -> None:

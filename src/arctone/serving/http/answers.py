@@ -125,6 +125,7 @@ class ModelAnswer(Answer, frozen=True):
     defaults: dict[str, Any]
     fields: tuple[FieldAnswer, ...]
     capabilities: tuple[str, ...]
+    adapters: Annotated[tuple[str, ...], Meta(description="Names that a request's lora may give strengths to.")]
 
 
 class ModelsAnswer(Answer, frozen=True):

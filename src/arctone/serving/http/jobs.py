@@ -27,6 +27,7 @@ class Job(Struct, eq=False):
         request: resolved.
         source: the decoded upload.
         reserved_bytes: memory that was set aside for it.
+        adapters: names and strengths.
         is_kept: takes go to the store, and clients ask for them later; otherwise one waiting client gets the result.
     """
 
@@ -34,6 +35,7 @@ class Job(Struct, eq=False):
     request: GenerationRequest
     source: Source | None = None
     reserved_bytes: int = 0
+    adapters: tuple[tuple[str, float], ...] = ()
     is_kept: bool = True
     id: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(18))
     state: State = "queued"
@@ -130,7 +132,11 @@ class Job(Struct, eq=False):
             eta_seconds=None if eta_seconds is None else round(eta_seconds, 2),
             progress=self.progress,
             error=None if self.error is None else self.error.detail(self.request_id),
-            request={"model": self.model, **shown_request(self.request)},
+            request={
+                "model": self.model,
+                **shown_request(self.request),
+                **({"lora": dict(self.adapters)} if self.adapters else {}),
+            },
             result=self._result() if self.state == "done" else None,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from arctone.inference.request_fields import RequestField
@@ -46,13 +47,14 @@ _REFUSALS = {
 _ALWAYS = (400, 401, 403, 413, 415, 421)
 
 
-def document(limits: Limits, models: list[str], *, needs_token: bool) -> JSON:
+def document(limits: Limits, models: list[str], *, needs_token: bool, adapters: Sequence[str] = ()) -> JSON:
     """The whole document.
 
     Args:
         limits: of this server.
         models: names; the first is the default.
         needs_token: whether clients need a token.
+        adapters: names that requests may give strengths to.
     """
     fields = offered_fields(limits)
     security: JSON = {"security": [{"token": []}]} if needs_token else {}
@@ -66,7 +68,7 @@ def document(limits: Limits, models: list[str], *, needs_token: bool) -> JSON:
         },
         "paths": {**_job_paths(), **_sound_paths(fields, models), **_about_paths()},
         "components": {
-            "schemas": schemas.components(fields, models),
+            "schemas": schemas.components(fields, models, adapters),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         **security,

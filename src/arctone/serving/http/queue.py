@@ -119,7 +119,15 @@ def batch_key(job: Job) -> tuple[object, ...]:
     """Jobs with the same key go through the same graphs the same number of times."""
     request = job.request
     length = None if request.duration_seconds is None else round(request.duration_seconds, 3)
-    return job.model, length, request.steps, request.sampler, request.cfg_scale in (0, 1), job.source is None
+    return (
+        job.model,
+        job.adapters,
+        length,
+        request.steps,
+        request.sampler,
+        request.cfg_scale in (0, 1),
+        job.source is None,
+    )
 
 
 def units(job: Job) -> float:

@@ -12,6 +12,7 @@ from arctone.flow.noise import MAX_SEED
 from arctone.inference.request import FIELDS, Defaults, GenerationRequest, from_dict, resolve
 from arctone.inference.request_fields import RequestField
 from arctone.inference.source import Source
+from arctone.serving.http.adapters import parse_adapters
 from arctone.serving.http.engines import ServedEngine
 from arctone.serving.http.errors import ApiError
 from arctone.serving.http.jobs import Job
@@ -88,6 +89,7 @@ def parse_job(
     for name in SERVER_DECIDES:
         if name in wanted:
             raise UsageError(f"{name} is decided by the server and cannot be part of a request.", field=name)
+    adapters = parse_adapters(wanted.pop("lora", None), engines[model])
     warnings = _replace_seed(wanted)
     request = from_dict(wanted)
     _check_limits(request, limits)
@@ -96,7 +98,7 @@ def parse_job(
     _check_limits(resolved, limits)
     _check_total(resolved, limits)
     # The engine fills in its own number of threads.
-    return Job(model, msgspec.structs.replace(resolved, threads=None), source, warnings=warnings)
+    return Job(model, msgspec.structs.replace(resolved, threads=None), source, warnings=warnings, adapters=adapters)
 
 
 def _replace_seed(values: dict[str, Any]) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import msgspec
 
 from arctone.inference.request_fields import RequestField
+from arctone.serving.http.adapters import MAX_STRENGTH
 from arctone.serving.http.answers import ANSWERS, State
 from arctone.serving.http.formats import OUTPUT_PATTERN
 
@@ -17,9 +19,11 @@ _REGION = r"^\d+(\.\d+)?:\d+(\.\d+)?$"
 _TEXT: JSON = {"type": "string"}
 
 
-def components(fields: tuple[RequestField, ...], models: list[str]) -> JSON:
+def components(fields: tuple[RequestField, ...], models: list[str], adapters: Sequence[str] = ()) -> JSON:
     """All named schemas."""
     values = {field.name: field_schema(field) for field in fields}
+    if adapters:
+        values["lora"] = _lora(adapters)
     model: JSON = {"type": "string", "enum": models, "description": f"Default: {models[0]}."}
     resolved = {name: _or_null(schema) for name, schema in values.items()}
     unedited = {**values, **_without_source(values)}
@@ -47,6 +51,16 @@ def _answers(resolved: JSON) -> JSON:
     schemas["JobAnswer"]["properties"]["request"]["properties"] = {"model": _TEXT, **resolved}
     schemas["RecordAnswer"]["properties"]["record"] |= {"properties": resolved, "required": ["prompt"]}
     return schemas
+
+
+def _lora(adapters: Sequence[str]) -> JSON:
+    strength: JSON = {"type": "number", "minimum": 0, "maximum": MAX_STRENGTH}
+    return {
+        "type": "object",
+        "description": "Adapters and their strengths; 1 is as trained.",
+        "properties": dict.fromkeys(adapters, strength),
+        "additionalProperties": False,
+    }
 
 
 def _without_source(values: JSON) -> JSON:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from arctone.errors import UsageError
 from arctone.inference.request import GenerationResult, Progress
+from arctone.serving.http.adapters import AdaptedEngine
 from arctone.serving.http.engines import ServedEngine
 from arctone.serving.http.errors import ApiError, as_api_error
 from arctone.serving.http.jobs import Job
@@ -108,6 +109,8 @@ class Worker:
         job = one.job
         if one.events is None:
             engine = self._engines[job.model]
+            if isinstance(engine, AdaptedEngine):
+                engine = engine.with_adapters(job.adapters)
             one.events = engine.stream(job.request, lambda: job.cancel_reason is not None, job.source)
         return next(one.events)
 

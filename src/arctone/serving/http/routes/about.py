@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from arctone.inference.request_fields import RequestField
+from arctone.serving.http.adapters import AdaptedEngine
 from arctone.serving.http.answers import (
     FieldAnswer,
     FieldKind,
@@ -77,7 +78,10 @@ async def metrics(request: Request) -> Response:
 async def openapi(request: Request) -> Response:
     """GET /openapi.json."""
     service = service_of(request)
-    return JSONResponse(document(service.limits, list(service.engines), needs_token=request.app.state.needs_token))
+    adapters = sorted({name for model in all_models(service) for name in model.adapters})
+    return JSONResponse(
+        document(service.limits, list(service.engines), needs_token=request.app.state.needs_token, adapters=adapters)
+    )
 
 
 def all_models(service: Service) -> tuple[ModelAnswer, ...]:
@@ -111,6 +115,7 @@ def model_answer(name: str, engine: ServedEngine, limits: Limits, *, is_default:
         defaults=defaults,
         fields=tuple(field_answer(field) for field in offered_fields(limits)),
         capabilities=tuple(capabilities()),
+        adapters=engine.adapters if isinstance(engine, AdaptedEngine) else (),
     )
 
 

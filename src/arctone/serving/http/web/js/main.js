@@ -93,11 +93,26 @@ function readOrder() {
   const request = form.read();
   if (!request.prompt) throw new api.Problem("Say what the sound should be.", { parameter: "prompt" });
   try {
-    Object.assign(request, source.read());
+    Object.assign(request, source.read(), adapters());
   } catch (failure) {
     throw new api.Problem(failure.message, { parameter: "inpaint" });
   }
   return request;
+}
+
+/** The adapters that have a strength: {lora: {name: strength}}, or nothing. */
+function adapters() {
+  const inputs = [...at("form-lora").querySelectorAll("input")].filter(({ value }) => Number(value) > 0);
+  return inputs.length ? { lora: Object.fromEntries(inputs.map(({ name, value }) => [name, Number(value)])) } : {};
+}
+
+function showAdapters(names) {
+  at("lora-part").hidden = !names.length;
+  at("form-lora").replaceChildren(...names.map((name) => {
+    const told = el("output", {}, "0");
+    const slider = el("input", { type: "range", id: `lora-${name}`, name, min: 0, max: 1.5, step: 0.05, value: 0, oninput: () => { told.textContent = slider.value; } });
+    return el("div", { class: "field" }, el("label", { for: slider.id }, name), el("div", { class: "slider" }, slider, told));
+  }));
 }
 
 async function generate() {
@@ -384,6 +399,7 @@ function pick(name) {
   at("model-limits").textContent = limitsOf(model);
   form.show(model);
   source.allow(model.capabilities);
+  showAdapters(model.adapters ?? []);
   livePage.show(model);
   inspector.can = new Set(model.capabilities);
   inspector.show(grid.get());
