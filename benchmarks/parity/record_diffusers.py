@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from benchmarks.parity.shapes import drawn_as_converted
 NAME, SEED = "diffusers", 7
 TEXT_WIDTH, TOKENS, FRAMES, SECONDS = 32, 12, 16, 8.0
 LEVELS = (0.9, 0.3)
-SIZES = {
+SIZES: dict[str, tuple[Any, dict[str, Any]]] = {
     "transformer": (
         StableAudioDiTModel,
         {
@@ -63,9 +64,9 @@ SIZES = {
 
 
 @torch.no_grad()
-def saved(folder: Path) -> dict[str, torch.nn.Module]:
+def saved(folder: Path) -> dict[str, Any]:
     """This function builds the parts and writes them as `save_pretrained` does, with the index of a pipeline."""
-    made: dict[str, torch.nn.Module] = {}
+    made: dict[str, Any] = {}
     for part, (kind, sizes) in SIZES.items():
         module = kind(**sizes).eval()
         for name, value in module.named_parameters():
@@ -88,7 +89,7 @@ def described(folder: Path) -> dict[str, dict[str, object]]:
 
 
 @torch.no_grad()
-def answers(made: dict[str, torch.nn.Module]) -> dict[str, np.ndarray]:
+def answers(made: dict[str, Any]) -> dict[str, Any]:
     """This function computes what is compared."""
     text = torch.from_numpy(item_noise(SEED, 5, (TEXT_WIDTH, TOKENS)).T[None])
     seconds = {"start_seconds": torch.tensor([0.0]), "end_seconds": torch.tensor([SECONDS])}
@@ -97,7 +98,7 @@ def answers(made: dict[str, torch.nn.Module]) -> dict[str, np.ndarray]:
     context, everywhere = torch.cat([given.text_hidden_states, *numbers], dim=1), torch.cat(numbers, dim=2)
     turn = get_1d_rotary_pos_embed(32, FRAMES + 1, use_real=True, repeat_interleave_real=False)
     x = item_noise(SEED, 0, (8, FRAMES))
-    values = {"context": context[0].numpy()}
+    values: dict[str, Any] = {"context": context[0].numpy()}
     for level in LEVELS:
         found = made["transformer"](
             torch.from_numpy(x[None]),

@@ -19,7 +19,7 @@ from arctone.checkpoints.published.convert import convert
 from arctone.errors import ModelError
 from arctone.flow.noise import item_noise
 from arctone.inference.backends.torch import load_backend
-from arctone.inference.engine import load
+from arctone.inference.loading import load
 from arctone.model_folder.folder import read_model_config
 from arctone.models.conditions import Conditions
 from arctone.models.continuous_dit import ContinuousDiT

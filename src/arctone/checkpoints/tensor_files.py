@@ -76,7 +76,7 @@ def _shard_places(path: Path) -> dict[str, str]:
     )
     if not plain or any(file.endswith(INDEX) for file in places.values()):
         raise ModelError(f"{path} is no index of shards: weight_map must give a file beside it for each tensor.")
-    return places
+    return dict(places)
 
 
 def _loaded(path: Path) -> Any:
