@@ -34,6 +34,7 @@ check: $(DEV)/.installed  ## format, lint, types, layers, and pages that must ma
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
+	$(DEV_PYTHON) -m tools.docstrings
 	$(DEV_PYTHON) -m tools.reference --check
 	$(DEV_PYTHON) -m tools.changelog
 	$(DEV_PYTHON) -m tools.vendor --check

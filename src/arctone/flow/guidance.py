@@ -6,10 +6,16 @@ Array = Any
 
 
 def guided(velocity_cond: Array, velocity_uncond: Array, scale: float) -> Array:
-    """Velocity pushed from the unconditional one through the conditional one.
+    """Combine two velocities: v = v_uncond + scale (v_cond - v_uncond).
 
-    Args: velocity_cond, velocity_uncond: [..., channels, frames]. scale: 1 gives velocity_cond itself, 0 the
-    unconditional one. Returns: same shape.
+    Args:
+        velocity_cond: velocity with the prompt, [..., channels, frames].
+        velocity_uncond: velocity without it, same shape.
+        scale: guidance scale; 1 gives velocity_cond itself, 0 the unconditional one.
+
+    Returns:
+        The guided velocity, same shape.
+
     Source: Ho and Salimans 2022, "Classifier-free diffusion guidance".
     """
     if scale == 1:
@@ -18,10 +24,18 @@ def guided(velocity_cond: Array, velocity_uncond: Array, scale: float) -> Array:
 
 
 def projected(velocity_cond: Array, velocity_uncond: Array, x: Array, t: float, scale: float) -> Array:
-    """Guidance without its part along the conditional estimate of the clean latents, which only makes them louder.
+    """Guide without the part along the conditional estimate of the clean latents, which only makes them louder.
 
-    Args: velocity_cond, velocity_uncond: [..., channels, frames]. x: latents at level t, same shape. t: 0 to 1.
-    scale: 1 gives velocity_cond itself. Returns: same shape.
+    Args:
+        velocity_cond: velocity with the prompt, [..., channels, frames].
+        velocity_uncond: velocity without it, same shape.
+        x: latents at level t, same shape.
+        t: noise level, 0 to 1.
+        scale: guidance scale; 1 gives velocity_cond itself.
+
+    Returns:
+        The guided velocity, same shape.
+
     Source: Sadat et al. 2024, "Eliminating oversaturation and artifacts of high guidance scales" (arXiv 2410.02416),
     without momentum and rescaling, as in the public program of Stable Audio 3.
     """
@@ -36,7 +50,19 @@ def projected(velocity_cond: Array, velocity_uncond: Array, x: Array, t: float, 
 def combined(
     velocity_cond: Array, velocity_uncond: Array, x: Array, t: float, scale: float, *, is_projected: bool
 ) -> Array:
-    """One of the two above. Args: is_projected: which. Returns: same shape."""
+    """Guide by one of the two rules above.
+
+    Args:
+        velocity_cond: velocity with the prompt, [..., channels, frames].
+        velocity_uncond: velocity without it, same shape.
+        x: latents at level t, same shape.
+        t: noise level, 0 to 1.
+        scale: guidance scale; 1 gives velocity_cond itself.
+        is_projected: whether `projected` is used instead of `guided`.
+
+    Returns:
+        The guided velocity, same shape.
+    """
     if is_projected:
         return projected(velocity_cond, velocity_uncond, x, t, scale)
     return guided(velocity_cond, velocity_uncond, scale)
@@ -47,8 +73,15 @@ def rescaled(velocity: Array, velocity_cond: Array, amount: float, frame_mask: A
 
     High guidance scales inflate the velocity, and so the level of the sound.
 
-    Args: velocity: guided, [..., channels, frames]. velocity_cond: same shape. amount: 0 changes nothing, 1 matches
-    the standard deviation fully. frame_mask: [..., 1, frames], True = real; padding does not count.
+    Args:
+        velocity: guided velocity, [..., channels, frames].
+        velocity_cond: velocity with the prompt, same shape.
+        amount: 0 changes nothing, 1 matches the standard deviation fully.
+        frame_mask: [..., 1, frames], True = real; padding does not count.
+
+    Returns:
+        The rescaled velocity, same shape.
+
     Source: Lin et al. 2023, "Common diffusion noise schedules and sample steps are flawed", section 3.4.
     """
     if amount == 0:

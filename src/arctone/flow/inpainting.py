@@ -28,9 +28,15 @@ def noisy_start(base: Array, noise: Array, level: float) -> Array:
 
 
 def holding(velocity_fn: VelocityFn, base: Array, known: Array) -> VelocityFn:
-    """The velocity under which the known frames reach the known latents exactly.
+    """Build a velocity under which the known frames reach the known latents exactly.
 
-    Args: velocity_fn: the model's. base: [C, T], latents of the known frames. known: [T], True = known.
+    Args:
+        velocity_fn: the velocity of the model.
+        base: latents of the known frames, [C, T].
+        known: [T], True = known.
+
+    Returns:
+        A function like velocity_fn.
     """
     if not known.any():
         return velocity_fn
@@ -44,11 +50,21 @@ def holding(velocity_fn: VelocityFn, base: Array, known: Array) -> VelocityFn:
 def resampled(
     sampler: Sampler, velocity_fn: VelocityFn, x: Array, timesteps: Sequence[float], noise_fn: NoiseFn, rounds: int
 ) -> Iterator[Step]:
-    """A sampler that takes each step several times, with noise put back in between, so that what is made has several
-    chances to agree with what is known. Multistep samplers forget their history, and so are of first order here.
+    """Sample with each step repeated and its noise put back in between, so that unknown frames adapt to known ones.
 
-    Args: sampler and the four after it: see flow.samplers. rounds: times each step is taken; the last, which ends at
-    t = 0, is taken once. Yields: one Step for each interval.
+    Multistep samplers lose their history and are of first order here.
+
+    Args:
+        sampler: one of flow.samplers.
+        velocity_fn: the velocity of the model, with known frames held.
+        x: initial noise, [C, T].
+        timesteps: falling times that end at 0.
+        noise_fn: noise by step.
+        rounds: times each step is taken; the last, which ends at t = 0, is taken once.
+
+    Yields:
+        One Step for each interval.
+
     Source: RePaint, section 4.2, with jumps of one step.
     """
     times = [float(t) for t in timesteps]
@@ -80,10 +96,16 @@ def noised_again(x: Array, t: float, t_higher: float, noise: Array) -> Array:
 
 
 def bridged(latents: Array, known: Array) -> Array:
-    """Latents whose unknown frames run straight from the mean of what is known before them to the mean of what is known
-    after them, or stay at the one that there is; frames without any known neighbour stay as they are.
+    """Bridge the gaps with lines from the mean of the known latents before them to the mean of those after them.
 
-    Args: latents: [C, T]. known: [T], True = known. Returns: [C, T].
+    A gap with one known neighbor takes its mean; frames without any stay as they are.
+
+    Args:
+        latents: [C, T].
+        known: [T], True = known.
+
+    Returns:
+        The latents with bridged gaps, [C, T].
     """
     out = latents.copy()
     edges = np.flatnonzero(np.diff(np.concatenate([[True], known, [True]]).astype(int)))

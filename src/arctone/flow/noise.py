@@ -16,8 +16,17 @@ def item_noise(seed: int, step: int, shape: tuple[int, int]) -> npt.NDArray[np.f
     The frames are drawn one after another and then transposed, so that a longer clip begins with the noise of a
     shorter one; batch, engine and order of calls play no part.
 
-    Args: seed: 0 to 2**63 - 1. step: 0 for the initial noise, i for the re-noising after step i. shape: (C, T).
-    Returns: float32, [C, T]. Raises: UsageError if seed or step is out of range.
+    Args:
+        seed: 0 to 2**63 - 1.
+        step: 0 for the initial noise, i for the re-noising after step i.
+        shape: (C, T), latent channels and frames.
+
+    Returns:
+        Standard normal noise, float32, [C, T].
+
+    Raises:
+        UsageError: if seed or step is out of range.
+
     Source: Philox4x64, Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
     """
     if not 0 <= seed <= MAX_SEED:

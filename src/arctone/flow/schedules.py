@@ -16,10 +16,17 @@ _NEAR = 1e-3
 
 
 def linear(num_steps: int, *, start_level: float = 1.0) -> tuple[float, ...]:
-    """Equal steps in t.
+    """Divide the way from start_level to 0 into equal steps in t.
 
-    Args: num_steps: at least 1. start_level: noise level of the start, above 0, at most 1.
-    Returns: num_steps + 1 times, first start_level, last 0. Raises: UsageError if an argument is out of range.
+    Args:
+        num_steps: at least 1.
+        start_level: noise level of the start, above 0, at most 1.
+
+    Returns:
+        num_steps + 1 falling times, the first start_level, the last 0.
+
+    Raises:
+        UsageError: if an argument is out of range.
     """
     _check(num_steps, start_level)
     return tuple(start_level * ((num_steps - index) / num_steps) for index in range(num_steps + 1))
@@ -39,9 +46,19 @@ def log_snr(
     so that the times fall at every level: the published ramp stands still at a level of 0.12 and rises below it.
     The last jump, from 0.27 or so to 0, suits ping_pong; samplers of the flow itself end more exactly on `linear`.
 
-    Args: num_steps: at least 1. start, end: log-SNR of the ends, start < end. start_level: above 0, at most 1.
-    as_published: whether the ramp is the published one as long as it falls, at levels above 0.1193.
-    Returns: num_steps + 1 times. Raises: UsageError if an argument is out of range.
+    Args:
+        num_steps: at least 1.
+        start: log-SNR of the first time.
+        end: log-SNR of the last time but the 0, above start.
+        start_level: noise level of the start, above 0, at most 1.
+        as_published: whether the ramp is the published one as long as it falls, at levels above 0.1193.
+
+    Returns:
+        num_steps + 1 falling times, the last 0.
+
+    Raises:
+        UsageError: if an argument is out of range.
+
     Source: Novack et al. 2025, arXiv 2505.08175, sampling of the released models.
     """
     _check(num_steps, start_level)
@@ -61,9 +78,18 @@ def log_snr(
 
 
 def shifted(timesteps: Sequence[float], shift: float) -> tuple[float, ...]:
-    """The grid moved towards noise (shift > 1) or data (shift < 1); 0 and 1 stay where they are.
+    """Move the grid towards noise (shift > 1) or data (shift < 1); 0 and 1 stay: t -> shift t / (1 - t + shift t).
 
-    Args: timesteps: 0 to 1. shift: above 0; 1 changes nothing. Raises: UsageError if shift is not above 0.
+    Args:
+        timesteps: times from 0 to 1.
+        shift: above 0; 1 changes nothing.
+
+    Returns:
+        The moved times.
+
+    Raises:
+        UsageError: if shift is not above 0.
+
     Source: Esser et al. 2024, "Scaling rectified flow transformers", equation 23.
     """
     if not (math.isfinite(shift) and shift > 0):
@@ -87,9 +113,18 @@ def exponential(
 ) -> tuple[float, ...]:
     """Equal ratios of sigma = t / (1 - t), the noise in units of the data, and a last step from sigma_min to 0.
 
-    Args: num_steps: at least 1. sigma_max: of the first time, where the start level allows it. sigma_min: of the last
-    time but the 0; a start that is not above it moves it to a quarter of the start. start_level: above 0, at most 1.
-    Returns: num_steps + 1 times. Raises: UsageError if an argument is out of range.
+    Args:
+        num_steps: at least 1.
+        sigma_max: sigma of the first time, where the start level allows it.
+        sigma_min: sigma of the last time but the 0; a start that is not above it moves it to a quarter of the start.
+        start_level: noise level of the start, above 0, at most 1.
+
+    Returns:
+        num_steps + 1 falling times, the last 0.
+
+    Raises:
+        UsageError: if an argument is out of range.
+
     Source: "polyexponential" schedule of k-diffusion with rho 1, as published for stable-audio-open-1.0.
     """
     _check(num_steps, start_level)
@@ -112,11 +147,19 @@ def sampler_times(
     start_level: float = 1.0,
     log_snr_ends: tuple[float, float] = (LOG_SNR_START, LOG_SNR_END),
 ) -> tuple[float, ...]:
-    """The grid of a model's schedule.
+    """Compute the grid of a model's schedule.
 
-    Args: schedule: "log_snr", "cosine", "exponential", "linear" (and shifted), or "auto" for what belongs to the
-    sampler: log-SNR for ping_pong, linear for those of the flow itself. start_level: noise level of the start, which
-    is the first time whatever the shift. log_snr_ends: start and end of the grid "log_snr".
+    Args:
+        sampler: name of the sampler.
+        num_steps: at least 1.
+        shift: above 1 towards noise, below 1 towards data.
+        schedule: "log_snr", "cosine", "exponential", "linear" (and shifted), or "auto": log-SNR for ping_pong, linear
+            for the other samplers.
+        start_level: noise level of the start, which is the first time whatever the shift.
+        log_snr_ends: start and end of the grid "log_snr".
+
+    Returns:
+        num_steps + 1 falling times, the last 0.
     """
     if schedule == "log_snr" or (schedule == "auto" and sampler == "ping_pong"):
         # Models that name this schedule are published ones, for which the published grid holds at every level.

@@ -158,7 +158,7 @@ def test_the_sounds_of_the_readme_are_those_of_the_stored_result() -> None:
         record = read_metadata(path)
         assert record is not None
         assert record["request"]["prompt"] == row["prompt"]
-        assert f"-s {record['seed']} " in row["command"]
+        assert f"-s {record['request']['seed']} " in row["command"]
     assert sum(row["bytes"] for row in stored["sounds"]) <= 1000 * sounds.MAX_KILOBYTES
 
 
