@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from arctone.audio.files import write_audio
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
+from arctone.evaluation.metrics.kinds import KINDS
+from arctone.evaluation.metrics.probe import Probe
 from arctone.evaluation.scoring.score import Material, ScoringOptions, score
-from arctone.evaluation.scoring.stated import FACTS, measure_fact, stated_class, stated_key, stated_tempo
+from arctone.evaluation.scoring.stated import FACTS, kind_fact, measure_fact, stated_class, stated_key, stated_tempo
 from arctone.evaluation.scoring.takes import Take, read_takes
 from tests.evaluation.metrics.metric_sounds import clicks, notes
 
 C_MAJOR = [[60, 64, 67], [65, 69, 72], [67, 71, 74], [60, 64, 67]]
-TEMPO, KEY = FACTS
+TEMPO, KEY, SILENCE = FACTS
 
 
 def takes(folder: Path, sounds: dict[str, tuple[Waveform, str]]) -> list[Take]:
@@ -76,3 +79,24 @@ def test_facts_alone_need_no_embedder_and_say_why_they_cannot_be_measured(tmp_pa
 def test_families_need_a_probe() -> None:
     with pytest.raises(UsageError, match="metrics family needs a probe"):
         ScoringOptions(("family",))
+
+
+def test_the_share_of_silent_sounds_counts_those_without_a_caption_too(tmp_path: Path) -> None:
+    loud = notes(C_MAJOR, 0.2)
+    quiet = loud.with_samples(loud.samples * np.float32(1e-4))
+    made = takes(tmp_path / "made", {"a": (loud, "a chord"), "b": (quiet, ""), "c": (loud, ""), "d": (loud, "x")})
+    (found,) = measure_fact(SILENCE, made)
+    assert (found.metric, found.value, found.count) == ("silent_share", 0.25, 4)
+
+
+def test_kinds_are_asked_of_captions_that_name_one(tmp_path: Path) -> None:
+    always_rain = Probe(
+        KINDS, np.zeros((192, 25), np.float32), (np.array(KINDS) == "rain").astype(np.float32),
+        np.zeros(192, np.float32), np.ones(192, np.float32), "mel",
+    )  # fmt: skip
+    sound = notes(C_MAJOR, 0.2)
+    made = takes(tmp_path / "made", {"a": (sound, "rain"), "b": (sound, "a dog barking"), "c": (sound, "a flute")})
+    (found,) = measure_fact(kind_fact(always_rain), made)
+    assert (found.metric, found.value, found.count) == ("kind_accuracy", 0.5, 2)
+    with pytest.raises(UsageError, match="metrics kind needs a probe of kinds of effects"):
+        ScoringOptions(measures=("kind",))

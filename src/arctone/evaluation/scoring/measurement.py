@@ -100,6 +100,8 @@ BETTER = {
     "key_accuracy": "higher",
     "key_accuracy_relative": "higher",
     "family_accuracy": "higher",
+    "kind_accuracy": "higher",
+    "silent_share": "lower",
 }
 
 

@@ -16,12 +16,13 @@ from arctone.evaluation.metrics.probe import load as load_probe
 from arctone.evaluation.scoring.embedded_sets import EmbeddedSet, embed_takes, read_sound
 from arctone.evaluation.scoring.measurement import Measurement, Report, Skipped, Suspect
 from arctone.evaluation.scoring.measures import MEASURES, Judged, NotJudged
-from arctone.evaluation.scoring.stated import FACTS, Fact, family_fact, measure_fact
+from arctone.evaluation.scoring.stated import FACTS, Fact, family_fact, kind_fact, measure_fact
 from arctone.evaluation.scoring.takes import Take
 from arctone.version import __version__
 
 MAX_SUSPECTS = 20
-FAMILY = "family"
+# Facts that need a fitted probe, and what it must tell apart.
+PROBED = {"family": "instrument families", "kind": "kinds of effects"}
 Progress = Callable[[int, int, str], None]
 
 
@@ -48,7 +49,8 @@ class ScoringOptions:
         cache: folder for embeddings; None = none are kept.
         seed: of resampling and cuts.
         num_pairs_aligned: number of suspected copies that are aligned with what they resemble.
-        probe: file of a probe of instrument families, which the measure "family" needs.
+        probe: file of a probe of instrument families or of kinds of effects, which the measures "family" and "kind"
+            need.
     """
 
     measures: Sequence[str] = tuple(MEASURES)
@@ -58,12 +60,13 @@ class ScoringOptions:
     probe: Path | None = None
 
     def __post_init__(self) -> None:
-        known = (*MEASURES, *(fact.name for fact in FACTS), FAMILY)
+        known = (*MEASURES, *(fact.name for fact in FACTS), *PROBED)
         for name in self.measures:
             if name not in known:
                 raise UsageError(f"metrics must be among {', '.join(known)}, got '{name}'.", field="metrics")
-        if FAMILY in self.measures and self.probe is None:
-            raise UsageError("metrics family needs a probe of instrument families: give its file with --probe.")
+        for name, classes in PROBED.items():
+            if name in self.measures and self.probe is None:
+                raise UsageError(f"metrics {name} needs a probe of {classes}: give its file with --probe.")
 
     def facts(self) -> list[Fact]:
         """Return the facts among the measures, in their order.
@@ -72,8 +75,9 @@ class ScoringOptions:
             ModelError: if the probe cannot be read.
         """
         found = {fact.name: fact for fact in FACTS}
-        if FAMILY in self.measures and self.probe is not None:
-            found[FAMILY] = family_fact(load_probe(self.probe))
+        for name, fact_of in (("family", family_fact), ("kind", kind_fact)):
+            if name in self.measures and self.probe is not None:
+                found[name] = fact_of(load_probe(self.probe))
         return [found[name] for name in self.measures if name in found]
 
 

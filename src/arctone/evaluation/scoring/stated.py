@@ -1,4 +1,4 @@
-"""Facts that captions state and sounds can be checked for: tempo, key and instrument family.
+"""Facts that captions state and sounds can be checked for: tempo, key, instrument family, kind of effect, silence.
 
 No embedder of a whole set takes part: each sound is measured alone and compared with what its own caption states. A new
 fact (a kind of effect, say) is one more entry of FACTS: how a caption states it, and how a sound is measured for it.
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from arctone.audio.waveform import Waveform
 from arctone.evaluation.embedders.mel import EMBEDDINGS
-from arctone.evaluation.metrics import chroma, tempo
+from arctone.evaluation.metrics import chroma, silence, tempo
 from arctone.evaluation.metrics.intervals import bootstrap
+from arctone.evaluation.metrics.kinds import kind_of
 from arctone.evaluation.metrics.probe import Probe
 from arctone.evaluation.scoring.embedded_sets import read_sound
 from arctone.evaluation.scoring.measurement import Measurement, measured
@@ -93,6 +94,14 @@ FACTS = (
         1 / 24,
         "chroma",
     ),
+    Fact(
+        "silence",
+        lambda caption: True,
+        silence.sounds_silent,
+        {"silent_share": lambda stated, found: bool(found)},
+        None,
+        "level",
+    ),
 )
 
 
@@ -103,6 +112,18 @@ def family_fact(probe: Probe) -> Fact:
         lambda caption: stated_class(caption, probe.classes),
         lambda waveform: probe.predict(EMBEDDINGS[probe.embedding](waveform)[None])[0],
         {"family_accuracy": lambda stated, found: stated == found},
+        1 / len(probe.classes),
+        f"probe on {probe.embedding}",
+    )
+
+
+def kind_fact(probe: Probe) -> Fact:
+    """Return the fact of kinds of effects and ambiences, as a probe of `metrics.kinds.KINDS` tells them apart."""
+    return Fact(
+        "kind",
+        kind_of,
+        lambda waveform: probe.predict(EMBEDDINGS[probe.embedding](waveform)[None])[0],
+        {"kind_accuracy": lambda stated, found: stated == found},
         1 / len(probe.classes),
         f"probe on {probe.embedding}",
     )
