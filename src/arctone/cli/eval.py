@@ -59,7 +59,9 @@ WeightsOption = Annotated[
     list[str] | None, typer.Option(help="Weights of an embedder as NAME=PATH, such as clap=clap.pt; repeatable")
 ]
 MetricsOption = Annotated[list[str] | None, typer.Option("--metrics", help=METRICS_HELP)]
-ProbeOption = Annotated[Path | None, typer.Option(help="Probe of instrument families, for --metrics family")]
+ProbeOption = Annotated[
+    Path | None, typer.Option(help="Probe of instrument families or of kinds of effects, for --metrics family or kind")
+]
 TrainingOption = Annotated[
     Path | None, typer.Option(help="Folder of training sounds, to find copies of them (memorisation)")
 ]
