@@ -11,7 +11,7 @@ DEV_PYTHON = $(DEV)/bin/python
 # Tests start many small programs: with their bytecode kept, each imports in a fraction of the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help sound test scale setup check format bench docs clean
+.PHONY: help sound test scale setup check format bench docs gpu clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -58,6 +58,9 @@ bench: $(BASE)/.installed $(DEV)/.installed  ## measure, and write the numbers i
 	$(DEV_PYTHON) -m benchmarks.adherence
 	$(DEV_PYTHON) -m benchmarks.editing
 	$(DEV_PYTHON) -m benchmarks.report
+
+gpu: $(DEV)/.installed  ## on a GPU: CUDA tests, latency, an ARC pair at true size, training
+	$(DEV_PYTHON) -m benchmarks.gpu
 
 clean:  ## remove environments, caches and outputs
 	rm -rf $(BASE) $(DEV) outputs build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

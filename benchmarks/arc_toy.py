@@ -29,9 +29,10 @@ from arctone.models.discriminator import Scores
 from arctone.training.arc.config import ArcConfig
 from arctone.training.arc.task import ArcTask
 from arctone.training.flow import FlowConfig, FlowTask
-from arctone.training.guided import guided_velocity
-from arctone.training.loop import LoopConfig, Trainer, generator
-from arctone.training.optimisers import OptimiserConfig
+from arctone.training.loop import LoopConfig, Trainer
+from arctone.training.network import guided_velocity
+from arctone.training.optim import OptimiserConfig
+from arctone.training.randomness import generator
 from benchmarks import results
 
 FIGURE = results.ROOT / "docs" / "figures" / "arc-toy.png"
@@ -166,7 +167,7 @@ def post_train(flow: Velocity, way: Way, budget: Budget, seed: int = 0) -> Veloc
     torch.manual_seed(seed)
     start = copy.deepcopy(flow) if way.begins_with_flow else Velocity()
     judge = Judge(copy.deepcopy(start.body) if way.begins_with_flow else Body())
-    task = ArcTask(start, judge, Mixture(budget.items), way.config, max_seconds=1.0, seed=seed)
+    task = ArcTask(start, judge, Mixture(budget.items), way.config, seed=seed)
     settings = loop(budget.steps, rate=3e-4, rate_floor=1.0, roles={"discriminator": OptimiserConfig(rate=1e-3)})
     return _averaged(Trainer(task, settings, Path(tempfile.mkdtemp())))
 

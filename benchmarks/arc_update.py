@@ -35,11 +35,12 @@ from arctone.models.conditions import Conditions
 from arctone.models.discriminator import HEADS, Discriminator
 from arctone.models.dit import DiT
 from arctone.models.text import TextEncoder
-from arctone.training.arc.batches import ArcBatch, ArcDraws
+from arctone.training.arc.batches import ArcBatch, ArcMaterial
 from arctone.training.arc.config import ArcConfig
 from arctone.training.arc.task import ArcTask
-from arctone.training.ema import Ema
-from arctone.training.loop import LoopConfig, Trainer, generator
+from arctone.training.loop import LoopConfig, Trainer
+from arctone.training.optim import Ema
+from arctone.training.randomness import generator
 from benchmarks import results
 from benchmarks.results import JSON
 
@@ -184,7 +185,7 @@ def measure(side: str, items: int) -> JSON:
 
 def _ours(prompts: Prompts, folder: Path, *, by_item: bool) -> Callable[[int], None]:
     config = ArcConfig(micro_items=1 if by_item else 0)
-    task = ArcTask(DiT(SHAPES), Discriminator(SHAPES), prompts, config, max_seconds=SHAPES.max_seconds)
+    task = ArcTask(DiT(SHAPES), Discriminator(SHAPES), prompts, config)
     trainer = Trainer(task, LoopConfig(total_steps=1000, rate=1e-6, precision="32-true"), folder)
 
     def update(_: int) -> None:
@@ -198,7 +199,7 @@ def _public(prompts: Prompts) -> Callable[[int], None]:
     sizes = (30_522, TOKENS, SHAPES.text_width, TEXT_DEPTH, 6, 4 * SHAPES.text_width)
     encoders = (TextEncoder(*sizes).eval(), TextEncoder(*sizes).eval())
     step = PublicStep(DiT(SHAPES), FullDepthDiscriminator(SHAPES, BLOCKS_RUN), encoders)
-    draws = ArcDraws(prompts, ArcConfig(), SHAPES.max_seconds, seed=0)
+    draws = ArcMaterial(prompts, ArcConfig(), SHAPES.max_seconds, seed=0)
 
     def update(pair: int) -> None:
         step.update((draws.generator(2 * pair + 1, 0, 1), draws.discriminator(2 * pair, 0, 1)))

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from arctone.models.lora import LoraConfig, low_rank_pairs
-from arctone.training.fine_tune import LoraTask
 from arctone.training.flow import FlowConfig
 from arctone.training.loop import Trainer
+from arctone.training.lora import LoraTask
 from benchmarks import arc_toy, results
 from benchmarks.arc_toy import Budget, Mixture, Velocity
 from benchmarks.results import JSON

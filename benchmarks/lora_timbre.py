@@ -38,7 +38,7 @@ from arctone.evaluation.scoring.prompts import choose
 from arctone.evaluation.scoring.takes import Take
 from arctone.files.strict_json import read_config, write_config
 from arctone.model_folder.folder import find_model, folder_hash, read_model_config
-from arctone.training.fine_tune import FineTuning, fine_tuning
+from arctone.training.lora import FineTuning, fine_tuning
 from arctone.workflows.fine_tune import comparing, run
 from arctone.workflows.fine_tune.comparing import Made
 from benchmarks import results

@@ -16,8 +16,10 @@ PARTS = ("arc", "arc_loop")
 
 def test_values_are_converted_and_everything_else_stays() -> None:
     before = recipe("spark")
-    after = changed(before, PARTS, ["self_output=0.5", "loss=hinge", "step_counts=2,4", "num_blocks=3", "rate=1e-6"])
-    assert (after.arc.self_output, after.arc.loss, after.arc.step_counts, after.arc.num_blocks) == (
+    after = changed(
+        before, PARTS, ["self_output=0.5", "loss=hinge", "step_counts=2,4", "discriminator.num_blocks=3", "rate=1e-6"]
+    )
+    assert (after.arc.self_output, after.arc.loss, after.arc.step_counts, after.arc.discriminator.num_blocks) == (
         0.5,
         "hinge",
         (2, 4),
@@ -37,7 +39,7 @@ def test_a_role_has_its_own_optimiser() -> None:
     assert before == recipe("spark")
 
 
-def test_the_critics_of_autoencoder_and_decoder_have_optimisers_of_their_own_as_fast_as_what_they_judge() -> None:
+def test_the_critics_of_autoencoder_and_decoder_have_optimisers_of_their_own_as_fast_as_the_trained_part() -> None:
     for name in ("spark", "spark-minutes"):
         for loop in ("autoencoder_loop", "decoder_loop"):
             before = getattr(recipe(name), loop)
@@ -48,16 +50,17 @@ def test_the_critics_of_autoencoder_and_decoder_have_optimisers_of_their_own_as_
 
 
 def test_settings_that_need_each_other_may_come_in_any_order() -> None:
-    after = changed(recipe("spark"), PARTS, ["alignment_weight=1", "alignment_steps=100"])
-    assert (after.arc.alignment_weight, after.arc.alignment_steps) == (1.0, 100)
+    after = changed(recipe("spark"), PARTS, ["alignment.weight=1", "alignment.steps=100"])
+    assert (after.arc.alignment.weight, after.arc.alignment.steps) == (1.0, 100)
 
 
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
         ("self_outptu=1", "set: 'self_outptu' is unknown, did you mean self_output?"),
-        ("zzz=1", "set: 'zzz' is unknown, choose from alignment_steps"),
-        ("judge.rate=1", "set: 'judge.rate' names no network of its own, choose from discriminator, critic"),
+        ("zzz=1", "set: 'zzz' is unknown, choose from alignment, betas"),
+        ("referee.rate=1", "set: 'referee.rate' names no network of its own, choose from discriminator, critic"),
+        ("teacher.wieght=1", "set: 'teacher.wieght' is unknown, did you mean teacher.weight?"),
         ("critic.rte=1", "set: 'rte' is unknown, did you mean rate?"),
         ("self_output", "set: 'self_output' must have the form NAME=VALUE"),
         ("self_output=much", "set: self_output cannot be 'much': expected"),
@@ -73,10 +76,15 @@ def test_what_does_not_fit_is_refused(setting: str, sentence: str) -> None:
 
 def test_options_reach_the_plan() -> None:
     options = TrainingOptions(
-        out=Path("x"), recipe="spark-minutes", steps=7, seed=3, precision="32-true", settings=["head=convnext"]
+        out=Path("x"),
+        recipe="spark-minutes",
+        steps=7,
+        seed=3,
+        precision="32-true",
+        settings=["discriminator.head=convnext"],
     )
     plan = options.plan("arc_loop")
-    assert (plan.arc_loop.total_steps, plan.arc_loop.seed, plan.arc.head) == (7, 3, "convnext")
+    assert (plan.arc_loop.total_steps, plan.arc_loop.seed, plan.arc.discriminator.head) == (7, 3, "convnext")
     assert plan.flow_loop == recipe("spark-minutes").flow_loop
     with pytest.raises(UsageError, match="precision: '8' is unknown"):
         TrainingOptions(precision="8").plan("arc_loop")

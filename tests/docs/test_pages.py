@@ -12,6 +12,7 @@ import pytest
 
 from arctone.cli.main import run
 from arctone.model_folder.folder import write_hashes
+from tests.training.published_parts import converted_model, write_sounds
 from tools import changelog, reference
 from tools.blocks import ROOT, Block, blocks, pages
 
@@ -21,6 +22,8 @@ WITH_CODE = [page for page in pages() if any(block.not_run is None for block in 
 
 # README runs the bundled model, as its readers will, and so does tuning, whose sounds are longer than the tiny model's.
 # On the other pages the tiny model answers to its name.
+# Has a shrunk Stable Audio Open small in runs/sao-base, and my-sounds.
+WITH_SHRUNK_BASE = ("arc-stable-audio-open-small.md",)
 AS_PRINTED = ("README.md", "fine-tune.md")
 LINE = re.compile(r'(?:echo "(?P<said>[^"$`]*)" \| )?arctone (?P<words>[^;&`$]*)$')
 
@@ -43,6 +46,10 @@ def test_code_runs(page, tmp_path, monkeypatch, capfdbinary, tiny_spark):
     monkeypatch.setenv("ARCTONE_MODELS", str(tmp_path / "no models"))
     if page.name not in AS_PRINTED:
         monkeypatch.setattr("arctone.model_folder.folder.BUNDLED", tiny_spark)
+    if page.name in WITH_SHRUNK_BASE:
+        (tmp_path / "runs").mkdir()
+        converted_model("small-base", tmp_path / "shrunk").rename(tmp_path / "runs" / "sao-base")
+        write_sounds(tmp_path / "my-sounds")
     names: dict[str, object] = {"__name__": "page"}
     for block in blocks(page):
         if block.not_run is None and block.language == "python":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +15,9 @@ from arctone.models.discriminator import Discriminator
 from arctone.models.dit import DiT
 from arctone.training.arc.config import ArcConfig
 from arctone.training.arc.task import ArcTask
-from arctone.training.loop import LoopConfig, generator
-from arctone.training.optimisers import OptimiserConfig
+from arctone.training.loop import LoopConfig
+from arctone.training.optim import OptimiserConfig
+from arctone.training.randomness import generator
 
 DIT = DiTConfig(latent_channels=4, width=32, depth=2, heads=2, text_width=8, mlp_width=48, max_frames=48)
 LOOP = LoopConfig(
@@ -27,8 +30,30 @@ LOOP = LoopConfig(
     checkpoint_every=100,
     roles={"discriminator": OptimiserConfig(rate=2e-3)},
 )
-# Every option at once, but for the other games.
-EVERYTHING = ArcConfig(
+SECTIONS = {
+    **{name: ("discriminator", name) for name in ("num_blocks", "head", "level_mean", "level_std")},
+    **{name: ("penalties", name) for name in ("r1_weight", "r2_weight")},
+    "discriminator_updates": ("discriminator", "updates"),
+    "penalty_std": ("penalties", "std"),
+    "penalty_form": ("penalties", "form"),
+}
+
+
+def arc_config(config: ArcConfig | None = None, **settings: Any) -> ArcConfig:
+    """The config with settings changed; those of a section are written teacher_steps for teacher.steps."""
+    config = config or ArcConfig()
+    changes: dict[str, dict[str, Any]] = {}
+    for name, value in settings.items():
+        title, _, rest = name.partition("_")
+        section, field = SECTIONS.get(name, (title, rest) if title in ("teacher", "alignment") else ("", name))
+        changes.setdefault(section, {})[field] = value
+    own = changes.pop("", {})
+    nested = {title: dataclasses.replace(getattr(config, title), **values) for title, values in changes.items()}
+    return dataclasses.replace(config, **own, **nested)
+
+
+# Every option at once, but for the other losses.
+EVERYTHING = arc_config(
     self_output=0.5,
     time_law="sampler",
     teacher_warmup=2,
@@ -39,8 +64,6 @@ EVERYTHING = ArcConfig(
     alignment_weight=0.3,
     r1_weight=0.1,
     r2_weight=0.1,
-    centring_weight=0.1,
-    shift_long=2.0,
 )
 CAPTIONS = ("rain", "a dog", "Rain", "thunder", "wind in trees", "a cat")
 
@@ -90,10 +113,9 @@ def arc_task(config: ArcConfig | None = None, batches: PromptedBatches | None = 
     torch.manual_seed(1)
     return ArcTask(
         filled(DiT(DIT)),
-        filled(Discriminator(DIT, config.num_blocks, config.head)),
+        filled(Discriminator(DIT, config.discriminator.num_blocks, config.discriminator.head)),
         batches or PromptedBatches(),
         config,
-        max_seconds=12.0,
-        critic=AlignmentCritic(4, 8, width=16) if config.alignment_steps else None,
-        teacher=filled(DiT(DIT)) if config.has_teacher else None,
+        critic=AlignmentCritic(4, 8, width=16) if config.alignment.steps else None,
+        teacher=filled(DiT(DIT)) if config.teacher.is_on else None,
     )

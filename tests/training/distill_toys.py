@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from arctone.flow.samplers import SAMPLERS
 from arctone.flow.schedules import sampler_times
 from arctone.models.conditions import Conditions
-from arctone.training.guided import guided_velocity
-from arctone.training.loop import generator
+from arctone.training.network import guided_velocity
+from arctone.training.randomness import generator
 
 
 def column(t: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ def test_both_trainers_have_the_same_losses_and_gradients_of_the_generator() -> 
     public = PublicStep(task.generator, whole, None)
     # The public trainer counts padding, so there is none here, and no two captions are equal.
     full = torch.ones(3, 32, dtype=torch.bool)
-    batches = [draw(1, 0, 1) for draw in (task.draws.generator, task.draws.discriminator)]
+    batches = [draw(1, 0, 1) for draw in (task.material.generator, task.material.discriminator)]
     batches = [batch._replace(conditions=batch.conditions._replace(frame_mask=full)) for batch in batches]
     wrong = batches[1].wrong
     assert wrong is not None
@@ -45,7 +45,7 @@ def test_the_public_step_leaves_dead_blocks_without_gradient() -> None:
     whole = filled(FullDepthDiscriminator(DIT, blocks_run=1))
     task = arc_task(batches=PromptedBatches(items=3))
     public = PublicStep(filled(DiT(DIT)), whole, None)
-    public.discriminator_loss(task.draws.discriminator(1, 0, 1)).backward()
+    public.discriminator_loss(task.material.discriminator(1, 0, 1)).backward()
     dead = {name.split(".")[1] for name, value in whole.named_parameters() if value.grad is None}
     assert dead == {"blocks", "finish", "leave"}
 

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from arctone.flow.schedules import log_snr
-from arctone.training import levels
-from arctone.training.arc.captions import caption_groups, mismatched
+from arctone.training import noise_levels as levels
+from arctone.training.arc.batches import caption_groups, mismatched
 from arctone.training.arc.losses import (
-    GAMES,
+    ADVERSARIAL_LOSSES,
     caption_choice,
-    centring,
     contrastive,
     gradient_penalty,
     item_means,
@@ -35,30 +34,30 @@ L = {x: math.log1p(math.exp(x)) for x in (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)}
         ("softplus", [L[-2] + L[1], L[0] + L[-3]], [L[-1], L[3]]),
     ],
 )
-def test_games_by_hand(name: str, discriminator: list[float], generator: list[float]) -> None:
-    game = GAMES[name]
-    assert game.discriminator(REAL, FAKE)[0].tolist() == pytest.approx(discriminator, rel=1e-5)
-    assert game.generator(REAL, FAKE)[0].tolist() == pytest.approx(generator, rel=1e-5)
+def test_losses_by_hand(name: str, discriminator: list[float], generator: list[float]) -> None:
+    loss = ADVERSARIAL_LOSSES[name]
+    assert loss.discriminator(REAL, FAKE)[0].tolist() == pytest.approx(discriminator, rel=1e-5)
+    assert loss.generator(REAL, FAKE)[0].tolist() == pytest.approx(generator, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", GAMES)
+@pytest.mark.parametrize("name", ADVERSARIAL_LOSSES)
 def test_signs(name: str) -> None:
     """The discriminator wants real up and fake down, the generator wants fake up."""
     real, fake = torch.zeros(1, 1, requires_grad=True), torch.zeros(1, 1, requires_grad=True)
-    GAMES[name].discriminator(real, fake).sum().backward()
+    ADVERSARIAL_LOSSES[name].discriminator(real, fake).sum().backward()
     assert real.grad is not None
     assert fake.grad is not None
     assert real.grad < 0
     assert fake.grad > 0 or (name == "least_squares" and fake.grad == 0)
     fake.grad = None
-    GAMES[name].generator(real.detach(), fake).sum().backward()
+    ADVERSARIAL_LOSSES[name].generator(real.detach(), fake).sum().backward()
     assert fake.grad < 0
 
 
 def test_relativistic_generator_does_not_saturate() -> None:
     """Where the discriminator wins clearly the generator's gradient is full; the minimax form would have none."""
     fake = torch.tensor([[-20.0]], requires_grad=True)
-    GAMES["relativistic"].generator(torch.tensor([[20.0]]), fake).sum().backward()
+    ADVERSARIAL_LOSSES["relativistic"].generator(torch.tensor([[20.0]]), fake).sum().backward()
     assert fake.grad is not None
     assert fake.grad.item() == pytest.approx(-1.0)
 
@@ -71,11 +70,6 @@ def test_contrastive_wants_the_right_caption_above_the_wrong() -> None:
 def test_means_leave_padding_out() -> None:
     values, mask = torch.tensor([[1.0, 3.0, 99.0], [4.0, 99.0, 99.0]]), torch.tensor([[1, 1, 0], [1, 0, 0]]).bool()
     assert item_means(values, mask).tolist() == [2.0, 4.0]
-
-
-def test_centring_is_blind_to_the_difference() -> None:
-    assert not centring(REAL, -REAL).any()
-    assert centring(REAL, FAKE)[0].tolist() == [2.25, 2.25]
 
 
 @pytest.mark.parametrize("std", [0.01, 0.05, 0.5])
@@ -175,7 +169,16 @@ def test_earlier_levels_are_noisier() -> None:
     assert levels.noisier(torch.ones(1), torch.tensor([0.3]), -6.0).item() == 1
 
 
-def test_shift_by_length_moves_the_median_as_the_formula_says() -> None:
-    shift = levels.length_shift(torch.tensor([0.0, 6.0, 12.0]), 12.0, 1.0, 4.0)
-    assert shift.tolist() == pytest.approx([1.0, 2.0, 4.0])
-    assert levels.shifted_levels(torch.tensor([0.5]), torch.tensor([4.0])).item() == pytest.approx(0.8)
+def test_shift_by_length_multiplies_the_odds_as_published() -> None:
+    """By the formula of the public trainer: 1 - e^mu / (e^mu + t / (1 - t)), mu = -0.5 at 256 frames, -1.15 at 4096."""
+    for frames, mu in ((100, -0.5), (256, -0.5), (2176, -0.825), (4096, -1.15), (9000, -1.15)):
+        t = torch.tensor([0.1, 0.5, 0.9])
+        published = 1 - math.exp(mu) / (math.exp(mu) + t / (1 - t))
+        assert torch.allclose(levels.shifted_levels(t, levels.length_shift(frames)), published, atol=1e-6)
+
+
+def test_truncated_logit_normal_has_the_published_law() -> None:
+    t = levels.truncated_logit_normal((torch.arange(100_000) + 0.5) / 100_000)
+    assert 0 <= t.min() < 0.02
+    assert 0.98 < t.max() <= 1
+    assert t.mean().item() == pytest.approx(0.537, abs=1e-3)

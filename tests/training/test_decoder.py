@@ -23,7 +23,7 @@ from arctone.inference.backends.torch import load_backend
 from arctone.model_folder.config import OobleckConfig, SpectralConfig
 from arctone.models.oobleck import OobleckDecoder, OobleckEncoder
 from arctone.models.spectral import SpectralDecoder
-from arctone.training import decoder_stage
+from arctone.training import stages
 from arctone.training.decoder import DecoderConfig, LatentPool, standardise, student_config, wanted_target
 from arctone.training.recipes import Recipe, recipe
 from tests import tiny_model
@@ -85,12 +85,12 @@ def test_a_spectral_decoder_goes_on_learning_and_the_latents_stay(
     sounds: Path, spectral_model: Path, tmp_path: Path
 ) -> None:
     plan = _plan()
-    trainer = decoder_stage.decoder(plan, str(sounds), tmp_path, spectral_model)
+    trainer = stages.decoder_stage(plan, str(sounds), tmp_path, spectral_model).trainer()
     before = load_state(spectral_model, AUTOENCODER)
     started = trainer.module.state_dict()
     assert all(torch.equal(started[name], before[f"decoder.{name}"]) for name in started)
     trainer.run()
-    decoder_stage.finish_decoder(trainer, tmp_path, spectral_model)
+    stages.decoder_stage(plan, str(sounds), tmp_path, spectral_model).finish(trainer)
     after = load_state(tmp_path, AUTOENCODER)
     changed = {name.split(".")[0] for name in before if not torch.equal(after[name], before[name])}
     assert changed == {"decoder"}
@@ -103,9 +103,9 @@ def test_a_spectral_decoder_goes_on_learning_and_the_latents_stay(
 def test_what_was_made_of_the_latents_sounds_through_the_new_decoder(
     sounds: Path, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
-    trainer = decoder_stage.decoder(_plan(steps=5), str(sounds), tmp_path, tiny_model_folder)
+    trainer = stages.decoder_stage(_plan(steps=5), str(sounds), tmp_path, tiny_model_folder).trainer()
     trainer.run()
-    decoder_stage.finish_decoder(trainer, tmp_path, tiny_model_folder)
+    stages.decoder_stage(_plan(), str(sounds), tmp_path, tiny_model_folder).finish(trainer)
     models = [arctone.load(folder, engine="torch") for folder in (tiny_model_folder, tmp_path)]
     results = [model.generate("a tone", duration_seconds=0.3, seed=1) for model in models]
     assert not np.allclose(results[0].waveforms[0].samples, results[1].waveforms[0].samples)
@@ -115,9 +115,9 @@ def test_a_waveform_autoencoder_gets_a_spectral_decoder_that_hears_its_latents(
     sounds: Path, waveform_model: Path, tmp_path: Path
 ) -> None:
     plan = _plan(steps=150, width=48, blocks=1, fine_blocks=1)
-    trainer = decoder_stage.decoder(plan, str(sounds), tmp_path, waveform_model)
+    trainer = stages.decoder_stage(plan, str(sounds), tmp_path, waveform_model).trainer()
     trainer.run()
-    decoder_stage.finish_decoder(trainer, tmp_path, waveform_model)
+    stages.decoder_stage(_plan(), str(sounds), tmp_path, waveform_model).finish(trainer)
     config = load_config(tmp_path)
     assert config.autoencoder == OOBLECK
     assert config.sounding == config.decoder == trainer.task.module.config
@@ -135,15 +135,15 @@ def test_an_interrupted_run_goes_on_with_what_was_encoded(
     sounds: Path, spectral_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = _plan(steps=4)
-    whole = decoder_stage.decoder(plan, str(sounds), tmp_path / "whole", spectral_model)
+    whole = stages.decoder_stage(plan, str(sounds), tmp_path / "whole", spectral_model).trainer()
     whole.run()
     half = dataclasses.replace(plan, decoder_loop=dataclasses.replace(plan.decoder_loop, total_steps=4))
-    first = decoder_stage.decoder(half, str(sounds), tmp_path / "parts", spectral_model)
+    first = stages.decoder_stage(half, str(sounds), tmp_path / "parts", spectral_model).trainer()
     for _ in range(2):
         first.one_step()
     first.save()
     monkeypatch.setattr(LatentPool, "build", lambda *_, **__: pytest.fail("encoded again"))
-    second = decoder_stage.decoder(plan, str(sounds), tmp_path / "parts", spectral_model)
+    second = stages.decoder_stage(plan, str(sounds), tmp_path / "parts", spectral_model).trainer()
     second.run()
     for name, value in whole.module.state_dict().items():
         assert torch.equal(value, second.module.state_dict()[name]), name
@@ -152,7 +152,7 @@ def test_an_interrupted_run_goes_on_with_what_was_encoded(
 def test_the_critic_takes_turns(sounds: Path, spectral_model: Path, tmp_path: Path) -> None:
     plan = _plan(steps=6)
     plan = dataclasses.replace(plan, decoder=dataclasses.replace(plan.decoder, adversarial_start=2))
-    trainer = decoder_stage.decoder(plan, str(sounds), tmp_path, spectral_model)
+    trainer = stages.decoder_stage(plan, str(sounds), tmp_path, spectral_model).trainer()
     critic = trainer.task.roles["discriminator"]
     before = [value.clone() for value in critic.parameters()]
     trainer.run()

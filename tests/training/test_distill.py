@@ -19,11 +19,10 @@ from arctone.models.dit import DiT
 from arctone.models.fake_score import FakeScore
 from arctone.training.distill.config import ConsistencyConfig, DmdConfig
 from arctone.training.distill.consistency import ConsistencyTask
-from arctone.training.distill.dmd import DmdTask, matching_gradient
-from arctone.training.distill.draws import Draws
-from arctone.training.distill.simulation import simulated_input
-from arctone.training.loop import LoopConfig, Trainer, generator
-from arctone.training.optimisers import OptimiserConfig
+from arctone.training.distill.dmd import DmdTask, matching_gradient, simulated_input
+from arctone.training.loop import LoopConfig, Trainer
+from arctone.training.optim import OptimiserConfig
+from arctone.training.randomness import Draws, generator
 from tests.training.distill_toys import (
     Corrected,
     GaussianFlow,
@@ -193,10 +192,10 @@ def _consistency() -> ConsistencyTask:
     return ConsistencyTask(_filled(1), _filled(1), RandomBatches(), cfg_scale=2.0)
 
 
-@pytest.mark.parametrize("game", ["least_squares", "softplus"])
+@pytest.mark.parametrize("loss", ["least_squares", "softplus"])
 @pytest.mark.parametrize("head", ["conv", "convnext"])
-def test_each_step_trains_its_role_alone(game: str, head: str) -> None:
-    task = _dmd(gan_weight=0.1, game=game, head=head)
+def test_each_step_trains_its_role_alone(loss: str, head: str) -> None:
+    task = _dmd(gan_weight=0.1, loss=loss, head=head)
     for step in range(6):
         role = task.role_at(step)
         assert role == ("generator" if step % 3 == 2 else "fake_score")
@@ -209,8 +208,8 @@ def test_each_step_trains_its_role_alone(game: str, head: str) -> None:
             assert (missing == []) == (name == role), (step, name, missing)
 
 
-def test_the_judge_moves_the_student_through_its_features() -> None:
-    """With equal scores, all that is left of the gradient is the judge's."""
+def test_the_discriminator_moves_the_student_through_its_features() -> None:
+    """With equal scores, all that is left of the gradient is the discriminator's."""
     task = _dmd(gan_weight=0.1)
     batch = task.batch(2, 0, 1)
     task.fake_score.requires_grad_(False)
@@ -222,9 +221,9 @@ def test_the_judge_moves_the_student_through_its_features() -> None:
     assert task.student_losses(batch)["adversarial"] < before
 
 
-def test_without_a_judge_there_is_no_head_and_no_such_loss() -> None:
+def test_without_a_discriminator_there_is_no_head_and_no_such_loss() -> None:
     task = _dmd(gan_weight=0.0)
-    assert task.batch(0, 0, 1).judged is None
+    assert task.batch(0, 0, 1).seen is None
     assert {*task.losses(task.fake_score, task.batch(0, 0, 1), 0)} == {"total", "flow"}
     assert {*task.losses(task.student, task.batch(2, 0, 1), 2)} == {"total", "matching"}
 
@@ -237,12 +236,12 @@ def test_padding_has_no_influence() -> None:
     task, step = _dmd(gan_weight=0.1), 5
     batch = task.batch(step, 0, 1)
     mask = batch.conditions.frame_mask[:, None]
-    assert batch.judged is not None
+    assert batch.seen is not None
     other = batch._replace(
         x_0=loud(batch.x_0),
         noises=loud(batch.noises),
         matched=batch.matched._replace(noise=loud(batch.matched.noise)),
-        judged=batch.judged._replace(noise=loud(batch.judged.noise)),
+        seen=batch.seen._replace(noise=loud(batch.seen.noise)),
     )
     for losses in (task.student_losses, task.fake_losses):
         left, right = losses(batch), losses(other)
@@ -283,9 +282,9 @@ def test_two_shares_are_the_whole_batch() -> None:
 
 
 def test_earlier_noises_do_not_depend_on_how_many_follow() -> None:
-    drawn = Draws(PlainBatches(3, (2, 4)), tempo_dropout=0.0, seed=0).of_step(1, 0, 1)
-    assert torch.equal(drawn.noises(2, 5)[:2], drawn.noises(2, 2))
-    assert drawn.noises(2, 3).flatten(1).corrcoef().fill_diagonal_(0).abs().max() < 0.9
+    draws = Draws.of_batch(PlainBatches(3, (2, 4)).batch(1, 0, 1), 0, 1, 1)
+    assert torch.equal(draws.noises(2, (2, 4), 5)[:2], draws.noises(2, (2, 4), 2))
+    assert draws.noises(2, (2, 4), 3).flatten(1).corrcoef().fill_diagonal_(0).abs().max() < 0.9
 
 
 def test_consistency_asks_nothing_of_a_straight_flow() -> None:
@@ -379,14 +378,17 @@ def test_the_student_is_closer_to_the_data_than_the_flow_at_as_many_steps(
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda: DmdConfig(game="relativistic"), "game: 'relativistic' is unknown, choose from least_squares"),
+        (lambda: DmdConfig(loss="relativistic"), "loss: 'relativistic' is unknown, choose from least_squares"),
         (lambda: DmdConfig(head="deep"), "head: 'deep' is unknown, choose from conv, convnext"),
         (lambda: DmdConfig(fake_updates=0), "fake_updates: 0 is not possible, it must be at least 1"),
         (lambda: DmdConfig(level_high=1.0), "level_high: 1.0 must be between 0 and 1"),
         (lambda: DmdConfig(level_low=0.7, level_high=0.3), "in this order"),
         (lambda: DmdConfig(tempo_dropout=1.5), "tempo_dropout: 1.5 is not possible, it must be 0 to 1"),
         (lambda: DmdConfig(cfg_scale=float("nan")), "cfg_scale: nan is not possible"),
-        (lambda: DmdConfig(judge_std=0.0), "judge_std: 0.0 is not possible, it must be above 0"),
+        (
+            lambda: DmdConfig(discriminator_level_std=0.0),
+            "discriminator_level_std: 0.0 is not possible, it must be above 0",
+        ),
         (lambda: ConsistencyConfig(intervals=0), "intervals: 0 is not possible, it must be at least 1"),
         (lambda: ConsistencyConfig(huber=0.0), "huber: 0.0 is not possible, it must be above 0"),
         (lambda: ConsistencyConfig(step_counts=()), "step_counts"),

@@ -56,7 +56,7 @@ def _recipe(steps: int = 5, **settings: Any) -> Recipe:
 @pytest.mark.parametrize("kind", ["dmd", "consistency"])
 def test_a_flow_model_becomes_a_few_step_model(flow: Path, tmp_path: Path, kind: str) -> None:
     out = tmp_path / "fast"
-    trainer = stages.distill(_recipe(), flow / "latents", out, flow, kind)
+    trainer = stages.DistillStage(_recipe(), flow / "latents", out, flow, kind).trainer()
     trainer.run()
     stages.finish_few_step(trainer, out)
     sampling = load_config(out).sampling
@@ -70,7 +70,7 @@ def test_a_flow_model_becomes_a_few_step_model(flow: Path, tmp_path: Path, kind:
 
 
 def test_everybody_begins_as_the_flow_model_and_is_guided_as_it_is(flow: Path, tmp_path: Path) -> None:
-    task = stages.distill(_recipe(), flow / "latents", tmp_path / "fast", flow, "dmd").task
+    task = stages.DistillStage(_recipe(), flow / "latents", tmp_path / "fast", flow, "dmd").trainer().task
     assert isinstance(task, DmdTask)
     for name, value in load_dit(flow).state_dict().items():
         for module in (task.student, task.fake_score.dit, task.teacher):
@@ -78,7 +78,9 @@ def test_everybody_begins_as_the_flow_model_and_is_guided_as_it_is(flow: Path, t
     assert task.cfg_scale == CONFIG.sampling.cfg_scale
     assert task.fake_score.num_blocks == 2
     assert task.fake_score.head is not None
-    other = stages.distill(_recipe(cfg_scale=7.0, gan_weight=0.0), flow / "latents", tmp_path / "other", flow, "dmd")
+    other = stages.DistillStage(
+        _recipe(cfg_scale=7.0, gan_weight=0.0), flow / "latents", tmp_path / "other", flow, "dmd"
+    ).trainer()
     assert isinstance(other.task, DmdTask)
     assert other.task.cfg_scale == 7.0
     assert other.task.fake_score.head is None
@@ -95,14 +97,14 @@ def test_everybody_begins_as_the_flow_model_and_is_guided_as_it_is(flow: Path, t
 def test_what_cannot_be_is_refused(flow: Path, tmp_path: Path, change: dict[str, Any], problem: str) -> None:
     arguments = {"recipe": _recipe(), "latents": flow / "latents", "out": tmp_path, "init": flow, "kind": "dmd"}
     with pytest.raises(UsageError, match=problem):
-        stages.distill(**(arguments | change))
+        stages.DistillStage(**(arguments | change)).trainer()
 
 
 def test_the_teacher_of_a_distilled_model_is_its_flow(flow: Path, tmp_path: Path) -> None:
-    trainer = stages.distill(_recipe(1), flow / "latents", tmp_path / "fast", flow, "consistency")
+    trainer = stages.DistillStage(_recipe(1), flow / "latents", tmp_path / "fast", flow, "consistency").trainer()
     trainer.run()
     stages.finish_few_step(trainer, tmp_path / "fast")
-    again = stages.distill(_recipe(1), flow / "latents", tmp_path / "again", tmp_path / "fast", "dmd")
+    again = stages.DistillStage(_recipe(1), flow / "latents", tmp_path / "again", tmp_path / "fast", "dmd").trainer()
     wanted, fast = load_dit(flow).state_dict(), load_dit(tmp_path / "fast").state_dict()
     assert any(not torch.equal(value, fast[name]) for name, value in wanted.items())
     assert all(torch.equal(value, again.module.state_dict()[name]) for name, value in wanted.items())

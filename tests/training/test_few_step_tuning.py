@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from arctone.models.lora import LoraConfig, low_rank_pairs
-from arctone.training.fine_tune import LoraTask
 from arctone.training.loop import LoopConfig, Trainer
+from arctone.training.lora import LoraTask
 from tests.training.distill_toys import Corrected, PlainBatches, made_law, no_conditions
 
 OLD, NEW, STD = 1.5, 2.5, 0.5

@@ -15,12 +15,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from arctone.errors import UsageError
+from arctone.errors import ModelError, UsageError
 from arctone.model_folder.config import DiTConfig
 from arctone.models.dit import DiT
-from arctone.training.flow import FlowTask
-from arctone.training.loop import LoopConfig, NotFinite, Trainer, generator, share
-from arctone.training.stop_signals import StopSignals
+from arctone.training.flow import FlowConfig, FlowTask
+from arctone.training.loop import LoopConfig, NotFinite, StopSignals, Trainer
+from arctone.training.optim import Ema
+from arctone.training.parallel import open_fabric
+from arctone.training.randomness import generator, share
+from arctone.training.stages import run_stage
 
 DIT = DiTConfig(latent_channels=4, width=32, depth=2, heads=2, text_width=8, mlp_width=48, max_frames=16)
 LOOP = LoopConfig(
@@ -93,7 +96,7 @@ class SignalledTask(FlowTask):
     number = signal.SIGTERM
 
     def losses(self, module: nn.Module, batch: dict[str, Any], step: int) -> dict[str, Tensor]:
-        if step == 4:
+        if step == 4 and torch.is_grad_enabled():
             os.kill(os.getpid(), self.number)
         return super().losses(module, batch, step)
 
@@ -178,6 +181,123 @@ def test_nan_keeps_weights_and_ends_with_a_sentence(tmp_path: Path) -> None:
     assert all(torch.isfinite(value).all() for value in trainer.task.module.state_dict().values())
 
 
+class NamedBatches(RandomBatches):
+    """Batches whose clips have names."""
+
+    def describe(self, step: int) -> str:
+        return f"clips a{step}, b{step}"
+
+
+def _named_task() -> FlowTask:
+    torch.manual_seed(1)
+    return FlowTask(DiT(DIT), NamedBatches())
+
+
+def test_a_run_that_explodes_keeps_its_last_good_state_and_names_the_batch(tmp_path: Path) -> None:
+    """A single update at an absurd rate leaves weights that are finite and useless: no checkpoint may hold them."""
+    Trainer(_named_task(), dataclasses.replace(LOOP, total_steps=6, warmup_steps=0), tmp_path).run()
+    good = (tmp_path / "last.ckpt").read_bytes()
+    reckless = dataclasses.replace(LOOP, total_steps=60, warmup_steps=0, rate=1e30, checkpoint_every=1)
+    trainer = Trainer(_named_task(), reckless, tmp_path)
+    sentence = r"beginning with the batch of step 8 \(clips a7, b7\); .*last.ckpt holds the last good state, go on with"
+    with pytest.raises(NotFinite, match=sentence):
+        trainer.run()
+    assert (tmp_path / "last.ckpt").read_bytes() == good
+    again = Trainer(_named_task(), dataclasses.replace(LOOP, total_steps=8), tmp_path)
+    assert again.step == 6
+    again.run()
+    assert again.step == 8
+
+
+def test_a_failed_run_is_not_written_and_an_interrupted_one_is(tmp_path: Path) -> None:
+    class Stage:
+        """Counts what is written."""
+
+        def __init__(self, task: FlowTask) -> None:
+            self.task, self.written = task, 0
+
+        def trainer(self) -> Trainer:
+            return Trainer(
+                self.task, dataclasses.replace(LOOP, total_steps=50), tmp_path / self.task.__class__.__name__
+            )
+
+        def finish(self, trainer: Trainer) -> None:
+            self.written += 1
+
+    def interrupted(trainer: Trainer) -> None:
+        raise KeyboardInterrupt
+
+    torch.manual_seed(1)
+    failed, stopped = Stage(BrokenTask(DiT(DIT), RandomBatches())), Stage(_task())
+    with pytest.raises(NotFinite):
+        run_stage(failed)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(stopped, interrupted)
+    assert (failed.written, stopped.written) == (0, 1)
+
+
+@pytest.mark.parametrize("keep", [0, 1000, -10])
+def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path, keep: int) -> None:
+    Trainer(_task(), dataclasses.replace(LOOP, total_steps=1), tmp_path).run()
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(
+        ModelError, match=r"^out: .*last.ckpt is damaged \([^\n]+\); delete it to begin this stage again"
+    ):
+        Trainer(_task(), LOOP, tmp_path)
+    torch.save([1, 2], path)
+    with pytest.raises(ModelError, match="is no checkpoint of arctone"):
+        Trainer(_task(), LOOP, tmp_path)
+
+
+def test_checkpointed_activations_change_no_weight(tmp_path: Path) -> None:
+    plain = Trainer(_task(), dataclasses.replace(LOOP, total_steps=3), tmp_path / "plain")
+    plain.run()
+    saving = Trainer(
+        _task(), dataclasses.replace(LOOP, total_steps=3, checkpoint_activations=True), tmp_path / "saving"
+    )
+    saving.run()
+    for name, value in plain.module.state_dict().items():
+        assert torch.equal(value, saving.module.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_batch_in_parts_has_the_gradients_of_the_whole(tmp_path: Path, size: int) -> None:
+    torch.manual_seed(1)
+    parts = FlowTask(DiT(DIT), RandomBatches(), FlowConfig(micro_items=size))
+    values = [Trainer(task, LOOP, tmp_path / str(n)).one_step() for n, task in enumerate((_task(), parts))]
+    assert values[1]["total"] == pytest.approx(values[0]["total"], rel=1e-5)
+    assert values[1]["gradient_norm"] == pytest.approx(values[0]["gradient_norm"], rel=1e-4)
+
+
+def test_the_published_schedule_warms_up_and_then_falls_slowly() -> None:
+    loop = dataclasses.replace(LOOP, schedule="inverse")
+    assert loop.rate_factor(0) == pytest.approx(0.005)
+    assert loop.rate_factor(2_000) == pytest.approx((1 + 2e-3) ** -0.5, rel=1e-4)
+    assert loop.rate_factor(3_000_000) == pytest.approx(0.5)
+    with pytest.raises(UsageError, match="schedule: 'step' is unknown, choose from cosine, inverse"):
+        dataclasses.replace(LOOP, schedule="step")
+
+
+def test_the_average_with_a_power_is_that_of_ema_pytorch() -> None:
+    """Its decay is 1 - (1 + n - 2)^-power from the third update on, at most the highest; before, it copies."""
+    module = nn.Linear(1, 1, bias=False)
+    ema, expected = Ema(module, 0.5, power=0.75), 0.0
+    for number in range(1, 8):
+        nn.init.constant_(module.weight, float(number))
+        ema.update(module)
+        decay = min(0.5, 1 - (1 + max(number - 2, 0)) ** -0.75)
+        expected = decay * expected + (1 - decay) * number
+        assert ema.state["weight"].item() == pytest.approx(expected)
+
+
+def test_strategies_that_cannot_be_are_refused() -> None:
+    with pytest.raises(UsageError, match="strategy: 'zero' is unknown, choose from ddp, fsdp"):
+        open_fabric(dataclasses.replace(LOOP, strategy="zero"))
+    with pytest.raises(UsageError, match="shards networks over several processes; start them with torchrun"):
+        open_fabric(dataclasses.replace(LOOP, strategy="fsdp"))
+
+
 def test_time_budget_ends_the_run(tmp_path: Path) -> None:
     trainer = Trainer(_task(), dataclasses.replace(LOOP, total_steps=10_000, max_minutes=1e-9), tmp_path)
     trainer.run()
@@ -190,7 +310,8 @@ def test_mixed_precision_leaves_the_batch_as_it_is(tmp_path: Path) -> None:
 
     class Watching(FlowTask):
         def losses(self, module: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
-            seen.update(batch)
+            if torch.is_grad_enabled():
+                seen.update(batch)
             assert torch.is_autocast_enabled("cpu")
             return super().losses(module, batch, step)
 

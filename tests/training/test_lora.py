@@ -13,8 +13,8 @@ from arctone.errors import UsageError
 from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
 from arctone.models.lora import Adapted, LoraConfig, LowRank, low_rank_pairs, target_layers
-from arctone.training.fine_tune import LoraTask
 from arctone.training.loop import LoopConfig, Trainer
+from arctone.training.lora import LoraTask
 from tests.training.arc_parts import filled
 from tests.training.test_loop import DIT, RandomBatches
 

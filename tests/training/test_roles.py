@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from arctone.errors import UsageError
-from arctone.training.loop import LoopConfig, NotFinite, SteadyRate, Trainer, generator
-from arctone.training.optimisers import OptimiserConfig
+from arctone.training.loop import LoopConfig, NotFinite, Trainer
+from arctone.training.optim import OptimiserConfig
+from arctone.training.randomness import generator
+from arctone.training.task import SteadyRate
 
 LOOP = LoopConfig(
     total_steps=9,
@@ -30,7 +32,7 @@ LOOP = LoopConfig(
 
 
 class TwoRoles(SteadyRate):
-    """A maker that is judged by a critic, which is trained in two steps of three."""
+    """A maker whose critic scores it, which is trained in two steps of three."""
 
     frozen: Sequence[nn.Module] = ()
 

@@ -31,12 +31,12 @@ from arctone.errors import ModelError, UsageError
 from arctone.flow.schedules import linear, shifted
 from arctone.model_folder.config import DiTConfig
 from arctone.training import stages
-from arctone.training.arc.config import ArcConfig
 from arctone.training.arc.task import ArcTask
 from arctone.training.autoencoder import FeaturePool
+from arctone.training.batches import LatentBatches
 from arctone.training.distill.dmd import DmdTask
-from arctone.training.latent_batches import LatentBatches
 from arctone.training.recipes import Recipe, recipe
+from tests.training.arc_parts import arc_config
 
 
 def _recipe() -> Recipe:
@@ -69,9 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     corpus = Corpus(0, 60, soundfonts=(), sonic_pi=None, split="train")
     source = Subset(corpus, range(12))
     FeaturePool.build(source, out / "training-autoencoder" / stages.FEATURES, num_clips=12)
-    trainer = stages.autoencoder(plan, "corpus:", out)
-    trainer.run()
-    stages.finish_autoencoder(plan, trainer, out)
+    stages.run_stage(stages.AutoencoderStage(plan, "corpus:", out))
     encoder = load_autoencoder(out).encoder
 
     def encode(batch: np.ndarray) -> np.ndarray:
@@ -84,9 +82,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source, encode, _words, out / "latents",
         autoencoder_hash=encoder_hash(out), settings=EncodeSettings(num_workers=0),
     )  # fmt: skip
-    flow = stages.flow(plan, out / "latents", out)
-    flow.run()
-    stages.finish_flow(plan, flow, out)
+    stages.run_stage(stages.FlowStage(plan, out / "latents", out))
     return out
 
 
@@ -119,23 +115,23 @@ def test_a_run_can_begin_with_other_weights(trained: Path, tmp_path: Path) -> No
     plan = _recipe()
     for name in ("autoencoder.safetensors", "config.json"):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
-    begun = stages.flow(plan, trained / "latents", tmp_path, init=trained)
+    begun = stages.FlowStage(plan, trained / "latents", tmp_path, init=trained).trainer()
     for name, value in load_dit(trained).state_dict().items():
-        assert torch.equal(value, begun.task.module.state_dict()[name]), name
+        assert torch.equal(value, begun.module.state_dict()[name]), name
 
 
 def test_latents_of_another_autoencoder_are_refused(trained: Path, tmp_path: Path) -> None:
     other = {name: value + 1 for name, value in load_autoencoder(trained).state_dict().items()}
     save_part(tmp_path, "autoencoder", other, load_config(trained))
     with pytest.raises(ModelError, match="holds latents of the autoencoder"):
-        stages.flow(_recipe(), trained / "latents", tmp_path)
+        stages.FlowStage(_recipe(), trained / "latents", tmp_path).trainer()
 
 
 @pytest.fixture(scope="module")
 def post_trained(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model folder after ARC post-training."""
     out, plan = tmp_path_factory.mktemp("fast"), _recipe()
-    trainer = stages.arc(plan, trained / "latents", out, trained)
+    trainer = stages.ArcStage(plan, trained / "latents", out, trained).trainer()
     for name, value in load_dit(trained).state_dict().items():
         assert torch.equal(value, trainer.module.state_dict()[name]), name
         trunk = trainer.parts["discriminator"].module.state_dict()
@@ -162,31 +158,31 @@ def test_a_model_that_learned_its_teachers_velocities_is_sampled_as_its_teacher(
     trained: Path, post_trained: Path, tmp_path: Path
 ) -> None:
     ways = {
-        ("ping_pong", 8, 1.0): ArcConfig(teacher_warmup=1, teacher_steps=6),
-        ("euler", 6, 1.5): ArcConfig(
+        ("ping_pong", 8, 1.0): arc_config(teacher_warmup=1, teacher_steps=6),
+        ("euler", 6, 1.5): arc_config(
             teacher_weight=1.0, teacher_target="velocity", teacher_steps=6, teacher_substeps=3, teacher_shift=1.5
         ),
-        ("ping_pong", 4, 1.0): ArcConfig(
+        ("ping_pong", 4, 1.0): arc_config(
             teacher_warmup=1, teacher_target="velocity", teacher_sampler="ping_pong", teacher_steps=4
         ),
     }
     assert {settings.sampled_by for settings in ways.values()} == set(ways)
-    assert ArcConfig(teacher_target="velocity").sampled_by == ("ping_pong", 8, 1.0)
+    assert arc_config(teacher_target="velocity").sampled_by == ("ping_pong", 8, 1.0)
     recipe = dataclasses.replace(_recipe(), arc=ways["euler", 6, 1.5])
-    stages.finish_few_step(stages.arc(recipe, trained / "latents", tmp_path, trained), tmp_path, recipe.arc)
+    stages.finish_few_step(
+        stages.ArcStage(recipe, trained / "latents", tmp_path, trained).trainer(), tmp_path, recipe.arc.sampled_by
+    )
     sampling = load_config(tmp_path).sampling
     assert (sampling.sampler, sampling.steps, sampling.shift, sampling.cfg_scale) == ("euler", 6, 1.5, 1.0)
     assert load_config(tmp_path).of_flow == load_config(post_trained).of_flow == load_config(trained)
 
 
-def test_the_recipe_of_few_steps_learns_its_path_and_never_plays_the_game(trained: Path, tmp_path: Path) -> None:
+def test_the_recipe_of_few_steps_learns_its_path_and_has_no_adversarial_step(trained: Path, tmp_path: Path) -> None:
     steps, tiny = recipe("spark-steps"), _recipe()
     assert steps.arc.sampled_by[:2] == ("euler", 8)
     loop = dataclasses.replace(tiny.arc_loop, total_steps=6, demo_every=0)
-    plan = dataclasses.replace(
-        tiny, arc=dataclasses.replace(steps.arc, teacher_bank=2, teacher_refresh=2), arc_loop=loop
-    )
-    trainer = stages.arc(plan, trained / "latents", tmp_path, trained)
+    plan = dataclasses.replace(tiny, arc=arc_config(steps.arc, teacher_bank=2, teacher_refresh=2), arc_loop=loop)
+    trainer = stages.ArcStage(plan, trained / "latents", tmp_path, trained).trainer()
     before = {
         name: {key: value.clone() for key, value in part.module.state_dict().items()}
         for name, part in trainer.parts.items()
@@ -197,20 +193,20 @@ def test_the_recipe_of_few_steps_learns_its_path_and_never_plays_the_game(traine
         name for name in after if any(not torch.equal(after[name][key], before[name][key]) for key in after[name])
     }
     assert changed == {"generator"}
-    assert steps.arc_loop.total_steps <= steps.arc.teacher_warmup
+    assert steps.arc_loop.total_steps <= steps.arc.teacher.warmup
 
 
-def test_the_recipe_of_the_game_judges_what_the_students_own_sampler_makes(
+def test_the_adversarial_recipe_shows_the_discriminator_full_rollouts_of_the_student(
     trained: Path, post_trained: Path, tmp_path: Path
 ) -> None:
-    game, tiny = recipe("spark-arc"), _recipe()
-    assert game.arc.sampled_by == ("euler", 8, 1.5)
-    assert game.arc.judged_calls == 8
-    settings = dataclasses.replace(game.arc, alignment_steps=1, teacher_bank=1, teacher_substeps=1)
+    after, tiny = recipe("spark-arc"), _recipe()
+    assert after.arc.sampled_by == ("euler", 8, 1.5)
+    assert after.arc.rollout_steps == 8
+    settings = arc_config(after.arc, alignment_steps=1, teacher_bank=1, teacher_substeps=1)
     plan = dataclasses.replace(
         tiny, arc=settings, arc_loop=dataclasses.replace(tiny.arc_loop, total_steps=3, demo_every=0)
     )
-    trainer = stages.arc(plan, trained / "latents", tmp_path, trained, post_trained)
+    trainer = stages.ArcStage(plan, trained / "latents", tmp_path, trained, post_trained).trainer()
     student = {name: value.clone() for name, value in trainer.module.state_dict().items()}
     assert all(torch.equal(value, load_state(post_trained, "dit")[name]) for name, value in student.items())
     calls: list[float] = []
@@ -220,7 +216,7 @@ def test_the_recipe_of_the_game_judges_what_the_students_own_sampler_makes(
     assert calls == pytest.approx(shifted(linear(8), 1.5)[:-1])
     trainer.one_step()
     assert any(not torch.equal(value, student[name]) for name, value in trainer.module.state_dict().items())
-    stages.finish_few_step(trainer, tmp_path, settings)
+    stages.finish_few_step(trainer, tmp_path, settings.sampled_by)
     sampling = load_config(tmp_path).sampling
     assert (sampling.sampler, sampling.steps, sampling.shift) == ("euler", 8, 1.5)
 
@@ -228,12 +224,12 @@ def test_the_recipe_of_the_game_judges_what_the_students_own_sampler_makes(
 def test_post_training_needs_a_flow_model_and_another_folder(trained: Path, post_trained: Path, tmp_path: Path) -> None:
     latents = trained / "latents"
     with pytest.raises(UsageError, match="init: post-training needs a flow model"):
-        stages.arc(_recipe(), latents, tmp_path, None)
+        stages.ArcStage(_recipe(), latents, tmp_path, None).trainer()
     with pytest.raises(UsageError, match="is also init"):
-        stages.arc(_recipe(), latents, trained, trained)
+        stages.ArcStage(_recipe(), latents, trained, trained).trainer()
     (tmp_path / "config.json").write_text((trained / "config.json").read_text().replace("tiny", "other"))
     with pytest.raises(UsageError, match="holds another model than init"):
-        stages.arc(_recipe(), latents, tmp_path, trained)
+        stages.ArcStage(_recipe(), latents, tmp_path, trained).trainer()
 
 
 def test_all_training_of_a_post_trained_model_begins_with_its_flow(
@@ -241,11 +237,10 @@ def test_all_training_of_a_post_trained_model_begins_with_its_flow(
 ) -> None:
     plan, latents, flow = _recipe(), trained / "latents", load_dit(trained).state_dict()
     assert any(not torch.equal(value, load_dit(post_trained).state_dict()[name]) for name, value in flow.items())
-    again = stages.beginning_with(plan, post_trained, tmp_path / "flow")
     trainers = {
-        "flow": stages.flow(again, latents, tmp_path / "flow", post_trained),
-        "arc": stages.arc(plan, latents, tmp_path / "arc", post_trained),
-        "dmd": stages.distill(plan, latents, tmp_path / "dmd", post_trained, "dmd"),
+        "flow": stages.FlowStage(plan, latents, tmp_path / "flow", post_trained).trainer(),
+        "arc": stages.ArcStage(plan, latents, tmp_path / "arc", post_trained).trainer(),
+        "dmd": stages.DistillStage(plan, latents, tmp_path / "dmd", post_trained, "dmd").trainer(),
     }
     for name, trainer in trainers.items():
         state = trainer.module.state_dict()
@@ -255,27 +250,27 @@ def test_all_training_of_a_post_trained_model_begins_with_its_flow(
     assert load_config(tmp_path / "flow") == load_config(trained)
 
 
-def test_a_student_goes_on_while_its_teacher_and_its_judges_are_the_flow(
+def test_a_student_goes_on_while_its_teacher_and_its_discriminator_are_the_flow(
     trained: Path, post_trained: Path, tmp_path: Path
 ) -> None:
     plan, latents = _recipe(), trained / "latents"
-    plan = dataclasses.replace(plan, arc=dataclasses.replace(plan.arc, teacher_weight=1.0))
+    plan = dataclasses.replace(plan, arc=arc_config(plan.arc, teacher_weight=1.0))
     student, flow = load_dit(post_trained).state_dict(), load_dit(trained).state_dict()
-    arc = stages.arc(plan, latents, tmp_path / "arc", trained, post_trained)
-    dmd = stages.distill(plan, latents, tmp_path / "dmd", trained, "dmd", post_trained)
+    arc = stages.ArcStage(plan, latents, tmp_path / "arc", trained, post_trained).trainer()
+    dmd = stages.DistillStage(plan, latents, tmp_path / "dmd", trained, "dmd", post_trained).trainer()
     assert isinstance(arc.task, ArcTask)
     assert isinstance(dmd.task, DmdTask)
     assert arc.task.teacher is not None
     for name, value in flow.items():
         for state in (arc.module.state_dict(), arc.ema.state, dmd.module.state_dict(), dmd.ema.state):
             assert torch.equal(state[name], student[name]), name
-        for judge in (arc.task.teacher.module, dmd.task.teacher, dmd.task.fake_score.dit):
-            assert torch.equal(judge.state_dict()[name], value), name
+        for other in (arc.task.teacher.module, dmd.task.teacher, dmd.task.fake_score.dit):
+            assert torch.equal(other.state_dict()[name], value), name
         trunk = arc.parts["discriminator"].module.state_dict()
         assert f"trunk.{name}" not in trunk or torch.equal(trunk[f"trunk.{name}"], value), name
     for start in (
-        lambda: stages.arc(plan, latents, tmp_path / "none", trained, trained),
-        lambda: stages.distill(plan, latents, tmp_path / "neither", trained, "consistency", trained),
+        lambda: stages.ArcStage(plan, latents, tmp_path / "none", trained, trained).trainer(),
+        lambda: stages.DistillStage(plan, latents, tmp_path / "neither", trained, "consistency", trained).trainer(),
     ):
         with pytest.raises(UsageError, match="is no post-trained model; post-training begins with the flow"):
             start()
@@ -292,7 +287,7 @@ def test_a_damaged_flow_model_is_named(trained: Path, tmp_path: Path) -> None:
     del state["blocks.0.mlp.leave.bias"]
     save_file(state, init / "dit.safetensors")
     with pytest.raises(ModelError, match=r"lacks the tensor blocks.0.mlp.leave.bias"):
-        stages.arc(_recipe(), trained / "latents", tmp_path / "out", init)
+        stages.ArcStage(_recipe(), trained / "latents", tmp_path / "out", init).trainer()
 
 
 def test_prompts_of_any_item_are_those_of_the_batch(trained: Path) -> None:

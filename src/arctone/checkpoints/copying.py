@@ -33,6 +33,8 @@ def copy_text(given: Path, folder: Path) -> None:
     """
     source = given
     folder.mkdir(parents=True, exist_ok=True)
+    if (given / OWN).is_file() and not (folder / OWN).exists():
+        write_atomically(folder / OWN, (given / OWN).read_bytes())
     if not (folder / OWN).exists():
         if has_graphs_alone(given):
             state = part_state(load_from_graphs(given), "text")

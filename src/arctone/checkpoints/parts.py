@@ -6,7 +6,7 @@ brings in what is used and may take it away again, and no second copy is ever ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,18 +69,23 @@ BUILDERS: dict[tuple[str, type], Build] = {
 MAPPED = (T5Config, T5GemmaConfig, ContinuousDiTConfig, OobleckConfig, SameConfig)
 
 
-def openers(folder: Path, config: ModelConfig, changes: Mapping[str, Change] | None = None) -> dict[str, Open]:
+def openers(
+    folder: Path,
+    config: ModelConfig,
+    changes: Mapping[str, Change] | None = None,
+    only: Sequence[str] | None = None,
+) -> dict[str, Open]:
     """For each of PARTS, and FLOW where a post-trained model has it, what opens it in evaluation mode; mapped parts are
     opened anew with each call.
 
-    Args: changes: by part, what becomes of its tensors before they fill it.
+    Args: changes: by part, what becomes of its tensors before they fill it. only: parts that are wanted; None = all.
     Raises: ModelError if a file is missing, or a part that is not mapped does not fit the config.
     """
     graphs = load_from_graphs(folder) if (folder / MAP).is_file() else None
     change = changes or {}
     found: dict[str, Open] = {}
     has_own_flow = config.sampling.post_trained and has_flow(folder)
-    for part in (*PARTS, *([FLOW] if has_own_flow else [])):
+    for part in only or (*PARTS, *([FLOW] if has_own_flow else [])):
         settings = part_config(config, part)
         if isinstance(settings, MAPPED):
             build = BUILDERS[part, type(settings)]

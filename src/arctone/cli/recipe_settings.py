@@ -21,19 +21,47 @@ def changed(recipe: Any, parts: Sequence[str], settings: Sequence[str]) -> Any:
     Raises: UsageError that names the setting, its value and what is allowed.
     """
     changes: dict[str, dict[str, Any]] = {}
+    sections: dict[tuple[str, str], dict[str, Any]] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
             raise UsageError(f"set: {setting!r} must have the form NAME=VALUE", field="set")
         if "." in name:
-            recipe = _with_role(recipe, parts, name, text)
+            part, section, field = _section(recipe, parts, name)
+            if not section:
+                recipe = _with_role(recipe, parts, name, text)
+                continue
+            kind = typing.get_type_hints(type(section))[field]
+            sections.setdefault((part, name.partition(".")[0]), {})[field] = _converted(name, text, kind)
             continue
         part = _owner(recipe, parts, name)
         kind = typing.get_type_hints(type(getattr(recipe, part)))[name]
         changes.setdefault(part, {})[name] = _converted(name, text, kind)
+    for (part, title), values in sections.items():
+        changed_section = dataclasses.replace(getattr(getattr(recipe, part), title), **values)
+        changes.setdefault(part, {})[title] = changed_section
     # All at once, because some settings are only possible together.
     replaced = {part: dataclasses.replace(getattr(recipe, part), **values) for part, values in changes.items()}
     return dataclasses.replace(recipe, **replaced)
+
+
+def _section(recipe: Any, parts: Sequence[str], name: str) -> tuple[str, Any, str]:
+    """The part, the section and the field that a name such as teacher.weight means; no section for other names.
+
+    A section may have the name of a network, whose optimiser then has all other fields.
+    """
+    title, _, field = name.partition(".")
+    for part in parts:
+        section = getattr(getattr(recipe, part), title, None)
+        if dataclasses.is_dataclass(section):
+            known = [one.name for one in dataclasses.fields(section)]
+            if field in known:
+                return part, section, field
+            if not any(title in getattr(getattr(recipe, other), "roles", ()) for other in parts):
+                near = difflib.get_close_matches(field, known, n=1)
+                hint = f"did you mean {title}.{near[0]}?" if near else f"choose from {', '.join(sorted(known))}"
+                raise UsageError(f"set: {name!r} is unknown, {hint}")
+    return "", None, ""
 
 
 def _with_role(recipe: Any, parts: Sequence[str], name: str, text: str) -> Any:

@@ -9,7 +9,7 @@ import typer
 
 from arctone.cli.train_lora import lora
 from arctone.cli.training_options import TrainingOptions, folder_of, with_training_options
-from arctone.cli.training_run import run_to_end, use_threads
+from arctone.cli.training_run import plan_or_train, train, use_threads
 
 app = typer.Typer(
     no_args_is_help=True, help="Train models: the autoencoder, then the flow on its latents, then fewer steps."
@@ -36,8 +36,8 @@ def autoencoder(
 
     plan = options.plan("autoencoder_loop")
     use_threads(options.threads)
-    trainer = stages.autoencoder(plan, data, options.out, options.init_folder())
-    run_to_end(trainer, lambda: stages.finish_autoencoder(plan, trainer, options.out))
+    options.refuse_plan()
+    train(stages.AutoencoderStage(plan, data, options.out, options.init_folder()))
 
 
 @app.command()
@@ -53,29 +53,33 @@ def decoder(
 
     Example: arctone train decoder --init spark --data my-sounds/ --out runs/clearer
     """
-    from arctone.training import decoder_stage
+    from arctone.training import stages
 
-    plan, init = options.plan("decoder_loop"), options.init_folder()
+    plan = options.plan("decoder_loop")
     use_threads(options.threads)
-    trainer = decoder_stage.decoder(plan, data, options.out, init)
-    assert init is not None
-    run_to_end(trainer, lambda: decoder_stage.finish_decoder(trainer, options.out, init))
+    options.refuse_plan()
+    train(stages.decoder_stage(plan, data, options.out, options.init_folder()))
 
 
 @app.command()
 @with_training_options
-def flow(options: TrainingOptions, latents: LatentsOption) -> None:
-    """Train the diffusion transformer as a rectified flow on encoded latents.
+def flow(
+    options: TrainingOptions,
+    latents: LatentsOption,
+    new_weights: Annotated[
+        bool, typer.Option("--new-weights", help="Take only the sizes and the other parts of --init")
+    ] = False,
+) -> None:
+    """Train the diffusion transformer as a flow on encoded latents.
 
     Example: arctone train flow --latents runs/mine/latents --recipe spark-minutes --out runs/mine --max-minutes 3
     """
     from arctone.training import stages
 
-    init = options.init_folder()
-    plan = stages.beginning_with(options.plan("flow_loop"), init, options.out)
+    plan = options.plan("flow_loop")
     use_threads(options.threads)
-    trainer = stages.flow(plan, latents, options.out, init)
-    run_to_end(trainer, lambda: stages.finish_flow(plan, trainer, options.out))
+    stage = stages.FlowStage(plan, latents, options.out, options.init_folder(), new_weights)
+    plan_or_train(stage, plan_only=options.plan_only)
 
 
 @app.command()
@@ -91,8 +95,8 @@ def arc(options: TrainingOptions, latents: LatentsOption, student: StudentOption
 
     plan = options.plan("arc_loop")
     use_threads(options.threads)
-    trainer = stages.arc(plan, latents, options.out, options.init_folder(), folder_of(student))
-    run_to_end(trainer, lambda: stages.finish_few_step(trainer, options.out, plan.arc))
+    stage = stages.ArcStage(plan, latents, options.out, options.init_folder(), folder_of(student))
+    plan_or_train(stage, plan_only=options.plan_only)
 
 
 @app.command()
@@ -102,7 +106,9 @@ def distill(
     latents: LatentsOption,
     kind: Annotated[
         Literal["dmd", "consistency"],
-        typer.Option(help="dmd: distribution matching with a judge (DMD2, Presto); consistency: one network, cheapest"),
+        typer.Option(
+            help="dmd: distribution matching with a discriminator (DMD2, Presto); consistency: one network, cheapest"
+        ),
     ] = "dmd",
     student: StudentOption = None,
 ) -> None:
@@ -116,8 +122,8 @@ def distill(
 
     plan = options.plan(f"{kind}_loop")
     use_threads(options.threads)
-    trainer = stages.distill(plan, latents, options.out, options.init_folder(), kind, folder_of(student))
-    run_to_end(trainer, lambda: stages.finish_few_step(trainer, options.out))
+    stage = stages.DistillStage(plan, latents, options.out, options.init_folder(), kind, folder_of(student))
+    plan_or_train(stage, plan_only=options.plan_only)
 
 
 app.command()(lora)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +12,11 @@ import typer
 from arctone.cli.progress import counted_bar
 from arctone.cli.recipe_settings import changed
 from arctone.cli.training_options import PRECISIONS
-from arctone.cli.training_run import run_to_end, use_threads
+from arctone.cli.training_run import train, use_threads
 from arctone.errors import UsageError
 
 if TYPE_CHECKING:
     from arctone.models.lora import LoraConfig
-    from arctone.training.loop import Trainer
     from arctone.workflows.fine_tune.run import Settings
 
 
@@ -70,8 +68,8 @@ def lora(
     Example: arctone train lora my-sounds --model spark --out runs/mylora --max-minutes 15
     """
     from arctone.model_folder.folder import find_model
-    from arctone.training.fine_tune import fine_tuning
     from arctone.training.loop import LoopConfig
+    from arctone.training.lora import fine_tuning
     from arctone.workflows.fine_tune import run
 
     plan = fine_tuning(is_full=full)
@@ -114,19 +112,13 @@ def _tune(given: Settings, embedder: list[str]) -> None:
     opened = run.open_sounds(given, _tell)
     before = run.untuned(given)
     run.begin(given)
-    trained: list[int] = []
-
-    def train(trainer: Trainer, finish: Callable[[], None]) -> None:
-        run_to_end(trainer, finish)
-        trained.append(trainer.step)
-
-    run.tune(given, opened, train)
+    trainer = train(run.tuning_stage(given, opened))
     if given.num_prompts:
         from arctone.workflows.fine_tune.report import write_report
 
         with counted_bar("report:", quiet=False) as show:
             tuned = run.compare(given, opened, listeners, show)
-        typer.echo(write_report(given, tuned, before.name, trained[0]))
+        typer.echo(write_report(given, tuned, before.name, trainer.step))
     typer.echo(given.out)
 
 

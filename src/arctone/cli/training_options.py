@@ -27,12 +27,12 @@ class TrainingOptions:
         "runs/spark"
     )
     recipe: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="spark; spark-steps and spark-arc (how it came to eight steps, and the game after that); "
-            "spark-minutes (minutes on two cores)"
+            help="paper and paper-rollout (published models), spark, spark-2, spark-steps and spark-arc (bundled "
+            "models), spark-minutes (minutes on two cores); the one that suits the type of --init if not given"
         ),
-    ] = "spark"
+    ] = None
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all; the recipe's own if not given")] = None
     max_minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Stop after so many minutes; progress is kept")
@@ -42,6 +42,16 @@ class TrainingOptions:
     precision: Annotated[str | None, typer.Option(help=f"{', '.join(PRECISIONS)}; the recipe's own if not given")] = (
         None
     )
+    strategy: Annotated[
+        str | None, typer.Option(help="ddp (whole networks) or fsdp (shards), where torchrun starts several processes")
+    ] = None
+    checkpoint_activations: Annotated[
+        bool | None,
+        typer.Option(help="Compute blocks again on the way back: less memory; the recipe's own if not given"),
+    ] = None
+    plan_only: Annotated[
+        bool, typer.Option("--plan", help="Print parameters, memory and measured speed, and train nothing")
+    ] = False
     demo_every: Annotated[int, typer.Option(min=0, help="Write demo audio every so many steps; 0 = never")] = 0
     init: Annotated[
         str | None, typer.Option(help="A model, by name or folder, whose weights a new run begins with")
@@ -58,19 +68,32 @@ class TrainingOptions:
         """
         from arctone.training.recipes import recipe
 
-        plan = recipe(self.recipe)
+        plan = recipe(self.recipe or self._usual_recipe())
         if self.precision is not None and self.precision not in PRECISIONS:
             raise UsageError(
                 f"precision: {self.precision!r} is unknown, choose from {', '.join(PRECISIONS)}", field="precision"
             )
         changes: dict[str, Any] = {"max_minutes": self.max_minutes, "seed": self.seed, "demo_every": self.demo_every}
         changes |= {} if self.steps is None else {"total_steps": self.steps}
-        changes |= {} if self.precision is None else {"precision": self.precision}
+        optional = {name: getattr(self, name) for name in ("precision", "strategy", "checkpoint_activations")}
+        changes |= {name: value for name, value in optional.items() if value is not None}
         replaced: dict[str, Any] = {loop: dataclasses.replace(getattr(plan, loop), **changes)}
         planned: Recipe = changed(
             dataclasses.replace(plan, **replaced), (loop.removesuffix("_loop"), loop), self.settings or ()
         )
         return planned
+
+    def refuse_plan(self) -> None:
+        """Raises UsageError where --plan is given to a stage that has none."""
+        if self.plan_only:
+            raise UsageError("plan: only flow, arc and distill, which train on latents, can be planned")
+
+    def _usual_recipe(self) -> str:
+        from arctone.model_folder.folder import read_model_config
+        from arctone.training.recipes import USUAL_RECIPES
+
+        folder = self.init_folder()
+        return "spark" if folder is None else USUAL_RECIPES[type(read_model_config(folder).dit)]
 
     def init_folder(self) -> Path | None:
         """Where the model to begin with lies. Raises: ModelError if there is none."""

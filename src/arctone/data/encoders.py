@@ -5,21 +5,24 @@ B batch, C channels of the latents, N audio samples, T latent frames, L text tok
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from torch.func import functional_call
 
 from arctone.audio.spectral.features import features
 from arctone.checkpoints.folder import encoder_hash, load_autoencoder, load_config
+from arctone.checkpoints.parts import ENCODER, TEXT, openers
 from arctone.checkpoints.text import find_text_folder, load_text_encoder, text_hash
 from arctone.data.captions import TextEncoder
 from arctone.data.encode import Encoder
 from arctone.errors import UsageError
-from arctone.model_folder.config import TextConfig, of_type
+from arctone.model_folder.config import ModelConfig, OobleckConfig, SpectralConfig, TextConfig
 from arctone.model_folder.tokenizer import Tokenizer
 
 Array = npt.NDArray[Any]
@@ -52,21 +55,37 @@ def open_autoencoder(folder: str | Path, precision: str = "32-true") -> AudioEnc
     folder = Path(folder)
     if precision not in PRECISIONS:
         raise UsageError(f"precision must be {' or '.join(PRECISIONS)}, got {precision!r}.", field="precision")
-    config, module = load_config(folder), load_autoencoder(folder)
+    config = load_config(folder)
+    latents_of = _latents_of(folder, config)
 
     @torch.inference_mode()
     def encode(audio: Array) -> Array:
-        rows = torch.from_numpy(np.stack([features(one) for one in audio]))  # [B, F, 4 T]
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
-            latents: Array = module.encoder(rows).float().numpy()
+            latents: Array = latents_of(audio).float().numpy()
         return latents
 
     return AudioEncoding(encode, encoder_hash(folder), config.hop_length, config.sample_rate)
 
 
+def _latents_of(folder: Path, config: ModelConfig) -> Callable[[Array], Tensor]:
+    """Returns the function from samples [B, 2, N] to latents [B, C, T], by the type of the autoencoder."""
+    kind = config.autoencoder
+    if isinstance(kind, SpectralConfig):
+        encoder = load_autoencoder(folder).encoder
+        return lambda audio: encoder(torch.from_numpy(np.stack([features(one) for one in audio])))  # [B, F, 4 T]
+    module = openers(folder, config, only=(ENCODER,))[ENCODER]().float()
+    if isinstance(kind, OobleckConfig):
+        # Of the encoder's normal distribution the mean is taken, so that encoding is repeatable.
+        return lambda audio: module(torch.from_numpy(audio))[0] / kind.scale
+    return lambda audio: module(torch.from_numpy(audio))
+
+
 def open_text_encoder(folder: str | Path) -> TextEncoding:
     """The text encoder of a model folder, or the installed all-MiniLM-L6-v2. Raises: ModelError if there is neither."""
-    return text_encoding(find_text_folder(Path(folder)), of_type(load_config(Path(folder)).text, TextConfig))
+    config = load_config(Path(folder))
+    if not isinstance(config.text, TextConfig):
+        return _words_encoding(Path(folder), config)
+    return text_encoding(find_text_folder(Path(folder)), config.text)
 
 
 def text_encoding(found: Path, config: TextConfig) -> TextEncoding:
@@ -85,6 +104,23 @@ def text_encoding(found: Path, config: TextConfig) -> TextEncoding:
         return [(rows[real].numpy(), one.numpy()) for rows, real, one in zip(tokens, mask, pooled, strict=True)]
 
     return TextEncoding(encode, text_hash(found))
+
+
+def _words_encoding(folder: Path, config: ModelConfig) -> TextEncoding:
+    """Returns a T5 or T5Gemma as it lies in a model folder; captions are padded to the longest of them alone."""
+    module, tokenizer = openers(folder, config, only=(TEXT,))[TEXT]().float(), Tokenizer(folder, config.text.max_tokens)
+
+    @torch.inference_mode()
+    def encode(captions: list[str]) -> list[tuple[Array, Array]]:
+        encoded = [tokenizer.encode(caption) for caption in captions]
+        longest = max(int(one.mask.sum()) for one in encoded)
+        ids = torch.from_numpy(np.stack([one.ids[:longest] for one in encoded]))
+        mask = np.stack([one.mask[:longest] for one in encoded])
+        tokens, pooled = module(ids, torch.from_numpy(mask.astype(np.float32)))
+        rows = zip(tokens.float(), mask, pooled.float(), strict=True)
+        return [(states[real].numpy(), one.numpy()) for states, real, one in rows]
+
+    return TextEncoding(encode, text_hash(folder))
 
 
 def use_threads(num_threads: int) -> None:

@@ -174,6 +174,11 @@ class DiTConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="di
         return False
 
     @property
+    def pads_text(self) -> bool:
+        """Whether padded tokens of a prompt are among its keys, so that every prompt has the full length: no."""
+        return False
+
+    @property
     def headroom_seconds(self) -> float:
         """What it is given beyond the end of a sound: nothing, its mask tells it the length."""
         return 0.0
@@ -257,6 +262,11 @@ class ContinuousDiTConfig(
     def full_window(self) -> bool:
         """Whether it is always given max_frames, and shorter sounds are cut from the end."""
         return self.window == "full"
+
+    @property
+    def pads_text(self) -> bool:
+        """Whether padded tokens of a prompt are among its keys, so that every prompt has the full length: yes."""
+        return True
 
     @property
     def hears_tempo(self) -> bool:

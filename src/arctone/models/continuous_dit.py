@@ -253,15 +253,15 @@ class Prepared(NamedTuple):
 EXACT_PARTS = ("time.", "numbers.", "global_vector.")
 
 
-class ContinuousDiT(nn.Module):
-    """Velocity network.
+class ContinuousTrunk(nn.Module):
+    """The blocks and everything before them, without an output: a ContinuousDiT less its last layers.
 
-    Forward args: x [B, C, T], latents at level t on the straight path; t [B], 0 to 1; conditions (tempo has no effect).
-    prepared: what `prepare` made of the same conditions; None = it is made here.
-    Returns: velocity [B, C, T] of the straight path, zero at padding, whatever the objective it was trained on.
+    Args:
+        config: Sizes and kinds of conditioning.
+        num_blocks: How many blocks it has; None = all of the config's. No later block exists.
     """
 
-    def __init__(self, config: ContinuousDiTConfig) -> None:
+    def __init__(self, config: ContinuousDiTConfig, num_blocks: int | None = None) -> None:
         super().__init__()
         self.config = config
         width, channels = config.width, config.latent_channels
@@ -274,24 +274,42 @@ class ContinuousDiT(nn.Module):
         self.numbers = nn.ModuleDict({n.name: NumberEmbedding(n, config.text_width) for n in config.numbers})
         self.context = _projection(config.text_width, config.context_width)
         self.global_vector = _projection(config.text_width * len(config.global_numbers), config.global_width)
-        self.blocks = nn.ModuleList(ContinuousBlock(config) for _ in range(config.depth))
+        depth = config.depth if num_blocks is None else num_blocks
+        self.blocks = nn.ModuleList(ContinuousBlock(config) for _ in range(depth))
         self.memory = nn.Parameter(normal(config.memory_tokens, width)) if config.memory_tokens else None
         self.modulate: nn.Sequential | None = None
         if config.global_condition == "adaLN":
             self.modulate = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 6 * width))
-        self.leave = nn.Linear(width, config.latent_channels, bias=False)
-        self.leave_residual = nn.Linear(config.latent_channels, config.latent_channels, bias=False)
 
-    def forward(self, x: Tensor, t: Tensor, conditions: Conditions, prepared: Prepared | None = None) -> Tensor:
+    def hidden(
+        self, x: Tensor, t: Tensor, conditions: Conditions, *, num_blocks: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns hidden states [B, P + T, D], P of them for tokens before the frames, and the global vector [B, D].
+
+        Args:
+            x: Latents at level t on the straight path, [B, C, T].
+            t: Levels, [B], 0 to 1.
+            conditions: Tempo has no effect.
+            num_blocks: States after this number of blocks; None = all.
+        """
         if self.config.objective == "v":
-            velocity = straight_velocity(lambda turned, angle: self.output(turned, angle, conditions, prepared), x, t)
-        else:
-            velocity = self.output(x, t, conditions, prepared)
-        return velocity * conditions.frame_mask.unsqueeze(1).to(velocity.dtype)
+            x, t, _ = turned(x, t)
+        given = self.prepare(conditions)
+        h = self.states(x, t, conditions, given, num_blocks)
+        return h[:, self.config.memory_tokens :], given.global_vector
 
-    def output(self, x: Tensor, t: Tensor, conditions: Conditions, prepared: Prepared | None = None) -> Tensor:
-        """What the published network gives for its own x and t, [B, C, T]."""
-        given = prepared or self.prepare(conditions)
+    def states(
+        self, x: Tensor, t: Tensor, conditions: Conditions, given: Prepared, num_blocks: int | None = None
+    ) -> Tensor:
+        """Returns the states of all tokens, those for memory and conditions first, [B, M + P + T, D].
+
+        Args:
+            x: The network's own noisy latents, [B, C, T].
+            t: Its own levels, [B].
+            conditions: Known latents are read of them.
+            given: The rest of the conditions, as `prepare` gave it.
+            num_blocks: States after this number of blocks; None = all.
+        """
         global_vector = given.global_vector + self.time(t)
         dtype = self.enter.weight.dtype
         known: Tensor | None = None
@@ -311,10 +329,9 @@ class ContinuousDiT(nn.Module):
         if self.memory is not None:
             h = torch.cat([self.memory.expand(h.shape[0], -1, -1), h], dim=1)
         rotation = Rotation.of(h.shape[1], rotated_entries(self.config), h.device)
-        for block, context in zip(self.blocks, given.contexts, strict=True):
+        for block, context in zip(self.blocks[:num_blocks], given.contexts[:num_blocks], strict=True):
             h = block(h, context, shared, rotation, known)
-        out = self.leave(h[:, -frames.shape[1] :])
-        return (out + self.leave_residual(out)).mT
+        return h
 
     def prepare(self, conditions: Conditions) -> Prepared:
         """The part of the work that needs neither latents nor noise level."""
@@ -338,6 +355,33 @@ class ContinuousDiT(nn.Module):
         return torch.cat([text, *tokens], dim=1), self.global_vector(joined)
 
 
+class ContinuousDiT(ContinuousTrunk):
+    """Velocity network.
+
+    Forward args: x [B, C, T], latents at level t on the straight path; t [B], 0 to 1; conditions (tempo has no effect).
+    prepared: what `prepare` made of the same conditions; None = it is made here.
+    Returns: velocity [B, C, T] of the straight path, zero at padding, whatever the objective it was trained on.
+    """
+
+    def __init__(self, config: ContinuousDiTConfig) -> None:
+        super().__init__(config)
+        self.leave = nn.Linear(config.width, config.latent_channels, bias=False)
+        self.leave_residual = nn.Linear(config.latent_channels, config.latent_channels, bias=False)
+
+    def forward(self, x: Tensor, t: Tensor, conditions: Conditions, prepared: Prepared | None = None) -> Tensor:
+        if self.config.objective == "v":
+            velocity = straight_velocity(lambda turned, angle: self.output(turned, angle, conditions, prepared), x, t)
+        else:
+            velocity = self.output(x, t, conditions, prepared)
+        return velocity * conditions.frame_mask.unsqueeze(1).to(velocity.dtype)
+
+    def output(self, x: Tensor, t: Tensor, conditions: Conditions, prepared: Prepared | None = None) -> Tensor:
+        """What the published network gives for its own x and t, [B, C, T]."""
+        h = self.states(x, t, conditions, prepared or self.prepare(conditions))
+        out = self.leave(h[:, -x.shape[2] :])
+        return (out + self.leave_residual(out)).mT
+
+
 def straight_velocity(network: VelocityNetwork, x: Tensor, t: Tensor) -> Tensor:
     """Velocity of the straight path from a network of variance-preserving diffusion.
 
@@ -347,12 +391,22 @@ def straight_velocity(network: VelocityNetwork, x: Tensor, t: Tensor) -> Tensor:
 
     Args: network: (x, t) of variance-preserving diffusion to its velocity. x: [B, C, T] on the straight path. t: [B].
     """
-    size = torch.sqrt((1 - t).square() + t.square())[:, None, None]
+    turned_x, time, size = turned(x, t)
     sigma, alpha = t[:, None, None] / size, (1 - t)[:, None, None] / size
-    turned = x / size
-    v = network(turned, torch.atan2(t, 1 - t) * (2 / math.pi)).to(x.dtype)
-    data, noise = alpha * turned - sigma * v, sigma * turned + alpha * v
+    v = network(turned_x, time).to(x.dtype)
+    data, noise = alpha * turned_x - sigma * v, sigma * turned_x + alpha * v
     return noise - data
+
+
+def turned(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the same mixture in the terms of variance-preserving diffusion: its x, its time [B], and the scale.
+
+    Args:
+        x: Latents on the straight path, [B, C, T].
+        t: Levels, [B].
+    """
+    size = torch.sqrt((1 - t).square() + t.square())[:, None, None]
+    return x / size, torch.atan2(t, 1 - t) * (2 / math.pi), size
 
 
 def _cross(module: nn.Module) -> CrossAttention:

@@ -1,24 +1,27 @@
 """The discriminator of adversarial post-training: the first blocks of a flow model and a small convolutional head.
 
-It scores noisy latents against a prompt, one logit for each stretch of time; high = real. All it does is exact under
-padding: a clip has the same logits alone and in a batch of longer ones.
-B batch, C channels, T latent frames, D width, S score positions.
+It scores noisy latents against a prompt, one logit for each stretch of time; high = real. With the heads "conv" and
+"convnext" and a network that masks padding it is exact under padding: a clip has the same logits alone and in a batch
+of longer ones. The two heads of the public trainer count padding as sound.
+B batch, C channels, T latent frames, P tokens before them, D width, S score positions.
 Source: Novack et al. 2025, arXiv 2505.08175, and the public trainer's two heads.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
 
 from arctone.errors import UsageError
-from arctone.model_folder.config import DiTConfig
+from arctone.model_folder.config import ContinuousDiTConfig, DiTConfig, TransformerConfig
 from arctone.models.conditions import Conditions
+from arctone.models.continuous_dit import ContinuousDiT, ContinuousTrunk
 from arctone.models.dit import DiT, Trunk
 from arctone.models.spectral import ConvNeXtBlock
 
@@ -36,38 +39,76 @@ class Scores(NamedTuple):
 class Discriminator(nn.Module):
     """Scores of noisy latents.
 
-    Args: config: of the flow model. num_blocks: how many of its blocks to have, 1 to its depth; by default three of
-    four. head: "conv" or "convnext".
-    Raises: UsageError for an unknown head or an impossible number of blocks.
+    Args:
+        config: Of the flow model.
+        num_blocks: How many of its blocks to have, 1 to its depth; None = three of four.
+        head: Name of one of HEADS.
+
+    Raises:
+        UsageError: For an unknown head or an impossible number of blocks.
     """
 
-    def __init__(self, config: DiTConfig, num_blocks: int | None = None, head: str = "conv") -> None:
+    def __init__(self, config: TransformerConfig, num_blocks: int | None = None, head: str = "conv") -> None:
         super().__init__()
-        num_blocks = max(1, round(BLOCK_SHARE * config.depth)) if num_blocks is None else num_blocks
-        if not 1 <= num_blocks <= config.depth:
-            raise UsageError(
-                f"num_blocks: {num_blocks} is not possible, the flow model has {config.depth} blocks",
-                field="num_blocks",
-            )
+        num_blocks = blocks_of(config, BLOCK_SHARE, num_blocks)
         if head not in HEADS:
             raise UsageError(f"head: {head!r} is unknown, choose from {', '.join(HEADS)}", field="head")
-        self.trunk = Trunk(config, num_blocks)
+        self.trunk = TRUNKS[type(config)](config, num_blocks)
         self.head = HEADS[head](config.width)
 
     def forward(self, x: Tensor, s: Tensor, conditions: Conditions) -> Scores:
         """x: latents [B, C, T] at level s [B], 0 to 1."""
         hidden, _ = self.trunk.hidden(x, s, conditions)
-        return self.head(hidden, conditions.frame_mask.bool())
+        return self.head(hidden, mask_of_states(hidden, conditions))
 
 
-def trunk_state(flow_state: Mapping[str, Tensor], config: DiTConfig, num_blocks: int) -> dict[str, Tensor]:
+# By the config of the flow model, what builds its first blocks.
+TRUNKS: dict[type, Callable[[Any, int], Trunk | ContinuousTrunk]] = {
+    DiTConfig: Trunk,
+    ContinuousDiTConfig: ContinuousTrunk,
+}
+NETWORKS: dict[type, Callable[[Any], DiT | ContinuousDiT]] = {DiTConfig: DiT, ContinuousDiTConfig: ContinuousDiT}
+
+
+def blocks_of(config: TransformerConfig, share: float, num_blocks: int | None = None) -> int:
+    """Returns a number of blocks.
+
+    Args:
+        config: Of the flow model.
+        share: Part of its blocks, which is rounded.
+        num_blocks: The number itself; None = by the share.
+
+    Raises:
+        UsageError: If the flow model does not have so many.
+    """
+    number = max(1, round(share * config.depth)) if num_blocks is None else num_blocks
+    if not 1 <= number <= config.depth:
+        raise UsageError(
+            f"num_blocks: {number} is not possible, the flow model has {config.depth} blocks", field="num_blocks"
+        )
+    return number
+
+
+def mask_of_states(hidden: Tensor, conditions: Conditions) -> Tensor:
+    """Returns which hidden states are real, [B, P + T]: those of tokens before the frames always are.
+
+    Args:
+        hidden: [B, P + T, D].
+        conditions: With frame_mask [B, T].
+    """
+    mask = conditions.frame_mask.bool()
+    return F.pad(mask, (hidden.shape[1] - mask.shape[1], 0), value=True)
+
+
+def trunk_state(flow_state: Mapping[str, Tensor], config: TransformerConfig, num_blocks: int) -> dict[str, Tensor]:
     """A flow model's weights less those that a trunk of `num_blocks` blocks does not have.
 
-    Only names that a DiT of this config has behind the trunk are left out; strange ones stay, for a strict load to
+    Only names that a network of this config has behind the trunk are left out; strange ones stay, for a strict load to
     find them.
     """
     with torch.device("meta"):
-        behind = DiT(config).state_dict().keys() - Trunk(config, num_blocks).state_dict().keys()
+        whole, trunk = NETWORKS[type(config)](config), TRUNKS[type(config)](config, num_blocks)
+        behind = whole.state_dict().keys() - trunk.state_dict().keys()
     return {name: value for name, value in flow_state.items() if name not in behind}
 
 
@@ -143,7 +184,89 @@ class ConvNeXtHead(nn.Module):
         return Scores(logits[:, 0].float(), mask[:, 0])
 
 
-HEADS: dict[str, type[ConvHead] | type[ConvNeXtHead]] = {"conv": ConvHead, "convnext": ConvNeXtHead}
+class PublicConvHead(nn.Module):
+    """The published strided head: one logit for every 16 states, padding like sound; [B, T, D] -> Scores.
+
+    The last convolution is not padded, so it needs 64 states, three seconds.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(4):
+            layers += [nn.Conv1d(width, width, 4, stride=2, padding=1), nn.GroupNorm(32, width), nn.SiLU()]
+        self.layers = nn.Sequential(*layers, nn.Conv1d(width, 1, 4))
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Scores:
+        return _every_position(self.layers(hidden.mT))
+
+
+class PublicConvNeXtHead(nn.Module):
+    """The published ConvNeXt head: one logit for every 4 states, padding like sound; [B, T, D] -> Scores.
+
+    Every convolution has weight norm. The published code sets the last one of each block to zero, which its weight norm
+    undoes before the first call: only the bias is zero.
+
+    Args:
+        width: D.
+        channels: Of the first stage.
+        multipliers: Of the channels after each stage.
+        strides: Of each stage.
+        num_blocks: Blocks of a stage.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        channels: int = 128,
+        multipliers: Sequence[int] = (1, 2, 4),
+        strides: Sequence[int] = (1, 2, 2),
+        num_blocks: int = 2,
+    ) -> None:
+        super().__init__()
+        sizes = [channels, *(channels * multiplier for multiplier in multipliers)]
+        layers: list[nn.Module] = [_normed(nn.Conv1d(width, channels, 7, padding=3))]
+        for before, after, stride in zip(sizes[:-1], sizes[1:], strides, strict=True):
+            layers += [PublicConvNeXtBlock(before) for _ in range(num_blocks)]
+            layers.append(_normed(nn.Conv1d(before, after, 2 * stride, stride, padding=math.ceil(stride / 2))))
+        self.layers = nn.Sequential(*layers, _normed(nn.Conv1d(sizes[-1], 1, 3, padding=1)))
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Scores:
+        return _every_position(self.layers(hidden.mT))
+
+
+class PublicConvNeXtBlock(nn.Module):
+    """Depth-wise convolution, then two pointwise ones with GELU between them, added to the input, [B, D, T]."""
+
+    def __init__(self, channels: int, kernel: int = 7, expansion: int = 4) -> None:
+        super().__init__()
+        self.deep = _normed(nn.Conv1d(channels, channels, kernel, padding=kernel // 2, groups=channels))
+        self.up = _normed(nn.Conv1d(channels, expansion * channels, 1))
+        self.down = _normed(nn.Conv1d(expansion * channels, channels, 1))
+        assert self.down.bias is not None
+        nn.init.zeros_(self.down.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.down(F.gelu(self.up(self.deep(x))))
+
+
+Head = Callable[[int], nn.Module]
+HEADS: dict[str, Head] = {
+    "conv": ConvHead,
+    "convnext": ConvNeXtHead,
+    "public_conv": PublicConvHead,
+    "public_convnext": PublicConvNeXtHead,
+}
+
+
+def _normed(layer: nn.Conv1d) -> nn.Conv1d:
+    return weight_norm(layer)
+
+
+def _every_position(logits: Tensor) -> Scores:
+    """Scores of [B, 1, S] where all positions count."""
+    found = logits[:, 0].float()
+    return Scores(found, torch.ones_like(found, dtype=torch.bool))
 
 
 def _whole(x: Tensor, mask: Tensor, multiple: int) -> tuple[Tensor, Tensor]:

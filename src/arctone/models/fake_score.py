@@ -1,4 +1,4 @@
-"""The fake score of distribution matching: the velocity of what a student makes, and a judge on the same features.
+"""The fake score of distribution matching: the velocity of a student's outputs, and a discriminator on its features.
 
 B batch, C channels, T latent frames.
 Source: Yin et al. 2024, "Improved Distribution Matching Distillation" (DMD2): the classifier shares the network that
@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from arctone.models.conditions import Conditions
-from arctone.models.discriminator import Scores
+from arctone.models.discriminator import Scores, mask_of_states
 
 
 class FakeScore(nn.Module):
@@ -32,4 +32,4 @@ class FakeScore(nn.Module):
         """How real the noisy latents x [B, C, T] at levels s [B] are, position by position; high = real."""
         assert self.head is not None
         hidden, _ = self.dit.hidden(x, s, conditions, num_blocks=self.num_blocks)  # type: ignore[operator]
-        return self.head(hidden, conditions.frame_mask.bool())
+        return self.head(hidden, mask_of_states(hidden, conditions))

@@ -26,8 +26,9 @@ from arctone.files.atomic import file_atomically
 from arctone.model_folder.config import SpectralConfig
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder
 from arctone.models.spectral_discriminator import SpectralDiscriminator
-from arctone.training.loop import SteadyRate, generator, share
+from arctone.training.randomness import generator, share
 from arctone.training.spectral_loss import SpectralLossConfig, noise_amount, spectral_loss
+from arctone.training.task import SteadyRate
 
 _NOISE = 1
 _HOP = 512

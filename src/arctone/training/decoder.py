@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -20,13 +21,21 @@ from torch import Tensor
 
 from arctone.audio.spectral.features import NUM_FEATURES
 from arctone.audio.spectral.features import features as spectral_features
+from arctone.checkpoints.copying import copy_untrained
+from arctone.checkpoints.folder import AUTOENCODER, DIT, FLOW, fill, has_flow, load_config, load_state, save_part
+from arctone.checkpoints.parts import DECODER, ENCODER, OWN_DECODER
+from arctone.checkpoints.weights_map import MAP, part_state
 from arctone.data.clip import ClipSource
+from arctone.data.opening import open_source
 from arctone.errors import UsageError
-from arctone.files.atomic import file_atomically
-from arctone.inference.backends.torch import TorchBackend
+from arctone.files.atomic import MARKER, file_atomically
+from arctone.inference.backends.torch import TorchBackend, load_backend
 from arctone.model_folder.config import ModelConfig, SpectralConfig
+from arctone.model_folder.folder import HASHES
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralDecoder
 from arctone.training.autoencoder import AutoencoderConfig, SpectralTask, drawn_clips
+from arctone.training.loop import LoopConfig, Trainer
+from arctone.training.parallel import open_fabric
 
 HOP = 2048
 
@@ -185,3 +194,117 @@ def standardise(module: SpectralDecoder, mean: Tensor, std: Tensor) -> None:
 def _whole(samples: np.ndarray) -> np.ndarray:
     """Silence after the end, up to a whole latent frame."""
     return np.pad(samples, ((0, 0), (0, -samples.shape[1] % HOP)))
+
+
+STATE_FOLDER = "training-decoder"
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderStage:
+    """Training of a decoder for a model's latents; see `stages.Stage`.
+
+    The source's training clips are encoded once and kept in the folder. A `spectral` decoder of the same sizes begins
+    with the model's weights.
+
+    Attributes:
+        settings: Sizes of the decoder, losses and batches.
+        loop: Length and rates.
+        data: Source of clips.
+        out: Folder of the new model.
+        init: Folder of the model whose encoder stays.
+        corpus_size: Clips of the source, where it is the corpus.
+        num_clips: Clips that are drawn.
+    """
+
+    settings: DecoderConfig
+    loop: LoopConfig
+    data: str
+    out: Path
+    init: Path | None
+    corpus_size: int
+    num_clips: int
+
+    def trainer(self) -> Trainer:
+        """See `stages.Stage`.
+
+        Raises:
+            UsageError: If init is missing or is `out` itself, or its latents are none for a spectral decoder.
+        """
+        out, init = self.out, self.init
+        if init is None:
+            raise UsageError("init: a decoder is trained for a model's latents; name the model, or its folder")
+        if out.exists() and out.samefile(init):
+            raise UsageError(f"out: {out} is also init, and its decoder would be lost; choose another folder")
+        teacher = load_config(init)
+        config = student_config(teacher, self.settings)
+        fabric = open_fabric(self.loop)
+        fabric.launch()
+        with fabric.rank_zero_first():
+            pool = self._pool(teacher, init)
+        module = _student(config, teacher, pool, init, self.loop.seed)
+        task = DecoderTask(module, pool, self.settings, self.loop.seed)
+        return Trainer(task, self.loop, out / STATE_FOLDER, fabric)
+
+    def _pool(self, teacher: ModelConfig, init: Path) -> LatentPool:
+        channels, folder = teacher.autoencoder.latent_channels, self.out / STATE_FOLDER
+        if LatentPool.is_built(folder):
+            return LatentPool(folder, channels)
+        return LatentPool.build(
+            open_source(self.data, size=self.corpus_size, split="train"),
+            load_backend(init, teacher),
+            folder,
+            channels=channels,
+            num_clips=self.num_clips,
+            target=wanted_target(teacher, self.settings),
+            seed=self.loop.seed,
+        )
+
+    def finish(self, trainer: Trainer) -> None:
+        """See `stages.Stage`: writes everything of `init`, with its decoder replaced by the averaged one.
+
+        The decoder of a `spectral` model goes into its autoencoder; beside another encoder it gets a file of its own.
+        """
+        task, init, out = trainer.task, self.init, self.out
+        assert isinstance(task, DecoderTask)
+        assert init is not None
+        teacher = load_config(init)
+        decoded = {f"{DECODER}.{name}": value for name, value in trainer.ema.state.items()}
+        _bring(init, out, teacher)
+        if isinstance(teacher.autoencoder, SpectralConfig):
+            config = msgspec.structs.replace(teacher, autoencoder=task.module.config)
+            state = load_state(init, AUTOENCODER)
+            halves = {name: value for name, value in state.items() if name.startswith(f"{ENCODER}.")} | decoded
+            save_part(out, AUTOENCODER, halves, config)
+        else:
+            save_part(out, OWN_DECODER, decoded, msgspec.structs.replace(teacher, decoder=task.module.config))
+
+
+def _student(config: SpectralConfig, teacher: ModelConfig, pool: LatentPool, init: Path, seed: int) -> SpectralDecoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = SpectralDecoder(config)
+    if config == teacher.sounding:
+        fill(module, _decoder_state(init, teacher), str(init))
+    else:
+        standardise(module, *pool.statistics)
+    return module
+
+
+def _decoder_state(folder: Path, config: ModelConfig) -> dict[str, torch.Tensor]:
+    """The tensors of the decoder that a model uses."""
+    name = AUTOENCODER if config.decoder is None else OWN_DECODER
+    return part_state(load_state(folder, name), DECODER)
+
+
+def _bring(init: Path, out: Path, config: ModelConfig) -> None:
+    """Put the parts of a model into a folder where they are not there yet."""
+    if (init / MAP).is_file():
+        copy_untrained(init, out)
+        for part in (DIT, FLOW) if has_flow(init) else (DIT,):
+            if not (out / f"{part}.safetensors").exists():
+                save_part(out, part, load_state(init, part), config)
+        return
+    for path in init.iterdir():
+        if path.is_file() and path.name not in (HASHES, MARKER) and not (out / path.name).exists():
+            with file_atomically(out / path.name) as partial:
+                shutil.copyfile(path, partial)

@@ -19,9 +19,10 @@ from arctone.model_folder.config import DiTConfig, ModelConfig, SamplingConfig, 
 from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder, SpectralDecoder
-from arctone.training.flow import Batches, Listener
-from arctone.training.guided import guided_velocity
-from arctone.training.loop import generator
+from arctone.training.batches import Batches
+from arctone.training.network import guided_velocity
+from arctone.training.randomness import generator
+from arctone.training.task import Listener
 
 
 @torch.no_grad()

@@ -2,6 +2,9 @@
 
 Everything random is a function of (seed, step): batches, noise, dropped captions. So a run that was interrupted and
 resumed is the same run, bit for bit on one CPU, and several processes split one batch instead of drawing several.
+
+A checkpoint is only ever replaced by weights whose next losses are finite, so a run that fails leaves its last good
+state.
 """
 
 from __future__ import annotations
@@ -9,108 +12,88 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from types import FrameType, TracebackType
+from typing import Any, Self
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
 
-from arctone.errors import ArctoneError, UsageError
+from arctone.errors import ArctoneError, ModelError, UsageError
 from arctone.files.atomic import file_atomically
-from arctone.training.ema import Ema
-from arctone.training.optimisers import OptimiserConfig, Optimisers, rate_factor
-from arctone.training.stop_signals import StopSignals
+from arctone.training.optim import Ema, OptimiserConfig, inverse_rate_factor, rate_factor
+from arctone.training.parallel import Part, checkpoint_activations, open_fabric
+from arctone.training.task import Task
+
+SCHEDULES = ("cosine", "inverse")
+# A single bad batch may be skipped; a run of them means that the weights are lost.
+MAX_SKIPPED_IN_A_ROW = 20
+# Steps whose losses are looked at before a checkpoint is replaced; one bad batch among them proves nothing.
+_PROBED_STEPS = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoopConfig(OptimiserConfig):
     """How long, how fast and how often. Its optimiser settings hold for every role that `roles` does not name, or names
     with None.
+
+    Attributes:
+        total_steps: Steps in all, of all roles together.
+        max_minutes: The run ends after this time; None for no limit.
+        schedule: "cosine" (linear warm-up, then a cosine down to `rate_floor`) or "inverse" (the public trainer's).
+        warmup_steps: Of the cosine schedule.
+        rate_floor: Where the cosine ends, as a part of the full rate; 1 keeps the rate.
+        ema_decay: Highest decay of the averaged weights, 0 to 1.
+        ema_power: Exponent of the average's warm-up as in ema-pytorch; None for n / (10 + n).
+        precision: Of the arithmetic, as Fabric names it.
+        strategy: "ddp" or "fsdp", where torchrun started several processes.
+        checkpoint_activations: Whether blocks compute their hidden values again on the way back: less memory.
+        seed: Of weights, batches and noise.
+        log_every: Steps between two lines of the log.
+        checkpoint_every: Steps between two checkpoints.
+        checkpoint_minutes: Longest time without one.
+        demo_every: Steps between two demos; 0 = never.
+        roles: Optimiser settings of single roles, by name.
+
+    Raises:
+        UsageError: For an unknown schedule.
     """
 
     total_steps: int
     max_minutes: float | None = None
+    schedule: str = "cosine"
     warmup_steps: int = 100
-    # Where the cosine that follows the warm-up ends, as a part of the full rate; 1 keeps the rate.
     rate_floor: float = 0.02
     ema_decay: float = 0.999
+    ema_power: float | None = None
     precision: str = "bf16-mixed"
+    strategy: str = "ddp"
+    checkpoint_activations: bool = False
     seed: int = 0
     log_every: int = 20
-    # A checkpoint after so many steps, and after so many minutes without one.
     checkpoint_every: int = 500
     checkpoint_minutes: float = 5.0
     demo_every: int = 0
     roles: Mapping[str, OptimiserConfig | None] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise UsageError(f"schedule: {self.schedule!r} is unknown, choose from {', '.join(SCHEDULES)}")
+
     def of_role(self, name: str) -> OptimiserConfig:
-        """Settings of a role's optimiser."""
+        """Returns the settings of a role's optimiser."""
         shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(OptimiserConfig)}
         return self.roles.get(name) or OptimiserConfig(**shared)
 
-
-class Task(Protocol):
-    """One stage of training: its networks (roles), their batches and their losses.
-
-    Each step updates one role. The first role is the one that is averaged, kept and listened to.
-    """
-
-    @property
-    def roles(self) -> Mapping[str, nn.Module]:
-        """What is trained, by name."""
-
-    @property
-    def frozen(self) -> Sequence[nn.Module]:
-        """What the losses need besides and nothing trains."""
-
-    def role_at(self, step: int) -> str:
-        """The role that a step updates."""
-
-    def rate_scale(self, step: int) -> float:
-        """What the step's learning rates are multiplied by, besides the schedule."""
-
-    def batch(self, step: int, rank: int, world_size: int) -> Any:
-        """This process's part of the batch of a step."""
-
-    def losses(self, module: nn.Module, batch: Any, step: int) -> dict[str, Tensor]:
-        """Named scalars for the role of this step, whose network is `module`; `total` is minimised.
-
-        Only its parameters require gradients; other roles may be used, and gradients pass through them.
-        """
-
-    def demo(self, folder: Path, state: dict[str, Tensor], step: int) -> None:
-        """Write audio that lets a person hear the present state."""
-
-
-class Parts(list[Any]):
-    """A batch in several parts, whose losses add up to its own: gradients of one part at a time need less memory."""
-
-
-class SteadyRate:
-    """What a task says that leaves the learning rates to the schedule."""
-
-    def rate_scale(self, step: int) -> float:
-        """See `Task`."""
-        return 1.0
-
-
-class OneRole(SteadyRate):
-    """What a task with a single network, `module`, need not say."""
-
-    module: nn.Module
-    frozen: Sequence[nn.Module] = ()
-
-    @property
-    def roles(self) -> Mapping[str, nn.Module]:
-        """See `Task`."""
-        return {"model": self.module}
-
-    def role_at(self, step: int) -> str:
-        """See `Task`."""
-        return "model"
+    def rate_factor(self, step: int) -> float:
+        """Returns the factor of the learning rates at a step."""
+        if self.schedule == "inverse":
+            return inverse_rate_factor(step)
+        return rate_factor(step, warmup_steps=self.warmup_steps, total_steps=self.total_steps, floor=self.rate_floor)
 
 
 class NotFinite(ArctoneError):
@@ -119,24 +102,33 @@ class NotFinite(ArctoneError):
     exit_code = 1
 
 
-# A single bad batch may be skipped; a run of them means that the weights are lost.
-MAX_SKIPPED_IN_A_ROW = 20
-
-
 class Trainer:
-    """Runs a task, with checkpoints in a folder."""
+    """Runs a task, with checkpoints in a folder.
+
+    Args:
+        task: The stage's networks, batches and losses.
+        config: Length, rates and precision.
+        folder: Of the checkpoint, the log and the demos; a run that is there already goes on.
+        fabric: Devices and processes; None opens those that there are.
+
+    Raises:
+        UsageError: If the folder holds a run with another seed or other roles.
+        ModelError: If its checkpoint is damaged.
+    """
 
     def __init__(self, task: Task, config: LoopConfig, folder: Path, fabric: Fabric | None = None) -> None:
         self.task, self.config, self.folder = task, config, folder
-        self.fabric = fabric or Fabric(accelerator="auto", devices=1, precision=config.precision)  # type: ignore[arg-type]
+        self.fabric = fabric or open_fabric(config)
         self.fabric.launch()
+        if config.checkpoint_activations:
+            checkpoint_activations([*task.roles.values()])
         self.parts = {
-            name: _Part(task, module, config.of_role(name), self.fabric) for name, module in task.roles.items()
+            name: Part(task, module, config.of_role(name), self.fabric) for name, module in task.roles.items()
         }
         for module in task.frozen:
             self.fabric.to_device(module.requires_grad_(False))
         self.module = next(iter(task.roles.values()))
-        self.ema = Ema(self.module, config.ema_decay)
+        self.ema = Ema(self.module, config.ema_decay, config.ema_power)
         self.step, self.skipped = 0, 0
         self._saved_at = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
@@ -148,10 +140,16 @@ class Trainer:
         return self.folder / "last.ckpt"
 
     def run(self, on_step: Callable[[int, dict[str, float]], None] | None = None) -> dict[str, float]:
-        """Train until the steps or the minutes are used up; returns the last logged means.
+        """Trains until the steps or the minutes are used up; returns the last logged means.
 
-        Ctrl-C, or a request to end (SIGTERM), ends the run after the step that it is at, with a checkpoint.
-        Raises: KeyboardInterrupt if it was ended so.
+        Ctrl-C, or a request to end (SIGTERM), ends the run after the present step, with a checkpoint.
+
+        Args:
+            on_step: Called after each step with its number and the last logged means.
+
+        Raises:
+            KeyboardInterrupt: If it was ended so.
+            NotFinite: If the losses stay not finite; the checkpoint then holds the last good state.
         """
         with StopSignals() as signals:
             logged = self._run(on_step, signals)
@@ -172,33 +170,34 @@ class Trainer:
                     on_step(self.step, logged)
                 if self._checkpoint_is_due():
                     self.save()
-                if self.config.demo_every and self.step % self.config.demo_every == 0 and self.fabric.is_global_zero:
-                    self.task.demo(self.folder / "demos", self.ema.state, self.step)
-        finally:
+                if self.config.demo_every and self.step % self.config.demo_every == 0:
+                    self._demo()
+        except NotFinite:
+            raise
+        except BaseException:
             self.save()
+            raise
+        self.save()
         return logged
 
     def one_step(self) -> dict[str, float]:
-        """One update of one role. Returns the losses; a step whose gradients are not finite changes nothing."""
+        """Updates one role once. Returns the losses; a step whose gradients are not finite changes nothing."""
         role = self.task.role_at(self.step)
         for name, part in self.parts.items():
             part.require_gradients(name == role)
-        batch = self.fabric.to_device(self.task.batch(self.step, self.fabric.global_rank, self.fabric.world_size))
-        values = self.parts[role].backward(batch, self.step, self._rate_factor())
+        batch = self._batch(self.step)
+        factor = self.config.rate_factor(self.step) * self.task.rate_scale(self.step)
+        values = self.parts[role].backward(batch, self.step, factor)
         self._update(role, math.isfinite(values["gradient_norm"]) and math.isfinite(values["total"]))
         return values if len(self.parts) == 1 else {f"{role}/{name}": value for name, value in values.items()}
 
-    def _rate_factor(self) -> float:
-        config = self.config
-        factor = rate_factor(
-            self.step, warmup_steps=config.warmup_steps, total_steps=config.total_steps, floor=config.rate_floor
-        )
-        return factor * self.task.rate_scale(self.step)
+    def _batch(self, step: int) -> Any:
+        return self.fabric.to_device(self.task.batch(step, self.fabric.global_rank, self.fabric.world_size))
 
     def _update(self, role: str, finite: bool) -> None:
         self.step += 1
         part = self.parts[role]
-        if finite:
+        if self._all_processes(finite):
             self.skipped = 0
             part.optimisers.step()
             if part.module is self.module:
@@ -207,10 +206,17 @@ class Trainer:
         self.skipped += 1
         part.optimisers.zero_grad()
         if self.skipped >= MAX_SKIPPED_IN_A_ROW:
-            raise NotFinite(
-                f"training: the loss was not finite for {self.skipped} steps up to step {self.step}; "
-                f"{self.checkpoint} holds the weights, restart with a smaller learning rate"
-            )
+            raise NotFinite(self._sentence_of_failure())
+
+    def _sentence_of_failure(self) -> str:
+        first = self.step - self.skipped
+        names = self.task.describe(first)
+        batch = f" ({names})" if names else ""
+        kept = f"{self.checkpoint} holds the last good state" if self.checkpoint.exists() else "nothing was kept"
+        return (
+            f"training: the loss was not finite for {self.skipped} steps up to step {self.step}, beginning with the "
+            f"batch of step {first + 1}{batch}; {kept}, go on with a smaller rate"
+        )
 
     def _ends(self, started: float, signals: StopSignals) -> bool:
         limit = self.config.max_minutes
@@ -220,7 +226,13 @@ class Trainer:
 
     def _checkpoint_is_due(self) -> bool:
         minutes = (time.monotonic() - self._saved_at) / 60
-        return self.step % self.config.checkpoint_every == 0 or minutes > self.config.checkpoint_minutes
+        late = minutes > self.config.checkpoint_minutes
+        return self.step % self.config.checkpoint_every == 0 or bool(self.fabric.broadcast(late))
+
+    def _demo(self) -> None:
+        state = self.ema.state_dict()["state"]
+        if self.fabric.is_global_zero:
+            self.task.demo(self.folder / "demos", state, self.step)  # type: ignore[arg-type]
 
     def _log(self, values: dict[str, float], seconds: float) -> None:
         if not self.fabric.is_global_zero:
@@ -238,24 +250,57 @@ class Trainer:
             self._tensorboard = SummaryWriter(str(self.folder))  # type: ignore[no-untyped-call]
         return self._tensorboard
 
-    def save(self) -> None:
-        """Write the checkpoint atomically."""
+    def save(self) -> bool:
+        """Replaces the checkpoint, whole or not at all, by the present state if its next losses are finite.
+
+        Returns:
+            Whether it was replaced.
+        """
         self._saved_at = time.monotonic()
-        if not self.fabric.is_global_zero:
-            return
+        if not self._is_sound():
+            return False
         saved = {
             "step": self.step,
             "seed": self.config.seed,
             "ema": self.ema.state_dict(),
             "roles": {name: part.state_dict() for name, part in self.parts.items()},
         }
-        with file_atomically(self.checkpoint, force=True) as partial:
-            torch.save(saved, partial)
+        if self.fabric.is_global_zero:
+            with file_atomically(self.checkpoint, force=True) as partial:
+                torch.save(saved, partial)
+        return True
+
+    def gather(self) -> None:
+        """Brings the averaged weights together, where each process holds a shard of them."""
+        self.ema.gather()
+
+    def _is_sound(self) -> bool:
+        """Returns whether each role that the next steps update has a finite loss in one of them."""
+        sound: dict[str, bool] = {}
+        for step in range(self.step, self.step + _PROBED_STEPS):
+            role = self.task.role_at(step)
+            if not sound.get(role, False):
+                sound[role] = self._all_processes(self._has_finite_loss(role, step))
+        return all(sound.values())
+
+    def _has_finite_loss(self, role: str, step: int) -> bool:
+        try:
+            return math.isfinite(self.parts[role].losses(self._batch(step), step)["total"])
+        except Exception:
+            # What a step raises is raised there; here it says only that nothing is known of the weights.
+            return False
+
+    def _all_processes(self, value: bool) -> bool:
+        """Returns whether it is true in all processes."""
+        if self.fabric.world_size == 1:
+            return value
+        found: Any = self.fabric.all_reduce(torch.tensor(float(value), device=self.fabric.device), reduce_op="sum")
+        return float(found) == self.fabric.world_size
 
     def _load(self) -> None:
         if not self.checkpoint.exists():
             return
-        saved = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        saved = _read_checkpoint(self.checkpoint)
         if saved["seed"] != self.config.seed:
             raise UsageError(
                 f"seed: {self.config.seed} differs from {saved['seed']}, which {self.checkpoint} was begun with"
@@ -270,63 +315,48 @@ class Trainer:
         self.step = saved["step"]
 
 
-class _Part:
-    """A role's network with its optimisers."""
-
-    def __init__(self, task: Task, module: nn.Module, config: OptimiserConfig, fabric: Fabric) -> None:
-        self.module, self.config, self._fabric = module, config, fabric
-        self.optimisers = Optimisers(module, config)
-        # What DDP and autocast see: the losses run inside, so that gradients are averaged once, and only this role's.
-        self._losses = fabric.setup_module(_Losses(task, module))
-        self._trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-
-    def require_gradients(self, wanted: bool) -> None:
-        """Whether the trained parameters collect gradients."""
-        for parameter in self._trained:
-            parameter.requires_grad_(wanted)
-
-    def backward(self, batch: Any, step: int, factor: float) -> dict[str, float]:
-        """Gradients of the losses, clipped; returns the losses and the norm before clipping."""
-        self.optimisers.set_rate(factor)
-        parts = batch if isinstance(batch, Parts) else [batch]
-        values: dict[str, float] = {}
-        for number, part in enumerate(parts, start=1):
-            # Processes exchange gradients once, with the last part.
-            waits = number < len(parts) and self._fabric.world_size > 1
-            with self._fabric.no_backward_sync(self._losses, enabled=waits):
-                losses = self._losses(_Whole(part), step)
-                self._fabric.backward(losses["total"])
-            values = {name: values.get(name, 0.0) + float(value.detach()) for name, value in losses.items()}
-        norm = nn.utils.clip_grad_norm_(self._trained, self.config.gradient_clip)
-        return values | {"gradient_norm": float(norm)}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything needed to continue."""
-        return {"module": self.module.state_dict(), "optimisers": self.optimisers.state_dict()}
-
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Continue from saved weights and moments."""
-        self.module.load_state_dict(saved["module"])
-        self.optimisers.load_state_dict(saved["optimisers"])
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    # What is read of a damaged file decides which of many errors torch raises.
+    except Exception as problem:
+        reason = str(problem).splitlines()[0][:120] if str(problem) else type(problem).__name__
+        raise ModelError(
+            f"out: {path} is damaged ({reason}); delete it to begin this stage again, or put a copy in its place"
+        ) from None
+    if not isinstance(saved, dict) or not {"step", "seed", "ema"} <= saved.keys():
+        raise ModelError(f"out: {path} is no checkpoint of arctone; move it away to begin this stage here")
+    return saved
 
 
-class _Losses(nn.Module):
-    """A role's losses as a module's forward pass."""
+class StopSignals:
+    """A context that remembers Ctrl-C or a request to end, to act on it between two steps.
 
-    def __init__(self, task: Task, module: nn.Module) -> None:
-        super().__init__()
-        self.inner = module
-        self._task = [task]
+    A step changes everything or nothing. The second signal has the effect it would have had without this. In other
+    threads than the main one, which receives no signals, nothing is changed.
+    """
 
-    def forward(self, batch: _Whole, step: int) -> dict[str, Tensor]:
-        return self._task[0].losses(self.inner, batch.content, step)
+    _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
+    def __init__(self) -> None:
+        self.is_asked = False
+        self._before: dict[signal.Signals, Any] = {}
 
-class _Whole:
-    """A batch as Fabric shall not see it: at mixed precision it would round levels, lengths and latents to 16 bit."""
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._remember) for number in self._NUMBERS}
+        return self
 
-    def __init__(self, content: Any) -> None:
-        self.content = content
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._restore()
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.is_asked = True
+        self._restore()
+
+    def _restore(self) -> None:
+        while self._before:
+            signal.signal(*self._before.popitem())
 
 
 class _Means:
@@ -345,24 +375,8 @@ class _Means:
         return {name: sum(column) / len(column) for name, column in columns.items()}
 
 
-def share(items: int, rank: int, world_size: int) -> slice:
-    """The part of a global batch that a process works on. Raises: UsageError if it cannot be split evenly."""
-    if items % world_size:
-        raise UsageError(f"batch: {items} items cannot be shared by {world_size} processes")
-    size = items // world_size
-    return slice(rank * size, (rank + 1) * size)
-
-
-def generator(*key: int) -> torch.Generator:
-    """Random source of a (seed, step, purpose) key."""
-    mixed = 0
-    for part in key:
-        mixed = (mixed * 1_000_003 + part + 1) % (2**63)
-    return torch.Generator().manual_seed(mixed)
-
-
 def progress_rows(path: Path) -> Iterator[dict[str, float]]:
-    """Rows of a log.jsonl."""
+    """Yields the rows of a log.jsonl."""
     with path.open() as file:
         for line in file:
             yield json.loads(line)

@@ -7,20 +7,32 @@ import dataclasses
 import msgspec
 
 from arctone.errors import UsageError
-from arctone.model_folder.config import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig
-from arctone.training.arc.config import ArcConfig
+from arctone.model_folder.config import ContinuousDiTConfig, DiTConfig, ModelConfig, SamplingConfig, SpectralConfig
+from arctone.training.arc.config import AlignmentConfig, ArcConfig, DiscriminatorConfig, PenaltyConfig, TeacherConfig
 from arctone.training.autoencoder import AutoencoderConfig
 from arctone.training.decoder import DecoderConfig
 from arctone.training.distill.config import ConsistencyConfig, DmdConfig
 from arctone.training.flow import FlowConfig
 from arctone.training.loop import LoopConfig
-from arctone.training.optimisers import OptimiserConfig
+from arctone.training.optim import OptimiserConfig
 from arctone.training.spectral_loss import SpectralLossConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """One model and how each of its stages is trained."""
+    """One model and how each of its stages is trained.
+
+    Attributes:
+        model: Type and sizes, where a stage begins without another model.
+        corpus_size: Clips of the corpus.
+        autoencoder_clips: Clips that the autoencoder's features are computed of.
+        autoencoder: Its losses and batches; `autoencoder_loop` its length and rates, and so on for each stage.
+        flow_batch_frames: Latent frames in a batch, padding included: short clips come in larger batches.
+        arc_batch_frames: The same for adversarial post-training.
+        distill_batch_frames: The same for distillation.
+        window: "model" fills clips up to the whole window with silence for models that always receive it so; "clip"
+            pads to the longest of the batch and masks the padding, which is less work.
+    """
 
     model: ModelConfig
     corpus_size: int
@@ -37,10 +49,10 @@ class Recipe:
     dmd_loop: LoopConfig
     consistency: ConsistencyConfig
     consistency_loop: LoopConfig
-    # Latent frames in a batch, padding included: short clips come in larger batches.
     flow_batch_frames: int = 4096
     arc_batch_frames: int = 4096
     distill_batch_frames: int = 4096
+    window: str = "model"
 
 
 def spark() -> Recipe:
@@ -70,13 +82,8 @@ def spark() -> Recipe:
             time_law="sampler",
             self_output=0.5,
             contrastive_weight=2.0,
-            teacher_warmup=600,
-            teacher_warmup_scale=13.0,
-            teacher_weight=1.0,
-            teacher_steps=10,
-            teacher_refresh=8,
-            alignment_steps=2_000,
-            alignment_weight=0.5,
+            teacher=TeacherConfig(warmup=600, warmup_scale=13.0, weight=1.0, steps=10, refresh=8),
+            alignment=AlignmentConfig(steps=2_000, weight=0.5),
         ),
         arc_loop=LoopConfig(
             total_steps=4_000,
@@ -152,17 +159,12 @@ def spark_2() -> Recipe:
 
 
 def spark_steps() -> Recipe:
-    """The same model brought to eight Euler steps without guidance: its guided path is learned, and no game follows."""
+    """The same model brought to eight Euler steps without guidance: it learns the guided path, no discriminator."""
     plan = spark()
     return dataclasses.replace(
         plan,
         arc=ArcConfig(
-            teacher_target="velocity",
-            teacher_warmup=1_000_000,
-            teacher_steps=8,
-            teacher_substeps=4,
-            teacher_refresh=16,
-            teacher_bank=32,
+            teacher=TeacherConfig(target="velocity", warmup=1_000_000, steps=8, substeps=4, refresh=16, bank=32),
         ),
         arc_loop=dataclasses.replace(
             plan.arc_loop, total_steps=12_000, rate=4e-4, matrix_rate=8e-3, rate_floor=0.05, ema_decay=0.99
@@ -171,23 +173,16 @@ def spark_steps() -> Recipe:
 
 
 def spark_arc() -> Recipe:
-    """What follows upon the eight steps (as `--student`): a game that judges the sounds its own sampler makes."""
+    """ARC post-training of the eight-step student (`--student`); the discriminator sees full sampler rollouts."""
     plan = spark()
     loop = plan.arc_loop
     return dataclasses.replace(
         plan,
         arc=ArcConfig(
-            judged_calls=8,
+            rollout_steps=8,
             contrastive_weight=0.5,
-            teacher_target="velocity",
-            teacher_weight=1.0,
-            teacher_steps=8,
-            teacher_substeps=4,
-            teacher_shift=1.5,
-            teacher_refresh=24,
-            teacher_bank=8,
-            alignment_steps=2_000,
-            alignment_weight=0.5,
+            teacher=TeacherConfig(target="velocity", weight=1.0, steps=8, substeps=4, shift=1.5, refresh=24, bank=8),
+            alignment=AlignmentConfig(steps=2_000, weight=0.5),
         ),
         arc_loop=dataclasses.replace(
             loop,
@@ -199,7 +194,7 @@ def spark_arc() -> Recipe:
 
 
 def spark_minutes() -> Recipe:
-    """A model of the same kind, a fiftieth of the size, trained in minutes on two cores: it shows the road."""
+    """A model of the same kind, a fiftieth of the size, trained in minutes on two cores: for trying everything out."""
     return Recipe(
         model=ModelConfig(
             name="spark-minutes",
@@ -268,7 +263,81 @@ def spark_minutes() -> Recipe:
     )
 
 
+def paper() -> Recipe:
+    """The published training of Stable Audio Open small: the sections of its model_config.json, batches of 256 clips.
+
+    Sizes are those of a published model that a stage begins with (`--init`). Where arctone departs from the public
+    trainer all the same is in docs/arc.md.
+    """
+    plan = spark()
+    adam = LoopConfig(
+        total_steps=100_000,
+        rate=1e-6,
+        betas=(0.9, 0.95),
+        weight_decay=0.01,
+        gradient_clip=1.0,
+        warmup_steps=0,
+        rate_floor=1.0,
+        ema_decay=0.9999,
+        ema_power=0.75,
+        checkpoint_activations=True,
+        roles={"discriminator": OptimiserConfig(rate=1e-6, betas=(0.9, 0.95), weight_decay=0.01)},
+    )
+    # 256 clips of 256 latent frames.
+    frames = 256 * 256
+    return dataclasses.replace(
+        plan,
+        flow=FlowConfig(
+            caption_dropout=0.1,
+            tempo_dropout=0.0,
+            time_law="truncated_logit_normal",
+            time_shift=True,
+            even_times=False,
+            micro_items=4,
+        ),
+        flow_loop=dataclasses.replace(adam, rate=2e-4, schedule="inverse", roles={}),
+        flow_batch_frames=frames,
+        arc=ArcConfig(
+            even_quantiles=False,
+            tempo_dropout=0.0,
+            first="generator",
+            micro_items=4,
+            discriminator=DiscriminatorConfig(block_share=13 / 16, head="public_convnext"),
+            penalties=PenaltyConfig(r1_weight=1.0, r2_weight=1.0, std=0.05, form="difference"),
+        ),
+        arc_loop=adam,
+        arc_batch_frames=frames,
+        dmd_loop=dataclasses.replace(plan.dmd_loop, checkpoint_activations=True),
+        consistency_loop=dataclasses.replace(plan.consistency_loop, checkpoint_activations=True),
+        distill_batch_frames=frames,
+    )
+
+
+def paper_rollout() -> Recipe:
+    """As `paper`, but the discriminator sees full rollouts of the eight-step sampler, prompts weigh half, and the heads
+    mask padding.
+    """
+    plan = paper()
+    return dataclasses.replace(
+        plan,
+        arc=dataclasses.replace(
+            plan.arc,
+            rollout_steps=8,
+            contrastive_weight=0.5,
+            even_quantiles=True,
+            first="discriminator",
+            discriminator=DiscriminatorConfig(),
+            penalties=PenaltyConfig(),
+        ),
+    )
+
+
+# The recipe of a model whose transformer has this type, where none is named.
+USUAL_RECIPES: dict[type, str] = {DiTConfig: "spark", ContinuousDiTConfig: "paper"}
+
 RECIPES = {
+    "paper": paper,
+    "paper-rollout": paper_rollout,
     "spark": spark,
     "spark-2": spark_2,
     "spark-steps": spark_steps,

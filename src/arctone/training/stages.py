@@ -1,14 +1,22 @@
-"""The stages of a recipe: what each starts from and what it leaves in the model folder."""
+"""The stages of a recipe: what each starts from and what it leaves in the model folder.
+
+Every stage is a value with the same two steps, so the command line, reproductions and fine-tuning run them alike:
+
+    stage = FlowStage(recipe, latents, out)
+    run_stage(stage)
+"""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from arctone.checkpoints.copying import copy_untrained
 from arctone.checkpoints.folder import (
@@ -26,10 +34,9 @@ from arctone.checkpoints.folder import (
 from arctone.data.latents import LatentDataset
 from arctone.data.opening import open_source
 from arctone.errors import UsageError
-from arctone.model_folder.config import DiTConfig, ModelConfig, SpectralConfig, of_type
+from arctone.model_folder.config import ContinuousDiTConfig, ModelConfig, SpectralConfig, of_type
 from arctone.models.alignment import AlignmentCritic
-from arctone.models.discriminator import BLOCK_SHARE, HEADS, Discriminator, trunk_state
-from arctone.models.dit import DiT
+from arctone.models.discriminator import BLOCK_SHARE, HEADS, NETWORKS, Discriminator, blocks_of, trunk_state
 from arctone.models.fake_score import FakeScore
 from arctone.models.spectral import SpectralAutoencoder
 from arctone.training.arc.config import ArcConfig
@@ -41,172 +48,343 @@ from arctone.training.autoencoder import (
     measure_statistics,
     new_autoencoder,
 )
+from arctone.training.batches import LatentBatches, silence_of
+from arctone.training.decoder import DecoderStage
 from arctone.training.demos import flow_listener
 from arctone.training.distill.config import KINDS
 from arctone.training.distill.consistency import ConsistencyTask
 from arctone.training.distill.dmd import DmdTask
 from arctone.training.flow import FlowTask
-from arctone.training.latent_batches import LatentBatches
-from arctone.training.loop import Trainer
+from arctone.training.loop import LoopConfig, Trainer
+from arctone.training.network import fill_with_flow, flow_state, new_network
+from arctone.training.parallel import open_fabric
 from arctone.training.recipes import Recipe
 
 FEATURES = "features.float16"
-STATE_FOLDERS = {AUTOENCODER: "training-autoencoder", DIT: "training-flow"}
-ARC_FOLDER = "training-arc"
+AUTOENCODER_FOLDER, FLOW_FOLDER, ARC_FOLDER = "training-autoencoder", "training-flow", "training-arc"
 
 
-def autoencoder(recipe: Recipe, data: str, out: Path, init: Path | None = None) -> Trainer:
-    """Trainer of the autoencoder; features of the source's training clips are computed once and kept in the folder.
+class Stage(Protocol):
+    """One training run: opened, trained, written."""
 
-    Args: init: a model folder whose weights a new run begins with.
+    def trainer(self) -> Trainer:
+        """Returns the trainer, at its beginning or where an interrupted run stopped."""
+
+    def finish(self, trainer: Trainer) -> None:
+        """Writes what was learned so far into the model folder."""
+
+
+Run = Callable[[Trainer], object]
+
+
+def run_stage(stage: Stage, run: Run = Trainer.run) -> Trainer:
+    """Trains a stage and writes its result; after Ctrl-C it writes what was learned so far.
+
+    A run that fails writes nothing: the folder keeps the result of its last good state.
+
+    Args:
+        stage: What is trained.
+        run: Runs the trainer, perhaps with a progress bar.
+
+    Returns:
+        The trainer, at its end.
+
+    Raises:
+        KeyboardInterrupt: If the run was ended so.
     """
-    folder = out / STATE_FOLDERS[AUTOENCODER]
-    path = folder / FEATURES
-    if path.exists():
-        pool = FeaturePool(path)
-    else:
-        source = open_source(data, size=recipe.corpus_size, split="train")
-        pool = FeaturePool.build(source, path, num_clips=recipe.autoencoder_clips, seed=recipe.autoencoder_loop.seed)
-    module = new_autoencoder(of_type(recipe.model.autoencoder, SpectralConfig), recipe.autoencoder_loop.seed)
-    if init is None:
-        fit_linear_code(module, pool)
-    else:
-        fill(module, load_state(init, AUTOENCODER), str(init))
-    task = AutoencoderTask(module, pool, recipe.autoencoder, recipe.autoencoder_loop.seed)
-    return Trainer(task, recipe.autoencoder_loop, folder)
+    trainer = stage.trainer()
+    try:
+        run(trainer)
+    except KeyboardInterrupt:
+        finish_stage(stage, trainer)
+        raise
+    finish_stage(stage, trainer)
+    return trainer
 
 
-def finish_autoencoder(recipe: Recipe, trainer: Trainer, out: Path) -> None:
-    """Write the averaged autoencoder with the statistics of its latents."""
-    task = trainer.task
-    assert isinstance(task, AutoencoderTask)
-    averaged = SpectralAutoencoder(of_type(recipe.model.autoencoder, SpectralConfig))
-    fill(averaged, trainer.ema.state, "the averaged weights")
-    measure_statistics(averaged.eval(), task.pool)
-    save_part(out, AUTOENCODER, averaged.state_dict(), recipe.model)
+def finish_stage(stage: Stage, trainer: Trainer) -> None:
+    """Writes what a trainer learned, from the first process alone.
 
-
-def flow(recipe: Recipe, latents: Path, out: Path, init: Path | None = None) -> Trainer:
-    """Trainer of the flow.
-
-    Args: init: a model folder whose weights a new run begins with.
-    Raises: ModelError if the latents come from another autoencoder than the folder's.
+    Args:
+        stage: Of the trainer.
+        trainer: Where it stands.
     """
-    dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(out))
-    batches = LatentBatches(dataset, recipe.flow_batch_frames, recipe.flow_loop.seed)
-    module = _new_dit(recipe)
-    if init is not None:
-        fill(module, load_state(init, flow_part(init)), str(init))
-    task = FlowTask(module, batches, recipe.flow, recipe.flow_loop.seed)
-    if recipe.flow_loop.demo_every:
-        task.listener = flow_listener(recipe.model, out)
-    return Trainer(task, recipe.flow_loop, out / STATE_FOLDERS[DIT])
+    trainer.gather()
+    if trainer.fabric.is_global_zero:
+        stage.finish(trainer)
+    trainer.fabric.barrier()
 
 
-def beginning_with(recipe: Recipe, init: Path | None, out: Path) -> Recipe:
-    """The recipe of a flow that begins with a model: its sizes are that model's, and so are its other parts, which are
-    put into `out` where they are not there yet. Of a post-trained model it is the flow model it was made from.
+@dataclasses.dataclass(frozen=True)
+class AutoencoderStage:
+    """Training of the spectral autoencoder; features of the source's training clips are computed once and kept.
 
-    Raises: UsageError if a post-trained model's folder lacks that; ModelError if a part is missing.
+    Attributes:
+        recipe: Sizes, losses and rates.
+        data: Source of clips.
+        out: Model folder.
+        init: Model folder whose weights a new run begins with.
     """
-    if init is None:
-        return recipe
-    flow_part(init)
-    config = load_config(init).of_flow
-    copy_untrained(init, out, config)
-    return dataclasses.replace(recipe, model=config)
+
+    recipe: Recipe
+    data: str
+    out: Path
+    init: Path | None = None
+
+    def trainer(self) -> Trainer:
+        """See `Stage`."""
+        recipe, loop = self.recipe, self.recipe.autoencoder_loop
+        fabric = open_fabric(loop)
+        fabric.launch()
+        folder = self.out / AUTOENCODER_FOLDER
+        with fabric.rank_zero_first():
+            pool = self._pool(folder / FEATURES)
+        module = new_autoencoder(of_type(recipe.model.autoencoder, SpectralConfig), loop.seed)
+        if self.init is None:
+            fit_linear_code(module, pool)
+        else:
+            fill(module, load_state(self.init, AUTOENCODER), str(self.init))
+        return Trainer(AutoencoderTask(module, pool, recipe.autoencoder, loop.seed), loop, folder, fabric)
+
+    def _pool(self, path: Path) -> FeaturePool:
+        recipe = self.recipe
+        if path.exists():
+            return FeaturePool(path)
+        source = open_source(self.data, size=recipe.corpus_size, split="train")
+        seed = recipe.autoencoder_loop.seed
+        return FeaturePool.build(source, path, num_clips=recipe.autoencoder_clips, seed=seed)
+
+    def finish(self, trainer: Trainer) -> None:
+        """See `Stage`: writes the averaged autoencoder with the statistics of its latents."""
+        task = trainer.task
+        assert isinstance(task, AutoencoderTask)
+        averaged = SpectralAutoencoder(of_type(self.recipe.model.autoencoder, SpectralConfig))
+        fill(averaged, trainer.ema.state, "the averaged weights")
+        measure_statistics(averaged.eval(), task.pool)
+        save_part(self.out, AUTOENCODER, averaged.state_dict(), self.recipe.model)
 
 
-def finish_flow(recipe: Recipe, trainer: Trainer, out: Path) -> None:
-    """Write the averaged transformer."""
-    save_part(out, DIT, trainer.ema.state, recipe.model)
+def decoder_stage(recipe: Recipe, data: str, out: Path, init: Path | None) -> DecoderStage:
+    """Returns the stage that trains a decoder alone.
 
-
-def arc(recipe: Recipe, latents: Path, out: Path, init: Path | None, student: Path | None = None) -> Trainer:
-    """Trainer of the ARC post-training of a flow model.
-
-    Args: init: the flow model's folder; its config gives the sizes, and its other parts are copied to `out`. student: a
-    post-trained model whose weights the generator begins with, instead of the flow model's.
-    Raises: UsageError if init is missing or is `out` itself, ModelError if a part does not fit.
+    Args:
+        recipe: Sizes, losses and rates.
+        data: Source of clips.
+        out: Folder of the new model.
+        init: Folder of the model whose encoder stays.
     """
-    _check_student(student)
-    config = _model_to_post_train(init, out)
-    assert init is not None
-    dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(out))
-    batches = LatentBatches(dataset, recipe.arc_batch_frames, recipe.arc_loop.seed)
-    task = _arc_task(recipe, config, load_state(init, flow_part(init)), batches, str(init))
-    _begin_with(task.generator, student)
-    if recipe.arc_loop.demo_every:
-        task.listener = flow_listener(few_step(config, "", *recipe.arc.sampled_by), out)
-    return Trainer(task, recipe.arc_loop, out / ARC_FOLDER)
+    sizes = recipe.corpus_size, recipe.autoencoder_clips
+    return DecoderStage(recipe.decoder, recipe.decoder_loop, data, out, init, *sizes)
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowStage:
+    """Flow training of a velocity network on encoded latents.
+
+    Attributes:
+        recipe: Sizes, objective and rates; with `init` the sizes are that model's.
+        latents: Folder of encoded clips.
+        out: Model folder, with the autoencoder of the latents.
+        init: Model that a new run begins with: its weights and sizes, and its other parts, which are copied to `out`.
+        new_weights: Whether only the sizes and other parts of `init` are taken, and its transformer is drawn anew.
+    """
+
+    recipe: Recipe
+    latents: Path
+    out: Path
+    init: Path | None = None
+    new_weights: bool = False
+
+    @property
+    def config(self) -> ModelConfig:
+        """Config of the model that is trained: of a post-trained `init` the one of the flow model it was made from."""
+        return self.recipe.model if self.init is None else _as_flow(load_config(self.init))
+
+    def prepare(self) -> None:
+        """Puts the other parts of `init` into `out`, where they are not there yet.
+
+        Raises:
+            UsageError: If the folder of a post-trained `init` lacks its flow model.
+        """
+        if self.init is not None:
+            if not self.new_weights:
+                flow_part(self.init)
+            copy_untrained(self.init, self.out, self.config)
+
+    def trainer(self) -> Trainer:
+        """See `Stage`.
+
+        Raises:
+            UsageError: If the folder of a post-trained `init` lacks its flow model.
+            ModelError: If a part is missing, or the latents come from another autoencoder.
+        """
+        recipe, loop, config = self.recipe, self.recipe.flow_loop, self.config
+        fabric = open_fabric(loop)
+        fabric.launch()
+        with fabric.rank_zero_first():
+            self.prepare()
+        batches = open_batches(self.latents, recipe.flow_batch_frames, loop, config, self.out, recipe)
+        module = new_network(config.dit, loop.seed)
+        if self.init is not None and not self.new_weights:
+            fill_with_flow(module, self.init)
+        task = FlowTask(module, batches, recipe.flow, loop.seed)
+        if loop.demo_every:
+            task.listener = flow_listener(config, self.out)
+        return Trainer(task, loop, self.out / FLOW_FOLDER, fabric)
+
+    def finish(self, trainer: Trainer) -> None:
+        """See `Stage`: writes the averaged transformer."""
+        save_part(self.out, DIT, trainer.ema.state, self.config)
+
+
+@dataclasses.dataclass(frozen=True)
+class ArcStage:
+    """ARC post-training of a flow model.
+
+    Attributes:
+        recipe: Losses and rates.
+        latents: Folder of encoded clips.
+        out: Folder of the new model.
+        init: Folder of the flow model; its config gives the sizes, and its other parts are copied to `out`.
+        student: Post-trained model whose weights the generator begins with, instead of the flow model's.
+    """
+
+    recipe: Recipe
+    latents: Path
+    out: Path
+    init: Path | None
+    student: Path | None = None
+
+    def trainer(self) -> Trainer:
+        """See `Stage`.
+
+        Raises:
+            UsageError: If init is missing or is `out` itself.
+            ModelError: If a part does not fit.
+        """
+        recipe, loop = self.recipe, self.recipe.arc_loop
+        _check_student(self.student)
+        fabric = open_fabric(loop)
+        fabric.launch()
+        with fabric.rank_zero_first():
+            config, init = _model_to_post_train(self.init, self.out)
+        batches = open_batches(self.latents, recipe.arc_batch_frames, loop, config, self.out, recipe)
+        task = _arc_task(recipe.arc, loop.seed, config, flow_state(init), batches, str(init))
+        _begin_with(task.generator, self.student)
+        if loop.demo_every:
+            task.listener = flow_listener(few_step(config, "", *recipe.arc.sampled_by), self.out)
+        return Trainer(task, loop, self.out / ARC_FOLDER, fabric)
+
+    def finish(self, trainer: Trainer) -> None:
+        """See `Stage`: writes the averaged generator, and how it is sampled."""
+        finish_few_step(trainer, self.out, self.recipe.arc.sampled_by)
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillStage:
+    """Distillation of a flow model and its guidance.
+
+    Attributes:
+        recipe: Losses and rates.
+        latents: Folder of encoded clips.
+        out: Folder of the new model.
+        init: Folder of the flow model; its config gives the sizes, and its other parts are copied to `out`.
+        kind: "dmd" (distribution matching) or "consistency".
+        student: Post-trained model whose weights the student begins with, instead of the flow model's.
+
+    Raises:
+        UsageError: If the kind is unknown.
+    """
+
+    recipe: Recipe
+    latents: Path
+    out: Path
+    init: Path | None
+    kind: str
+    student: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UsageError(f"kind: {self.kind!r} is unknown, choose from {', '.join(KINDS)}")
+
+    def trainer(self) -> Trainer:
+        """See `Stage`.
+
+        Raises:
+            UsageError: If init is missing or is `out` itself.
+            ModelError: If a part does not fit.
+        """
+        recipe = self.recipe
+        loop = recipe.dmd_loop if self.kind == "dmd" else recipe.consistency_loop
+        _check_student(self.student)
+        fabric = open_fabric(loop)
+        fabric.launch()
+        with fabric.rank_zero_first():
+            config, init = _model_to_post_train(self.init, self.out)
+        batches = open_batches(self.latents, recipe.distill_batch_frames, loop, config, self.out, recipe)
+        teacher = new_network(config.dit, loop.seed)
+        fill_with_flow(teacher, init)
+        make = _dmd_task if self.kind == "dmd" else _consistency_task
+        task = make(recipe, config, teacher, batches)
+        _begin_with(task.student, self.student)
+        if loop.demo_every:
+            task.listener = flow_listener(few_step(config), self.out)
+        return Trainer(task, loop, self.out / f"training-{self.kind}", fabric)
+
+    def finish(self, trainer: Trainer) -> None:
+        """See `Stage`: writes the averaged student, and how it is sampled."""
+        finish_few_step(trainer, self.out)
+
+
+def open_batches(
+    latents: Path, max_frames: int, loop: LoopConfig, config: ModelConfig, folder: Path, recipe: Recipe
+) -> LatentBatches:
+    """Returns batches in the form that a model needs.
+
+    Args:
+        latents: Folder of encoded clips.
+        max_frames: Latent frames in a batch of all processes, padding included.
+        loop: Of the stage.
+        config: The model's config.
+        folder: Of the model, with its autoencoder.
+        recipe: Its `window` says whether models that always receive a whole window do so in training.
+
+    Raises:
+        ModelError: If the latents come from another autoencoder.
+    """
+    dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(folder))
+    silence = silence_of(folder, config) if recipe.window == "model" else None
+    return LatentBatches.of_model(dataset, max_frames, loop.seed, config, silence)
 
 
 def _arc_task(
-    recipe: Recipe, config: ModelConfig, flow_state: dict[str, Tensor], batches: LatentBatches, origin: str
+    settings: ArcConfig, seed: int, config: ModelConfig, state: dict[str, Tensor], batches: LatentBatches, origin: str
 ) -> ArcTask:
-    """The networks of ARC, generator and discriminator filled strictly with the flow model's weights."""
-    settings, seed = recipe.arc, recipe.arc_loop.seed
-    shape = of_type(config.dit, DiTConfig)
+    """Returns the networks of ARC, generator and discriminator filled strictly with the flow model's weights."""
+    shape, parts = config.dit, settings.discriminator
+    num_blocks = blocks_of(shape, parts.block_share, parts.num_blocks)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = DiT(shape)
-        discriminator = Discriminator(shape, settings.num_blocks, settings.head)
+        generator = NETWORKS[type(shape)](shape)
+        discriminator = Discriminator(shape, num_blocks, parts.head)
         critic = AlignmentCritic(shape.latent_channels, shape.text_width)
-    fill(generator, flow_state, origin)
-    fill(discriminator.trunk, trunk_state(flow_state, shape, len(discriminator.trunk.blocks)), origin)
+    fill(generator, state, origin)
+    fill(discriminator.trunk, trunk_state(state, shape, num_blocks), origin)
     return ArcTask(
         generator,
         discriminator,
         batches,
         settings,
-        max_seconds=shape.max_seconds,
-        critic=critic if settings.alignment_steps > 0 else None,
-        teacher=copy.deepcopy(generator) if settings.has_teacher else None,
+        critic=critic if settings.alignment.steps > 0 else None,
+        teacher=copy.deepcopy(generator) if settings.teacher.is_on else None,
         seed=seed,
     )
 
 
-def finish_few_step(trainer: Trainer, out: Path, settings: ArcConfig | None = None) -> None:
-    """Write the averaged generator or student, and how a post-trained model is sampled. Args: settings: of ARC."""
-    # A run that goes on has written it before.
-    config = load_config(out).of_flow
-    sampled_by = (settings or ArcConfig()).sampled_by
-    save_part(out, DIT, trainer.ema.state, few_step(config, part_hash(out, FLOW), *sampled_by))
-
-
-def distill(
-    recipe: Recipe, latents: Path, out: Path, init: Path | None, kind: str, student: Path | None = None
-) -> Trainer:
-    """Trainer of the distillation of a flow model, by distribution matching ("dmd") or "consistency".
-
-    Args: init: the flow model's folder; its config gives the sizes, and its other parts are copied to `out`. student: a
-    post-trained model whose weights the student begins with, instead of the flow model's.
-    Raises: UsageError if the kind is unknown, init is missing or `out` itself; ModelError if a part does not fit.
-    """
-    if kind not in KINDS:
-        raise UsageError(f"kind: {kind!r} is unknown, choose from {', '.join(KINDS)}")
-    _check_student(student)
-    config = _model_to_post_train(init, out)
-    assert init is not None
-    loop = recipe.dmd_loop if kind == "dmd" else recipe.consistency_loop
-    dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(out))
-    batches = LatentBatches(dataset, recipe.distill_batch_frames, loop.seed)
-    teacher = DiT(of_type(config.dit, DiTConfig))
-    fill(teacher, load_state(init, flow_part(init)), str(init))
-    make = _dmd_task if kind == "dmd" else _consistency_task
-    task = make(recipe, config, teacher, batches)
-    _begin_with(task.student, student)
-    if loop.demo_every:
-        task.listener = flow_listener(few_step(config), out)
-    return Trainer(task, loop, out / f"training-{kind}")
-
-
-def _dmd_task(recipe: Recipe, config: ModelConfig, teacher: DiT, batches: LatentBatches) -> DmdTask:
-    """Student and fake score begin as the teacher, the judge's head as random weights."""
-    settings, seed, depth = recipe.dmd, recipe.dmd_loop.seed, config.dit.depth
-    num_blocks = max(1, round(BLOCK_SHARE * depth)) if settings.num_blocks is None else settings.num_blocks
-    if num_blocks > depth:
-        raise UsageError(f"num_blocks: {num_blocks} is not possible, the flow model has {depth} blocks")
+def _dmd_task(recipe: Recipe, config: ModelConfig, teacher: nn.Module, batches: LatentBatches) -> DmdTask:
+    """Returns a student and a fake score that begin as the teacher; the discriminator's head begins at random."""
+    settings, seed = recipe.dmd, recipe.dmd_loop.seed
+    num_blocks = blocks_of(config.dit, BLOCK_SHARE, settings.num_blocks)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = HEADS[settings.head](config.dit.width) if settings.gan_weight > 0 else None
@@ -221,7 +399,9 @@ def _dmd_task(recipe: Recipe, config: ModelConfig, teacher: DiT, batches: Latent
     )
 
 
-def _consistency_task(recipe: Recipe, config: ModelConfig, teacher: DiT, batches: LatentBatches) -> ConsistencyTask:
+def _consistency_task(
+    recipe: Recipe, config: ModelConfig, teacher: nn.Module, batches: LatentBatches
+) -> ConsistencyTask:
     settings = recipe.consistency
     return ConsistencyTask(
         copy.deepcopy(teacher),
@@ -241,8 +421,8 @@ def _check_student(student: Path | None) -> None:
         )
 
 
-def _begin_with(module: torch.nn.Module, student: Path | None) -> None:
-    """Fill what is post-trained with the weights of a post-trained model, if there is one. Raises: ModelError."""
+def _begin_with(module: nn.Module, student: Path | None) -> None:
+    """Fills what is post-trained with the weights of a post-trained model, if there is one. Raises: ModelError."""
     if student is not None:
         fill(module, load_state(student, DIT), str(student))
 
@@ -250,35 +430,61 @@ def _begin_with(module: torch.nn.Module, student: Path | None) -> None:
 def few_step(
     config: ModelConfig, flow_hash: str = "", sampler: str = "ping_pong", steps: int = 8, shift: float = 1.0
 ) -> ModelConfig:
-    """The config of a model that was post-trained: a few steps on the sampler's own schedule, without guidance.
+    """Returns the config of a model that was post-trained: a few steps on the sampler's own schedule, no guidance.
 
-    Args: flow_hash: SHA-256 of the flow model's weights.
+    Args:
+        config: Of the flow model.
+        flow_hash: SHA-256 of the flow model's weights.
+        sampler: Name of the sampler.
+        steps: Number of its steps.
+        shift: Of their grid.
     """
     sampling = msgspec.structs.replace(
         config.sampling, sampler=sampler, steps=steps, cfg_scale=1.0, shift=shift, schedule="auto", post_trained=True
     )
-    return msgspec.structs.replace(config, sampling=sampling, flow_hash=flow_hash, flow_sampling=config.sampling)
+    shape = config.dit
+    if isinstance(shape, ContinuousDiTConfig) and shape.objective == "rectified_flow":
+        shape = msgspec.structs.replace(shape, objective="rf_denoiser")
+    return msgspec.structs.replace(
+        config, dit=shape, sampling=sampling, flow_hash=flow_hash, flow_sampling=config.sampling
+    )
 
 
-def _model_to_post_train(init: Path | None, out: Path) -> ModelConfig:
-    """The config of `init`, with everything put into `out` that post-training leaves as it is, and its transformer
-    under another name: adapters for the new model are trained on that. Of a post-trained model it is the flow model
-    that it was made from.
+def finish_few_step(trainer: Trainer, out: Path, sampled_by: tuple[str, int, float] = ("ping_pong", 8, 1.0)) -> None:
+    """Writes the averaged generator or student, and how it is sampled.
+
+    Args:
+        trainer: Of the stage.
+        out: Model folder.
+        sampled_by: Sampler, number of steps and shift of their grid.
+    """
+    # A run that goes on has written it before.
+    config = load_config(out).of_flow
+    save_part(out, DIT, trainer.ema.state, few_step(config, part_hash(out, FLOW), *sampled_by))
+
+
+def _model_to_post_train(init: Path | None, out: Path) -> tuple[ModelConfig, Path]:
+    """Returns the config of `init`, and `init`.
+
+    Everything that post-training leaves as it is is put into `out`, and its transformer under another name: adapters
+    for the new model are trained on that. Of a post-trained model it is the flow model that it was made from.
     """
     if init is None:
         raise UsageError("init: post-training needs a flow model to begin with; name one, or its folder")
     if out.exists() and out.samefile(init):
         raise UsageError(f"out: {out} is also init, and its flow model would be lost; choose another folder")
     part, config = flow_part(init), load_config(init).of_flow
-    if (out / "config.json").exists() and load_config(out).of_flow != config:
+    if (out / "config.json").exists() and _as_flow(load_config(out)) != _as_flow(config):
         raise UsageError(f"out: {out} holds another model than init, {init}; choose another folder")
     copy_untrained(init, out, config)
     if not (out / f"{FLOW}.safetensors").exists():
         save_part(out, FLOW, load_state(init, part), load_config(out))
-    return config
+    return config, init
 
 
-def _new_dit(recipe: Recipe) -> DiT:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.flow_loop.seed)
-        return DiT(of_type(recipe.model.dit, DiTConfig))
+def _as_flow(config: ModelConfig) -> ModelConfig:
+    """Returns a config as that of a flow model, under one name for its objective."""
+    flow, shape = config.of_flow, config.dit
+    if isinstance(shape, ContinuousDiTConfig) and shape.objective == "rf_denoiser":
+        flow = msgspec.structs.replace(flow, dit=msgspec.structs.replace(shape, objective="rectified_flow"))
+    return flow

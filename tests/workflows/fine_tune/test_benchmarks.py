@@ -13,7 +13,7 @@ import torch
 
 from arctone.audio.waveform import Waveform
 from arctone.data.clip import ClipInfo
-from arctone.training.fine_tune import fine_tuning
+from arctone.training.lora import fine_tuning
 from arctone.workflows.fine_tune import run
 from benchmarks import lora_few_steps, lora_timbre, results
 from tests import tiny_model

@@ -198,12 +198,13 @@ def test_training_as_a_flow_goes_on_from_the_flow_of_a_post_trained_model(model:
     from arctone.training.recipes import recipe
 
     fast = _post_trained(model, tmp_path / "fast")
-    plan = stages.beginning_with(recipe("spark"), fast, tmp_path / "out")
-    assert plan.model == load_config(tmp_path / "out") == load_config(model)
+    stage = stages.FlowStage(recipe("spark"), tmp_path, tmp_path / "out", fast)
+    stage.prepare()
+    assert stage.config == load_config(tmp_path / "out") == load_config(model)
     assert part_hash(tmp_path / "out", "autoencoder") == part_hash(model, "autoencoder")
     (fast / "flow.safetensors").unlink()
     with pytest.raises(UsageError, match="is post-trained and holds no flow"):
-        stages.beginning_with(recipe("spark"), fast, tmp_path / "other")
+        stages.FlowStage(recipe("spark"), tmp_path, tmp_path / "other", fast).prepare()
     assert not (tmp_path / "other").exists()
 
 
@@ -218,11 +219,12 @@ def test_an_older_post_trained_model_gives_a_flow_that_is_sampled_the_usual_way(
 def test_a_flow_that_begins_with_a_shipped_model_brings_its_parts(tiny_model_folder: Path, tmp_path: Path) -> None:
     from arctone.training.recipes import recipe
 
-    plan = stages.beginning_with(recipe("spark"), tiny_model_folder, tmp_path)
-    assert plan.model == tiny_model.CONFIG
+    stage = stages.FlowStage(recipe("spark"), tmp_path, tmp_path, tiny_model_folder)
+    stage.prepare()
+    assert stage.config == tiny_model.CONFIG
     assert part_hash(tmp_path, "autoencoder") == part_hash(tiny_model_folder, "autoencoder")
     assert open_autoencoder(tiny_model_folder).hash == encoder_hash(tmp_path)
-    save_part(tmp_path, DIT, load_state(tiny_model_folder, DIT), plan.model)
+    save_part(tmp_path, DIT, load_state(tiny_model_folder, DIT), stage.config)
     wanted = arctone.load(tiny_model_folder, engine="torch").generate("a tone", duration_seconds=0.3, seed=1)
     got = arctone.load(tmp_path, engine="torch").generate("a tone", duration_seconds=0.3, seed=1)
     assert np.array_equal(wanted.waveforms[0].samples, got.waveforms[0].samples)

@@ -6,34 +6,22 @@ interruptions. B items of this process, N of all, C channels, T latent frames, D
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from arctone.models.conditions import Conditions
-from arctone.training import levels
-from arctone.training.arc.captions import caption_groups, mismatched
+from arctone.training import noise_levels
 from arctone.training.arc.config import ArcConfig
 from arctone.training.arc.teacher import TeacherBatch
-from arctone.training.flow import Batches
-from arctone.training.loop import generator
+from arctone.training.batches import CaptionedBatches
+from arctone.training.randomness import Draws, Material, load_material
 
 # What a draw is for.
 _TIMES, _LEVELS, _NOISE, _RENOISE, _EARLIER, _EARLIER_NOISE = range(6)
 _OWN, _ORDER, _TEMPO, _DISTURBANCE, _TEACHER, _PLACE = range(6, 12)
-
-
-class CaptionedBatches(Batches, Protocol):
-    """Batches that also tell the captions of all processes."""
-
-    def captions(self, step: int) -> list[str]:
-        """Captions of the step's batch of all processes, by item."""
-
-    def prompts(self, step: int, items: Sequence[int]) -> dict[str, Tensor]:
-        """text_tokens, text_mask, text_pooled and bpm of any items of the step's batch of all processes."""
 
 
 class Renoised(NamedTuple):
@@ -65,7 +53,13 @@ class WrongCaptions(NamedTuple):
 
 
 class AllCaptions(NamedTuple):
-    """The captions of all processes: pooled [N, D]; own [B], the place of each item's; same [B, N], equal captions."""
+    """The captions of all processes.
+
+    Attributes:
+        pooled: [N, D].
+        own: Place of each item's caption, [B].
+        same: Where a caption equals the item's own, [B, N].
+    """
 
     pooled: Tensor
     own: Tensor
@@ -122,121 +116,123 @@ def _rows(group: Any, rows: slice) -> Any:
     return group._make(None if value is None else value[rows] for value in group)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Loaded:
-    """A step's latents and prompts, with what the draws need. items: [B], places in the batch of all N processes."""
+class ArcMaterial:
+    """Loads and draws the material of each step.
 
-    step: int
-    items: Tensor
-    count: int
-    world_size: int
-    x_0: Tensor
-    conditions: Conditions
-
-    @property
-    def weight(self) -> Tensor:
-        """DDP averages over processes, which may hold unequal numbers of items."""
-        return torch.tensor(self.world_size / self.count)
-
-
-class ArcDraws:
-    """Makes the material of each step.
-
-    Args: batches: latents and captions. max_seconds: of the model, for the shift by length.
+    Args:
+        batches: Latents and captions.
+        config: Settings.
+        seed: Of everything that is drawn.
     """
 
-    def __init__(self, batches: CaptionedBatches, config: ArcConfig, max_seconds: float, seed: int) -> None:
-        self.batches, self.config, self.max_seconds, self.seed = batches, config, max_seconds, seed
+    def __init__(self, batches: CaptionedBatches, config: ArcConfig, seed: int) -> None:
+        self.batches, self.config, self.seed = batches, config, seed
 
     def generator(self, step: int, rank: int, world_size: int) -> ArcBatch:
-        """Material of a generator step."""
-        loaded = self._load(step, rank, world_size)
-        return self._common(loaded)._replace(
-            captions=self._captions(loaded) if self.config.alignment_weight > 0 else None,
-            teacher=self.teacher(step, rank, world_size) if self.config.teacher_weight > 0 else None,
+        """Returns the material of a generator step."""
+        material = self._load(step, rank, world_size)
+        return self._common(material)._replace(
+            captions=self._captions(material) if self.config.alignment.weight > 0 else None,
+            teacher=self.teacher(step, rank, world_size) if self.config.teacher.weight > 0 else None,
         )
 
     def discriminator(self, step: int, rank: int, world_size: int) -> ArcBatch:
-        """Material of a discriminator step."""
-        loaded = self._load(step, rank, world_size)
-        return self._common(loaded)._replace(
-            wrong=self._wrong(loaded) if self.config.contrastive_weight > 0 else None,
-            disturbance=self._noise(loaded, _DISTURBANCE) if self.config.penalised else None,
+        """Returns the material of a discriminator step."""
+        material = self._load(step, rank, world_size)
+        disturbed = self.config.penalties.is_on
+        return self._common(material)._replace(
+            wrong=self._wrong(material) if self.config.contrastive_weight > 0 else None,
+            disturbance=material.draws.noise(_DISTURBANCE, material.shape) if disturbed else None,
         )
 
     def critic(self, step: int, rank: int, world_size: int) -> ArcBatch:
-        """Material of a step of the alignment critic."""
-        loaded = self._load(step, rank, world_size)
-        return self._common(loaded)._replace(captions=self._captions(loaded))
+        """Returns the material of a step of the alignment critic."""
+        material = self._load(step, rank, world_size)
+        return self._common(material)._replace(captions=self._captions(material))
 
     def teacher(self, step: int, rank: int, world_size: int) -> TeacherBatch:
-        """The teacher's material: each batch is used in `teacher_refresh` steps, from other places each time."""
-        begun = bank_step(step, self.config.teacher_bank, self.config.teacher_refresh)
-        loaded = self._load(begun, rank, world_size)
-        places = levels.even_quantiles(loaded.count, generator(self.seed, step, _PLACE))[loaded.items]
-        return TeacherBatch((begun, 0), loaded.conditions, self._noise(loaded, _TEACHER), places, loaded.weight)
+        """Returns the teacher's material: each batch is used in `refresh` steps, from other places each time."""
+        begun = bank_step(step, self.config.teacher.bank, self.config.teacher.refresh)
+        material = self._load(begun, rank, world_size)
+        draws = material.draws
+        places = Draws(self.seed, step, draws.items, draws.count, world_size).quantiles(_PLACE)
+        noise = draws.noise(_TEACHER, material.shape)
+        return TeacherBatch((begun, 0), material.conditions, noise, places, draws.weight)
 
-    def _load(self, step: int, rank: int, world_size: int) -> _Loaded:
-        batch = self.batches.batch(step, rank, world_size)
-        items, count = batch["item"], int(batch["num_items"])
-        conditions = Conditions.of(batch)
-        conditions = conditions._replace(bpm=conditions.bpm * self._with_tempo(step, items, count))
-        return _Loaded(step, items, count, world_size, batch["latents"].float(), conditions)
+    def _load(self, step: int, rank: int, world_size: int) -> Material:
+        dropout = self.config.tempo_dropout
+        return load_material(self.batches, self.seed, step, rank, world_size, tempo_dropout=dropout, purpose=_TEMPO)
 
-    def _with_tempo(self, step: int, items: Tensor, count: int) -> Tensor:
-        """[B], True where the tempo is told."""
-        return (torch.rand(count, generator=generator(self.seed, step, _TEMPO)) >= self.config.tempo_dropout)[items]
-
-    def _common(self, loaded: _Loaded) -> ArcBatch:
-        config = self.config
-        shift = levels.length_shift(loaded.conditions.seconds, self.max_seconds, config.shift_short, config.shift_long)
-        s = levels.logit_normal(self._quantiles(loaded, _LEVELS), config.level_mean, config.level_std)
+    def _common(self, material: Material) -> ArcBatch:
+        level, draws = self.config.discriminator, material.draws
+        s = noise_levels.logit_normal(self._quantiles(draws, _LEVELS), level.level_mean, level.level_std)
         return ArcBatch(
-            x_0=loaded.x_0,
-            conditions=loaded.conditions,
-            weight=loaded.weight,
-            seen=Renoised(levels.shifted_levels(s, shift), self._noise(loaded, _RENOISE)),
-            start=self._start(loaded, shift),
+            x_0=material.x_0,
+            conditions=material.conditions,
+            weight=draws.weight,
+            seen=Renoised(s, draws.noise(_RENOISE, material.shape)),
+            start=self._start(material),
         )
 
-    def _start(self, loaded: _Loaded, shift: Tensor) -> GeneratorInput:
-        config = self.config
-        quantiles, earlier = self._quantiles(loaded, _TIMES), self._quantiles(loaded, _EARLIER)
+    def _start(self, material: Material) -> GeneratorInput:
+        config, draws = self.config, material.draws
+        quantiles, earlier = self._quantiles(draws, _TIMES), self._quantiles(draws, _EARLIER)
         if config.time_law == "sampler":
-            t, earlier_t = levels.sampler_levels(quantiles, config.step_counts)
+            t, earlier_t = noise_levels.sampler_levels(quantiles, config.step_counts)
         else:
-            # The sampler's own levels are what they are, so only this law is shifted.
-            t = levels.shifted_levels(levels.uniform_log_snr(quantiles, config.log_snr_low, config.log_snr_high), shift)
-            earlier_t = levels.noisier(t, earlier, config.log_snr_low)
-        start = GeneratorInput(t, self._noise(loaded, _NOISE))
+            t = noise_levels.uniform_log_snr(quantiles, config.log_snr_low, config.log_snr_high)
+            earlier_t = noise_levels.noisier(t, earlier, config.log_snr_low)
+        start = GeneratorInput(t, draws.noise(_NOISE, material.shape))
         if config.self_output == 0:
             return start
-        own = torch.rand(loaded.count, generator=generator(self.seed, loaded.step, _OWN)) < config.self_output
         return start._replace(
-            own=own[loaded.items], earlier_t=earlier_t, earlier_noise=self._noise(loaded, _EARLIER_NOISE)
+            own=draws.chances(_OWN) < config.self_output,
+            earlier_t=earlier_t,
+            earlier_noise=draws.noise(_EARLIER_NOISE, material.shape),
         )
 
-    def _wrong(self, loaded: _Loaded) -> WrongCaptions:
+    def _quantiles(self, draws: Draws, purpose: int) -> Tensor:
+        return draws.quantiles(purpose, even=self.config.even_quantiles)
+
+    def _wrong(self, material: Material) -> WrongCaptions:
         """Tempo is part of the prompt: left behind, it would contradict the wrong caption, and the discriminator could
         tell right from wrong without listening. Seconds are a fact of the audio and stay.
         """
-        groups = caption_groups(self.batches.captions(loaded.step))
-        order, usable = mismatched(groups, generator(self.seed, loaded.step, _ORDER))
-        prompts = self.batches.prompts(loaded.step, order[loaded.items].tolist())
-        prompts["bpm"] = prompts["bpm"] * self._with_tempo(loaded.step, loaded.items, loaded.count)
-        weight = loaded.world_size / max(int(usable.sum()), 1)
-        return WrongCaptions(loaded.conditions._replace(**prompts), usable[loaded.items] * weight)
+        draws = material.draws
+        groups = caption_groups(self.batches.captions(draws.step))
+        order, usable = mismatched(groups, draws.source(_ORDER))
+        prompts = self.batches.prompts(draws.step, order[draws.items].tolist())
+        prompts["bpm"] = prompts["bpm"] * (draws.chances(_TEMPO) >= self.config.tempo_dropout)
+        weight = draws.world_size / max(int(usable.sum()), 1)
+        return WrongCaptions(material.conditions._replace(**prompts), usable[draws.items] * weight)
 
-    def _captions(self, loaded: _Loaded) -> AllCaptions:
-        groups = caption_groups(self.batches.captions(loaded.step))
-        pooled = self.batches.prompts(loaded.step, range(loaded.count))["text_pooled"]
-        return AllCaptions(pooled, loaded.items, groups[loaded.items, None] == groups[None])
+    def _captions(self, material: Material) -> AllCaptions:
+        draws = material.draws
+        groups = caption_groups(self.batches.captions(draws.step))
+        pooled = self.batches.prompts(draws.step, range(draws.count))["text_pooled"]
+        return AllCaptions(pooled, draws.items, groups[draws.items, None] == groups[None])
 
-    def _quantiles(self, loaded: _Loaded, purpose: int) -> Tensor:
-        return levels.even_quantiles(loaded.count, generator(self.seed, loaded.step, purpose))[loaded.items]
 
-    def _noise(self, loaded: _Loaded, purpose: int) -> Tensor:
-        """Standard normal like x_0, each item's from its own source."""
-        shape = loaded.x_0.shape[1:]
-        rows = [torch.randn(shape, generator=generator(self.seed, loaded.step, purpose, int(i))) for i in loaded.items]
-        return torch.stack(rows)
+def caption_groups(captions: Sequence[str]) -> Tensor:
+    """A number for each caption [N], the same for captions that differ in case and spaces alone."""
+    numbers: dict[str, int] = {}
+    return torch.tensor(
+        [numbers.setdefault(" ".join(caption.casefold().split()), len(numbers)) for caption in captions]
+    )
+
+
+def mismatched(groups: Tensor, source: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A random permutation that gives as many items as possible a caption that is not theirs.
+
+    Items are laid in a circle in random order, equal captions side by side, and each takes the caption so many places
+    on as the largest group has members. So nobody stays within its group, unless one group is more than half of all.
+
+    Args: groups: [N], equal numbers for equal captions.
+    Returns: order [N], item i takes the caption of order[i]; usable [N], True where that is another caption.
+    """
+    shuffled = torch.randperm(len(groups), generator=source)
+    names = torch.randperm(int(groups.max()) + 1, generator=source)
+    circle = shuffled[torch.argsort(names[groups[shuffled]], stable=True)]
+    order = torch.empty_like(circle)
+    order[circle] = circle.roll(-int(torch.bincount(groups).max()))
+    return order, groups[order] != groups

@@ -21,11 +21,13 @@ def item_means(values: Tensor, mask: Tensor) -> Tensor:
     return (values * weight).sum(-1) / weight.sum(-1)
 
 
-class Game(NamedTuple):
+class AdversarialLoss(NamedTuple):
     """What each side minimises, position by position.
 
-    discriminator, generator: (real, fake) logits [B, S] to losses [B, S]. paired: whether the generator's loss depends
-    on the real logits.
+    Attributes:
+        discriminator: (real, fake) logits [B, S] to losses [B, S].
+        generator: The same for the generator.
+        paired: Whether the generator's loss depends on the real logits.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
@@ -33,12 +35,16 @@ class Game(NamedTuple):
     paired: bool = False
 
 
-GAMES: dict[str, Game] = {
-    # The paper's: which of the two is more real? (Jolicoeur-Martineau, 2018)
-    "relativistic": Game(lambda real, fake: softplus(fake - real), lambda real, fake: softplus(real - fake), True),
-    "least_squares": Game(lambda real, fake: (real - 1).square() + fake.square(), lambda _, fake: (fake - 1).square()),
-    "hinge": Game(lambda real, fake: relu(1 - real) + relu(1 + fake), lambda _, fake: -fake),
-    "softplus": Game(lambda real, fake: softplus(-real) + softplus(fake), lambda _, fake: softplus(-fake)),
+ADVERSARIAL_LOSSES: dict[str, AdversarialLoss] = {
+    # Of the two, which is more real? (Jolicoeur-Martineau, 2018)
+    "relativistic": AdversarialLoss(
+        lambda real, fake: softplus(fake - real), lambda real, fake: softplus(real - fake), True
+    ),
+    "least_squares": AdversarialLoss(
+        lambda real, fake: (real - 1).square() + fake.square(), lambda _, fake: (fake - 1).square()
+    ),
+    "hinge": AdversarialLoss(lambda real, fake: relu(1 - real) + relu(1 + fake), lambda _, fake: -fake),
+    "softplus": AdversarialLoss(lambda real, fake: softplus(-real) + softplus(fake), lambda _, fake: softplus(-fake)),
 }
 
 
@@ -50,11 +56,6 @@ def contrastive(right: Tensor, wrong: Tensor) -> Tensor:
     return softplus(wrong - right)
 
 
-def centring(real: Tensor, fake: Tensor) -> Tensor:
-    """Square of the middle between real and fake logits [B, S], which a relativistic loss leaves free to drift."""
-    return ((real + fake) / 2).square()
-
-
 def gradient_penalty(logits: Tensor, disturbed: Tensor, std: float) -> Tensor:
     """Half the squared slope of the logits [B, S] along the disturbance, by finite differences.
 
@@ -63,6 +64,19 @@ def gradient_penalty(logits: Tensor, disturbed: Tensor, std: float) -> Tensor:
     Source: R1/R2 (Mescheder et al., 2018), by finite differences as in Seaweed-APT (arXiv 2501.08316).
     """
     return 0.5 * ((disturbed - logits) / std).square()
+
+
+def difference_penalty(logits: Tensor, disturbed: Tensor, mask: Tensor) -> Tensor:
+    """Returns half the squared change of the logits, summed over positions, [B]; it grows with the number of positions.
+
+    Args:
+        logits: [B, S].
+        disturbed: Logits of the disturbed inputs, [B, S].
+        mask: Real positions, [B, S].
+
+    Source: the public trainer, which divides neither by the disturbance's variance nor by the number of positions.
+    """
+    return 0.5 * ((disturbed - logits).square() * mask).sum(-1)
 
 
 def caption_choice(similarities: Tensor, own: Tensor, same: Tensor) -> Tensor:

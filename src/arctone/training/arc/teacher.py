@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from arctone.flow.samplers import SAMPLERS
 from arctone.flow.schedules import linear, log_snr, shifted
 from arctone.models.conditions import Conditions
-from arctone.training.arc.config import ArcConfig
-from arctone.training.guided import guided_velocity
+from arctone.training.arc.config import TeacherConfig
+from arctone.training.network import guided_velocity
 
 # Its multiples fill the range from 0 to 1 evenly.
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
@@ -57,7 +57,7 @@ class Teacher:
     Args: module: the frozen flow model. config: steps, guidance and target.
     """
 
-    def __init__(self, module: nn.Module, config: ArcConfig) -> None:
+    def __init__(self, module: nn.Module, config: TeacherConfig) -> None:
         self.module, self.config = module, config
         self._paths: dict[tuple[int, int], _Path] = {}
 
@@ -68,14 +68,14 @@ class Teacher:
         so that over the batches all times occur: a sampler may look at any of them. Mean velocities over steps hold for
         these steps alone, so there the grid stands still.
         """
-        num_steps = self.config.teacher_steps
-        if self.config.teacher_sampler == "ping_pong":
+        num_steps = self.config.steps
+        if self.config.sampler == "ping_pong":
             return log_snr(num_steps)
-        grid = shifted(linear(num_steps), self.config.teacher_shift)
-        if self.config.teacher_target == "end" or self.config.teacher_substeps > 1:
+        grid = shifted(linear(num_steps), self.config.shift)
+        if self.config.target == "end" or self.config.substeps > 1:
             return grid
         moved = ((batch.key[0] + 1) * _GOLDEN_RATIO % 1 - 0.5) / num_steps
-        between = shifted([t + moved for t in linear(num_steps)[1:-1]], self.config.teacher_shift)
+        between = shifted([t + moved for t in linear(num_steps)[1:-1]], self.config.shift)
         return (grid[0], *between, grid[-1])
 
     def example(self, batch: TeacherBatch) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,33 +88,33 @@ class Teacher:
         path, times = self._paths[batch.key], torch.tensor(self.times(batch), device=batch.quantiles.device)
         place = self._places(batch.quantiles)
         items = torch.arange(len(place), device=place.device)
-        x_0 = path.x_0[-1] if self.config.teacher_target == "end" else path.x_0[place, items]
+        x_0 = path.x_0[-1] if self.config.target == "end" else path.x_0[place, items]
         return path.x_t[place, items], times[place], x_0
 
     def _make_room(self, begun: int) -> None:
-        size = self.config.teacher_bank
+        size = self.config.bank
         replaced = [key for key in self._paths if key[0] != begun and key[0] % size == begun % size]
         for key in replaced:
             del self._paths[key]
 
     def _places(self, quantiles: Tensor) -> Tensor:
         """Which step of the trajectory each item looks at, [B]."""
-        shares = torch.tensor(self.config.teacher_shares or (1.0,) * self.config.teacher_steps)
+        shares = torch.tensor(self.config.shares or (1.0,) * self.config.steps)
         edges = (shares.cumsum(0) / shares.sum()).to(quantiles.device)
         last = int(shares.nonzero().max())
         return torch.searchsorted(edges, quantiles.contiguous(), right=True).clamp(max=last)
 
     @torch.no_grad()
     def _trajectory(self, batch: TeacherBatch) -> _Path:
-        velocity_fn = guided_velocity(self.module, batch.conditions, self.config.teacher_cfg_scale)
-        sampler = SAMPLERS[self.config.teacher_sampler]
-        times, parts = self.times(batch), self.config.teacher_substeps
+        velocity_fn = guided_velocity(self.module, batch.conditions, self.config.cfg_scale)
+        sampler = SAMPLERS[self.config.sampler]
+        times, parts = self.times(batch), self.config.substeps
         steps = list(
             sampler(
                 velocity_fn,
                 batch.noise,
                 divided(times, parts),
-                lambda index: rolled(batch.noise, index, self.config.teacher_steps),
+                lambda index: rolled(batch.noise, index, self.config.steps),
             )
         )
         points = [batch.noise, *(step.x.float() for step in steps[parts - 1 :: parts])]

@@ -18,22 +18,20 @@ inside the teacher's step).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from arctone.flow.path import add_noise, denoised, expand
+from arctone.flow.path import add_noise, expand
 from arctone.models.conditions import Conditions
 from arctone.training.arc.losses import latent_error
+from arctone.training.batches import Batches
 from arctone.training.distill.config import ConsistencyConfig
-from arctone.training.distill.draws import Draws
-from arctone.training.flow import Batches, Listener
-from arctone.training.guided import guided_at
-from arctone.training.levels import sampler_levels
-from arctone.training.loop import SteadyRate
-from arctone.training.untracked import untracked
+from arctone.training.network import estimate_x_0, guided_at, untracked
+from arctone.training.noise_levels import sampler_levels
+from arctone.training.randomness import load_material
+from arctone.training.task import LatentTask
 
 # What a draw is for.
 _TEMPO, _LEVELS, _LAW, _NOISE = range(4)
@@ -49,10 +47,16 @@ class ConsistencyBatch(NamedTuple):
     noise: Tensor
 
 
-class ConsistencyTask(SteadyRate):
+class ConsistencyTask(LatentTask):
     """Task of the training loop with one role, generator.
 
-    Args: student, teacher: velocity networks. cfg_scale: of the teacher's guidance.
+    Args:
+        student: Velocity network.
+        teacher: Velocity network, frozen.
+        batches: Latents with their conditions.
+        config: Settings; None = the defaults.
+        cfg_scale: Of the teacher's guidance.
+        seed: Of everything that is drawn.
     """
 
     def __init__(
@@ -67,34 +71,34 @@ class ConsistencyTask(SteadyRate):
     ) -> None:
         self.config = config or ConsistencyConfig()
         self.student, self.teacher = student, teacher
-        self.batches, self.cfg_scale = batches, cfg_scale
-        self.draws = Draws(batches, tempo_dropout=self.config.tempo_dropout, seed=seed, purpose=_TEMPO)
-        self.listener: Listener | None = None
+        self.batches, self.cfg_scale, self.seed = batches, cfg_scale, seed
 
     @property
     def roles(self) -> Mapping[str, nn.Module]:
-        """See `loop.Task`."""
+        """See `Task`."""
         return {"generator": self.student}
 
     @property
     def frozen(self) -> Sequence[nn.Module]:
-        """See `loop.Task`."""
+        """See `Task`."""
         return [self.teacher]
 
     def role_at(self, step: int) -> str:
-        """See `loop.Task`."""
+        """See `Task`."""
         return "generator"
 
     def batch(self, step: int, rank: int, world_size: int) -> ConsistencyBatch:
-        """What the loss of the step needs."""
-        drawn = self.draws.of_step(step, rank, world_size)
-        quantiles = drawn.quantiles(_LEVELS)
-        of_sampler = drawn.quantiles(_LAW) < self.config.sampler_share
+        """See `Task`."""
+        dropout = self.config.tempo_dropout
+        found = load_material(self.batches, self.seed, step, rank, world_size, tempo_dropout=dropout, purpose=_TEMPO)
+        draws = found.draws
+        quantiles = draws.quantiles(_LEVELS)
+        of_sampler = draws.quantiles(_LAW) < self.config.sampler_share
         t = torch.where(of_sampler, sampler_levels(quantiles, self.config.step_counts)[0], 1 - quantiles)
-        return ConsistencyBatch(drawn.x_0, drawn.conditions, drawn.weight, t, drawn.noise(_NOISE))
+        return ConsistencyBatch(found.x_0, found.conditions, draws.weight, t, draws.noise(_NOISE, found.shape))
 
     def losses(self, module: nn.Module, batch: ConsistencyBatch, step: int) -> dict[str, Tensor]:
-        """How far the student's estimates at both ends of a teacher's step are apart."""
+        """Returns how far the student's estimates at both ends of a teacher's step are apart."""
         x_t = add_noise(batch.x_0, batch.noise, expand(batch.t, batch.x_0))
         with untracked():
             target = self._target(x_t, batch.t, batch.conditions)
@@ -109,10 +113,5 @@ class ConsistencyTask(SteadyRate):
         return self.estimate(x_t + expand(s - t, x_t) * v, s, conditions)
 
     def estimate(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        """The student's x_0 [B, C, T], one step from x_t at levels t [B]."""
-        return denoised(x_t, self.student(x_t, t, conditions).float(), expand(t, x_t))
-
-    def demo(self, folder: Path, state: dict[str, Tensor], step: int) -> None:
-        """Write what the present weights make of a few captions, where a decoder was given."""
-        if self.listener is not None:
-            self.listener(self.batches, folder, state, step)
+        """Returns the student's x_0 [B, C, T], one step from x_t at levels t [B]."""
+        return estimate_x_0(self.student, x_t, t, conditions)

@@ -23,42 +23,46 @@ Accelerating Music Generation".
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from arctone.flow.path import add_noise, denoised, expand, velocity
+from arctone.flow.samplers import VelocityFn, ping_pong
 from arctone.flow.schedules import log_snr
 from arctone.models.conditions import Conditions
 from arctone.models.discriminator import Scores
 from arctone.models.fake_score import FakeScore
 from arctone.training.arc.batches import Renoised
-from arctone.training.arc.losses import GAMES, item_means, latent_error
+from arctone.training.arc.losses import ADVERSARIAL_LOSSES, item_means, latent_error
 from arctone.training.arc.task import renoised
+from arctone.training.batches import Batches
 from arctone.training.distill.config import DmdConfig
-from arctone.training.distill.draws import Drawn, Draws
-from arctone.training.distill.simulation import simulated_input
-from arctone.training.flow import Batches, Listener
-from arctone.training.guided import guided_at, guided_velocity
-from arctone.training.levels import logit_normal
-from arctone.training.loop import SteadyRate
-from arctone.training.untracked import untracked
+from arctone.training.network import guided_at, guided_velocity, untracked
+from arctone.training.noise_levels import logit_normal
+from arctone.training.randomness import Material, load_material
+from arctone.training.task import LatentTask
 
 GENERATOR, FAKE_SCORE = "generator", "fake_score"
 # What a draw is for.
-_TEMPO, _PLACE, _STEPS, _LEVELS, _RENOISE, _JUDGED, _JUDGED_NOISE = range(7)
+_TEMPO, _PLACE, _STEPS, _LEVELS, _RENOISE, _SEEN, _SEEN_NOISE = range(7)
 Losses = dict[str, Tensor]
 
 
 class DmdBatch(NamedTuple):
     """One step's material.
 
-    x_0: real latents [B, C, T]. place: which of the sampler's calls the student is trained at. noises: [place + 1, B,
-    C, T], start and fresh noise of the sampler's calls so far. matched: how the scores see the student's output.
-    judged: how the judge sees latents; None without it. weight: of each item in the mean of all processes.
+    Attributes:
+        x_0: Real latents, [B, C, T].
+        conditions: Their conditions.
+        weight: Of each item in the mean of all processes, a scalar.
+        place: Which of the sampler's calls the student is trained at.
+        noises: Start and fresh noise of the sampler's calls so far, [place + 1, B, C, T].
+        matched: Level and noise at which the scores see the student's output.
+        seen: Level and noise at which the discriminator sees latents; None without it.
     """
 
     x_0: Tensor
@@ -67,13 +71,20 @@ class DmdBatch(NamedTuple):
     place: int
     noises: Tensor
     matched: Renoised
-    judged: Renoised | None
+    seen: Renoised | None
 
 
-class DmdTask(SteadyRate):
+class DmdTask(LatentTask):
     """Task of the training loop, with the roles generator (the student) and fake_score.
 
-    Args: student, teacher: velocity networks. cfg_scale: of the teacher's guidance.
+    Args:
+        student: Velocity network.
+        fake_score: Velocity network of the student's outputs, with a discriminator's head.
+        teacher: Velocity network, frozen.
+        batches: Latents with their conditions.
+        config: Settings; None = the defaults.
+        cfg_scale: Of the teacher's guidance.
+        seed: Of everything that is drawn.
     """
 
     def __init__(
@@ -89,19 +100,17 @@ class DmdTask(SteadyRate):
     ) -> None:
         self.config = config or DmdConfig()
         self.student, self.fake_score, self.teacher = student, fake_score, teacher
-        self.batches, self.cfg_scale = batches, cfg_scale
-        self.draws = Draws(batches, tempo_dropout=self.config.tempo_dropout, seed=seed, purpose=_TEMPO)
+        self.batches, self.cfg_scale, self.seed = batches, cfg_scale, seed
         self.times = log_snr(self.config.steps)
-        self.listener: Listener | None = None
 
     @property
     def roles(self) -> Mapping[str, nn.Module]:
-        """See `loop.Task`; the student is what is kept."""
+        """See `Task`; the student is what is kept."""
         return {GENERATOR: self.student, FAKE_SCORE: self.fake_score}
 
     @property
     def frozen(self) -> Sequence[nn.Module]:
-        """See `loop.Task`."""
+        """See `Task`."""
         return [self.teacher]
 
     def role_at(self, step: int) -> str:
@@ -110,26 +119,31 @@ class DmdTask(SteadyRate):
         return GENERATOR if place == self.config.fake_updates else FAKE_SCORE
 
     def batch(self, step: int, rank: int, world_size: int) -> DmdBatch:
-        """What the losses of the step need."""
-        config, drawn = self.config, self.draws.of_step(step, rank, world_size)
-        place = drawn.choice(_PLACE, config.steps)
-        t = config.level_low + (config.level_high - config.level_low) * drawn.quantiles(_LEVELS)
+        """See `Task`."""
+        config = self.config
+        found = load_material(
+            self.batches, self.seed, step, rank, world_size, tempo_dropout=config.tempo_dropout, purpose=_TEMPO
+        )
+        draws = found.draws
+        place = draws.choice(_PLACE, config.steps)
+        t = config.level_low + (config.level_high - config.level_low) * draws.quantiles(_LEVELS)
         return DmdBatch(
-            x_0=drawn.x_0,
-            conditions=drawn.conditions,
-            weight=drawn.weight,
+            x_0=found.x_0,
+            conditions=found.conditions,
+            weight=draws.weight,
             place=place,
-            noises=drawn.noises(_STEPS, place + 1),
-            matched=Renoised(t, drawn.noise(_RENOISE)),
-            judged=self._judged(drawn) if config.gan_weight > 0 else None,
+            noises=draws.noises(_STEPS, found.shape, place + 1),
+            matched=Renoised(t, draws.noise(_RENOISE, found.shape)),
+            seen=self._seen(found) if config.gan_weight > 0 else None,
         )
 
-    def _judged(self, drawn: Drawn) -> Renoised:
-        s = logit_normal(drawn.quantiles(_JUDGED), self.config.judge_mean, self.config.judge_std)
-        return Renoised(s, drawn.noise(_JUDGED_NOISE))
+    def _seen(self, found: Material) -> Renoised:
+        mean, std = self.config.discriminator_level_mean, self.config.discriminator_level_std
+        s = logit_normal(found.draws.quantiles(_SEEN), mean, std)
+        return Renoised(s, found.draws.noise(_SEEN_NOISE, found.shape))
 
     def losses(self, module: nn.Module, batch: DmdBatch, step: int) -> Losses:
-        """See `loop.Task`."""
+        """See `Task`."""
         return self.student_losses(batch) if self.role_at(step) == GENERATOR else self.fake_losses(batch)
 
     def student_losses(self, batch: DmdBatch) -> Losses:
@@ -137,9 +151,9 @@ class DmdTask(SteadyRate):
         x_0 = self.output(batch)
         losses = {"matching": self._matching(x_0, batch)}
         weighted = losses["matching"]
-        if batch.judged is not None:
-            scores = self.fake_score.scores(renoised(x_0, batch.judged), batch.judged.s, batch.conditions)
-            values = GAMES[self.config.game].generator(scores.logits, scores.logits)
+        if batch.seen is not None:
+            scores = self.fake_score.scores(renoised(x_0, batch.seen), batch.seen.s, batch.conditions)
+            values = ADVERSARIAL_LOSSES[self.config.loss].generator(scores.logits, scores.logits)
             losses["adversarial"] = (item_means(values, scores.mask) * batch.weight).sum()
             weighted = weighted + self.config.gan_weight * losses["adversarial"]
         return {"total": weighted, **losses}
@@ -162,19 +176,22 @@ class DmdTask(SteadyRate):
         error = latent_error(predicted, velocity(x_0, batch.matched.noise), batch.conditions.frame_mask)
         losses = {"flow": (error * batch.weight).sum()}
         weighted = losses["flow"]
-        if batch.judged is not None:
-            losses |= self._judge_losses(x_0, batch, batch.judged)
-            weighted = weighted + self.config.judge_weight * losses["judge"]
+        if batch.seen is not None:
+            losses |= self._discriminator_losses(x_0, batch, batch.seen)
+            weighted = weighted + self.config.discriminator_weight * losses["discriminator"]
         return {"total": weighted, **losses}
 
-    def _judge_losses(self, x_0: Tensor, batch: DmdBatch, judged: Renoised) -> Losses:
-        seen = torch.cat([renoised(batch.x_0, judged), renoised(x_0, judged)])
-        scores: Scores = self.fake_score.scores(seen, judged.s.repeat(2), batch.conditions.joined(batch.conditions))
+    def _discriminator_losses(self, x_0: Tensor, batch: DmdBatch, seen: Renoised) -> Losses:
+        shown = torch.cat([renoised(batch.x_0, seen), renoised(x_0, seen)])
+        scores: Scores = self.fake_score.scores(shown, seen.s.repeat(2), batch.conditions.joined(batch.conditions))
         real, fake = scores.logits.chunk(2)
         mask = scores.mask[: len(real)]
-        values = GAMES[self.config.game].discriminator(real, fake)
+        values = ADVERSARIAL_LOSSES[self.config.loss].discriminator(real, fake)
         margin = item_means(real - fake, mask).detach()
-        return {"judge": (item_means(values, mask) * batch.weight).sum(), "margin": (margin * batch.weight).sum()}
+        return {
+            "discriminator": (item_means(values, mask) * batch.weight).sum(),
+            "margin": (margin * batch.weight).sum(),
+        }
 
     def output(self, batch: DmdBatch) -> Tensor:
         """The student's x_0 [B, C, T] at its call number `place`; gradients reach back to that call and no further."""
@@ -195,11 +212,6 @@ class DmdTask(SteadyRate):
     def _x_0(x_t: Tensor, t: Tensor, v: Tensor) -> Tensor:
         return denoised(x_t, v.float(), expand(t, x_t))
 
-    def demo(self, folder: Path, state: dict[str, Tensor], step: int) -> None:
-        """Write what the present weights make of a few captions, where a decoder was given."""
-        if self.listener is not None:
-            self.listener(self.batches, folder, state, step)
-
 
 def matching_gradient(x_0: Tensor, real: Tensor, fake: Tensor, frame_mask: Tensor) -> Tensor:
     """Direction [B, C, T] against which the student's outputs x_0 [B, C, T] are moved.
@@ -210,3 +222,18 @@ def matching_gradient(x_0: Tensor, real: Tensor, fake: Tensor, frame_mask: Tenso
     """
     distance = item_means((x_0 - real).abs().mean(1), frame_mask)
     return (fake - real) / expand(distance.clamp_min(1e-6), x_0)
+
+
+def simulated_input(velocity_fn: VelocityFn, noises: Tensor, times: Sequence[float], place: int) -> Tensor:
+    """What the ping-pong sampler hands to its call number `place`, [B, C, T], at the level times[place].
+
+    It is the sampler itself that is run, so grid, noise and arithmetic are those of generation.
+
+    Args: velocity_fn: the student. noises: [place + 1 or more, B, C, T]; noises[0] is the start, noises[i] the fresh
+    noise after call i. times: the sampler's grid, falling from 1 to 0. place: 0 for the first call, which gets noise.
+    """
+    x = noises[0]
+    steps = ping_pong(velocity_fn, x, times, lambda index: noises[index])
+    for step in itertools.islice(steps, place):
+        x = step.x
+    return x

@@ -21,9 +21,7 @@ from arctone.evaluation.scoring.making import Progress, maker_of, real_takes
 from arctone.evaluation.scoring.takes import Take
 from arctone.files.strict_json import read_config, write_config
 from arctone.inference.engine import Model
-from arctone.training import fine_tune
-from arctone.training.fine_tune import FineTuning
-from arctone.training.loop import Trainer
+from arctone.training.lora import FineTuning, TuneStage, with_targets
 from arctone.workflows.fine_tune import comparing, prompts
 from arctone.workflows.fine_tune.comparing import Comparison, Made
 from arctone.workflows.fine_tune.sounds import OwnSounds
@@ -33,8 +31,6 @@ MAX_PROMPTS = len(prompts.GENERAL_PROMPTS)
 _FEW_WORKERS_BELOW = 64
 
 Tell = Callable[[str], None]
-Finish = Callable[[], None]
-Train = Callable[[Trainer, Finish], None]
 
 
 class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,8 +113,7 @@ def begin(settings: Settings) -> None:
 
     Raises: UsageError if it was begun with other settings, or for targets the model does not have.
     """
-    plan, path = settings.plan, settings.out / STATE
-    fine_tune.refuse_unknown_targets(plan, settings.model)
+    plan, path = with_targets(settings.plan, settings.model), settings.out / STATE
     wanted = State(
         source=settings.source,
         weights=part_hash(settings.model, flow_part(settings.model)),
@@ -167,11 +162,9 @@ def encode(settings: Settings, sounds: OwnSounds) -> Path:
     return folder
 
 
-def tune(settings: Settings, sounds: OwnSounds, train: Train) -> None:
-    """Encode and train. Args: train: runs a trainer and, whatever happens, what finishes it."""
-    latents = encode(settings, sounds)
-    trainer = fine_tune.trainer(settings.plan, settings.model, latents, settings.out)
-    train(trainer, lambda: fine_tune.finish(settings.plan, trainer, settings.model, settings.out))
+def tuning_stage(settings: Settings, sounds: OwnSounds) -> TuneStage:
+    """Encodes the sounds; returns the stage that trains on them."""
+    return TuneStage(settings.plan, settings.model, encode(settings, sounds), settings.out)
 
 
 def compare(settings: Settings, sounds: OwnSounds, embedders: Sequence[Embedder], progress: Progress) -> Tuned:

@@ -18,10 +18,8 @@ from arctone.inference.engine import Engine, Model
 from arctone.model_folder.config import ModelConfig, TextConfig, of_type
 from arctone.model_folder.folder import file_hash
 from arctone.model_folder.tokenizer import Tokenizer
-from arctone.training import stages
-from arctone.training.arc.config import ArcConfig
-from arctone.training.loop import Trainer
 from arctone.training.recipes import Recipe
+from arctone.training.stages import ArcStage, DistillStage, FlowStage, Stage
 from arctone.workflows.reproduce.ablations import ABLATIONS
 
 TRAINED = ("flow", "arc", "dmd", "consistency", *ABLATIONS)
@@ -55,28 +53,15 @@ def prepare(given: Path, folder: Path, recipe: Recipe, keep_flow: bool = False) 
     return dataclasses.replace(recipe, model=model)
 
 
-def trainer(stage: str, recipe: Recipe, root: Path, latents: Path, minutes: float) -> Trainer:
-    """Trainer of one of TRAINED, limited to some minutes; its folder is root / stage."""
-    out, init = root / stage, root / FLOW
-    if stage == FLOW:
-        return stages.flow(_limited(recipe, "flow_loop", minutes), latents, out)
-    if stage in ("dmd", "consistency"):
-        return stages.distill(_limited(recipe, f"{stage}_loop", minutes), latents, out, init, stage)
-    settings = _arc_settings(stage, recipe)
-    return stages.arc(_limited(dataclasses.replace(recipe, arc=settings), "arc_loop", minutes), latents, out, init)
-
-
-def _arc_settings(stage: str, recipe: Recipe) -> ArcConfig:
-    return ABLATIONS[stage].applied() if stage in ABLATIONS else recipe.arc
-
-
-def finish(stage: str, recipe: Recipe, trained: Trainer, root: Path) -> None:
-    """Write a trained model into root / stage."""
-    if stage == FLOW:
-        stages.finish_flow(recipe, trained, root / stage)
-    else:
-        is_distilled = stage in ("dmd", "consistency")
-        stages.finish_few_step(trained, root / stage, None if is_distilled else _arc_settings(stage, recipe))
+def stage_of(name: str, recipe: Recipe, root: Path, latents: Path, minutes: float) -> Stage:
+    """The stage that trains one of TRAINED, limited to some minutes; its folder is root / name."""
+    out, init = root / name, root / FLOW
+    if name == FLOW:
+        return FlowStage(_limited(recipe, "flow_loop", minutes), latents, out)
+    if name in ("dmd", "consistency"):
+        return DistillStage(_limited(recipe, f"{name}_loop", minutes), latents, out, init, name)
+    settings = ABLATIONS[name].applied() if name in ABLATIONS else recipe.arc
+    return ArcStage(_limited(dataclasses.replace(recipe, arc=settings), "arc_loop", minutes), latents, out, init)
 
 
 def open_model(stage: str, root: Path) -> Model:

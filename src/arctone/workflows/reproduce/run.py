@@ -21,6 +21,7 @@ from arctone.evaluation.scoring.prompts import choose, wanted_of
 from arctone.evaluation.scoring.score import Material, ScoringOptions, score
 from arctone.files.strict_json import read_config, write_config
 from arctone.training.recipes import Recipe
+from arctone.training.stages import run_stage
 from arctone.workflows.reproduce import models
 from arctone.workflows.reproduce.budget import Budget
 from arctone.workflows.reproduce.rows import Row, rows_for
@@ -154,9 +155,7 @@ class Reproduction:
 
     def _train(self, stage: str) -> None:
         minutes = self.settings.budget.shares(self.trained)[stage]
-        trainer = models.trainer(stage, self.recipe, self.root, self.latents, minutes)
-        trainer.run()
-        models.finish(stage, self.recipe, trainer, self.root)
+        run_stage(models.stage_of(stage, self.recipe, self.root, self.latents, minutes))
 
     def _measure(self) -> None:
         source = open_source(self.settings.source, size=self.settings.budget.num_clips)

@@ -6,6 +6,7 @@ All laws are functions of uniform quantiles, so that a batch can be spread evenl
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import torch
@@ -50,14 +51,32 @@ def sampler_levels(quantiles: Tensor, step_counts: Sequence[int]) -> tuple[Tenso
     return levels[place], before[place]
 
 
-def shifted_levels(t: Tensor, shift: Tensor) -> Tensor:
+def shifted_levels(t: Tensor, shift: Tensor | float) -> Tensor:
     """Levels moved towards noise (shift > 1) or data (shift < 1). Source: Esser et al. 2024, equation 23."""
     return shift * t / (1 - t + shift * t)
 
 
-def length_shift(seconds: Tensor, max_seconds: float, short: float, long: float) -> Tensor:
-    """Shift of each clip, from `short` at no length to `long` at the model's maximum, in equal ratios.
+def truncated_logit_normal(quantiles: Tensor, low: float = 0.075) -> Tensor:
+    """Returns levels 1 - y, where y is logit-normal, cut off below `low` and stretched to 0 to 1 again.
 
-    Longer clips need more noise for the same loss of what is heard. Source: Flux and Stable Audio 3.
+    Args:
+        quantiles: Uniform numbers, [B].
+        low: Where the law is cut off, 0 to 1.
+
+    Source: trunc_logit_normal of the public trainer.
     """
-    return short * (long / short) ** (seconds / max_seconds)
+    below = torch.special.ndtr(torch.logit(torch.tensor(low)))
+    y = torch.sigmoid(torch.special.ndtri((below + (1 - below) * quantiles).clamp(1e-6, 1 - 1e-6)))
+    return 1 - (y - low) / (1 - low)
+
+
+def length_shift(frames: int) -> float:
+    """Returns the factor by which longer sounds move towards noise: exp of 0.5 at 256 latent frames, 1.15 at 4096.
+
+    Args:
+        frames: Latent frames of the window.
+
+    Source: the distribution shift of Stable Audio Open small and Stable Audio 3.
+    """
+    length = min(max(frames, 256), 4096)
+    return math.exp(0.5 + (1.15 - 0.5) * (length - 256) / (4096 - 256))

@@ -1,0 +1,118 @@
+"""One generator and one discriminator update of the published small model at its true size, with the published head.
+
+    python -m benchmarks.arc_true_size            # 341 M parameters, 256 latent frames
+    python -m benchmarks.arc_true_size --small    # a shrunk one, to try the program
+
+Ours runs with the recipe `paper` (bfloat16 mixed precision, checkpointed activations, parts of one clip), on clips of
+mixed length and on whole windows; the public trainer's arithmetic (`benchmarks.arc_update.PublicStep`: all blocks kept,
+gradients of the real branch, every clip filled to the whole window, no penalties) runs in turn with it, each
+measurement in a process of its own. Random weights. Prints processor seconds of a pair and the peak of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from arctone.model_folder.config import ContinuousDiTConfig
+from arctone.models.conditions import Conditions
+from arctone.models.continuous_dit import ContinuousDiT
+from arctone.models.discriminator import HEADS, Discriminator, blocks_of
+from arctone.training.arc.batches import ArcMaterial
+from arctone.training.arc.config import ArcConfig, PenaltyConfig
+from arctone.training.arc.task import ArcTask
+from arctone.training.loop import Trainer
+from arctone.training.parallel import checkpoint_activations
+from arctone.training.recipes import paper
+from benchmarks.arc_update import Prompts, PublicStep
+
+TRUE = ContinuousDiTConfig()
+SMALL = ContinuousDiTConfig(width=128, depth=4, heads=2, context_width=128, global_width=128, max_frames=64)
+SIDES = ("ours", "ours-whole", "public")
+
+
+class WholeDepthDiscriminator(nn.Module):
+    """A whole flow model with the published head on the states after some of its blocks; the other blocks are dead."""
+
+    def __init__(self, config: ContinuousDiTConfig, num_blocks: int) -> None:
+        super().__init__()
+        self.dit, self.num_blocks = ContinuousDiT(config), num_blocks
+        self.head = HEADS["public_convnext"](config.width)
+
+    def forward(self, x: Tensor, s: Tensor, conditions: Conditions) -> tuple[Tensor, Tensor]:
+        """See Discriminator.forward."""
+        hidden, _ = self.dit.hidden(x, s, conditions, num_blocks=self.num_blocks)
+        found: tuple[Tensor, Tensor] = self.head(hidden, conditions.frame_mask)
+        return found
+
+
+def measure(side: str, config: ContinuousDiTConfig, items: int, *, penalties: bool) -> dict[str, float]:
+    """Returns processor seconds of a pair, its parameters in millions and the peak memory of this process in GB."""
+    torch.set_num_threads(1)
+    prompts = Prompts(config, items)  # type: ignore[arg-type]
+    num_blocks = blocks_of(config, 13 / 16)
+    lengths = [config.max_frames // 4 * quarter for quarter in (1, 2, 3, 4)] if side == "ours" else [config.max_frames]
+    with tempfile.TemporaryDirectory() as folder:
+        if side == "public":
+            generator, discriminator = ContinuousDiT(config), WholeDepthDiscriminator(config, num_blocks)
+            checkpoint_activations([generator, discriminator])
+            public = PublicStep(generator, discriminator, None)
+            material = ArcMaterial(prompts, ArcConfig(), seed=0)
+
+            def update(pair: int) -> None:
+                with torch.autocast("cpu", torch.bfloat16):
+                    public.update((material.generator(2 * pair, 0, 1), material.discriminator(2 * pair + 1, 0, 1)))
+
+            size = sum(value.numel() for module in (generator, discriminator) for value in module.parameters())
+        else:
+            plan = paper()
+            settings = dataclasses.replace(plan.arc, micro_items=1)
+            if not penalties:
+                settings = dataclasses.replace(settings, penalties=PenaltyConfig())
+            networks = ContinuousDiT(config), Discriminator(config, num_blocks, "public_convnext")
+            trainer = Trainer(ArcTask(*networks, prompts, settings), plan.arc_loop, Path(folder))
+
+            def update(pair: int) -> None:
+                trainer.one_step()
+                trainer.one_step()
+
+            size = sum(value.numel() for module in networks for value in module.parameters())
+        seconds = 0.0
+        for pair, prompts.frames in enumerate(lengths):
+            started = time.process_time()
+            update(pair)
+            seconds += (time.process_time() - started) / len(lengths)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return {"seconds": seconds, "parameters_m": size / 1e6, "peak_gb": peak}
+
+
+def main() -> None:
+    """Prints a line for each side, or measures one."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.arc_true_size", description=__doc__)
+    parser.add_argument("--small", action="store_true", help="a shrunk model")
+    parser.add_argument("--items", type=int, default=2, help="clips of a batch")
+    parser.add_argument("--penalties", action="store_true", help="with the published gradient penalties on our side")
+    parser.add_argument("--side", choices=SIDES, help="measure this side only, in this process")
+    chosen = parser.parse_args()
+    if chosen.side:
+        config = SMALL if chosen.small else TRUE
+        print(json.dumps(measure(chosen.side, config, chosen.items, penalties=chosen.penalties)))
+        return
+    for side in SIDES:
+        command = [sys.executable, "-m", "benchmarks.arc_true_size", *sys.argv[1:], f"--side={side}"]
+        found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+        print(f"{side}: {found}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Everything random about a step of training, as a function of (seed, step, purpose, item).
+
+So a step depends neither on the number of processes nor on interruptions.
+B items of this process, N of all processes, C channels, T latent frames.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from arctone.errors import UsageError
+from arctone.models.conditions import Conditions
+from arctone.training.batches import Batches
+from arctone.training.noise_levels import even_quantiles
+
+
+def generator(*key: int) -> torch.Generator:
+    """Returns the random source of a (seed, step, purpose, item) key.
+
+    Args:
+        key: Whole numbers of at least 0.
+    """
+    mixed = 0
+    for part in key:
+        mixed = (mixed * 1_000_003 + part + 1) % (2**63)
+    return torch.Generator().manual_seed(mixed)
+
+
+def share(items: int, rank: int, world_size: int) -> slice:
+    """Returns the part of a batch that a process works on.
+
+    Args:
+        items: Size of the batch of all processes.
+        rank: Number of this process.
+        world_size: Number of processes.
+
+    Raises:
+        UsageError: If the batch cannot be split evenly.
+    """
+    if items % world_size:
+        raise UsageError(f"batch: {items} items cannot be shared by {world_size} processes")
+    size = items // world_size
+    return slice(rank * size, (rank + 1) * size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Draws:
+    """Random numbers of one step for this process's items.
+
+    Attributes:
+        seed: Seed of the run, a whole number of at least 0.
+        step: Step of the loop.
+        items: Places of this process's items in the batch of all processes, [B].
+        count: Size of that batch, N.
+        world_size: Number of processes.
+    """
+
+    seed: int
+    step: int
+    items: Tensor
+    count: int
+    world_size: int
+
+    @classmethod
+    def of_batch(cls, batch: dict[str, Tensor], seed: int, step: int, world_size: int) -> Draws:
+        """Returns the draws for the items of a batch.
+
+        Args:
+            batch: Tensors of `Batches.batch`; `item` and `num_items` are read.
+            seed: Seed of the run.
+            step: Step of the loop.
+            world_size: Number of processes.
+        """
+        return cls(seed, step, batch["item"], int(batch["num_items"]), world_size)
+
+    @property
+    def weight(self) -> Tensor:
+        """Weight of each item, a scalar: DDP averages over processes, which may hold unequal numbers of items."""
+        return torch.tensor(self.world_size / self.count)
+
+    def source(self, purpose: int, *item: int) -> torch.Generator:
+        """Returns the random source of a purpose, and of an item of it.
+
+        Args:
+            purpose: Number that no other draw of the same task uses.
+            item: Place of an item, if the source is its own.
+        """
+        return generator(self.seed, self.step, purpose, *item)
+
+    def chances(self, purpose: int, *rows: int) -> Tensor:
+        """Draws independent uniform numbers, [*rows, B].
+
+        Args:
+            purpose: See `source`.
+            rows: Leading sizes.
+        """
+        return torch.rand(*rows, self.count, generator=self.source(purpose))[..., self.items]
+
+    def quantiles(self, purpose: int, *, even: bool = True) -> Tensor:
+        """Draws uniform numbers [B].
+
+        Args:
+            purpose: See `source`.
+            even: Whether the batch of all processes is spread evenly over (0, 1), which lowers its variance.
+        """
+        return even_quantiles(self.count, self.source(purpose))[self.items] if even else self.chances(purpose)
+
+    def noise(self, purpose: int, shape: Sequence[int]) -> Tensor:
+        """Draws standard normal numbers [B, *shape], each item's from its own source.
+
+        Args:
+            purpose: See `source`.
+            shape: Sizes of one item.
+        """
+        return torch.stack([torch.randn(*shape, generator=self.source(purpose, int(item))) for item in self.items])
+
+    def noises(self, purpose: int, shape: Sequence[int], number: int) -> Tensor:
+        """Draws several times, [number, B, *shape]; the first draws do not depend on how many follow.
+
+        Args:
+            purpose: See `source`.
+            shape: Sizes of one item.
+            number: Number of draws.
+        """
+        columns = []
+        for item in self.items:
+            source = self.source(purpose, int(item))
+            columns.append(torch.stack([torch.randn(*shape, generator=source) for _ in range(number)]))
+        return torch.stack(columns, dim=1)
+
+    def choice(self, purpose: int, number: int) -> int:
+        """Draws one of 0 to number - 1, the same in all processes.
+
+        Args:
+            purpose: See `source`.
+            number: Number of possibilities.
+        """
+        return int(torch.randint(number, (), generator=self.source(purpose)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """Real latents x_0 [B, C, T] of a step with their conditions, and the source of everything else it draws."""
+
+    draws: Draws
+    x_0: Tensor
+    conditions: Conditions
+
+    @property
+    def shape(self) -> torch.Size:
+        """Channels and frames of an item, [C, T]."""
+        return self.x_0.shape[1:]
+
+
+def load_material(
+    batches: Batches, seed: int, step: int, rank: int, world_size: int, *, tempo_dropout: float, purpose: int
+) -> Material:
+    """Loads this process's part of a step's batch.
+
+    Args:
+        batches: Latents with their conditions.
+        seed: Seed of the run.
+        step: Step of the loop.
+        rank: Number of this process.
+        world_size: Number of processes.
+        tempo_dropout: Part of the items that are not conditioned on their tempo, 0 to 1.
+        purpose: Of the draw of those items; see `Draws.source`.
+    """
+    batch = batches.batch(step, rank, world_size)
+    draws = Draws.of_batch(batch, seed, step, world_size)
+    conditions = Conditions.of(batch)
+    kept = draws.chances(purpose) >= tempo_dropout
+    return Material(draws, batch["latents"].float(), conditions._replace(bpm=conditions.bpm * kept))
