@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from arctone.checkpoints.published import diffusers as diffusers_layout
-from arctone.checkpoints.published.source import MODEL_CONFIG, Source, find_source, papers, text_beside
+from arctone.checkpoints.published.source import MODEL_CONFIG, Source, find_source, licence_files, text_beside
 from arctone.checkpoints.published.stable_audio_3 import with_noise
 from arctone.checkpoints.published.stable_audio_open import is_third, published_config, read_published
 from arctone.checkpoints.published.state import has_average, named_as_published, unwrapped
@@ -125,7 +125,7 @@ def convert(
         state = text_state(words, sizes, published.text, found.weights)
         save_file(_cast(state, dtype, "text"), folder / "text.safetensors")
         shutil.copyfile(tokenizer_file(_tokenizer_folder(found.folder, words)), folder / FILE_NAME)
-        _copy_papers(found, words, folder)
+        _copy_licences(found, words, folder)
         write_config(folder / CONFIG, made)
         write_hashes(folder)
     return made
@@ -154,8 +154,8 @@ def publish(folder: Path, out: Path, *, force: bool = False) -> None:
     with folder_atomically(out, "published model", force=force) as target:
         save_file(to_published(parts, names), target / WEIGHTS)
         (target / MODEL_CONFIG).write_text(_config_text(folder, config))
-        for paper in papers(folder):
-            shutil.copyfile(paper, target / paper.name)
+        for file in licence_files(folder):
+            shutil.copyfile(file, target / file.name)
 
 
 def _config_text(folder: Path, config: ModelConfig) -> str:
@@ -192,13 +192,13 @@ def _tokenizer_folder(source: Path, words: Path) -> Path:
     return beside if not (words / FILE_NAME).is_file() and beside.is_dir() else words
 
 
-def _copy_papers(source: Source, words: Path, folder: Path) -> None:
+def _copy_licences(source: Source, words: Path, folder: Path) -> None:
     """Licences of the text encoder keep their names, unless the checkpoint has a file of that name, too."""
     if source.config is not None:
         shutil.copyfile(source.config, folder / MODEL_CONFIG)
-    for paper in papers(source.folder):
-        shutil.copyfile(paper, folder / paper.name)
-    for paper in papers(words) if words.resolve() != source.folder.resolve() else ():
-        if paper.name != "README.md":
-            target = folder / paper.name
-            shutil.copyfile(paper, target if not target.exists() else folder / f"{paper.stem}_TEXT{paper.suffix}")
+    for file in licence_files(source.folder):
+        shutil.copyfile(file, folder / file.name)
+    for file in licence_files(words) if words.resolve() != source.folder.resolve() else ():
+        if file.name != "README.md":
+            target = folder / file.name
+            shutil.copyfile(file, target if not target.exists() else folder / f"{file.stem}_TEXT{file.suffix}")

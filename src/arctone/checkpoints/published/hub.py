@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from arctone.checkpoints.published.source import ENDINGS, INDEX, TEXT_FOLDERS, is_paper
+from arctone.checkpoints.published.source import ENDINGS, INDEX, TEXT_FOLDERS, is_licence_or_card
 from arctone.errors import ModelError
 from arctone.version import install_hint
 
@@ -32,7 +32,7 @@ def chosen(files: list[str], *, base: bool = False) -> list[str]:
         there, and all licences and cards.
     """
     stem = "base_model" if base else "model"
-    texts = [name for name in files if is_paper(name)]
+    texts = [name for name in files if is_licence_or_card(name)]
     if f"{stem}_config.json" in files:
         return [*texts, f"{stem}_config.json", *_weights(files, stem), *_text_files(files)]
     if "model_index.json" in files:

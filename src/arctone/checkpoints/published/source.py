@@ -20,7 +20,7 @@ SAFETENSORS: Final = ".safetensors"
 # In this order of preference: tensors alone before files that are unpickled.
 ENDINGS: Final = (SAFETENSORS, f"{SAFETENSORS}{INDEX}", ".ckpt", ".pt", ".bin", f".bin{INDEX}")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
-_PAPERS = re.compile(r"(?i)(licen[cs]e|notice|use[-_ ]?policy|acceptable[-_ ]?use)[^/]*")
+_LICENCES = re.compile(r"(?i)(licen[cs]e|notice|use[-_ ]?policy|acceptable[-_ ]?use)[^/]*")
 _CARDS = ("README.md", "card.md")
 TEXT_FOLDERS: Final = ("text_encoder", "tokenizer")
 
@@ -98,14 +98,14 @@ def weights_files(folder: Path) -> list[Path]:
     )
 
 
-def is_paper(name: str) -> bool:
+def is_licence_or_card(name: str) -> bool:
     """Whether a file is a text that belongs to the weights: licence, notice, policy or card."""
-    return bool(_PAPERS.fullmatch(name)) or name in _CARDS
+    return bool(_LICENCES.fullmatch(name)) or name in _CARDS
 
 
-def papers(folder: Path) -> list[Path]:
+def licence_files(folder: Path) -> list[Path]:
     """This function lists the licence files and cards of a folder."""
-    return sorted(path for path in folder.iterdir() if path.is_file() and is_paper(path.name))
+    return sorted(path for path in folder.iterdir() if path.is_file() and is_licence_or_card(path.name))
 
 
 def text_beside(folder: Path, config: Path | None = None) -> Path | None:
