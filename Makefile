@@ -11,7 +11,7 @@ DEV_PYTHON = $(DEV)/bin/python
 # Tests start many small programs: with their bytecode kept, each imports in a fraction of the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help sound test scale setup check format bench docs gpu clean
+.PHONY: help sound dist test scale setup check format bench docs gpu clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -20,6 +20,13 @@ help:  ## list the commands
 sound: $(BASE)/.installed  ## install the base (no torch) and make one WAV
 	@mkdir -p outputs
 	$(BASE)/bin/arctone generate "$(PROMPT)" --duration 11.89 --seed 7 --output outputs/first.wav --force
+	@echo
+	@echo "Listen to outputs/first.wav, then try:"
+	@echo "  $(BASE)/bin/arctone generate \"rain on a tin roof\" -d 8"
+	@echo "or activate the environment, so that the program is called arctone: . $(BASE)/bin/activate"
+
+dist:  ## build the wheel and the sdist, and try both in empty environments
+	$(PYTHON) -m tools.dist
 
 test: $(DEV)/.installed  ## install everything and run all tests, in two processes (WORKERS=2)
 	$(DEV_PYTHON) -m pytest -n $(WORKERS) --durations=25 $(TESTS)

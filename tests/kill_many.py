@@ -152,8 +152,9 @@ def _kill_case(case: Case, folder: Path, rounds: int, draws: random.Random) -> N
         sys.exit(f"{case.name} failed without being killed")
     length = time.monotonic() - started
     for _ in range(rounds):
-        if case.name == "encode":  # it goes on where it stopped, and would soon have nothing left to do
-            shutil.rmtree(folder / "l", ignore_errors=draws.random() < 0.5)
+        # An encode goes on where it stopped, and would soon have nothing left to do.
+        if case.name == "encode" and draws.random() < 0.5:
+            shutil.rmtree(folder / "l", ignore_errors=True)
         kill_round(case, folder, draws.uniform(0, length * 1.1))
     print(f"{case.name}: {rounds} kills within {length:.1f} s each, nothing lost", flush=True)
 

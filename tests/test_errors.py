@@ -24,3 +24,16 @@ def test_exit_code(kind: type[errors.ArctoneError], exit_code: int) -> None:
 def test_usage_error_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="too long"):
         raise errors.UsageError("too long")
+
+
+@pytest.mark.parametrize("kind", [errors.UsageError, errors.InputFileError, errors.ModelError])
+def test_a_sentence_is_one_line_that_cannot_steer_a_terminal(kind):
+    problem = kind("a\x1b[2J\x07.wav\r\n\u202eholds\x00 nothing.")
+    assert str(problem) == "a?[2J?.wav  ?holds? nothing."
+    assert len(str(kind("x" * 100_000))) == 2_000
+
+
+def test_a_sentence_is_made_of_field_value_and_what_is_allowed():
+    problem = errors.UsageError(field="steps", value=0, allowed="1 or more")
+    assert (str(problem), problem.field, problem.value) == ("steps must be 1 or more, got 0.", "steps", 0)
+    assert errors.UsageError("words").field is None

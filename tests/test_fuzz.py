@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import answer, mutated, readers, run, torch_readers
+from tests.fuzz import _published, answer, mutated, readers, run, torch_readers
 
 READERS = {f"{number}-{reader.name}": reader for number, reader in enumerate([*readers(), *torch_readers()])}
 NUM_INPUTS = 40
@@ -18,6 +18,16 @@ FOUND = {
     "long header": ("m.csv", b"path,caption\n".replace(b"caption", b"," * 200_000)),
     "long cell": ("m.csv", b'path,"' + b"x" * 200_000 + b'"\na.wav,b\n'),
     "long name in a map": ("weights_map.json", b'{"a": {"file": "' + b"2" * 5000 + b'"}}'),
+    "type of many digits": (
+        "weights_map.json",
+        b'{"a": {"file": "text.tflite", "dtype": "' + b"2" * 5000 + b'", '
+        b'"graph_shape": [1], "offset": 0, "shape": [1], "transposed": false}}',
+    ),
+    "header of two lines": ("m.csv", b'"pa\nth",caption\na.wav,rain\n'),
+    "huge number": (
+        "model_config.json",
+        _published().replace(b'"sample_rate": 44100', b'"sample_rate": 1' + b"0" * 400),
+    ),
     "many chunks": ("a.wav", b"RIFF\xff\xff\xff\xffWAVE" + b"junk\0\0\0\0" * 200_000),
 }
 

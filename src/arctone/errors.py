@@ -6,7 +6,7 @@ A message is one sentence that names the parameter, its value and what is allowe
 
 from typing import Any, ClassVar, Final
 
-_MAX_SHOWN = 60
+_MAX_SHOWN, _MAX_SENTENCE = 60, 2_000
 
 
 class _NotGiven:
@@ -35,7 +35,7 @@ class ArctoneError(Exception):
     def __init__(
         self, message: str = "", *, field: str | None = None, value: Any = NOT_GIVEN, allowed: str | None = None
     ) -> None:
-        super().__init__(message or _sentence(field, value, allowed))
+        super().__init__(one_line(message or _sentence(field, value, allowed)))
         self.field, self.value, self.allowed = field, value, allowed
 
 
@@ -67,6 +67,17 @@ class Cancelled(ArctoneError):
     """The user or a client stopped the work."""
 
     exit_code = 130
+
+
+def one_line(text: str) -> str:
+    """Text in one line without control characters: nothing in a name or a prompt can steer a terminal or hide a line.
+
+    >>> one_line("a\\x1b[2J.wav\\nholds nothing.")
+    'a?[2J.wav holds nothing.'
+    """
+    if not text.isprintable():
+        text = "".join(sign if sign.isprintable() else " " if sign.isspace() else "?" for sign in text)
+    return text if len(text) <= _MAX_SENTENCE else f"{text[: _MAX_SENTENCE - 4]}...."
 
 
 def one_of(names: Any) -> str:

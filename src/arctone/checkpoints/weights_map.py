@@ -176,7 +176,7 @@ def _value(entry: Entry, data: bytes, name: str) -> NDArray[np.float32]:
         shape = tuple(entry["shape"])
         out = stored.reshape(shape[::-1]).T if entry["transposed"] else stored.reshape(shape)
         return np.array(out, np.float32, order="C")
-    except (ValueError, KeyError, TypeError, IndexError, OverflowError):
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, SyntaxError):  # numpy parses a type's name
         raise ModelError(f"{MAP}: the parameter {name} does not fit into {entry.get('file')}.") from None
 
 

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from arctone.errors import one_line
 from arctone.inference.request import GenerationResult
 
 
 def print_pairs(pairs: Mapping[str, str]) -> None:
     """One line for each name and value."""
-    print_rows([[name, value] for name, value in pairs.items()])
+    print_rows([[one_line(name), one_line(value)] for name, value in pairs.items()])
 
 
 def print_rows(rows: Sequence[Sequence[str]]) -> None:

@@ -12,7 +12,7 @@ from msgspec import inspect
 
 from arctone.errors import ArctoneError, ModelError
 from arctone.files.atomic import write_atomically
-from arctone.files.text import parse_json, read_bytes
+from arctone.files.text import has_huge_number, parse_json, read_bytes
 
 T = TypeVar("T")
 
@@ -35,6 +35,8 @@ def read_config(path: str | Path, config_type: type[T], *, error: type[ArctoneEr
         raw = parse_json(data)
     except ValueError as problem:
         raise error(f"{path} is not valid JSON: {problem}.") from None
+    if has_huge_number(raw):
+        raise error(f"{path} holds a whole number of more than 64 bits.")
     upgraded = getattr(config_type, "upgraded", None)
     if upgraded is not None:
         raw = upgraded(raw)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from arctone.errors import ArctoneError, InputFileError
+from arctone.errors import ArctoneError, InputFileError, one_line
 
 T = TypeVar("T")
 
@@ -117,13 +117,21 @@ def parse_typed(data: bytes | str, kind: type[T]) -> T:
         raise ValueError(_lower_first(str(problem))) from None
 
 
-def printable(text: str) -> str:
-    """Text without control characters, so that nothing in it can steer a terminal or hide a line.
+def has_huge_number(value: Any) -> bool:
+    """Whether parsed JSON holds a whole number of more than 64 bits, which arithmetic with floats cannot take."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, int) and abs(item) >= 2**64:
+            return True
+        if isinstance(item, dict | list):
+            waiting += item.values() if isinstance(item, dict) else item
+    return False
 
-    >>> printable("a\\x1b[2Jb\\nc")
-    'a?[2Jb c'
-    """
-    return "".join(" " if sign in "\n\t\r" else sign if sign.isprintable() else "?" for sign in text)
+
+def printable(text: str) -> str:
+    """Text in one line without control characters; see `errors.one_line`."""
+    return one_line(text)
 
 
 def _marked(data: bytes) -> Text:
