@@ -118,7 +118,13 @@ class LatentBatches:
 
     @classmethod
     def of_model(
-        cls, dataset: LatentDataset, max_frames: int, seed: int, config: ModelConfig, silence: Tensor | None = None
+        cls,
+        dataset: LatentDataset,
+        max_frames: int,
+        seed: int,
+        config: ModelConfig,
+        silence: Tensor | None = None,
+        rates: ControlRates | None = None,
     ) -> LatentBatches:
         """Returns batches in the form that a model's transformer needs.
 
@@ -128,10 +134,12 @@ class LatentBatches:
             seed: See the class.
             config: The model's config.
             silence: One frame of encoded silence, [C]; given, every clip is filled up to the model's whole window.
+            rates: How often the model's controls are given; None = the published rates for published models, else the
+                defaults.
         """
         text_length = config.text.max_tokens if config.dit.pads_text else 0
         window = config.dit.max_frames if silence is not None else 0
-        rates = PUBLISHED_RATES if config.dit.pads_text else None
+        rates = PUBLISHED_RATES if rates is None and config.dit.pads_text else rates
         has_known = config.dit.inpaint_channels > 0
         receives = bool(config.dit.controls) or has_known
         controls = ControlDraws(config.dit.controls, rates, has_known=has_known) if receives else None

@@ -6,6 +6,7 @@ import dataclasses
 
 import msgspec
 
+from arctone.data.controls import ControlRates
 from arctone.errors import UsageError
 from arctone.model_folder.config import ContinuousDiTConfig, DiTConfig, ModelConfig, SamplingConfig, SpectralConfig
 from arctone.training.arc.config import AlignmentConfig, ArcConfig, DiscriminatorConfig, PenaltyConfig, TeacherConfig
@@ -32,6 +33,7 @@ class Recipe:
         distill_batch_frames: The same for distillation.
         window: "model" fills clips up to the whole window with silence for models that always receive it so; "clip"
             pads to the longest of the batch and masks the padding, which is less work.
+        controls: How often key, note, curves and known latents are given; None = the defaults of the type of model.
     """
 
     model: ModelConfig
@@ -53,6 +55,7 @@ class Recipe:
     arc_batch_frames: int = 4096
     distill_batch_frames: int = 4096
     window: str = "model"
+    controls: ControlRates | None = None
 
 
 def spark() -> Recipe:

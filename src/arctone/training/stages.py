@@ -354,7 +354,7 @@ def open_batches(
     """
     dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(folder))
     silence = silence_of(folder, config) if recipe.window == "model" else None
-    return LatentBatches.of_model(dataset, max_frames, loop.seed, config, silence)
+    return LatentBatches.of_model(dataset, max_frames, loop.seed, config, silence, recipe.controls)
 
 
 def _arc_task(
