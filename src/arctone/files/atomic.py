@@ -153,6 +153,9 @@ def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
     Args:
         parent: Where it is made; None = the system's folder for temporary files. Leftovers there are removed.
 
+    Yields:
+        The folder.
+
     Raises:
         OSError: If the folder cannot be made.
     """
@@ -301,7 +304,7 @@ def _claim(folder: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
 
 
 def _publish_new(part: Path, target: Path) -> None:
-    """Give a file its name only if nothing has it, in one step. Raises: FileExistsError."""
+    """Give a file its name in one step, or raise FileExistsError if something has it."""
     try:
         os.link(part, target, follow_symlinks=False)
     except FileExistsError:

@@ -25,7 +25,15 @@ def write_records(path: Path, records: Iterable[msgspec.Struct]) -> None:
 def read_records(path: Path, record_type: type[T]) -> list[T]:
     """Read a table written by write_records.
 
-    Raises: InputFileError with file, line number and problem.
+    Args:
+        path: The table.
+        record_type: The type of a line.
+
+    Returns:
+        The records, in the order of the lines.
+
+    Raises:
+        InputFileError: With file, line number and problem.
     """
     decoder = msgspec.json.Decoder(record_type)
     return [

@@ -26,9 +26,17 @@ _FIELD = re.compile(r"field `(?P<name>[^`]*)`")
 def read_config(path: str | Path, config_type: type[T], *, error: type[ArctoneError] = ModelError) -> T:
     """Read a JSON settings file into a typed value; unknown, missing and unfit keys are refused.
 
-    Args: path: the file. config_type: a msgspec struct (or any type msgspec can build); if it has an `upgraded`, the
-    raw JSON passes through it first, so that files of earlier versions can be read. error: the kind to raise.
-    Raises: `error` in one sentence that names the file, the key, its value and what is allowed.
+    Args:
+        path: The file.
+        config_type: A msgspec struct (or any type msgspec can build); if it has an `upgraded`, the raw JSON passes
+            through it first, so that files of earlier versions can be read.
+        error: The kind to raise.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ArctoneError: Of the kind `error`, in one sentence that names the file, the key, its value and what is allowed.
     """
     data = read_bytes(Path(path), max_bytes=MAX_BYTES, error=error)
     try:

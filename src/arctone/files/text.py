@@ -40,6 +40,9 @@ def read_bytes(path: Path, *, max_bytes: int = MAX_TEXT_BYTES, error: type[Arcto
         max_bytes: Larger files are refused before they are read.
         error: The kind to raise.
 
+    Returns:
+        The content.
+
     Raises:
         ArctoneError: Of the kind `error`, if the file is missing, unreadable, too large or not regular.
     """
@@ -60,7 +63,14 @@ def read_bytes(path: Path, *, max_bytes: int = MAX_TEXT_BYTES, error: type[Arcto
 
 
 def read_text(path: Path, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """A file's text: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+    """Read a text file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
+
+    Args:
+        path: The file; only regular ones are read.
+        max_bytes: Larger files are refused before they are read.
+
+    Returns:
+        The text.
 
     Raises:
         InputFileError: If it is missing, unreadable, too large or in another encoding.
@@ -73,7 +83,14 @@ def read_text(path: Path, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
 
 
 def read_any_text(path: Path, *, max_bytes: int = MAX_TEXT_BYTES) -> Text:
-    """A file's text as `read_text` reads it, or in Windows-1252, in which old programs write.
+    """Read a text file as `read_text` does, or in Windows-1252, in which old programs write.
+
+    Args:
+        path: The file; only regular ones are read.
+        max_bytes: Larger files are refused before they are read.
+
+    Returns:
+        The text and its encoding.
 
     Raises:
         InputFileError: If it is missing, unreadable, too large or no text.
@@ -89,6 +106,12 @@ def read_any_text(path: Path, *, max_bytes: int = MAX_TEXT_BYTES) -> Text:
 
 def parse_json(data: bytes | str) -> Any:
     """Parse JSON that anybody may have written.
+
+    Args:
+        data: The JSON; bytes are UTF-8.
+
+    Returns:
+        The value.
 
     Raises:
         ValueError: With a reason in a few words, if it is not valid or nested more than 64 deep.
@@ -106,6 +129,13 @@ def parse_json(data: bytes | str) -> Any:
 
 def parse_typed(data: bytes | str, kind: type[T]) -> T:
     """Parse JSON into a type that msgspec can build; unknown nesting is bounded as in `parse_json`.
+
+    Args:
+        data: The JSON; bytes are UTF-8.
+        kind: The type to build.
+
+    Returns:
+        The value, of that type.
 
     Raises:
         ValueError: With a reason in a few words.

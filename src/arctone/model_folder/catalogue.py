@@ -84,7 +84,7 @@ CATALOGUE = (
 
 
 def fetchable(name: str) -> Fetchable:
-    """The entry of that name. Raises: UsageError that lists the names."""
+    """Find the entry of that name, or raise a UsageError that lists the names."""
     entries = {entry.name: entry for entry in CATALOGUE}
     if name in entries:
         return entries[name]

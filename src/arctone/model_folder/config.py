@@ -440,7 +440,7 @@ def encoder_reach(config: OobleckConfig) -> int:
 
 
 def of_type(part: object, kind: type[T]) -> T:
-    """The config of a part, if it is of that kind. Raises: ModelError where work fits only one kind of part."""
+    """Return the config of a part if it is of that kind, else raise a ModelError."""
     if isinstance(part, kind):
         return part
     names = [str(getattr(value, "__struct_config__").tag) for value in (part, kind)]  # noqa: B009

@@ -31,9 +31,16 @@ def known_models() -> tuple[str, ...]:
 
 
 def find_model(name_or_folder: str | Path) -> Path:
-    """The folder of a model.
+    """Find the folder of a model.
 
-    Args: name_or_folder: a bundled or fetched model's name, or a folder. Raises: ModelError that lists the known names.
+    Args:
+        name_or_folder: Name of a bundled or fetched model, or a folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ModelError: With the known names, if there is no such model.
     """
     name = str(name_or_folder)
     if name in known_models():
@@ -49,7 +56,7 @@ def find_model(name_or_folder: str | Path) -> Path:
 
 
 def read_model_config(folder: Path) -> ModelConfig:
-    """The folder's config. Raises: ModelError if it is missing or wrong."""
+    """Read the config of a folder, or raise a ModelError if it is missing or wrong."""
     if not (folder / CONFIG).is_file():
         raise ModelError(f"{folder} has no {CONFIG}, so it is no model folder.")
     return read_config(folder / CONFIG, ModelConfig)
@@ -65,7 +72,11 @@ def write_hashes(folder: Path) -> None:
 def check_hashes(folder: Path) -> None:
     """Compare every file with hashes.json; a folder without one is not checked.
 
-    Raises: ModelError that names the file that is missing or altered.
+    Args:
+        folder: The folder of a model.
+
+    Raises:
+        ModelError: With the name of the file that is missing or altered.
     """
     hashes = read_hashes(folder)
     for name in hashes:
@@ -92,7 +103,7 @@ def file_hash(path: Path) -> str:
 
 
 def read_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 by file name, from hashes.json; empty where there is none. Raises: ModelError if it is something else."""
+    """Read the SHA-256 by file name from hashes.json; empty without that file. A damaged one raises a ModelError."""
     path = folder / HASHES
     if not path.is_file():
         return {}

@@ -27,8 +27,13 @@ class Tokens(NamedTuple):
 class Tokenizer:
     """The tokenizer.json of a model folder, with a fixed length.
 
-    Args: folder: the model's. num_tokens: length L of every encoding, special tokens included.
-    Raises: ModelError if the file is missing or damaged; UsageError if num_tokens leaves no room for the prompt.
+    Args:
+        folder: The folder of a model.
+        num_tokens: Length L of every encoding, special tokens included.
+
+    Raises:
+        ModelError: If the file is missing or damaged.
+        UsageError: If num_tokens leaves no room for the prompt.
     """
 
     def __init__(self, folder: str | Path, num_tokens: int = NUM_TOKENS) -> None:
