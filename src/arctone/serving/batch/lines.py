@@ -64,7 +64,9 @@ def _texts(path: Path) -> Iterator[str]:
         yield line.decode("utf-8", "surrogateescape")
 
 
-def _parsed(number: int, text: str, beside: Path, options: Mapping[str, Any], folder: Path, format: str) -> Line:
+def _parsed(
+    number: int, text: str, folder_of_file: Path, options: Mapping[str, Any], folder: Path, format: str
+) -> Line:
     values = _object(text)
     stem, source = values.pop("id", None), values.pop("source", None)
     if stem is not None:
@@ -77,7 +79,7 @@ def _parsed(number: int, text: str, beside: Path, options: Mapping[str, Any], fo
     count = request.variations
     names = [f"{name}-{item + 1}" if count > 1 else name for item in range(count)]
     paths = tuple(folder / f"{each}.{format}" for each in names)
-    return Line(number, request, asked, beside / source if source else None, paths)
+    return Line(number, request, asked, folder_of_file / source if source else None, paths)
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class UploadMemory:
 
 
 class Shape(NamedTuple):
-    """Shape of an uploaded file: Hz, channels, samples per channel, and whether its header told the length."""
+    """Shape of an uploaded file: sample rate in Hz, channels, samples per channel."""
 
     sample_rate: int
     num_channels: int
@@ -218,7 +218,7 @@ def _check_shape(sound: soundfile.SoundFile) -> None:
 
 
 def _blocks(sound: soundfile.SoundFile, most: int) -> Iterator[Block]:
-    """[samples, channels] blocks of at most so many samples in all."""
+    """[samples, channels] blocks of at most `most` samples in all."""
     left = most
     try:
         while left > 0:

@@ -22,7 +22,7 @@ from arctone.serving.batch.generate import is_done, read_line_source, with_seed,
 from arctone.serving.batch.lines import Line
 from arctone.serving.ray.cluster import name_everywhere
 
-# Of one block no line is told before all are made, and a lost worker's block begins anew.
+# The lines of a block are reported together, and a lost worker's block begins again.
 _MAX_BLOCKS = 2_000
 
 
@@ -111,7 +111,7 @@ def _absolute(line: Line) -> Line:
 
 
 def _problem(kind: str, sentence: str, source: Path | None) -> ArctoneError | None:
-    """What a worker told, about the source as it was given."""
+    """The error that a worker reported, with the source as it was given."""
     if not kind:
         return None
     if source is not None:

@@ -79,5 +79,5 @@ def name_everywhere(model: str) -> str:
 
 
 def num_workers_that_fit(ray: Any, threads: int) -> int:
-    """How many workers of so many threads the cluster's processors hold, at least 1."""
+    """How many workers of n threads the cluster's processors hold, at least 1."""
     return max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
