@@ -79,11 +79,12 @@ $(BASE)/.installed: pyproject.toml constraints-dev.txt
 	@touch $@
 
 # One pip command, so that the pinned torch is chosen together with all that asks for it.
-$(DEV)/.installed: pyproject.toml constraints-dev.txt requirements-nodeps.txt
+$(DEV)/.installed: pyproject.toml constraints-dev.txt requirements-nodeps.txt requirements-clients.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "arctone needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv $(DEV)
 	$(DEV_PYTHON) $(PIP) install $(PIP_OPTIONS) -c constraints-dev.txt -e ".[dev]"
 	$(DEV_PYTHON) $(PIP) install --no-deps -r requirements-nodeps.txt
+	$(DEV_PYTHON) $(PIP) install -r requirements-clients.txt
 	@touch $@
 
 $(DEV)/.scale: $(DEV)/.installed
