@@ -21,7 +21,6 @@ from arctone.models.dit import DiT
 from arctone.training.flow import FlowConfig, FlowTask
 from arctone.training.loop import LoopConfig, NotFinite, StopSignals, Trainer
 from arctone.training.optim import Ema
-from arctone.training.parallel import open_fabric
 from arctone.training.randomness import generator, share
 from arctone.training.stages import run_stage
 
@@ -289,13 +288,6 @@ def test_the_average_with_a_power_is_that_of_ema_pytorch() -> None:
         decay = min(0.5, 1 - (1 + max(number - 2, 0)) ** -0.75)
         expected = decay * expected + (1 - decay) * number
         assert ema.state["weight"].item() == pytest.approx(expected)
-
-
-def test_strategies_that_cannot_be_are_refused() -> None:
-    with pytest.raises(UsageError, match="strategy: 'zero' is unknown, choose from ddp, fsdp"):
-        open_fabric(dataclasses.replace(LOOP, strategy="zero"))
-    with pytest.raises(UsageError, match="shards networks over several processes; start them with torchrun"):
-        open_fabric(dataclasses.replace(LOOP, strategy="fsdp"))
 
 
 def test_time_budget_ends_the_run(tmp_path: Path) -> None:

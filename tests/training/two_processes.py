@@ -11,7 +11,6 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
 from arctone.training.loop import Trainer
-from arctone.training.parallel import open_fabric
 from arctone.training.task import Task
 from tests.training.arc_parts import EVERYTHING, arc_task
 from tests.training.arc_parts import LOOP as ARC_LOOP
@@ -21,8 +20,6 @@ from tests.training.test_loop import LOOP, _task
 def main(kind: str, folder: Path, devices: int) -> None:
     strategy = DDPStrategy(process_group_backend="gloo") if devices > 1 else "auto"
     fabric = Fabric(accelerator="cpu", devices=devices, strategy=strategy, precision="32-true")
-    if kind == "fsdp" and devices > 1:
-        fabric = open_fabric(dataclasses.replace(ARC_LOOP, strategy="fsdp"))
     task: Task
     if kind == "flow":
         task, loop = _task(), dataclasses.replace(LOOP, total_steps=4)
@@ -33,16 +30,14 @@ def main(kind: str, folder: Path, devices: int) -> None:
         )
     trainer = Trainer(task, loop, folder, fabric)
     trainer.run()
-    if kind == "fsdp":
-        # From the checkpoint, as an interrupted run would.
-        trainer = Trainer(arc_task(dataclasses.replace(EVERYTHING, micro_items=2)), loop, folder, fabric)
-    trainer.gather()
     states = {role: part.state_dict()["module"] for role, part in trainer.parts.items()}
     if fabric.is_global_zero:
         weights = {
             f"{role}.{name}": float(value.double().abs().sum())
             for role, state in states.items()
             for name, value in state.items()
+            # Differences of logits leave the last bias without a gradient; Adam makes steps of the rounding.
+            if f"{role}.{name}" != "discriminator.head.leave.bias"
         }
         (folder / "weights.json").write_text(json.dumps(weights))
 

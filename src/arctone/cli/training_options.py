@@ -42,9 +42,6 @@ class TrainingOptions:
     precision: Annotated[str | None, typer.Option(help=f"{', '.join(PRECISIONS)}; the recipe's own if not given")] = (
         None
     )
-    strategy: Annotated[
-        str | None, typer.Option(help="ddp (whole networks) or fsdp (shards), where torchrun starts several processes")
-    ] = None
     checkpoint_activations: Annotated[
         bool | None,
         typer.Option(help="Compute blocks again on the way back: less memory; the recipe's own if not given"),
@@ -75,7 +72,7 @@ class TrainingOptions:
             )
         changes: dict[str, Any] = {"max_minutes": self.max_minutes, "seed": self.seed, "demo_every": self.demo_every}
         changes |= {} if self.steps is None else {"total_steps": self.steps}
-        optional = {name: getattr(self, name) for name in ("precision", "strategy", "checkpoint_activations")}
+        optional = {name: getattr(self, name) for name in ("precision", "checkpoint_activations")}
         changes |= {name: value for name, value in optional.items() if value is not None}
         replaced: dict[str, Any] = {loop: dataclasses.replace(getattr(plan, loop), **changes)}
         planned: Recipe = changed(

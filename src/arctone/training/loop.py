@@ -50,7 +50,6 @@ class LoopConfig(OptimiserConfig):
         ema_decay: Highest decay of the averaged weights, 0 to 1.
         ema_power: Exponent of the average's warm-up as in ema-pytorch; None for n / (10 + n).
         precision: Of the arithmetic, as Fabric names it.
-        strategy: "ddp" or "fsdp", where torchrun started several processes.
         checkpoint_activations: Whether blocks compute their hidden values again on the way back: less memory.
         seed: Of weights, batches and noise.
         log_every: Steps between two lines of the log.
@@ -71,7 +70,6 @@ class LoopConfig(OptimiserConfig):
     ema_decay: float = 0.999
     ema_power: float | None = None
     precision: str = "bf16-mixed"
-    strategy: str = "ddp"
     checkpoint_activations: bool = False
     seed: int = 0
     log_every: int = 20
@@ -230,9 +228,8 @@ class Trainer:
         return self.step % self.config.checkpoint_every == 0 or bool(self.fabric.broadcast(late))
 
     def _demo(self) -> None:
-        state = self.ema.state_dict()["state"]
         if self.fabric.is_global_zero:
-            self.task.demo(self.folder / "demos", state, self.step)  # type: ignore[arg-type]
+            self.task.demo(self.folder / "demos", self.ema.state, self.step)
 
     def _log(self, values: dict[str, float], seconds: float) -> None:
         if not self.fabric.is_global_zero:
@@ -269,10 +266,6 @@ class Trainer:
             with file_atomically(self.checkpoint, force=True) as partial:
                 torch.save(saved, partial)
         return True
-
-    def gather(self) -> None:
-        """Brings the averaged weights together, where each process holds a shard of them."""
-        self.ema.gather()
 
     def _is_sound(self) -> bool:
         """Returns whether each role that the next steps update has a finite loss in one of them."""

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,11 +104,6 @@ def rate_factor(step: int, *, warmup_steps: int, total_steps: int, floor: float 
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def whole(value: Tensor) -> Tensor:
-    """Returns a tensor whose shards, if it has any, were gathered from all processes."""
-    return value.full_tensor() if isinstance(value, DTensor) else value
-
-
 class Ema:
     """Averaged copy of a module's weights and buffers.
 
@@ -148,13 +142,9 @@ class Ema:
             return self.num_updates / (10 + self.num_updates)
         return 1 - (1 + max(self.num_updates - 2, 0)) ** -self.power
 
-    def gather(self) -> None:
-        """Replaces shards of the average by whole tensors, in all processes."""
-        self.state = {name: whole(value) for name, value in self.state.items()}
-
     def state_dict(self) -> dict[str, object]:
         """Returns everything needed to continue."""
-        return {"num_updates": self.num_updates, "state": {name: whole(value) for name, value in self.state.items()}}
+        return {"num_updates": self.num_updates, "state": self.state}
 
     def load_state_dict(self, saved: dict[str, object]) -> None:
         """Continues from a saved average.
@@ -165,7 +155,4 @@ class Ema:
         self.num_updates = int(saved["num_updates"])  # type: ignore[call-overload]
         state: dict[str, Tensor] = saved["state"]  # type: ignore[assignment]
         for name, value in state.items():
-            mine = self.state[name]
-            if isinstance(mine, DTensor) and not isinstance(value, DTensor):
-                value = distribute_tensor(value.to(mine.device), mine.device_mesh, mine.placements)
-            mine.copy_(value)
+            self.state[name].copy_(value)

@@ -1,6 +1,6 @@
-"""How a network is trained on the devices there are: precision, processes, shards, activation checkpoints.
+"""How a network is trained on the devices there are: precision, processes, activation checkpoints.
 
-Under torchrun every process trains its part of each batch. With DDP each has whole networks, with FSDP a shard of each.
+Under torchrun every process trains its part of each batch, on whole networks (DDP).
 """
 
 from __future__ import annotations
@@ -13,18 +13,11 @@ from typing import Any, Protocol
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from torch import Tensor, nn
-from torch.distributed.checkpoint import state_dict as whole_states
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
-from arctone.errors import UsageError
 from arctone.training.optim import OptimiserConfig, Optimisers
 from arctone.training.task import Parts, Task
-
-STRATEGIES = ("ddp", "fsdp")
 
 
 class Machine(Protocol):
@@ -34,34 +27,20 @@ class Machine(Protocol):
     def precision(self) -> str:
         """Precision of the arithmetic, as Fabric names it."""
 
-    @property
-    def strategy(self) -> str:
-        """ "ddp" or "fsdp", where there are several processes."""
-
 
 def open_fabric(config: Machine) -> Fabric:
     """Returns Fabric for this process, or for all processes that torchrun started.
 
     Args:
-        config: Precision and strategy.
-
-    Raises:
-        UsageError: If the strategy is unknown, or FSDP is asked of one process.
+        config: Gives the precision.
     """
-    if config.strategy not in STRATEGIES:
-        raise UsageError(f"strategy: {config.strategy!r} is unknown, choose from {', '.join(STRATEGIES)}")
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     precision: Any = config.precision
     if world_size == 1:
-        if config.strategy == "fsdp":
-            raise UsageError("strategy: 'fsdp' shards networks over several processes; start them with torchrun")
         return Fabric(accelerator="auto", devices=1, precision=precision)
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world_size)))
-    strategy: Any = DDPStrategy()
-    if config.strategy == "fsdp":
-        strategy = ModelParallelStrategy(lambda module, mesh: module, world_size, 1)
     nodes = world_size // local
-    return Fabric(accelerator="auto", devices=local, num_nodes=nodes, precision=precision, strategy=strategy)
+    return Fabric(accelerator="auto", devices=local, num_nodes=nodes, precision=precision, strategy=DDPStrategy())
 
 
 class Part:
@@ -76,13 +55,10 @@ class Part:
 
     def __init__(self, task: Task, module: nn.Module, config: OptimiserConfig, fabric: Fabric) -> None:
         self.module, self.config, self._task, self._fabric = module, config, task, fabric
-        self._is_sharded = isinstance(fabric.strategy, ModelParallelStrategy)
-        if self._is_sharded:
-            shard(module, fabric)
         self.optimisers = Optimisers(module, config)
         # What DDP and autocast see: the losses run inside, so that gradients are averaged once, and only this role's.
         losses = _Losses(task, module)
-        self._losses: Any = _Autocast(losses, fabric) if self._is_sharded else fabric.setup_module(losses)
+        self._losses = fabric.setup_module(losses)
         self._trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
 
     def require_gradients(self, wanted: bool) -> None:
@@ -112,17 +88,10 @@ class Part:
             losses = self._backward_of(part, step, is_last=number == len(parts))
             values = {name: values.get(name, 0.0) + float(value.detach()) for name, value in losses.items()}
         norm = nn.utils.clip_grad_norm_(self._trained, self.config.gradient_clip)
-        return values | {"gradient_norm": float(norm.full_tensor() if isinstance(norm, DTensor) else norm)}
+        return values | {"gradient_norm": float(norm)}
 
     def _backward_of(self, part: Any, step: int, *, is_last: bool) -> dict[str, Tensor]:
         """Processes exchange gradients once, with the last part."""
-        if self._is_sharded:
-            for module in self.module.modules():
-                if isinstance(module, FSDPModule):
-                    module.set_requires_gradient_sync(is_last)
-            losses: dict[str, Tensor] = self._losses(_Whole(part), step)
-            losses["total"].backward()
-            return losses
         waits = not is_last and self._fabric.world_size > 1
         with self._fabric.no_backward_sync(self._losses, enabled=waits):
             losses = self._losses(_Whole(part), step)
@@ -146,54 +115,17 @@ class Part:
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns everything needed to continue, gathered from all shards."""
-        if not self._is_sharded:
-            return {"module": self.module.state_dict(), "optimisers": self.optimisers.state_dict()}
-        options = whole_states.StateDictOptions(full_state_dict=True, cpu_offload=True)
-        state, moments = whole_states.get_state_dict(self.module, self.optimisers.parts, options=options)
-        return {"module": state, "sharded_optimisers": moments}
+        """Returns everything needed to continue."""
+        return {"module": self.module.state_dict(), "optimisers": self.optimisers.state_dict()}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Continues from saved weights and moments.
 
         Args:
             saved: What `state_dict` returned.
-
-        Raises:
-            UsageError: If it was written by whole networks and these are sharded, or the other way round.
         """
-        if ("optimisers" in saved) == self._is_sharded:
-            began = STRATEGIES[not self._is_sharded]
-            raise UsageError(f"strategy: this run was begun with {began}, go on with it")
-        if not self._is_sharded:
-            self.module.load_state_dict(saved["module"])
-            self.optimisers.load_state_dict(saved["optimisers"])
-            return
-        options = whole_states.StateDictOptions(full_state_dict=True)
-        whole_states.set_state_dict(
-            self.module,
-            self.optimisers.parts,
-            model_state_dict=saved["module"],
-            optim_state_dict=saved["sharded_optimisers"],
-            options=options,
-        )
-
-
-def shard(module: nn.Module, fabric: Fabric) -> None:
-    """Splits a network's parameters over all processes: each of its blocks, then the rest.
-
-    Args:
-        module: Network; its parameters become shards.
-        fabric: Launched with several processes.
-    """
-    strategy = fabric.strategy
-    assert isinstance(strategy, ModelParallelStrategy)
-    fabric.to_device(module)
-    mesh = strategy.device_mesh["data_parallel"]
-    for stack in _stacks(module):
-        for block in stack:
-            fully_shard(block, mesh=mesh)
-    fully_shard(module, mesh=mesh)
+        self.module.load_state_dict(saved["module"])
+        self.optimisers.load_state_dict(saved["optimisers"])
 
 
 def checkpoint_activations(modules: Sequence[nn.Module]) -> None:
@@ -229,17 +161,6 @@ class _Losses(nn.Module):
 
     def forward(self, batch: _Whole, step: int) -> dict[str, Tensor]:
         return self._task[0].losses(self.inner, batch.content, step)
-
-
-class _Autocast:
-    """Losses at the precision of Fabric, where Fabric does not wrap the module."""
-
-    def __init__(self, losses: _Losses, fabric: Fabric) -> None:
-        self.module, self._fabric = losses, fabric
-
-    def __call__(self, batch: _Whole, step: int) -> dict[str, Tensor]:
-        with self._fabric.autocast():
-            return self.module(batch, step)
 
 
 class _Whole:

@@ -68,19 +68,11 @@ class StagePlan:
     average_bytes: int
     items: int
 
-    def memory(self, devices: int = 1, *, sharded: bool = False) -> int:
-        """Returns the bytes that each device needs.
-
-        Args:
-            devices: Number of devices.
-            sharded: Whether weights, moments, gradients and averages are split over them (FSDP).
-        """
+    @property
+    def memory(self) -> int:
+        """Bytes that a device needs; each has whole networks."""
         kept = sum(role.weight_bytes + role.moment_bytes for role in self.roles) + self.average_bytes
-        most = max(role.gradient_bytes + role.hidden_bytes for role in self.roles)
-        gradients = max(role.gradient_bytes for role in self.roles)
-        if not sharded:
-            return kept + self.frozen_bytes + most
-        return (kept + gradients) // devices + self.frozen_bytes + most - gradients
+        return kept + self.frozen_bytes + max(role.gradient_bytes + role.hidden_bytes for role in self.roles)
 
     @property
     def seconds_per_step(self) -> float:
@@ -95,12 +87,10 @@ class StagePlan:
     def lines(self) -> list[str]:
         """Returns the plan as lines of text."""
         found = [f"{role.name}: {role.parameters / 1e6:.1f} M parameters are trained" for role in self.roles]
-        found.append(f"memory on this machine: {self.memory() / 1e9:.2f} GB besides the program's own")
-        for devices, size in DEVICES:
-            for sharded in (False, True) if devices > 1 else (False,):
-                needed, way = self.memory(devices, sharded=sharded) / 1e9, " with FSDP" if sharded else ""
-                verdict = "fits" if needed < 0.9 * size else "does not fit"
-                found.append(f"{devices} x {size} GB{way}: {needed:.2f} GB on each, {verdict}")
+        found.append(f"memory on a device: about {self.memory / 1e9:.2f} GB besides the program's own")
+        for number, size in DEVICES:
+            verdict = "fits" if self.memory / 1e9 < 0.75 * size else "does not fit with certainty"
+            found.append(f"{number} x {size} GB: {verdict}")
         found.append(
             f"measured here: {self.seconds_per_step:.2f} s for a step of {self.items} items, "
             f"{3600 / self.seconds_per_step:.0f} steps and {self.frames_per_hour:.3g} latent frames an hour"

@@ -109,7 +109,6 @@ def finish_stage(stage: Stage, trainer: Trainer) -> None:
         stage: Of the trainer.
         trainer: Where it stands.
     """
-    trainer.gather()
     if trainer.fabric.is_global_zero:
         stage.finish(trainer)
     trainer.fabric.barrier()
