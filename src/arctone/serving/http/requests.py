@@ -20,7 +20,7 @@ from arctone.serving.http.limits import Limits
 
 # A client that could change the threads would make the engine open its graphs again at every request.
 SERVER_DECIDES = ("threads",)
-_MAX_FOREIGN_SEED = 2**64 - 1
+MAX_FOREIGN_SEED = 2**64 - 1
 # The field that requests each capability.
 CAPABILITIES = {
     "generate": "prompt",
@@ -108,7 +108,7 @@ def _replace_seed(values: dict[str, Any]) -> list[str]:
         return []
     if seed == -1:
         values["seed"] = None
-    elif MAX_SEED < seed <= _MAX_FOREIGN_SEED:
+    elif MAX_SEED < seed <= MAX_FOREIGN_SEED:
         values["seed"] = seed - MAX_SEED - 1
         return [f"seed {seed} is above 2**63 - 1; seed {values['seed']} was used."]
     return []

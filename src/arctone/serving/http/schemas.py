@@ -11,6 +11,7 @@ from arctone.inference.request_fields import RequestField
 from arctone.serving.http.adapters import MAX_STRENGTH
 from arctone.serving.http.answers import ANSWERS, State
 from arctone.serving.http.formats import OUTPUT_PATTERN
+from arctone.serving.http.requests import MAX_FOREIGN_SEED
 
 JSON = dict[str, Any]
 
@@ -26,6 +27,11 @@ def components(fields: tuple[RequestField, ...], models: list[str], adapters: Se
         values["lora"] = _lora(adapters)
     model: JSON = {"type": "string", "enum": models, "description": f"Default: {models[0]}."}
     resolved = {name: _or_null(schema) for name, schema in values.items()}
+    values["seed"] |= {
+        "minimum": -1,
+        "maximum": MAX_FOREIGN_SEED,
+        "description": f"{values['seed']['description']} -1 draws one; above 2**63 - 1 the highest bit is dropped.",
+    }
     unedited = {**values, **_without_source(values)}
     return {
         "JobRequest": _object({"model": model, **unedited}, required=["prompt"]),
