@@ -89,4 +89,5 @@ $(DEV)/.installed: pyproject.toml constraints-dev.txt requirements-nodeps.txt re
 
 $(DEV)/.scale: $(DEV)/.installed
 	$(DEV_PYTHON) $(PIP) install $(PIP_OPTIONS) -c constraints-dev.txt -e ".[scale]"
+	$(DEV_PYTHON) $(PIP) install -r requirements-clients.txt
 	@touch $@
