@@ -84,7 +84,7 @@ def test_options_out_of_range(generate, flag, value, allowed):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["generate"], "prompt"),
+        (["generate", "--steps", "4"], "prompt"),
         (["generate", "rain", "--sedd", "7"], "--seed"),
         (["generate", "rain", "more"], "more"),
         (["generat", "rain"], "generate"),

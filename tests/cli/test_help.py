@@ -81,3 +81,9 @@ def test_version(arctone):
 def test_no_words_show_the_help(arctone):
     done = arctone()
     assert "Usage: arctone" in done.out + done.stderr
+
+
+def test_generate_alone_shows_its_help(arctone):
+    done = arctone("generate")
+    assert (done.code, done.stderr) == (0, "")
+    assert done.out == arctone("generate", "--help").out

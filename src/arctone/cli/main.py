@@ -16,8 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command as built
 
-from arctone.errors import ArctoneError
-from arctone.files.text import printable
+from arctone.errors import ArctoneError, one_line
 from arctone.version import __version__, install_hint
 
 
@@ -136,7 +135,7 @@ def explained(problem: BaseException) -> tuple[str, int]:
     if isinstance(problem, KeyboardInterrupt | typer.Abort):
         return "interrupted: nothing half-written is left behind.", INTERRUPTED
     if isinstance(problem, ArctoneError):
-        return f"error: {printable(_ended(str(problem)))}", problem.exit_code
+        return f"error: {one_line(_ended(str(problem)))}", problem.exit_code
     if isinstance(problem, typer.TyperException):
         return _usage_sentence(problem), int(getattr(problem, "exit_code", 2))
     if isinstance(problem, MemoryError):
@@ -202,7 +201,9 @@ class Commands(LazyGroup):
         "train": Entry(
             "arctone.cli.train", "Train models: the autoencoder, then the flow on its latents, then fewer steps."
         ),
-        "lora": Entry("arctone.cli.lora", "Adapters of arctone train lora: merge them into a model, look at one."),
+        "lora": Entry(
+            "arctone.cli.lora", "Adapters: merge them into a model, adopt one of another program, look at one."
+        ),
         "export": Entry("arctone.cli.export", "From trained weights to a model folder that needs no torch."),
         "reproduce": Entry(
             "arctone.cli.reproduce", "Train a flow, ARC, its rivals and its ablations, measure all, write a report."

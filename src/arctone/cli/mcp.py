@@ -33,7 +33,10 @@ def mcp(
     ] = None,
     max_seconds: Annotated[float, typer.Option(min=0.1, help="Longest sound, in seconds.")] = 300.0,
 ) -> None:
-    """Serve sound to assistants over the Model Context Protocol (standard input and output)."""
+    """Serve sound to assistants over the Model Context Protocol.
+
+    It is spoken over standard input and output.
+    """
     import arctone
     from arctone.serving.http.limits import Limits
     from arctone.serving.mcp.server import build_server

@@ -60,7 +60,8 @@ def test_a_seed_that_is_not_given_is_drawn_and_noted(sounds, tmp_path):
         (["build", "--system", "a=x", "--system", "a=y", "-o", "t"], 2, "system has the name 'a' twice"),
         (["build", "--system", "a=x", "-o", "t"], 2, "got 1"),
         (["build", "--system", "a=x", "--system", "b=y", "-o", "t"], 3, "x does not exist"),
-        (["build", "--system", "a=x", "--system", "b=y", "-o", "no/t"], 2, "the folder no does not exist"),
+        (["build", "--system", "a=x", "--system", "b=y", "-o", "no/t"], 3, "x does not exist"),
+        (["build", "--system", "a=x", "--system", "b=y", "-o", "/dev/null/t"], 2, "/dev/null is no folder"),
         (
             ["build", "--system", "a=x", "--system", "b=y", "-o", "t", "--kind", "paper"],
             2,

@@ -1,4 +1,4 @@
-"""The line: its bound, its order, its batches, its estimates."""
+"""The queue: its bound, its order, its batches, its estimates."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_one_more_than_the_bound_is_refused_and_a_place_that_gets_free_is_given_
         with pytest.raises(ApiError, match="2 requests are waiting") as refused:
             await queue.put(job())
         assert (refused.value.status, int(refused.value.headers["Retry-After"]) >= 1) == (429, True)
-        queue.left(queue.waiting[0])
+        queue.remove(queue.waiting[0])
         await queue.put(job())
 
     run(work())
@@ -69,7 +69,7 @@ def test_what_costs_differently_is_another_shape(change: dict[str, Any]) -> None
     run(work())
 
 
-def test_two_lanes_share_what_waits() -> None:
+def test_two_workers_share_what_waits() -> None:
     async def work() -> None:
         queue = JobQueue(9, 2)
         await filled(queue, *(job() for _ in range(4)))
@@ -91,7 +91,7 @@ def test_estimates_follow_what_jobs_took() -> None:
         first.end("done")
         assert first.started_at is not None
         first.finished_at = first.started_at + 10.0
-        queue.left(first)
+        queue.remove(first)
         running, waiting = job(), job()
         await filled(queue, running, waiting)
         assert queue.eta_seconds(waiting) == pytest.approx(20.0)

@@ -107,7 +107,7 @@ def test_another_model_in_the_same_place_is_refused(model: Model, tmp_path: Path
     hashes = json.loads((copy / "hashes.json").read_text())
     (copy / "hashes.json").write_text(json.dumps({**hashes, "card.md": digest}))
     replica = Replica(model, LoadOptions(threads=1), folder=str(copy))
-    with pytest.raises(ModelError, match="is another model here than where the server started"):
+    with pytest.raises(ModelError, match="is not the model that the server started with"):
         next(replica.stream(GenerationRequest(prompt="rain", steps=1)))
     replica.close()
 

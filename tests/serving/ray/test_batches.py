@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from arctone.cli.main import run
@@ -89,6 +88,8 @@ def kill_one_at_work(folder: Path, killed: list[int]) -> None:
     """Kill a worker once the first files are there."""
     while not folder.is_dir() or len(list(folder.glob("*.wav"))) < 2:
         time.sleep(0.02)
+    import psutil  # not at the top: without Ray and its company the tests are collected, and skipped
+
     workers = [process for process in psutil.process_iter(["cmdline"]) if is_map_worker(process)]
     os.kill(workers[0].pid, signal.SIGKILL)
     killed.append(workers[0].pid)
