@@ -11,11 +11,14 @@ from arctone.errors import ModelError, UsageError
 from arctone.model_folder.config import DiTConfig
 from arctone.models.alignment import AlignmentCritic
 from arctone.models.conditions import Conditions
-from arctone.models.discriminator import HEADS, Discriminator, MaskedGroupNorm, Scores, trunk_state
+from arctone.models.discriminator import HEADS, Discriminator, MaskedGroupNorm, PublicConvHead, Scores, trunk_state
 from arctone.models.dit import DiT
 
 CONFIG = DiTConfig(latent_channels=4, width=32, depth=4, heads=2, text_width=8, mlp_width=48, max_frames=96)
 S = torch.tensor([0.3, 0.6])
+# The published heads count padding as sound, as they do in the public trainer.
+PUBLISHED = ("public_conv", "public_convnext")
+EXACT = tuple(name for name in HEADS if name not in PUBLISHED)
 
 
 def filled(module: nn.Module) -> nn.Module:
@@ -26,12 +29,16 @@ def filled(module: nn.Module) -> nn.Module:
     return module.eval()
 
 
-@pytest.fixture(params=HEADS)
-def discriminator(request: pytest.FixtureRequest) -> Discriminator:
+def _discriminator(head: str) -> Discriminator:
     torch.manual_seed(0)
-    module = filled(Discriminator(CONFIG, head=request.param))
+    module = filled(Discriminator(CONFIG, head=head))
     assert isinstance(module, Discriminator)
     return module
+
+
+@pytest.fixture(params=HEADS)
+def discriminator(request: pytest.FixtureRequest) -> Discriminator:
+    return _discriminator(request.param)
 
 
 def _inputs(frames: int) -> tuple[Tensor, Conditions]:
@@ -54,8 +61,10 @@ def _in_longer_window(x: Tensor, conditions: Conditions, frames: int) -> tuple[T
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("head", EXACT)
 @pytest.mark.parametrize("frames", [1, 7, 16, 43, 64])
-def test_a_clip_has_the_same_logits_alone_and_in_a_longer_batch(discriminator: Discriminator, frames: int) -> None:
+def test_a_clip_has_the_same_logits_alone_and_in_a_longer_batch(head: str, frames: int) -> None:
+    discriminator = _discriminator(head)
     x, conditions = _inputs(frames)
     alone: Scores = discriminator(x, S, conditions)
     longer, padded_conditions = _in_longer_window(x, conditions, 96)
@@ -64,6 +73,32 @@ def test_a_clip_has_the_same_logits_alone_and_in_a_longer_batch(discriminator: D
     assert alone.logits.std() > 1e-3
     assert torch.equal(padded.mask.sum(1), alone.mask.sum(1))
     assert torch.allclose(padded.logits[padded.mask], alone.logits.flatten(), atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("head", "alone_positions", "positions"), [("public_conv", 1, 3), ("public_convnext", 16, 24)])
+def test_published_heads_count_padding_as_sound(head: str, alone_positions: int, positions: int) -> None:
+    discriminator = _discriminator(head)
+    x, conditions = _inputs(64)
+    alone: Scores = discriminator(x, S, conditions)
+    longer, padded_conditions = _in_longer_window(x, conditions, 96)
+    padded: Scores = discriminator(longer, S, padded_conditions)
+    assert alone.logits.shape == alone.mask.shape == (2, alone_positions)
+    assert padded.logits.shape == padded.mask.shape == (2, positions)
+    assert alone.mask.all()
+    assert padded.mask.all()
+    assert (padded.logits[:, :alone_positions] - alone.logits).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_the_published_strided_head_says_what_it_needs() -> None:
+    discriminator = _discriminator("public_conv")
+    x, conditions = _inputs(63)
+    sentence = "head: public_conv is not possible for a window of 63 states, it must have at least 64"
+    with pytest.raises(UsageError, match=sentence):
+        discriminator(x, S, conditions)
+    with pytest.raises(UsageError, match="of width 48, its width must be a multiple of 32"):
+        PublicConvHead(48)
 
 
 @pytest.mark.parametrize(("head", "frames", "positions"), [("conv", 256, 16), ("conv", 43, 3), ("convnext", 256, 64)])
@@ -93,7 +128,7 @@ def test_masked_group_norm_is_group_norm_of_the_real_part() -> None:
 
 @torch.no_grad()
 def test_prompt_and_level_matter(discriminator: Discriminator) -> None:
-    x, conditions = _inputs(48)
+    x, conditions = _inputs(80)
     logits = discriminator(x, S, conditions).logits
     others = {
         "text_tokens": conditions._replace(text_tokens=conditions.text_tokens.flip(0)),
@@ -106,7 +141,8 @@ def test_prompt_and_level_matter(discriminator: Discriminator) -> None:
 
 
 def test_every_parameter_takes_part(discriminator: Discriminator) -> None:
-    x, conditions = _inputs(43)
+    # A length that no stride divides, long enough for the published strided head.
+    x, conditions = _inputs(91)
     discriminator(x, S, conditions).logits.square().sum().backward()
     assert [name for name, value in discriminator.named_parameters() if value.grad is None] == []
     assert len(discriminator.trunk.blocks) == 3

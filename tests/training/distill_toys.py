@@ -100,8 +100,8 @@ class PlainBatches:
         self.items, self.shape, self.mean, self.std = items, shape, mean, std
 
     def batch(self, step: int, rank: int, world_size: int) -> dict[str, Tensor]:
-        conditions = no_conditions(self.items, self.shape[1])._asdict()
-        del conditions["inpaint"]
+        given = no_conditions(self.items, self.shape[1])._asdict()
+        conditions = {name: value for name, value in given.items() if value is not None}
         latents = self.mean + self.std * torch.randn(self.items, *self.shape, generator=generator(5, step))
         whole = conditions | {"latents": latents, "item": torch.arange(self.items)}
         return whole | {"num_items": torch.tensor(self.items)}

@@ -188,16 +188,37 @@ class PublicConvHead(nn.Module):
     """The published strided head: one logit for every 16 states, padding like sound; [B, T, D] -> Scores.
 
     The last convolution is not padded, so it needs 64 states, three seconds.
+
+    Args:
+        width: D, a multiple of 32.
+
+    Raises:
+        UsageError: For another width, and in the forward pass for fewer states.
     """
+
+    min_states = 64
+    num_groups = 32
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        if width % self.num_groups:
+            raise UsageError(
+                f"head: public_conv is not possible for a flow model of width {width}, its width must be a multiple of "
+                f"{self.num_groups}",
+                field="head",
+            )
         layers: list[nn.Module] = []
         for _ in range(4):
-            layers += [nn.Conv1d(width, width, 4, stride=2, padding=1), nn.GroupNorm(32, width), nn.SiLU()]
+            layers += [nn.Conv1d(width, width, 4, stride=2, padding=1), nn.GroupNorm(self.num_groups, width), nn.SiLU()]
         self.layers = nn.Sequential(*layers, nn.Conv1d(width, 1, 4))
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Scores:
+        if hidden.shape[1] < self.min_states:
+            raise UsageError(
+                f"head: public_conv is not possible for a window of {hidden.shape[1]} states, it must have at least "
+                f"{self.min_states}",
+                field="head",
+            )
         return _every_position(self.layers(hidden.mT))
 
 
