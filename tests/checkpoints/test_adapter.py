@@ -152,8 +152,11 @@ def test_an_adapter_is_heard_and_merged_sounds_the_same(model: Path, adapter: Pa
 
 
 def test_merging_needs_a_free_place_and_an_adapter(model: Path, adapter: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="already exists"):
-        merge(model, [(adapter, 1.0)], tmp_path)
+        merge(model, [(adapter, 1.0)], tmp_path / "taken")
+    assert [path.name for path in (tmp_path / "taken").iterdir()] == ["mine.txt"]
     with pytest.raises(UsageError, match="at least one adapter"):
         merge(model, [], tmp_path / "merged")
 

@@ -278,9 +278,18 @@ def test_a_target_that_exists_is_kept(published: dict[str, Path], t5: Path, tmp_
     (tmp_path / "out" / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="already exists"):
         convert(published["small"], tmp_path / "out", t5)
+    with pytest.raises(UsageError, match="no model folder of arctone, so it is not replaced"):
+        convert(published["small"], tmp_path / "out", t5, force=True)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+
+
+def test_force_replaces_a_converted_model(published: dict[str, Path], t5: Path, tmp_path: Path) -> None:
+    convert(published["small-base"], tmp_path / "out", t5)
+    with pytest.raises(UsageError, match="already exists"):
+        convert(published["small"], tmp_path / "out", t5)
+    assert load(tmp_path / "out", engine="torch").name == "small-base"
     convert(published["small"], tmp_path / "out", t5, force=True)
-    assert not (tmp_path / "out" / "mine.txt").exists()
     assert load(tmp_path / "out", engine="torch").name == "small"
 
 

@@ -89,7 +89,7 @@ def test_bfloat16_is_what_a_folder_converted_to_it_computes(folders: dict[str, P
 def test_the_sensitive_layers_stay_wider(folders: dict[str, Path]) -> None:
     folder = folders["small"]
     network = openers(folder, read_model_config(folder))[DIT]()
-    in_precision(DIT, network, "int8")
+    in_precision(network, "int8", is_transformer=True)
     assert isinstance(network, ContinuousDiT)
     narrow = {name for name, layer in network.named_modules() if isinstance(layer, Int8Linear)}
     one_block = {

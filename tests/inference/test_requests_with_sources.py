@@ -13,6 +13,7 @@ import arctone
 from arctone.audio.waveform import Waveform
 from arctone.checkpoints.parts import DIT, given
 from arctone.errors import Cancelled, ModelError, UsageError
+from arctone.inference.backends.base import VelocityInputs
 from arctone.inference.backends.torch import TorchBackend
 from arctone.inference.engine import Engine, Model
 from arctone.inference.request import GenerationRequest, GenerationResult, Progress
@@ -205,11 +206,12 @@ def with_inpaint_channels(tiny_model_folder: Path, channels: int) -> tuple[Engin
     told: list[np.ndarray] = []
     velocity = parts.velocity
 
-    def listening(*arguments: Any) -> Any:
-        told.append(arguments[6])
-        return velocity(*arguments)
+    def recording(inputs: VelocityInputs, *network: str) -> Any:
+        assert inputs.inpaint is not None
+        told.append(inputs.inpaint)
+        return velocity(inputs, *network)
 
-    parts.velocity = listening  # type: ignore[method-assign]
+    parts.velocity = recording  # type: ignore[method-assign]
     return Engine(parts, config, loaded.engine.tokenizer), told
 
 
