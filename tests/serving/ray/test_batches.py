@@ -98,4 +98,4 @@ def kill_one_at_work(folder: Path, killed: list[int]) -> None:
 def is_map_worker(process: Any) -> bool:
     """Whether it is one of this cluster's workers of Ray Data; only those that this program started are looked at."""
     words = " ".join(process.info["cmdline"] or [])
-    return words.startswith("ray::") and "LineMaker" in words and "MapWorker" in words
+    return words.startswith("ray::") and "BatchWorker" in words and "MapWorker" in words

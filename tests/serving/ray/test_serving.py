@@ -99,7 +99,7 @@ def workers() -> list[Any]:
     import psutil  # not at the top: without Ray and its company the tests are collected, and skipped
 
     found = psutil.process_iter(["cmdline"])
-    return [one for one in found if " ".join(one.info["cmdline"] or []).startswith("ray::Worker")]
+    return [one for one in found if " ".join(one.info["cmdline"] or []).startswith("ray::EngineHost")]
 
 
 def test_sounds_and_jobs_have_the_same_bytes_as_without_a_cluster(client: httpx2.Client, plain: TestClient) -> None:
