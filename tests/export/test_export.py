@@ -161,7 +161,7 @@ def test_the_folder_is_whole_and_hashed(tiny_model_folder: Path) -> None:
     check_hashes(tiny_model_folder)
     assert all(path.stat().st_mode & 0o777 == 0o644 for path in tiny_model_folder.iterdir())
     hashes = json.loads((tiny_model_folder / "hashes.json").read_text())
-    assert hashes.keys() == names - {"hashes.json"}
+    assert hashes.keys() == names - {"hashes.json", MARKER}
     assert hashes["dit.tflite"] == file_hash(tiny_model_folder / "dit.tflite")
 
 
@@ -178,5 +178,7 @@ def test_nothing_is_left_of_a_build_that_fails(
 
 
 def test_an_existing_folder_is_not_replaced(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="already exists"):
         build(checkpoint, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
