@@ -38,7 +38,9 @@ from arctone.evaluation.scoring.prompts import choose
 from arctone.evaluation.scoring.takes import Take
 from arctone.files.strict_json import read_config, write_config
 from arctone.model_folder.folder import find_model, folder_hash, read_model_config
+from arctone.training.loop import Trainer
 from arctone.training.lora import FineTuning, fine_tuning
+from arctone.training.stages import run_stage
 from arctone.workflows.fine_tune import comparing, run
 from arctone.workflows.fine_tune.comparing import Made
 from benchmarks import results
@@ -156,22 +158,21 @@ def _tuned(settings: run.Settings, before: Spent) -> Spent:
         return now
 
     # Only an adapter that was written counts as trained.
-    run.tune(settings, sounds, functools.partial(_trained, note=lambda: paid(before.steps)))
+    stage = run.tuning_stage(settings, sounds)
+    run_stage(stage, functools.partial(_run_noted, note=lambda: paid(before.steps)))
     return paid(load_adapter(settings.out).origin.steps)
 
 
-def _trained(trainer: run.Trainer, finish: run.Finish, note: Callable[[], object]) -> None:
+def _run_noted(trainer: Trainer, note: Callable[[], object]) -> None:
+    """Runs a trainer with a progress bar. note: called after every update."""
     with Progress() as bar:
         task = bar.add_task("training", total=trainer.config.total_steps)
 
-        def shown(step: int, _: object) -> None:
+        def show(step: int, _: object) -> None:
             bar.update(task, completed=step)
             note()
 
-        try:
-            trainer.run(shown)
-        finally:
-            finish()
+        trainer.run(show)
 
 
 def measure(
