@@ -129,6 +129,7 @@ TITLES = {
     "lora_few_steps": "Adapters on few-step models, on a toy",
     "lora_timbre": "An adapter for a timbre",
     "precision_table": "Precisions of the torch engine",
+    "published_parity": "Parity with the public programs, over every kind of published model",
     "sao_cpu": "Stable Audio Open small on a CPU with matrix units",
     "sao_cpu_vnni": "Stable Audio Open small on a CPU without matrix units",
     "sao_edge": "Stable Audio Open small on the edge runner",

@@ -30,7 +30,7 @@ from arctone.models.continuous_dit import ContinuousDiT
 from benchmarks.parity.answers import LEVELS, SEED, relative_error
 from benchmarks.parity.shapes import drawn
 from benchmarks.parity.shapes_3 import KINDS_3
-from benchmarks.results import JSON, read, write
+from benchmarks.results import JSON, footer, read, write
 
 NAME = "published_parity"
 STEPS, FRAMES = 8, 16
@@ -147,7 +147,7 @@ def block(result: JSON) -> str:
         for kind, values in result["kinds"].items()
     ]
     lines = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", footer(result)])
 
 
 def main() -> int:
