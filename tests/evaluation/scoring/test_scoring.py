@@ -10,9 +10,12 @@ from arctone.audio.files import write_audio
 from arctone.audio.resample import resample
 from arctone.audio.waveform import Waveform
 from arctone.errors import InputFileError, UsageError
+from arctone.evaluation.metrics.kinds import KINDS as EFFECTS
+from arctone.evaluation.metrics.probe import Probe
 from arctone.evaluation.scoring.measurement import BETTER, HEAD, Measurement, Report, as_json, as_markdown, rows
 from arctone.evaluation.scoring.measures import MEASURES
-from arctone.evaluation.scoring.score import Material, ScoringOptions, score
+from arctone.evaluation.scoring.score import PROBED, Material, ScoringOptions, score
+from arctone.evaluation.scoring.stated import FACTS
 from arctone.evaluation.scoring.takes import Take, read_takes
 from tests.evaluation.metrics.metric_sounds import RATE, drums, noise, notes, silence, tone
 from tests.evaluation.metrics.tiny_embedder import TinyEmbedder, TinyReader
@@ -169,11 +172,21 @@ def test_embeddings_are_kept_and_the_report_is_the_same(real: list[Take], tmp_pa
 
 
 def test_every_number_carries_its_circumstances(real: list[Take], tmp_path: Path) -> None:
-    made = written(tmp_path / "made", {f"{n}-{t}": (sound_of(c), c) for n, c in enumerate(CAPTIONS) for t in range(2)})
-    report = score("all", Material(made, real, real), [TinyReader(sound_of)], ScoringOptions(seed=5))
+    # One caption also states all that sounds are checked for alone, so that every measure there is has a number.
+    states = {"drums 3": "drums 3, rain, 120 BPM, C major"}
+    captions = [states.get(c, c) for c in CAPTIONS]
+    hears = lambda caption: sound_of(caption.split(",")[0])  # noqa: E731
+    made = written(tmp_path / "made", {f"{n}-{t}": (hears(c), c) for n, c in enumerate(captions) for t in range(2)})
+    weights, mean, scale = np.zeros((192, len(EFFECTS)), np.float32), np.zeros(192), np.ones(192)
+    Probe(EFFECTS, weights, np.array(EFFECTS) == "rain", mean, scale, "mel").save(tmp_path / "probe.npz")
+    names = (*MEASURES, *(fact.name for fact in FACTS), *PROBED)
+    options = ScoringOptions(names, seed=5, probe=tmp_path / "probe.npz")
+    report = score("all", Material(made, real, real), [TinyReader(hears)], options)
     assert {one.metric for one in report.measurements} == set(BETTER)
+    alone = {"tempo": "onsets", "key": "chroma", "silent": "level", "family": "probe on mel", "kind": "probe on mel"}
     for one in json.loads(as_json(report))["measurements"]:
-        assert (one["embedder"], one["version"], one["seed"]) == ("tiny-reader", "1", 5)
+        by = alone.get(one["metric"].split("_")[0], "tiny-reader")
+        assert (one["embedder"], one["version"], one["seed"]) == (by, "1", 5)
         assert one["count"] > 0
         assert one["low"] <= one["value"] <= one["high"]
         assert one["interval"].startswith(("bootstrap over", "jackknife over"))
