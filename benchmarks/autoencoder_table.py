@@ -52,9 +52,9 @@ def latent_rate(num_channels: int, bits: int = 16) -> float:
     return num_channels * bits * SAMPLE_RATE / HOP_LENGTH
 
 
-def autoencoder(parts: Any, num_channels: int) -> Method:
+def autoencoder(backend: Any, num_channels: int) -> Method:
     """Through the encoder and the decoder of a model."""
-    return lambda sound: (engines.round_trip(parts, sound).waveform, latent_rate(num_channels))
+    return lambda sound: (engines.round_trip(backend, sound).waveform, latent_rate(num_channels))
 
 
 def opus_at(kilobits_per_second: int) -> Method:
@@ -67,10 +67,10 @@ def opus_at(kilobits_per_second: int) -> Method:
     return method
 
 
-def speed(parts: Any, sound: Waveform, repeats: int) -> JSON:
+def speed(backend: Any, sound: Waveform, repeats: int) -> JSON:
     """Median and best seconds of encoding and decoding the longest window, after one run to warm up."""
     window = sound.with_samples(np.resize(sound.samples, (2, MAX_FRAMES * HOP_LENGTH)))
-    trips = [engines.round_trip(parts, window) for _ in range(repeats + 1)][1:]
+    trips = [engines.round_trip(backend, window) for _ in range(repeats + 1)][1:]
     return _times([trip.encode_seconds for trip in trips], [trip.decode_seconds for trip in trips])
 
 

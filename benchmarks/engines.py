@@ -39,11 +39,11 @@ def load(model: str, threads: int | None = None) -> Subject:
     return Subject(loaded.engine.backend, loaded.engine.model_hash, loaded.generate, loaded.engine.defaults)
 
 
-def round_trip(parts: Any, waveform: Waveform, seed: int = 0) -> RoundTrip:
+def round_trip(backend: Any, waveform: Waveform, seed: int = 0) -> RoundTrip:
     """Encode and decode a waveform of 44,100 Hz stereo; the rest of the last latent frame is cut off again."""
     start = time.perf_counter()
-    latents = parts.encode(waveform.samples)
+    latents = backend.encode(waveform.samples)
     middle = time.perf_counter()
-    samples = parts.decode(latents, seed=seed)[:, : waveform.num_samples]
+    samples = backend.decode(latents, seed=seed)[:, : waveform.num_samples]
     end = time.perf_counter()
     return RoundTrip(waveform.with_samples(samples), middle - start, end - middle)

@@ -58,7 +58,7 @@ class TinyCorpus:
         return drums(TEMPOS[number % 4], seconds=6.0)
 
 
-class PerfectParts:
+class PerfectBackend:
     """An autoencoder whose latents are the samples themselves: [2 * 2048, T]."""
 
     def encode(self, samples: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ class PerfectParts:
         return latents.reshape(2, 2048, -1).transpose(0, 2, 1).reshape(2, -1)
 
 
-class NoisyParts(PerfectParts):
+class NoisyBackend(PerfectBackend):
     """The same with white noise added, 20 dB below full scale."""
 
     def decode(self, latents: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -82,10 +82,10 @@ class TinyEngine:
     model_hash = "0123456789abcdef"
     defaults = SimpleNamespace(sampler="euler", steps=4, cfg_scale=2.0)
 
-    def __init__(self, corpus: TinyCorpus, parts: PerfectParts | None = None, deaf: bool = False) -> None:
+    def __init__(self, corpus: TinyCorpus, backend: PerfectBackend | None = None, deaf: bool = False) -> None:
         infos = [corpus.info(index) for index in range(len(corpus))]
         self.clips = {wording: i for i, info in enumerate(infos) for wording in (*info.captions, info.caption)}
-        self.corpus, self.parts, self.deaf, self.num_calls = corpus, parts or PerfectParts(), deaf, 0
+        self.corpus, self.backend, self.deaf, self.num_calls = corpus, backend or PerfectBackend(), deaf, 0
 
     def generate(self, prompt: str, duration_seconds: float, seed: int, **options: float) -> SimpleNamespace:
         self.num_calls += 1

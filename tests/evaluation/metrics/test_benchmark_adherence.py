@@ -11,7 +11,7 @@ from arctone.evaluation.metrics import probe
 from benchmarks import adherence, clips, engines, heard, train_probe
 from benchmarks.adherence import Answer, Question
 from benchmarks.clips import Chosen
-from tests.evaluation.metrics.stand_ins import NoisyParts, TinyCorpus, TinyEngine
+from tests.evaluation.metrics.stand_ins import NoisyBackend, TinyCorpus, TinyEngine
 
 CORPUS = TinyCorpus()
 
@@ -71,7 +71,7 @@ def test_a_deaf_engine_scores_like_chance_and_real_sounds_do_not_suffer(tmp_path
 
 
 def test_a_noisy_autoencoder_shows_in_the_decoded_row(tmp_path: Path, probe_path: Path) -> None:
-    engine = TinyEngine(CORPUS, NoisyParts())
+    engine = TinyEngine(CORPUS, NoisyBackend())
     made = measured(tmp_path, probe_path, engine, "--conditions", "real", "decoded")["conditions"]
     assert made["decoded"]["family"]["value"] < made["real"]["family"]["value"]
     assert "generated" not in made
@@ -142,7 +142,7 @@ def test_the_stored_probe_is_small_and_hears_at_least_the_embedding_it_names() -
 
 def test_a_real_model_folder_has_what_the_benchmarks_need(tiny_model_folder: Path, tmp_path: Path) -> None:
     subject = engines.load(str(tiny_model_folder), threads=1)
-    trip = engines.round_trip(subject.parts, CORPUS.waveform(1))
+    trip = engines.round_trip(subject.backend, CORPUS.waveform(1))
     assert trip.waveform.samples.shape == CORPUS.waveform(1).samples.shape
     asked = Question(Chosen(1, CORPUS.info(1)), "wind 0", "wind", None, None)
     options = adherence._parser().parse_args(["--cache", str(tmp_path), "--steps", "2"])

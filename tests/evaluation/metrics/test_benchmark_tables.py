@@ -10,21 +10,21 @@ import pytest
 from arctone.audio.tags import read_metadata
 from benchmarks import autoencoder_table, clips, engines, latency, machine, opus, report, results, sounds
 from tests.evaluation.metrics.metric_sounds import drums, noise, notes, tone
-from tests.evaluation.metrics.stand_ins import NoisyParts, PerfectParts, TinyCorpus, TinyEngine, program
+from tests.evaluation.metrics.stand_ins import NoisyBackend, PerfectBackend, TinyCorpus, TinyEngine, program
 
 SOUNDS = [drums(110, seconds=2.0), notes([[60], [64]]), noise(1.0), tone(300.0, 1.0)]
 needs_opus = pytest.mark.skipif(not opus.available(), reason="neither opusenc nor ffmpeg is installed")
 
 
 def test_a_perfect_autoencoder_has_no_distance_and_the_rate_of_its_latents() -> None:
-    measures = autoencoder_table.measure(SOUNDS, autoencoder_table.autoencoder(PerfectParts(), 64))
+    measures = autoencoder_table.measure(SOUNDS, autoencoder_table.autoencoder(PerfectBackend(), 64))
     assert measures["mel_distance_db"]["value"] == 0
     assert measures["si_sdr_db"]["value"] == autoencoder_table.SI_SDR_LIMIT_DB
     assert measures["kilobits_per_second"]["value"] == pytest.approx(64 * 16 * 44.1 / 2048, abs=1e-3)
 
 
 def test_a_noisy_autoencoder_has_the_known_ratio() -> None:
-    measures = autoencoder_table.measure([tone(300.0, 1.0)], autoencoder_table.autoencoder(NoisyParts(), 64))
+    measures = autoencoder_table.measure([tone(300.0, 1.0)], autoencoder_table.autoencoder(NoisyBackend(), 64))
     assert measures["si_sdr_db"]["value"] == pytest.approx(20 * np.log10(0.3 / np.sqrt(2) / 0.1), abs=0.3)
 
 
