@@ -27,11 +27,8 @@ def components(fields: tuple[RequestField, ...], models: list[str], adapters: Se
         values["lora"] = _lora(adapters)
     model: JSON = {"type": "string", "enum": models, "description": f"Default: {models[0]}."}
     resolved = {name: _or_null(schema) for name, schema in values.items()}
-    values["seed"] |= {
-        "minimum": -1,
-        "maximum": MAX_FOREIGN_SEED,
-        "description": f"{values['seed']['description']} -1 draws one; above 2**63 - 1 the highest bit is dropped.",
-    }
+    # Seeds of other programs: -1 draws one, above 2**63 - 1 the highest bit is dropped.
+    values["seed"] |= {"minimum": -1, "maximum": MAX_FOREIGN_SEED}
     unedited = {**values, **_without_source(values)}
     return {
         "JobRequest": _object({"model": model, **unedited}, required=["prompt"]),

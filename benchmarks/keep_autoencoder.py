@@ -1,6 +1,6 @@
 """Keeps the autoencoder of a training that goes on: its averaged weights as int8 graphs, small enough to commit.
 
-    python -m tools.keep_autoencoder runs/next weights/spark-2
+    python -m benchmarks.keep_autoencoder runs/next weights/spark-2
 
 `arctone train autoencoder --init weights/spark-2` goes on from there, with new optimizer moments.
 """
@@ -13,7 +13,6 @@ import torch
 
 from arctone.checkpoints.folder import AUTOENCODER, fill
 from arctone.checkpoints.weights_map import write_weights_map
-from arctone.errors import ModelError
 from arctone.export.graphs import decoder_signatures, encoder_signatures
 from arctone.export.litert import convert, quantise
 from arctone.export.parity import PARITY, parity
@@ -41,11 +40,12 @@ def keep(training: Path, out: Path, recipe_name: str, force: bool = False) -> di
         Megabytes and agreement with torch of each graph.
 
     Raises:
-        ModelError: If there is no checkpoint or it does not fit the recipe.
+        FileNotFoundError: If there is no checkpoint.
+        ModelError: If it does not fit the recipe.
     """
     path = training / "last.ckpt"
     if not path.is_file():
-        raise ModelError(f"training: {training} has no last.ckpt")
+        raise FileNotFoundError(f"training: {training} has no last.ckpt")
     saved = torch.load(path, map_location="cpu", weights_only=True)
     config = recipe(recipe_name).model
     module = SpectralAutoencoder(of_type(config.autoencoder, SpectralConfig))
