@@ -13,9 +13,9 @@ import torch
 
 from arctone.checkpoints.folder import AUTOENCODER, fill
 from arctone.checkpoints.weights_map import write_weights_map
+from arctone.export.bundle import named_state, write_graph
 from arctone.export.graphs import decoder_signatures, encoder_signatures
-from arctone.export.litert import convert, quantise
-from arctone.export.parity import PARITY, parity
+from arctone.export.parity import PARITY
 from arctone.files.atomic import folder_atomically
 from arctone.files.strict_json import write_config
 from arctone.model_folder.config import SpectralConfig, of_type
@@ -56,20 +56,11 @@ def keep(training: Path, out: Path, recipe_name: str, force: bool = False) -> di
         "decoder": decoder_signatures(module.decoder, config, (WINDOW,)),
     }
     report: dict[str, dict[str, float]] = {}
-    with folder_atomically(out, force=force) as folder:
+    with folder_atomically(out, "model", force=force) as folder:
         write_config(folder / "config.json", config)
         for name, signatures in graphs.items():
-            full = folder / f"{name}.f32"
-            convert(signatures, full)
-            quantise(full, folder / f"{name}.tflite")
-            full.unlink()
-            report[name] = parity(folder / f"{name}.tflite", signatures)
-        states = {
-            f"{name}.tflite": {
-                f"{AUTOENCODER}.{name}.{key}": value for key, value in getattr(module, name).state_dict().items()
-            }
-            for name in graphs
-        }
+            report[name] = write_graph(signatures, folder / f"{name}.tflite", int8=True)
+        states = {f"{name}.tflite": named_state(f"{AUTOENCODER}.{name}", getattr(module, name)) for name in graphs}
         write_weights_map(folder, states)
         (folder / PARITY).write_text(json.dumps({"steps": saved["step"], **report}, indent=2) + "\n")
         write_hashes(folder)

@@ -107,8 +107,7 @@ def export_modules(
         files[FLOW_GRAPH] = dit_signatures(modules.flow, config, lengths)
     report = {}
     for name, signatures in files.items():
-        _write_graph(signatures, folder / name, int8)
-        report[name.removesuffix(".tflite")] = parity(folder / name, signatures)
+        report[name.removesuffix(".tflite")] = write_graph(signatures, folder / name, int8)
     write_weights_map(folder, _states(modules))
     return report
 
@@ -152,29 +151,32 @@ def _text_folder(checkpoint: Path, given: Path | str | None) -> Path:
     return checkpoint if (checkpoint / "text.safetensors").is_file() else minilm_folder()
 
 
-def _write_graph(signatures: Sequence[Signature], path: Path, int8: bool) -> None:
+def write_graph(signatures: Sequence[Signature], path: Path, int8: bool) -> dict[str, float]:
+    """Writes one graph file, without the names that only converting needs; returns its agreement with torch."""
     full = path.with_suffix(".f32")
     convert(signatures, full if int8 else path)
     if int8:
         quantise(full, path)
         full.unlink()
     slim(path)
+    return parity(path, signatures)
 
 
 def _states(modules: Modules) -> dict[str, dict[str, Tensor]]:
     """Parameters and buffers by graph, named as torch checkpoints of the parts name them, with the part in front."""
     autoencoder = modules.autoencoder
-    flow = {} if modules.flow is None else {FLOW_GRAPH: _named(FLOW, modules.flow)}
+    flow = {} if modules.flow is None else {FLOW_GRAPH: named_state(FLOW, modules.flow)}
     return {
         **flow,
-        "text.tflite": _named("text", modules.text),
-        "dit.tflite": _named("dit", modules.dit),
-        "decoder.tflite": _named("autoencoder.decoder", autoencoder.decoder),
-        "encoder.tflite": _named("autoencoder.encoder", autoencoder.encoder),
+        "text.tflite": named_state("text", modules.text),
+        "dit.tflite": named_state("dit", modules.dit),
+        "decoder.tflite": named_state("autoencoder.decoder", autoencoder.decoder),
+        "encoder.tflite": named_state("autoencoder.encoder", autoencoder.encoder),
     }
 
 
-def _named(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+def named_state(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+    """Returns a module's state with its part's name in front of each tensor's."""
     return {f"{prefix}.{name}": value for name, value in module.state_dict().items()}
 
 
