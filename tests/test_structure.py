@@ -2,12 +2,20 @@
 
 from pathlib import Path
 
+import pytest
+
 import arctone
 from tools import structure
 
 
-def test_the_counts_stay_within_their_limits() -> None:
-    counts = structure.count(structure.read_files(), structure.layers_of())
+@pytest.fixture(scope="module")
+def files() -> dict[str, structure.File]:
+    """All Python files of the repository, parsed once."""
+    return structure.read_files()
+
+
+def test_the_counts_stay_within_their_limits(files: dict[str, structure.File]) -> None:
+    counts = structure.count(files, structure.layers_of())
     most = {**structure.LIMITS, **structure.NOT_YET}
     over = {name: counts[name] for name in most if counts[name] > most[name]}
     assert not over, f"python -m tools.structure lists them: {over}"
@@ -43,8 +51,7 @@ def test_rooms_arrows_circles_and_shreds_of_a_small_house_are_counted(tmp_path: 
     assert (counts["rooms"], counts["files"], counts["median function"]) == (3, 6, 2)
 
 
-def test_the_picture_has_a_box_for_every_room() -> None:
-    files = structure.read_files()
+def test_the_picture_has_a_box_for_every_room(files: dict[str, structure.File]) -> None:
     picture = structure.draw_svg(files, structure.layers_of())
     assert all(f">{file.room}</text>" in picture for file in files.values() if file.room)
 

@@ -76,7 +76,7 @@ def room_of(module: str) -> str:
 def read_files(root: Path = ROOT) -> dict[str, File]:
     """Read all Python files of the repository, by the name of their module."""
     paths = {_module_name(path, root): path for path in _paths(root)}
-    return {name: _read(name, path, paths.keys()) for name, path in paths.items()}
+    return {name: _read(name, path, frozenset(paths)) for name, path in paths.items()}
 
 
 def arrows(files: Mapping[str, File]) -> set[tuple[str, str]]:
@@ -200,12 +200,12 @@ def _module_name(path: Path, root: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _read(name: str, path: Path, modules: Iterable[str]) -> File:
+def _read(name: str, path: Path, modules: frozenset[str]) -> File:
     text = path.read_text()
-    tree = ast.parse(text)
+    nodes = list(ast.walk(ast.parse(text)))
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    functions = tuple(_num_code_lines(node) for node in ast.walk(tree) if isinstance(node, kinds))
-    found = {target for node in ast.walk(tree) for target in _targets(node, set(modules))}
+    functions = tuple(_num_code_lines(node) for node in nodes if isinstance(node, kinds))
+    found = {target for node in nodes for target in _targets(node, modules)}
     return File(name, path.parent, text.count("\n"), functions, frozenset(found - {name}))
 
 
@@ -217,7 +217,7 @@ def _num_code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return lines
 
 
-def _targets(node: ast.AST, modules: set[str]) -> Iterator[str]:
+def _targets(node: ast.AST, modules: frozenset[str]) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names if alias.name in modules)
     elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
