@@ -65,6 +65,7 @@ class Page:
         self.type("prompt", prompt)
         self.press("\ue007")
         self.wait(f"document.querySelectorAll('#batches .take').length === {before + takes}")
+        self.wait('document.querySelector("#batches [data-state=waiting]") === null')
 
     def leave_field(self) -> None:
         """Take the focus from the form, so that keys are the page's."""

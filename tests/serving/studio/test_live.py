@@ -54,7 +54,7 @@ def test_live_plays_on_without_a_gap_and_is_steered(page: Page):
         "e.dispatchEvent(new Event('input')) })()"
     )
     page.wait(f"{LIVE}.current?.settings.words === 'storm at night'")
-    assert "storm at night" in page.text(".lane")
+    assert "storm at night" in page.text(".timeline")
     page.script(
         "(() => { const e = document.getElementById('live-tempo'); e.value = '120'; "
         "e.dispatchEvent(new Event('input')) })()"

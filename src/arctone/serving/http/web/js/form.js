@@ -38,7 +38,7 @@ const VARIATIONS = [1, 4, 8, 16];
 
 export const label = (name) => WORDS[name] ?? name.replaceAll("_", " ").replace(/^./, (first) => first.toUpperCase());
 
-/** The form of one model: reads and writes requests, and shows problems beside the field that they name. */
+/** The form of one model: reads and writes requests, and shows problems next to the field that they name. */
 export class Form {
   constructor(onChange) {
     this.onChange = onChange;
@@ -167,7 +167,7 @@ export class Form {
 
   /**
    * What has no effect with the other settings is not shown: guidance words without guidance, bars without a loop. A
-   * post-trained model with its flow model beside it is guided by that one where nothing is set.
+   * post-trained model with its flow model next to it is guided by that one where nothing is set.
    */
   showWhatHasEffect() {
     const scale = this.value("cfg_scale") ?? this.model.defaults?.cfg_scale ?? 1;
@@ -214,7 +214,7 @@ export class Form {
     }
   }
 
-  /** Put words beside a field. Returns: whether there is such a field to see. */
+  /** Put words next to a field. Returns: whether there is such a field to see. */
   hint(name, words) {
     const entry = this.fields.get(name);
     if (!entry) return false;

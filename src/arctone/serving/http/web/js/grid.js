@@ -44,6 +44,14 @@ export class Grid {
     if (job.state === "queued") say(words);
   }
 
+  /** Show a take of a batch that is still being made: it takes the place of the first that is missing. */
+  add(batch, take) {
+    const ghost = this.sections.get(batch.id)?.section.querySelector(".ghost");
+    if (!ghost || this.cards.has(take.id)) return;
+    ghost.replaceWith(el("li", {}, this.#card(batch, take)));
+    this.#mark();
+  }
+
   /** Show the end of a batch: its takes, or why there are none. */
   settle(batch) {
     const entry = this.sections.get(batch.id);
@@ -120,13 +128,15 @@ export class Grid {
 
   #body(batch) {
     if (batch.state === "waiting") {
-      const count = Math.min(16, batch.request.variations ?? 1);
+      const missing = Math.min(16, batch.request.variations ?? 1) - batch.takes.length;
       return el(
         "div",
         {},
         el("div", { class: "working" },
           el("progress", { max: 1, "aria-label": "Progress" }), el("span", { class: "standing" }, "Sending")),
-        el("div", { class: "takes ghosts", "aria-hidden": "true" }, Array.from({ length: count }, () => el("div", { class: "ghost" }))),
+        el("ul", { class: "takes" },
+          batch.takes.map((take) => el("li", {}, this.#card(batch, take))),
+          Array.from({ length: Math.max(0, missing) }, () => el("li", { class: "ghost", "aria-hidden": "true" }))),
       );
     }
     if (batch.state !== "done") {

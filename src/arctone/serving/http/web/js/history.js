@@ -29,22 +29,20 @@ export function newBatch(request, modelName, source) {
   };
 }
 
-/** What a finished job adds to its batch. */
-export function finished(batch, job) {
+/** Add what a job has made so far to its batch. Returns: the takes that are new. */
+export function receive(batch, job) {
   const { takes, ...result } = job.result;
-  Object.assign(batch, {
-    state: "done",
-    resolved: plain(job.request),
-    result,
-    takes: takes.map((take) => ({
-      id: `${batch.id}/${take.index}`,
-      index: take.index,
-      seed: take.seed,
-      seconds: take.duration_seconds,
-      samples: take.num_samples,
-      starred: false,
-    })),
-  });
+  const fresh = takes.slice(batch.received ?? 0).map((take) => ({
+    id: `${batch.id}/${take.index}`,
+    index: take.index,
+    seed: take.seed,
+    seconds: take.duration_seconds,
+    samples: take.num_samples,
+    starred: false,
+  }));
+  Object.assign(batch, { resolved: plain(job.request), result, received: takes.length });
+  batch.takes.push(...fresh);
+  return fresh;
 }
 
 /** The request that makes one take again, byte for byte while the model is the same. */
@@ -94,9 +92,10 @@ export function standing(job) {
   if (!progress) return { words: "Starting", part: 0 };
   const count = request?.variations ?? 1;
   const within = progress.num_steps ? progress.step / progress.num_steps : 0;
-  const share = { text: 0, encoding: 0, sampling: 0.9 * within, decoding: 0.9 + 0.1 * within }[progress.stage] ?? 0;
+  const share = { model: 0, text: 0, encoding: 0, sampling: 0.9 * within, decoding: 0.9 + 0.1 * within }[progress.stage] ?? 0;
   const which = count > 1 ? `Take ${progress.item + 1} of ${count}: ` : "";
   const doing = {
+    model: "waiting for the model",
     text: "reading the prompt",
     encoding: "reading the start sound",
     sampling: `step ${progress.step} of ${progress.num_steps}`,

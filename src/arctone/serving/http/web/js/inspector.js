@@ -1,9 +1,10 @@
 // One take close up: every setting that made it, and what can be done with it.
 
-import * as api from "./api.js";
 import { button, clock, el } from "./dom.js";
+import { engine } from "./engine.js";
 import { label } from "./form.js";
 import { fileName } from "./history.js";
+import { Problem } from "./problem.js";
 import { say } from "./say.js";
 
 const panel = document.getElementById("inspector");
@@ -88,10 +89,10 @@ export class Inspector {
 
   async #converted(batch, take) {
     try {
-      return await api.audio(batch.jobId, take.index, this.format);
+      return await engine.audio(batch.jobId, take.index, this.format);
     } catch (failure) {
       if (failure.status !== 404) throw failure;
-      throw new api.Problem(`The server no longer keeps this take, so it can be saved as WAV only; redo it to get ${this.format.toUpperCase()}.`);
+      throw new Problem(engine.words.lostTake(this.format.toUpperCase()));
     }
   }
 }

@@ -24,14 +24,14 @@ export class LivePage {
       this.#tellStrength();
       steer();
     } });
-    this.told = el("output", { for: "live-strength" });
+    this.shownStrength = el("output", { for: "live-strength" });
     this.tempo = el("input", { type: "number", id: "live-tempo", min: 20, max: 400, placeholder: "free", oninput: steer });
     this.strengthLabel = el("label", { for: "live-strength" }, "Strength");
     this.tempoField = el("div", { class: "field" }, el("label", { for: "live-tempo" }, "Tempo", el("span", { class: "unit" }, " BPM")), this.tempo);
     this.toggle = button("Start", () => this.on.toggle(), { glyph: "play", kind: "main", key: "Space", id: "live-toggle" });
     this.meter = el("meter", { id: "live-meter", min: 0, max: 1, low: 0.2, high: 0.6, optimum: 1, "aria-label": "Sound that is ready" });
     this.ready = el("span", { class: "ready" });
-    this.lane = el("div", { class: "lane", "aria-hidden": "true" });
+    this.timeline = el("div", { class: "timeline", "aria-hidden": "true" });
     this.facts = el("p", { class: "quiet", id: "live-facts" });
     this.hint = el("p", { class: "hint", id: "live-hint", role: "alert" });
     this.keep = button("Keep this part", () => this.on.keep(this.live.current), { glyph: "save", disabled: true });
@@ -40,11 +40,11 @@ export class LivePage {
       el("p", { class: "quiet" }, "Endless sound: the next parts are made while you listen, and each flows into the next. Change anything while it plays."),
       el("div", { class: "live-grid" },
         el("div", { class: "field wide" }, el("label", { for: "live-prompt" }, "Prompt"), this.prompt, this.hint),
-        el("div", { class: "field" }, this.strengthLabel, el("div", { class: "slider" }, this.strength, this.told)),
+        el("div", { class: "field" }, this.strengthLabel, el("div", { class: "slider" }, this.strength, this.shownStrength)),
         this.tempoField),
       el("div", { class: "actions" }, this.toggle, button("New theme", () => this.on.newTheme(), { glyph: "again", key: "R" }), this.keep),
       el("div", { class: "buffer" }, el("span", {}, "Ready"), this.meter, this.ready),
-      this.lane,
+      this.timeline,
       this.facts,
     );
   }
@@ -65,7 +65,7 @@ export class LivePage {
   }
 
   #tellStrength() {
-    this.told.textContent = this.varies ? `${Math.round(100 * this.strength.value)} %` : Number(this.strength.value).toFixed(1);
+    this.shownStrength.textContent = this.varies ? `${Math.round(100 * this.strength.value)} %` : Number(this.strength.value).toFixed(1);
   }
 
   /** What the live mode is to make now. */
@@ -99,11 +99,11 @@ export class LivePage {
     this.ready.textContent = live.running ? `${seconds.toFixed(1)} s` : "stopped";
     this.keep.disabled = !live.current;
     this.hint.textContent = live.problem ?? "";
-    this.facts.textContent = this.#told();
-    this.#lanes(most);
+    this.facts.textContent = this.#describe();
+    this.#drawTimeline(most);
   }
 
-  #told() {
+  #describe() {
     const { running, stats, parts } = this.live;
     if (!running) return "";
     if (!parts.length) return "Making the first part";
@@ -112,9 +112,9 @@ export class LivePage {
     return `${stats.made} ${stats.made === 1 ? "part" : "parts"} made, ${speed}${slow}`;
   }
 
-  #lanes(span) {
+  #drawTimeline(span) {
     if (!this.live.running) {
-      this.lane.replaceChildren();
+      this.timeline.replaceChildren();
       return;
     }
     const { now, parts } = this.live;
@@ -126,14 +126,14 @@ export class LivePage {
       part.block.firstChild.style.width = `${(100 * part.buffer.duration) / (part.end - part.start)}%`;
       return part.block;
     });
-    if (blocks.length !== this.lane.childElementCount || blocks.some((block) => block.parentElement !== this.lane)) {
-      this.lane.replaceChildren(...blocks);
+    if (blocks.length !== this.timeline.childElementCount || blocks.some((block) => block.parentElement !== this.timeline)) {
+      this.timeline.replaceChildren(...blocks);
     }
   }
 
-  /** A part on the lane: its words over its waveform. */
+  /** A part on the timeline: its words over its waveform. */
   #block(part, span) {
-    const width = Math.max(1, Math.round((this.lane.clientWidth * (part.end - part.start)) / span));
+    const width = Math.max(1, Math.round((this.timeline.clientWidth * (part.end - part.start)) / span));
     const picture = el("canvas", { width, height: 96 });
     drawPeaks(picture, part.buffer.getChannelData(0), colour("wave"));
     return el("div", { class: "part" }, picture, el("span", {}, `${part.settings.words} · ${clock(part.end - part.start)}`));

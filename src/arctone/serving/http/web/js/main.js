@@ -1,9 +1,9 @@
 // The page as a whole: its parts, and what happens between them.
 
-import * as api from "./api.js";
 import { button, el, size } from "./dom.js";
 import * as dropping from "./dropping.js";
 import * as folder from "./folder.js";
+import { engine } from "./engine.js";
 import { Form, limitsOf } from "./form.js";
 import { Grid } from "./grid.js";
 import { fileName, plain, redoRequest, rerollRequest, sourceOf } from "./history.js";
@@ -13,6 +13,7 @@ import { Live } from "./live.js";
 import { LivePage } from "./live_page.js";
 import * as orders from "./orders.js";
 import { Player } from "./player.js";
+import { Problem } from "./problem.js";
 import * as recording from "./record.js";
 import { complain, offerUndo, say, settle, takeBack } from "./say.js";
 import { Source } from "./source.js";
@@ -70,7 +71,7 @@ const live = new Live(player, (signal, settings, before) => {
 const livePage = new LivePage(live, { toggle: () => run(toggleLive), newTheme: () => run(newTheme), keep: (part) => run(() => keepPart(part)) });
 new Transport(player, run);
 
-/** Do something that may fail; its problem is shown beside the field it names, or on top. */
+/** Do something that may fail; its problem is shown next to the field it names, or on top. */
 async function run(action) {
   try {
     return await action();
@@ -80,7 +81,7 @@ async function run(action) {
     if (SOURCE_FIELDS.includes(failure.parameter) && source.hint(words)) return undefined;
     if (!failure.parameter || !form.hint(failure.parameter, words)) complain(words);
     say(words);
-    if (!(failure instanceof api.Problem) && failure.constructor !== Error) console.warn(failure);
+    if (!(failure instanceof Problem) && failure.constructor !== Error) console.warn(failure);
     return undefined;
   }
 }
@@ -91,11 +92,11 @@ function readOrder() {
   form.clearHints();
   source.hint("");
   const request = form.read();
-  if (!request.prompt) throw new api.Problem("Say what the sound should be.", { parameter: "prompt" });
+  if (!request.prompt) throw new Problem("Say what the sound should be.", { parameter: "prompt" });
   try {
     Object.assign(request, source.read(), adapters());
   } catch (failure) {
-    throw new api.Problem(failure.message, { parameter: "inpaint" });
+    throw new Problem(failure.message, { parameter: "inpaint" });
   }
   return request;
 }
@@ -109,9 +110,9 @@ function adapters() {
 function showAdapters(names) {
   at("lora-part").hidden = !names.length;
   at("form-lora").replaceChildren(...names.map((name) => {
-    const told = el("output", {}, "0");
-    const slider = el("input", { type: "range", id: `lora-${name}`, name, min: 0, max: 1.5, step: 0.05, value: 0, oninput: () => { told.textContent = slider.value; } });
-    return el("div", { class: "field" }, el("label", { for: slider.id }, name), el("div", { class: "slider" }, slider, told));
+    const value = el("output", {}, "0");
+    const slider = el("input", { type: "range", id: `lora-${name}`, name, min: 0, max: 1.5, step: 0.05, value: 0, oninput: () => { value.textContent = slider.value; } });
+    return el("div", { class: "field" }, el("label", { for: slider.id }, name), el("div", { class: "slider" }, slider, value));
   }));
 }
 
@@ -138,13 +139,13 @@ async function moreLike(batch, take, level) {
 
 async function place(request, name, start) {
   say("Sent.");
-  const done = orders.order(request, name, start && { name: start.name, blob: start.blob }, grid);
+  const hear = (batch) => playsNew() && !live.running && run(() => player.play(grid.playable(batch.takes[0].id)));
+  const done = orders.order(request, name, start && { name: start.name, blob: start.blob }, grid, hear);
   lastBatch = [...grid.sections.values()].at(-1).batch;
   if (matchMedia("(max-width: 700px)").matches) grid.sections.get(lastBatch.id)?.section.scrollIntoView({ block: "start" });
-  const batch = await done;
+  await done;
   showStorage();
   applyFilter();
-  if (playsNew() && batch.state === "done" && batch.takes.length && !live.running) await player.play(grid.playable(batch.takes[0].id));
 }
 
 async function reroll(batch) {
@@ -163,7 +164,7 @@ async function redo(batch, take) {
 
 function known(name) {
   const found = models.find((one) => one.name === name);
-  if (!found) throw new Error(`The model ${name} is not on this server.`);
+  if (!found) throw new Error(engine.words.noModel(name));
   return found;
 }
 
@@ -190,7 +191,7 @@ async function startFrom(batch, take, mode) {
 // --- files ---
 
 async function restore(file) {
-  const { model: made, ...record } = await api.record(file);
+  const { model: made, ...record } = await engine.record(file);
   if (made && made !== model.name && models.some(({ name }) => name === made)) pick(made);
   const settings = plain(record.request ?? record);
   form.write(settings);
@@ -336,7 +337,9 @@ function choose(slot, id) {
 
 async function showStorage() {
   const bytes = await store.used();
-  at("storage").textContent = bytes ? `History ${size(bytes)}` : "";
+  const ofModel = (await engine.modelBytes?.()) ?? 0;
+  const history = bytes ? `History ${size(Math.max(0, bytes - ofModel))}` : "";
+  at("storage").textContent = [history, ofModel ? `model ${size(ofModel)}` : ""].filter(Boolean).join(", ");
 }
 
 async function showHistory() {
@@ -431,7 +434,7 @@ async function showCost() {
   }
   try {
     Object.assign(request, source.read());
-    const cost = await api.estimate(request, source.sound?.seconds, costRequest.signal);
+    const cost = await engine.estimate(request, source.sound?.seconds, costRequest.signal);
     const count = request.variations ?? 1;
     const takes = count > 1 ? `${count} takes of ` : "";
     const time = cost.seconds === null ? "" : `, about ${cost.seconds < 10 ? cost.seconds.toFixed(1) : Math.round(cost.seconds)} s`;
@@ -439,6 +442,19 @@ async function showCost() {
   } catch {
     at("cost").textContent = ""; // a value that cannot be used is said when it is sent
   }
+}
+
+/** Settings in the address (#prompt=rain&seed=7), as links of the gallery have them, go into the form. */
+function showAddressed() {
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  if (!wanted.get("prompt")) return;
+  const settings = {};
+  for (const { name, kind } of model.fields) {
+    if (wanted.has(name)) settings[name] = kind === "boolean" ? wanted.get(name) === "true" : wanted.get(name);
+  }
+  form.write(settings);
+  history.replaceState(null, "", location.pathname + location.search);
+  say("The settings of the link are in the form.");
 }
 
 function draft() {
@@ -540,7 +556,7 @@ function listen() {
   dropping.listen({ restore: (file) => run(() => restore(file)), start: (file) => run(() => startWith(file)), either: (file) => run(() => restoreOrStart(file)), canStart: () => source.can.size > 0 });
   keys.listen(KEYS, run);
   source.onPlay = (sound) => run(() => player.play({ id: `source/${sound.name}`, seconds: sound.seconds, bpm: null, title: sound.name, sound: async () => sound.blob }));
-  api.onUnauthorized(askForToken);
+  engine.onUnauthorized(askForToken);
   at("ideas").append(...IDEAS.map((words) => el("li", {}, button(words, () => {
     form.write({ ...form.read(), prompt: words });
     run(generate);
@@ -569,16 +585,27 @@ async function start() {
   theme.start(at("theme"), () => grid.redraw());
   inspector.show(null);
   await showHistory();
-  models = await api.models();
+  models = await engine.models();
+  if (engine.kind === "page") await startInPage();
   at("model").replaceChildren(...models.map(({ name }) => el("option", { value: name }, name)));
   at("model").parentElement.dataset.count = models.length;
   const { model: name, request } = draft();
   pick(models.some((one) => one.name === name) ? name : (models.find((one) => one.is_default) ?? models[0]).name);
   if (request) form.write(request);
-  inspector.formats = (await api.limits()).file_formats ?? ["wav"];
+  showAddressed();
+  inspector.formats = (await engine.limits()).file_formats ?? ["wav"];
   inspector.show(grid.get());
   document.body.dataset.ready = "";
   if (matchMedia("(min-width: 700px)").matches) at("field-prompt").focus();
+}
+
+/** What only the page with its own engine does: show how the model stands, open it if it is here, and work offline. */
+async function startInPage() {
+  const { showModel } = await import("./model_panel.js");
+  showModel(engine, run);
+  engine.status.addEventListener("change", () => engine.status.now.state === "ready" && showStorage());
+  if (engine.status.now.state === "stored") run(engine.openModel);
+  if ("serviceWorker" in navigator) navigator.serviceWorker.register("sw.js").catch(() => {}); // works without, but not offline
 }
 
 run(start);

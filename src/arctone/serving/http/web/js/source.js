@@ -8,7 +8,7 @@ import { draw } from "./wave.js";
 const panel = document.getElementById("source");
 const MODES = [
   ["init", "Restyle", "The whole sound changes as far as the slider says."],
-  ["inpaint", "Remake parts", "Drag over the waveform: those parts are made anew, all else stays as it is."],
+  ["inpaint", "Remake parts", "Drag over the waveform: those parts are made again, all else stays as it is."],
   ["extend", "Continue", "New sound follows the old one, up to the duration in all."],
 ];
 const STYLE = 0.7;
@@ -69,7 +69,7 @@ export class Source {
     if (!this.sound) return {};
     if (this.mode === "extend") return { extend: true };
     if (this.mode === "init") return { init_noise_level: this.style };
-    if (!this.parts.length) throw new Error("Drag over the start sound, or add a part, to say what is made anew.");
+    if (!this.parts.length) throw new Error("Drag over the start sound, or add a part, to say what is made again.");
     return { inpaint: this.parts.map(({ start, end }) => `${round(start)}:${round(end)}`) };
   }
 
@@ -116,15 +116,15 @@ export class Source {
   }
 
   #styleSlider() {
-    const told = el("output", { for: "style" });
+    const value = el("output", { for: "style" });
     const slider = el("input", { type: "range", id: "style", min: 0, max: 1, step: 0.01, value: this.style, oninput: () => {
       this.style = Number(slider.value);
-      told.textContent = `${Math.round(100 * this.style)} %`;
+      value.textContent = `${Math.round(100 * this.style)} %`;
       this.onChange();
-      slider.setAttribute("aria-valuetext", `${told.textContent} may change`);
+      slider.setAttribute("aria-valuetext", `${value.textContent} may change`);
     } });
     slider.dispatchEvent(new Event("input"));
-    return [el("div", { class: "style" }, el("label", { for: "style" }, "Style"), el("span", {}, "keep it"), slider, el("span", {}, "forget it"), told)];
+    return [el("div", { class: "style" }, el("label", { for: "style" }, "Style"), el("span", {}, "keep it"), slider, el("span", {}, "forget it"), value)];
   }
 
   #partList() {

@@ -24,7 +24,7 @@ function grainStarts(samples, grains, wanted, rate, hop, reach) {
   const starts = [0];
   for (let grain = 1; grain < grains; grain += 1) {
     const due = Math.round(((grain * wanted) / grains) * rate);
-    // Beside the seam the first grain must follow the last one, so the search narrows to nothing there.
+    // Next to the seam the first grain must follow the last one, so the search narrows to nothing there.
     const room = Math.min(reach, ((grains - grain) * reach) / 4);
     starts.push(due + bestShift(samples, starts[grain - 1] + Math.round(wanted / grains), due, hop, Math.floor(room)));
   }

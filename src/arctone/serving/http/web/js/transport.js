@@ -18,7 +18,7 @@ export class Transport {
     this.time = el("span", { class: "time" }, "0.00 s");
     this.loop = button("Loop", () => run(() => player.setLoops(!player.loops)), { glyph: "loop", key: "L", "aria-pressed": "false", kind: "switch" });
     this.tempo = el("input", { type: "range", id: "tempo", min: 0.5, max: 2, step: 0.01, value: 1, oninput: () => this.#showTempo(Number(this.tempo.value)), onchange: () => run(() => player.setRate(Number(this.tempo.value))) });
-    this.tempoTold = el("output", { for: "tempo" }, "100 %");
+    this.shownTempo = el("output", { for: "tempo" }, "100 %");
     this.volume = el("input", { type: "range", id: "volume", min: 0, max: 1, step: 0.01, value: 1, oninput: () => player.setVolume(Number(this.volume.value)) });
     this.swap = button("A/B", () => run(() => player.swap()), { key: "X", kind: "switch", id: "swap" });
     this.sides = el("span", { class: "sides" });
@@ -31,7 +31,7 @@ export class Transport {
       this.play, el("div", { class: "now" }, this.title, this.time),
       el("div", { class: "group" }, this.swap, this.sides),
       el("div", { class: "group" }, this.loop, this.auto),
-      el("div", { class: "group" }, el("label", { for: "tempo" }, "Speed"), this.tempo, this.tempoTold,
+      el("div", { class: "group" }, el("label", { for: "tempo" }, "Speed"), this.tempo, this.shownTempo,
         button("Normal speed", () => run(() => player.setRate(1)), { glyph: "again", quiet: true, kind: "plain", key: "\\" })),
       el("div", { class: "group volume" }, el("label", { for: "volume" }, "Volume"), this.volume),
     );
@@ -57,8 +57,8 @@ export class Transport {
 
   #showTempo(rate) {
     const bpm = this.player.take?.bpm;
-    this.tempoTold.textContent = bpm ? `${(bpm * rate).toFixed(1)} BPM` : `${Math.round(100 * rate)} %`;
-    this.tempo.setAttribute("aria-valuetext", this.tempoTold.textContent);
+    this.shownTempo.textContent = bpm ? `${(bpm * rate).toFixed(1)} BPM` : `${Math.round(100 * rate)} %`;
+    this.tempo.setAttribute("aria-valuetext", this.shownTempo.textContent);
   }
 
   #tick({ take, seconds }) {

@@ -1,12 +1,14 @@
-// The service as the page sees it: every request carries the token if there is one, every failure has the server's words.
+// The engine `arctone serve`: every request carries the token if there is one, every failure has the server's words.
 
-/** A failure with words for people; `parameter` names the field it is about, `status` is HTTP's (0: no answer). */
-export class Problem extends Error {
-  constructor(message, { parameter = null, status = 0, type = "" } = {}) {
-    super(message);
-    Object.assign(this, { parameter, status, type });
-  }
-}
+import { fromJson, Problem, toJson } from "./problem.js";
+
+export const kind = "server";
+
+export const words = {
+  lostJob: "The server no longer knows this job: it was restarted, or the sound was kept too long.",
+  lostTake: (format) => `The server no longer keeps this take, so it can be saved as WAV only; redo it to get ${format}.`,
+  noModel: (name) => `The model ${name} is not on this server.`,
+};
 
 const TOKEN = "arctone-token";
 let askForToken = async () => null;
@@ -39,20 +41,17 @@ async function attempt(path, options) {
 }
 
 async function refuse(response) {
-  let told = null;
+  let error = null;
   try {
-    told = (await response.json()).error;
+    error = (await response.json()).error;
   } catch {
     // not our server's kind of answer: the status has to do
   }
   const wait = response.headers.get("Retry-After");
-  const words = told?.message ?? `The server answered ${response.status} ${response.statusText}.`;
-  throw new Problem(wait ? `${words} Try again in ${wait} s.` : words, { ...told, status: response.status });
+  const words = error?.message ?? `The server answered ${response.status} ${response.statusText}.`;
+  throw new Problem(wait ? `${words} Try again in ${wait} s.` : words, { ...error, status: response.status });
 }
 
-/** JSON whose seeds are exact: those beyond 2**53 are text on this page and numbers on the wire. */
-export const toJson = (value) => JSON.stringify(value).replace(/"seed":"(-?\d+)"/g, '"seed":$1');
-export const fromJson = (text) => JSON.parse(text.replace(/"seed":\s*(-?\d{16,})/g, '"seed":"$1"'));
 const json = async (response) => fromJson(await response.text());
 
 /** How long a request will take: {steps, seconds (null: not known yet), duration_seconds}. */
@@ -96,24 +95,24 @@ const FINAL = ["done", "failed", "cancelled"];
 /** Follow a job to its end: `onChange` gets each state of it. Returns: the final job. Throws: Problem, AbortError. */
 export async function follow(id, onChange, signal = undefined) {
   let last = null;
-  const told = (next) => {
+  const report = (next) => {
     last = next;
     onChange(next);
   };
   try {
-    await events(id, told, signal);
+    await events(id, report, signal);
   } catch (failure) {
     if (failure.name === "AbortError" || failure.status === 404) throw failure;
   }
   while (!last || !FINAL.includes(last.state)) {
-    told(await job(id));
+    report(await job(id));
     if (!FINAL.includes(last.state)) await new Promise((wake) => setTimeout(wake, 500));
     signal?.throwIfAborted();
   }
   return last;
 }
 
-async function events(id, told, signal) {
+async function events(id, report, signal) {
   const response = await send(`v1/jobs/${id}/events`, { headers: { Accept: "text/event-stream" }, signal });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -125,7 +124,7 @@ async function events(id, told, signal) {
     text = blocks.pop();
     for (const block of blocks) {
       const data = block.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
-      if (data.length) told(fromJson(data.join("\n")));
+      if (data.length) report(fromJson(data.join("\n")));
     }
   }
 }
