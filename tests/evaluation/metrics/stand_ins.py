@@ -1,5 +1,6 @@
 """A tiny corpus and a tiny engine with the interfaces of the real ones, whose answers are known."""
 
+import functools
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,14 +49,23 @@ class TinyCorpus:
         )
 
     def waveform(self, index: int) -> Waveform:
-        kind, number = index % 4, index // 4
-        if kind == 0:
-            return tone(200.0 + 11 * number, 1.0)
-        if kind == 1:
-            return noise(1.0, seed=number)
-        if kind == 2:
-            return notes([[60 + step] for step in SCALE[number % 2]], 0.2)
-        return drums(TEMPOS[number % 4], seconds=6.0)
+        return _clip(index)
+
+
+@functools.lru_cache(maxsize=96)
+def _clip(index: int) -> Waveform:
+    """Sound of a clip; read-only, since all tests of a process share it."""
+    kind, number = index % 4, index // 4
+    if kind == 0:
+        made = tone(200.0 + 11 * number, 1.0)
+    elif kind == 1:
+        made = noise(1.0, seed=number)
+    elif kind == 2:
+        made = notes([[60 + step] for step in SCALE[number % 2]], 0.2)
+    else:
+        made = drums(TEMPOS[number % 4], seconds=6.0)
+    made.samples.setflags(write=False)
+    return made
 
 
 class PerfectBackend:

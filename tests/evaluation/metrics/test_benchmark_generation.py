@@ -28,12 +28,20 @@ class Named(TinyReader):
         self.name = name
 
 
-@pytest.fixture
-def probe_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(clips, "open_corpus", lambda options: CORPUS)
+@pytest.fixture(scope="module")
+def trained_probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("probe")
     counts = ["--embedding", "mel", "--train", "20", "--valid", "20"]
-    train_probe.main([*counts, "--output", str(tmp_path / "family.npz"), "--results", str(tmp_path)])
-    return tmp_path / "family.npz"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clips, "open_corpus", lambda options: CORPUS)
+        train_probe.main([*counts, "--output", str(folder / "family.npz"), "--results", str(folder)])
+    return folder / "family.npz"
+
+
+@pytest.fixture
+def probe_path(trained_probe: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(clips, "open_corpus", lambda options: CORPUS)
+    return trained_probe
 
 
 def table(

@@ -1,5 +1,7 @@
 """An embedder of known answers: it hears mel statistics, and reads a caption as the sound that it stands for."""
 
+import functools
+import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -22,7 +24,7 @@ class TinyEmbedder:
 
     def embed(self, waveform: Waveform) -> Embedded:
         self.num_calls += 1
-        point = mel_statistics(waveform)[None]
+        point = _statistics(waveform)[None]
         return Embedded(point, (point @ _CLASSES).astype(np.float32))
 
 
@@ -34,4 +36,21 @@ class TinyReader(TinyEmbedder):
         self.sound_of = sound_of
 
     def embed_text(self, captions: Sequence[str]) -> np.ndarray:
-        return np.stack([mel_statistics(self.sound_of(caption)) for caption in captions])
+        return np.stack([_caption_statistics(self.sound_of, caption) for caption in captions])
+
+
+# What was computed serves every embedder of the test process: three of them measure the same sounds in most tests.
+_KNOWN: dict[bytes, np.ndarray] = {}
+
+
+def _statistics(waveform: Waveform) -> np.ndarray:
+    key = hashlib.sha256(waveform.samples).digest()
+    if key not in _KNOWN:
+        _KNOWN[key] = mel_statistics(waveform)
+    return _KNOWN[key]
+
+
+@functools.cache
+def _caption_statistics(sound_of: Callable[[str], Waveform], caption: str) -> np.ndarray:
+    """Return the statistics of the sound that a caption stands for."""
+    return _statistics(sound_of(caption))
