@@ -1,4 +1,7 @@
-"""The scripts of others that the studio page ships: fetched by name, checked by hash, kept in the repository.
+"""The scripts of others that pages ship: fetched by name, checked by hash, kept in the repository.
+
+The runtime of the engine in a page is among them, its WebAssembly compressed (9.4 MB become 2.8 MB), so that tests,
+wheels and `arctone export web` need no network.
 
 python -m tools.vendor            fetches the pinned packages with npm and writes their files again
 python -m tools.vendor --check    compares the files in the repository with the pinned hashes, offline
@@ -8,27 +11,41 @@ from __future__ import annotations
 
 import argparse
 import base64
+import gzip
 import hashlib
 import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "src" / "arctone" / "serving" / "http" / "web" / "vendor"
+RUNTIME = ROOT / "src" / "arctone" / "web" / "runtime"
+COMPRESSED = ".gz"
 
 
 @dataclass(frozen=True)
 class Package:
-    """One npm package: `integrity` is the registry's SHA-512 of its tarball; `files` maps a path in it to our name and
-    the file's SHA-256."""
+    """One npm package.
+
+    Args:
+        name: of the package.
+        version: of the package.
+        integrity: the registry's SHA-512 of its tarball.
+        files: from a path in it to our name and the file's SHA-256; a name in ".gz" holds the file compressed.
+        folder: that the files are kept in.
+        edits: texts that are replaced in every JavaScript file; the hashes are those after it.
+    """
 
     name: str
     version: str
     integrity: str
     files: dict[str, tuple[str, str]]
+    folder: Path = FOLDER
+    edits: tuple[tuple[str, str], ...] = ()
 
 
 PACKAGES = (
@@ -51,6 +68,40 @@ PACKAGES = (
             ),
             "LICENSE": ("LICENSE", "0fc992dc27cc34dde78bfeb024b4cadff6320f0dcbee2f1228efaeb533ca1364"),
         },
+    ),
+    Package(
+        name="@litertjs/core",
+        version="2.5.3",
+        integrity="sha512-PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ==",
+        folder=RUNTIME,
+        # Workers have no import maps.
+        edits=(('from "@litertjs/wasm-utils"', 'from "./wasm_utils.js"'),),
+        files={
+            "dist/index.js": ("litert.js", "fb543bee1fae4a001d7ca83b5c22c4b4be1ddf475bf2f6259b85189d1e328f69"),
+            "wasm/litert_wasm_internal.js": (
+                "litert_wasm_internal.js",
+                "68efb69f770e3f76aff36a377de629ca496c131b86ac0f0f4b592a1543a898eb",
+            ),
+            "wasm/litert_wasm_internal.wasm": (
+                "litert_wasm_internal.wasm.gz",
+                "7280cf4471774867e385e6c3cd53e2b45e2975b80fea338fff4ef359b0865614",
+            ),
+            "wasm/litert_wasm_compat_internal.js": (
+                "litert_wasm_compat_internal.js",
+                "4d8f894b7883654fd6e8439730aa41e79ceaab7d19184fc4f1f0b0f1a2a2c8a5",
+            ),
+            "wasm/litert_wasm_compat_internal.wasm": (
+                "litert_wasm_compat_internal.wasm.gz",
+                "5255c8ad06eabdbd2522cdebf6b22fc10faf74625c23a49b9e072570cd1fa41c",
+            ),
+        },
+    ),
+    Package(
+        name="@litertjs/wasm-utils",
+        version="2.5.3",
+        integrity="sha512-4fJiw6tBQnIs+0jH/OQ16nYOiSl8/+zZnn5h2ul8aTKHi05sVqZW580Tmk78pC2kT39A9OYBVdFawteZ/sI1kQ==",
+        folder=RUNTIME,
+        files={"dist/index.js": ("wasm_utils.js", "e0e20bc28ab001ac732cf40d15b6eebd24fb0deaeb95eeba5100f51eebf015f2")},
     ),
 )
 
@@ -75,21 +126,49 @@ def unpack(package: Package, data: bytes, tarball: Path, folder: Path) -> None:
             member = archive.extractfile(f"package/{inside}")
             if member is None:
                 raise ValueError(f"{package.name} {package.version} has no file {inside}.")
-            (folder / name).write_bytes(member.read())
+            (folder / name).write_bytes(_as_kept(package, name, member.read()))
 
 
-def problems(folder: Path = FOLDER) -> list[str]:
-    """What is wrong with the files in a folder, one sentence each: missing, changed, or not pinned."""
-    pinned = {name: digest for package in PACKAGES for name, digest in package.files.values()}
+def _as_kept(package: Package, name: str, data: bytes) -> bytes:
+    if name.endswith(COMPRESSED):
+        return gzip.compress(data, mtime=0)
+    if name.endswith(".js"):
+        for old, new in package.edits:
+            data = data.replace(old.encode(), new.encode())
+    return data
+
+
+def content(path: Path) -> bytes:
+    """Read a kept file, decompressed."""
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.name.endswith(COMPRESSED) else data
+
+
+def problems(folder: Path = FOLDER, packages: tuple[Package, ...] | None = None) -> list[str]:
+    """What is wrong with the files in a folder, one sentence each: missing, changed, or not pinned.
+
+    Args:
+        folder: that is checked.
+        packages: whose files it holds; None = those that are kept there.
+    """
+    kept = packages or tuple(package for package in PACKAGES if package.folder == folder)
+    pinned = {name: digest for package in kept for name, digest in package.files.values()}
     found = []
     for name, digest in pinned.items():
         path = folder / name
         if not path.is_file():
             found.append(f"{name} is missing.")
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        elif not _has_digest(path, digest):
             found.append(f"{name} is not the pinned file.")
     present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     return found + [f"{name} is not pinned." for name in sorted(present - pinned.keys())]
+
+
+def _has_digest(path: Path, digest: str) -> bool:
+    try:
+        return hashlib.sha256(content(path)).hexdigest() == digest
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return False
 
 
 def main() -> int:
@@ -98,10 +177,10 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare only, without a network")
     if not parser.parse_args().check:
         for package in PACKAGES:
-            fetch(package, FOLDER)
-    found = problems()
-    for problem in found:
-        print(f"{FOLDER.relative_to(ROOT)}: {problem}", file=sys.stderr)
+            fetch(package, package.folder)
+    found = [(folder, problem) for folder in (FOLDER, RUNTIME) for problem in problems(folder)]
+    for folder, problem in found:
+        print(f"{folder.relative_to(ROOT)}: {problem}", file=sys.stderr)
     return 1 if found else 0
 
 

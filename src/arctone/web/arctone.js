@@ -1,0 +1,198 @@
+// arctone in a page: sound from text without a server.
+//
+//   import { load } from "./arctone.js";
+//   const model = await load();
+//   const sound = await model.generate("rain on a tin roof", { seconds: 4, seed: 7 });
+//   const player = new AudioContext();
+//   const source = new AudioBufferSourceNode(player, { buffer: sound.toAudioBuffer() });
+//   source.connect(player.destination);
+//   source.start();
+//
+// Everything is computed in a worker. Fields of a request have the names of the HTTP API, in camelCase if you like.
+
+import { ModelError, UsageError, unpacked } from "./engine/errors.js";
+import { forget as forgetFiles, request, storedBytes as storedFiles } from "./engine/files.js";
+import { resolve } from "./engine/request.js";
+import { wavFile } from "./engine/wav.js";
+
+export { ModelError, UsageError };
+
+const MANIFEST = "web.json", SCHEMA = 1;
+const BIT_DEPTHS = [16, 24, 32];
+
+/**
+ * Open a model.
+ *
+ * `url`: folder that holds web.json and the model's files; "model/" next to this module if not given.
+ * `onProgress({ stage, file, loaded, total })`: "downloading" in bytes, then "opening" in graphs.
+ * `signal`: AbortSignal. `storage`: "cache" keeps the files in the browser's storage, "none" does not.
+ * Returns: Model. Throws: ModelError; the signal's reason.
+ */
+export async function load(url, { onProgress = () => {}, signal, storage = "cache" } = {}) {
+  if (!["cache", "none"].includes(storage)) {
+    throw new UsageError("", { field: "storage", value: storage, allowed: "one of cache, none" });
+  }
+  signal?.throwIfAborted();
+  const base = folderOf(url), manifest = await readManifest(base, signal);
+  const model = new Model(manifest);
+  try {
+    await model._open(base, storage, onProgress, signal);
+  } catch (failure) {
+    model.close();
+    throw failure;
+  }
+  return model;
+}
+
+/** What a model is and takes, without its files: as `description` of a Model. */
+export async function describe(url, { signal } = {}) {
+  return (await readManifest(folderOf(url), signal)).description;
+}
+
+/** Bytes of a model's files that are in the browser's storage. */
+export async function storedBytes(url) {
+  const base = folderOf(url);
+  return storedFiles(base, (await readManifest(base)).files);
+}
+
+/** Remove a model's files from the browser's storage. */
+export const forget = (url) => forgetFiles(folderOf(url));
+
+function folderOf(url = new URL("model/", import.meta.url)) {
+  const folder = new URL(url, globalThis.document?.baseURI ?? import.meta.url);
+  if (!folder.pathname.endsWith("/")) folder.pathname += "/";
+  return folder.href;
+}
+
+async function readManifest(base, signal) {
+  const response = await request(new URL(MANIFEST, base), { signal });
+  const manifest = await response.json().catch(() => null);
+  if (manifest?.schema === SCHEMA) return manifest;
+  throw new ModelError(`${new URL(MANIFEST, base)} does not describe a model that this version of arctone.js reads.`);
+}
+
+/** An open model. `load` makes them. */
+export class Model {
+  constructor(manifest) {
+    this._manifest = manifest;
+    this._calls = new Map();
+    this._numCalls = 0;
+    this._secondsPerStep = null;
+    const { description: about, config, request, features } = manifest;
+    this.description = about;
+    this._about = { ...about, config, request, features };
+    Object.assign(this, { name: about.name, version: manifest.version, hash: about.model_hash });
+    Object.assign(this, { sampleRate: about.sample_rate, channels: about.channels, defaults: about.defaults });
+    Object.assign(this, { maxDurationSeconds: about.max_duration_seconds, windowSeconds: about.window_seconds });
+    Object.assign(this, { fields: about.fields, features: manifest.features });
+    this._worker = new Worker(new URL("engine/worker.js", import.meta.url), { name: `arctone ${about.name}` });
+    this._worker.onmessage = ({ data }) => this._receive(data);
+    this._worker.onerror = (event) => {
+      event.preventDefault?.();
+      this._end(new ModelError(`The engine's worker cannot be started or failed: ${event.message ?? "it was not found"}.`));
+    };
+  }
+
+  /**
+   * Generate one sound.
+   *
+   * `prompt`: text, or an object with all fields. `options`: fields of the request (seconds, seed, steps, sampler,
+   * normalize, loop, bars, bpm, ...), and `onProgress({ stage, item, step, num_steps })`, `signal`.
+   * Returns: Sound. Throws: UsageError for a request that cannot be met; ModelError; the signal's reason.
+   */
+  async generate(prompt, options = {}) {
+    const { onProgress = () => {}, signal, ...fields } = typeof prompt === "object" ? { ...prompt, ...options } : { prompt, ...options };
+    signal?.throwIfAborted();
+    const resolved = this.check(fields);
+    const made = await this._call({ kind: "generate", resolved }, onProgress, signal);
+    this._secondsPerStep = made.timings.total / 1000 / this._cost(resolved.request);
+    return new Sound(made, resolved.request, this);
+  }
+
+  /** Check a request as `generate` does, at once. Returns: the request with every open field filled in. Throws: UsageError. */
+  check(fields) {
+    return resolve(typeof fields === "string" ? { prompt: fields } : fields, this._about);
+  }
+
+  /** What a request costs: { steps, duration_seconds, seconds }; seconds is null before the first sound. */
+  async estimate(fields) {
+    const { request } = this.check(fields);
+    const seconds = this._secondsPerStep === null ? null : this._secondsPerStep * this._cost(request);
+    return { steps: request.steps, duration_seconds: request.duration_seconds, seconds };
+  }
+
+  /** End the worker and give its memory back; calls that wait fail. */
+  close() {
+    this._end(new ModelError(`The model ${this.name} is closed.`));
+  }
+
+  _cost({ steps, duration_seconds: seconds }) {
+    return (2 + steps) * Math.max(1, seconds);
+  }
+
+  _open(base, storage, onProgress, signal) {
+    const runtime = new URL("runtime/", import.meta.url).href;
+    return this._call({ kind: "open", base, runtime, manifest: this._manifest, storage }, onProgress, signal);
+  }
+
+  _call(message, onProgress, signal) {
+    if (this._failure) return Promise.reject(this._failure);
+    const id = this._numCalls++;
+    return new Promise((resolveCall, reject) => {
+      const cancel = () => this._worker.postMessage({ kind: "cancel", id });
+      const settle = (act) => (value) => {
+        this._calls.delete(id);
+        signal?.removeEventListener("abort", cancel);
+        act(value);
+      };
+      this._calls.set(id, { onProgress, done: settle(resolveCall), fail: settle(reject), signal });
+      signal?.addEventListener("abort", cancel);
+      this._worker.postMessage({ ...message, id });
+    });
+  }
+
+  _receive({ id, kind, value, error }) {
+    const call = this._calls.get(id);
+    if (!call) return;
+    if (kind === "progress") call.onProgress(value);
+    else if (kind === "done") call.done(value);
+    else if (kind === "cancelled") call.fail(call.signal?.reason ?? new DOMException("The work was cancelled.", "AbortError"));
+    else call.fail(unpacked(error));
+  }
+
+  _end(failure) {
+    this._failure ??= failure;
+    this._worker.terminate();
+    for (const call of [...this._calls.values()]) call.fail(this._failure);
+  }
+}
+
+/** A finished sound. */
+export class Sound {
+  constructor({ samples, seed, warnings, timings }, request, model) {
+    Object.assign(this, { samples, warnings, timings });
+    this.sampleRate = model.sampleRate;
+    this.numSamples = samples[0].length;
+    this.durationSeconds = this.numSamples / this.sampleRate;
+    this.seed = seed <= Number.MAX_SAFE_INTEGER ? Number(seed) : seed;
+    this.request = { ...request, seed: typeof this.seed === "bigint" ? String(seed) : this.seed };
+    const { name, version, hash } = model;
+    this.record = { schema: 1, version, model: name, model_hash: hash, engine: "web", request: this.request };
+  }
+
+  /** The sound as the Web Audio API plays it. */
+  toAudioBuffer() {
+    const { samples, numSamples: length, sampleRate } = this;
+    const buffer = new AudioBuffer({ numberOfChannels: samples.length, length, sampleRate });
+    samples.forEach((channel, number) => buffer.copyToChannel(channel, number));
+    return buffer;
+  }
+
+  /** A WAV file, as a Blob, with the record of how the sound was made. `bitDepth`: 16, 24 or 32 (float). */
+  toWav({ bitDepth = 16 } = {}) {
+    if (!BIT_DEPTHS.includes(bitDepth)) {
+      throw new UsageError("", { field: "bitDepth", value: bitDepth, allowed: `one of ${BIT_DEPTHS.join(", ")}` });
+    }
+    return new Blob([wavFile(this.samples, this.sampleRate, this.record, bitDepth)], { type: "audio/wav" });
+  }
+}

@@ -1,0 +1,104 @@
+// Messages between a page and its worker: open a model, generate, cancel. One sound at a time, in order of arrival.
+
+import { ModelError, packed } from "./errors.js";
+import { ModelFiles, forgetOthers } from "./files.js";
+import { generate } from "./generate.js";
+import { Graph, loadRuntime } from "./graphs.js";
+import { Synthesis } from "./synthesis.js";
+import { Tokenizer } from "./tokenizer.js";
+
+const cancelled = new Set();
+let opened = null, last = Promise.resolve();
+const opening = new AbortController();
+
+/** Take a message of the page: { kind: "open" | "generate" | "cancel", id, ... }. */
+export function receive(message) {
+  if (message.kind === "cancel") {
+    cancelled.add(message.id);
+    if (message.id === 0) opening.abort();
+    return;
+  }
+  const work = message.kind === "open" ? open : sound;
+  last = last.then(() => answer(message, work));
+}
+
+async function answer(message, work) {
+  const { id } = message;
+  try {
+    if (cancelled.has(id)) throw new Cancelled();
+    const { value, transfer = [] } = await work(message);
+    self.postMessage({ id, kind: "done", value }, transfer);
+  } catch (failure) {
+    if (failure instanceof Cancelled || opening.signal.aborted) self.postMessage({ id, kind: "cancelled" });
+    else self.postMessage({ id, kind: "failed", error: packed(asModelError(failure)) });
+  } finally {
+    cancelled.delete(id);
+  }
+}
+
+const asModelError = (failure) =>
+  ["ModelError", "UsageError"].includes(failure?.name) ? failure : new ModelError(`The engine failed: ${failure?.message ?? failure}`);
+
+class Cancelled extends Error {}
+
+// --- opening -----------------------------------------------------------------------------------------------------
+
+const GENERATING = ["text.tflite", "dit.tflite", "decoder.tflite"];
+
+async function open({ base, runtime, manifest, storage }) {
+  const { signal } = opening;
+  const report = (stage, file, loaded, total) => self.postMessage({ id: 0, kind: "progress", value: { stage, file, loaded, total } });
+  const onBytes = (file, loaded, total) => report("downloading", file, loaded, total);
+  const files = new ModelFiles(base, manifest.files, { storage, signal, onBytes });
+  files.expect(["tokenizer.json", ...GENERATING]);
+  const reading = GENERATING.map((path) => files.read(path));
+  for (const promise of reading) promise.catch(() => {});
+  const [litert, tokenizer] = await Promise.all([loadRuntime(runtime, signal), files.read("tokenizer.json").then(json)]);
+  const graphs = new Map(), { config } = manifest;
+  const opener = async (path) => {
+    if (!graphs.has(path)) graphs.set(path, await Graph.open(litert, path, await files.read(path)));
+    return graphs.get(path);
+  };
+  for (const [number, path] of GENERATING.entries()) {
+    const content = await reading[number];
+    reading[number] = null;
+    report("opening", path, number, GENERATING.length);
+    graphs.set(path, await Graph.open(litert, path, content));
+    if (signal.aborted) throw new Cancelled();
+  }
+  report("opening", null, GENERATING.length, GENERATING.length);
+  if (storage === "cache") forgetOthers(base, manifest.files).catch(() => {});
+  opened = {
+    config,
+    tokenizer: new Tokenizer(tokenizer, config.text.max_tokens),
+    synthesis: new Synthesis((config.decoder ?? config.autoencoder).phase_iterations, config.sample_rate),
+    graph: opener,
+  };
+  return { value: null };
+}
+
+const json = (content) => JSON.parse(new TextDecoder().decode(content));
+
+// --- generating --------------------------------------------------------------------------------------------------
+
+async function sound({ id, resolved }) {
+  const report = (stage, step, num_steps) =>
+    self.postMessage({ id, kind: "progress", value: { stage, item: 0, step, num_steps } });
+  const pause = async () => {
+    await turn();
+    if (cancelled.has(id)) throw new Cancelled();
+  };
+  const value = await generate(opened, resolved, pause, report);
+  return { value, transfer: value.samples.map((channel) => channel.buffer) };
+}
+
+const channel = new MessageChannel(), waiting = [];
+channel.port1.onmessage = () => waiting.shift()();
+
+/** Let messages in that have arrived. */
+function turn() {
+  return new Promise((resume) => {
+    waiting.push(resume);
+    channel.port2.postMessage(null);
+  });
+}
