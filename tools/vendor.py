@@ -144,14 +144,14 @@ def content(path: Path) -> bytes:
     return gzip.decompress(data) if path.name.endswith(COMPRESSED) else data
 
 
-def problems(folder: Path = FOLDER, packages: tuple[Package, ...] | None = None) -> list[str]:
+def problems(folder: Path = FOLDER, home: Path = FOLDER) -> list[str]:
     """What is wrong with the files in a folder, one sentence each: missing, changed, or not pinned.
 
     Args:
         folder: that is checked.
-        packages: whose files it holds; None = those that are kept there.
+        home: the folder whose packages it must hold.
     """
-    kept = packages or tuple(package for package in PACKAGES if package.folder == folder)
+    kept = (package for package in PACKAGES if package.folder == home)
     pinned = {name: digest for package in kept for name, digest in package.files.values()}
     found = []
     for name, digest in pinned.items():
@@ -178,7 +178,7 @@ def main() -> int:
     if not parser.parse_args().check:
         for package in PACKAGES:
             fetch(package, package.folder)
-    found = [(folder, problem) for folder in (FOLDER, RUNTIME) for problem in problems(folder)]
+    found = [(folder, problem) for folder in (FOLDER, RUNTIME) for problem in problems(folder, folder)]
     for folder, problem in found:
         print(f"{folder.relative_to(ROOT)}: {problem}", file=sys.stderr)
     return 1 if found else 0

@@ -1,7 +1,7 @@
 """A folder of static files in which a model generates sound inside a web page: for any static host, without a server.
 
-The page's side is `arctone/web`: an ES module and its worker, which read `model/web.json`. That manifest is made here, from the
-same config and request fields that every other engine has, so that defaults, limits and sentences are the same.
+The page's side is `arctone/web`: an ES module and its worker, which read `model/web.json`. That manifest is made here,
+from the config and request fields that every other engine has, so that defaults, limits and sentences are the same.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from arctone.errors import ModelError
+from arctone.export.web_studio import studio_files
 from arctone.files.atomic import folder_atomically, refuse_folder
 from arctone.inference.request import FIELDS, MAX_DURATION_SECONDS, GenerationRequest
 from arctone.inference.request_fields import RequestField
@@ -77,18 +78,23 @@ def open_model(name_or_folder: str | Path, *, slim: bool = False) -> WebModel:
     needed = (TOKENIZER, *needed_for_generation(config))
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
-        raise ModelError(f"{folder} has no {', '.join(missing)}, so it cannot run in a page; export it with litert first.")
+        raise ModelError(
+            f"{folder} has no {', '.join(missing)}, so it cannot run in a page; export it with litert first."
+        )
     more = [] if slim else [ENCODER, *([FLOW] if config.sampling.post_trained else [])]
     return WebModel(folder, config, (*needed, *(name for name in more if (folder / name).is_file())))
 
 
-def export_web(model: str | Path, out: str | Path, *, slim: bool = False, force: bool = False) -> dict[str, float]:
+def export_web(
+    model: str | Path, out: str | Path, *, slim: bool = False, studio: bool = True, force: bool = False
+) -> dict[str, float]:
     """Write a folder of static files in which a model generates sound in a web page.
 
     Args:
         model: name of a bundled or fetched model, or a folder with graphs.
         out: the new folder; it appears whole or not at all.
         slim: whether to leave out what only guidance, loops and long sounds need.
+        studio: whether the folder's page is the studio; otherwise it is the example, which is always there too.
         force: whether a folder that an earlier export wrote may be replaced.
 
     Returns:
@@ -103,6 +109,8 @@ def export_web(model: str | Path, out: str | Path, *, slim: bool = False, force:
     with folder_atomically(out, "web page", force=force) as new:
         write_page(new)
         write_model(opened, new / "model")
+        if studio:
+            _write_studio(new)
         return _sizes(new, opened)
 
 
@@ -114,6 +122,21 @@ def write_page(folder: Path) -> None:
     """
     shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
     shutil.copyfile(folder / "example.html", folder / "index.html")
+
+
+def _write_studio(folder: Path) -> None:
+    """Put the studio next to the engine; it lists what a page needs without a network, the model's files aside."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    kept = {name: path.read_bytes() for name, path in names.items() if _is_kept(name)}
+    for name, data in studio_files(kept).items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+
+def _is_kept(name: str) -> bool:
+    return name != "index.html" and (not name.startswith("model/") or name == f"model/{MANIFEST}")
 
 
 def write_model(model: WebModel, folder: Path) -> None:

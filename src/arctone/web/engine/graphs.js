@@ -16,6 +16,8 @@ export async function loadRuntime(base, signal) {
     request(new URL(`${name}.wasm.gz`, base), { signal }).then(unzipped),
     import(new URL("litert.js", base)),
   ]);
+  // All is computed by WebAssembly, so no graphics adapter is asked for.
+  Object.defineProperty(navigator, "gpu", { value: undefined, configurable: true });
   // The runtime reports to the console at each start; failures come as exceptions.
   const quiet = () => {};
   self.Module = { wasmBinary, locateFile: (file) => String(new URL(file, base)), print: quiet, printErr: quiet };
