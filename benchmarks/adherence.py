@@ -22,8 +22,8 @@ from rich.progress import track
 
 from arctone.audio.files import read_audio, write_audio
 from arctone.audio.waveform import Waveform
-from arctone.data.clip import ClipInfo, ClipSource
-from arctone.evaluation.embedders.mel import EMBEDDINGS
+from arctone.data.sound import ClipInfo, ClipSource
+from arctone.evaluation.embedders.preparing import EMBEDDINGS
 from arctone.evaluation.metrics import chroma, probe, tempo
 from benchmarks import clips, engines, results, train_probe
 from benchmarks.clips import Chosen

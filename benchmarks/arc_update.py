@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from arctone.flow.path import add_noise, denoised, expand
+from arctone.flow.schedules import add_noise, denoised, expand
 from arctone.model_folder.config import DiTConfig
 from arctone.models.conditions import Conditions
 from arctone.models.discriminator import HEADS, Discriminator

@@ -12,8 +12,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from arctone.export.bundle import convert, quantise
 from arctone.export.graphs import Signature
-from arctone.export.litert import convert, quantise
 from arctone.inference.backends.litert_graph import Graph, load_graph
 
 # A graph of several products in a row, so that handing over the first matrix and the last takes next to no part of the

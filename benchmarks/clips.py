@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from arctone.data.clip import ClipInfo, ClipSource
+from arctone.data.sound import ClipInfo, ClipSource
 
 MAX_SECONDS = 11.88
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from arctone.data.clip import ClipInfo, ClipSource
-from arctone.data.opening import open_source
+from arctone.data.sound import ClipInfo, ClipSource
+from arctone.data.sources import open_source
 from benchmarks import results
 from benchmarks.results import JSON
 

@@ -18,8 +18,8 @@ import numpy as np
 from rich.progress import track
 
 import arctone
-from arctone.audio.crossfade import EXTEND_FADE_SECONDS, FADE_SECONDS, WINDOW_FADE_SECONDS
 from arctone.audio.loops import SeamScore, seam_score
+from arctone.audio.regions import EXTEND_FADE_SECONDS, FADE_SECONDS, WINDOW_FADE_SECONDS
 from arctone.audio.spectral.features import band_edges
 from arctone.audio.spectral.stft import HOP, stft
 from arctone.audio.waveform import Waveform

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from arctone.audio.spectral.stft import stft
-from arctone.export.parity import snr_db
+from arctone.export.graphs import snr_db
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS
 from arctone.flow.schedules import sampler_times

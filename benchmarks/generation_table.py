@@ -24,14 +24,12 @@ from typing import Any
 import msgspec
 from rich.progress import Progress
 
-from arctone.data.clip import ClipSource
-from arctone.evaluation.embedders.opening import open_embedder
-from arctone.evaluation.embedders.protocol import Embedder
+from arctone.data.sound import ClipSource
+from arctone.evaluation.embedders.protocol import Embedder, open_embedder
 from arctone.evaluation.metrics import cost, probe
-from arctone.evaluation.scoring.making import Maker, Wanted, keep, make_takes, real_takes
 from arctone.evaluation.scoring.measurement import Report
 from arctone.evaluation.scoring.score import Material, ScoringOptions, score
-from arctone.evaluation.scoring.takes import Take
+from arctone.evaluation.scoring.takes import Maker, Take, Wanted, keep, make_takes, real_takes
 from benchmarks import adherence, clips, engines, latency, machine, results, train_probe
 from benchmarks.results import JSON
 

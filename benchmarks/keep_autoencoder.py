@@ -14,8 +14,7 @@ import torch
 from arctone.checkpoints.folder import AUTOENCODER, fill
 from arctone.checkpoints.weights_map import write_weights_map
 from arctone.export.bundle import named_state, write_graph
-from arctone.export.graphs import decoder_signatures, encoder_signatures
-from arctone.export.parity import PARITY
+from arctone.export.graphs import PARITY, decoder_signatures, encoder_signatures
 from arctone.files.atomic import folder_atomically
 from arctone.files.strict_json import write_config
 from arctone.model_folder.config import SpectralConfig, of_type

@@ -19,7 +19,7 @@ from rich.progress import track
 
 from arctone.audio.waveform import Waveform
 from arctone.data.corpus.recordings import Recording
-from arctone.evaluation.embedders.mel import EMBEDDINGS
+from arctone.evaluation.embedders.preparing import EMBEDDINGS
 from arctone.evaluation.metrics import attack, probe
 from arctone.evaluation.metrics.silence import sounds_silent
 from benchmarks import engines, results, train_kind_probe

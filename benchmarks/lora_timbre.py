@@ -25,17 +25,13 @@ from rich.progress import Progress
 import arctone
 from arctone.audio.files import write_audio
 from arctone.checkpoints.lora import load_adapter
-from arctone.data.clip import ClipInfo, ClipSource
 from arctone.data.encoders import use_threads
-from arctone.evaluation.embedders.cache import EmbeddingCache
-from arctone.evaluation.embedders.opening import open_embedder
-from arctone.evaluation.embedders.protocol import Embedder
+from arctone.data.sound import ClipInfo, ClipSource
+from arctone.evaluation.embedders.protocol import Embedder, EmbeddingCache, open_embedder
 from arctone.evaluation.metrics import kernel_distance, nearness
 from arctone.evaluation.metrics.intervals import Interval, bootstrap
-from arctone.evaluation.scoring.embedded_sets import embed_takes
-from arctone.evaluation.scoring.making import maker_of, real_takes
-from arctone.evaluation.scoring.prompts import choose
-from arctone.evaluation.scoring.takes import Take
+from arctone.evaluation.scoring.embedded_sets import choose, embed_takes
+from arctone.evaluation.scoring.takes import Take, maker_of, real_takes
 from arctone.files.strict_json import read_config, write_config
 from arctone.model_folder.folder import find_model, folder_hash, read_model_config
 from arctone.training.loop import Trainer

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from arctone.checkpoints.parts import DIT, given, openers
-from arctone.export.parity import snr_db
+from arctone.export.graphs import snr_db
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import ping_pong
 from arctone.flow.schedules import sampler_times

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from arctone import __version__
 from arctone.evaluation.metrics.intervals import Interval, Statistic, bootstrap
-from arctone.version import __version__
 from benchmarks import machine
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from arctone.checkpoints.published.convert import convert
-from arctone.export.parity import snr_db
+from arctone.export.graphs import snr_db
 from arctone.export.stable_audio import build_published
 from arctone.flow.noise import item_noise
 from arctone.flow.samplers import ping_pong

@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
-from arctone.data.clip import ClipInfo, ClipSource
+from arctone.data.sound import ClipInfo, ClipSource
 from arctone.evaluation.embedders import aisfx, musicnn
 from arctone.evaluation.embedders import corpus_clap as ears
 from arctone.evaluation.embedders.corpus_clap_training import EarsRecipe, Pairs, fit
 from arctone.evaluation.metrics import text_audio
-from arctone.files.json_lines import write_array
+from arctone.files.strict_json import write_array
 from benchmarks import clips, results, train_probe
 from benchmarks.clips import Chosen
 from benchmarks.degrade import degraded

@@ -25,9 +25,9 @@ from arctone.data.corpus.corpus import DEFAULT_SONIC_PI
 from arctone.data.corpus.recordings import Recording, load_recording, pack_recordings, sonic_pi_recordings
 from arctone.data.corpus.splits import recording_is_held_out
 from arctone.evaluation.embedders import aisfx
-from arctone.evaluation.embedders.mel import EMBEDDINGS
+from arctone.evaluation.embedders.preparing import EMBEDDINGS
 from arctone.evaluation.metrics import probe
-from arctone.evaluation.metrics.kinds import KINDS, kind_of
+from arctone.evaluation.metrics.probe import KINDS, kind_of
 from benchmarks import results
 from benchmarks.degrade import degraded
 from benchmarks.results import JSON

@@ -19,9 +19,9 @@ import numpy.typing as npt
 from rich.progress import track
 
 from arctone.audio.waveform import Waveform
-from arctone.data.clip import ClipInfo, ClipSource
+from arctone.data.sound import ClipInfo, ClipSource
 from arctone.evaluation.embedders import aisfx
-from arctone.evaluation.embedders.mel import EMBEDDINGS
+from arctone.evaluation.embedders.preparing import EMBEDDINGS
 from arctone.evaluation.metrics import probe
 from benchmarks import clips, results
 from benchmarks.clips import Chosen

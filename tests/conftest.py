@@ -91,7 +91,7 @@ def tiny_published_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _copied(name: str, paths: pytest.TempPathFactory) -> Path:
-    """Copy an export that `python -m tools.tiny_models` wrote; tests/export/test_tiny_models.py proves it is fresh."""
+    """Copy an export written by `python -m tests.write_exports`; tests/export/test_tiny_models.py proves it fresh."""
     folder = paths.mktemp("models") / name
     shutil.copytree(EXPORTS / name, folder)
     for path in folder.rglob("*"):  # as an export leaves them, whatever the checkout's umask was

@@ -30,7 +30,7 @@ from arctone.audio.waveform import Waveform
 from arctone.data.file_source import Facts
 from arctone.data.folder import list_folder
 from arctone.data.layouts import read_table
-from arctone.data.webdataset import open_webdataset
+from arctone.data.sources import open_webdataset
 from arctone.errors import ArctoneError, InputFileError
 from arctone.files.strict_json import read_config
 from arctone.files.text import parse_json, read_any_text
@@ -38,8 +38,7 @@ from arctone.inference.request import from_dict, from_metadata, source_from_meta
 from arctone.model_folder.config import ModelConfig
 from arctone.model_folder.folder import read_hashes
 from arctone.model_folder.tokenizer import Tokenizer
-from arctone.serving.batch.lines import read_lines
-from arctone.serving.batch.report import Report
+from arctone.serving.batch import Report, read_lines
 
 TINY = Path(__file__).parent / "exports" / "tiny"
 MAX_SECONDS = 5.0

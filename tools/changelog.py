@@ -35,7 +35,7 @@ def problems(text: str, version: str) -> list[str]:
 
 def main() -> int:
     """Check the repository's changelog. Returns the exit code."""
-    from arctone.version import __version__
+    from arctone import __version__
 
     found = problems((ROOT / "CHANGELOG.md").read_text(), __version__)
     for problem in found:

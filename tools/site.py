@@ -51,7 +51,7 @@ def api_sources() -> list[Path]:
 
 
 def module_name(source: Path) -> str:
-    """Name the module of a source file: `arctone.flow.path`."""
+    """Name the module of a source file: `arctone.flow.schedules`."""
     return ".".join(source.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
 
 

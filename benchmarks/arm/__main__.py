@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from arctone.export.parity import snr_db
+from arctone.export.graphs import snr_db
 from arctone.model_folder.folder import find_model
 from benchmarks import results
 from benchmarks.arm.kernels import executed, mappings, translated

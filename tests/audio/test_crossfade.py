@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arctone.audio.crossfade import correlation, crossfaded, fade_gains, level_difference_db, put
+from arctone.audio.regions import correlation, crossfaded, fade_gains, level_difference_db, put
 
 RNG = np.random.default_rng(0)
 NOISE, OTHER = RNG.standard_normal((2, 2, 400_000)).astype(np.float32)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from arctone.audio import ogg_pages as ogg
-from arctone.audio import sndfile
+from arctone.audio import formats
+from arctone.audio import formats as ogg
 from arctone.audio.files import FORMATS, encode_audio, read_audio, write_audio
 from arctone.audio.waveform import Waveform
 from arctone.errors import InputFileError, UsageError
@@ -171,7 +171,7 @@ def test_no_permission_as_told_by_the_system(tmp_path: Path, monkeypatch: pytest
     def denied(*arguments: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(sndfile, "open", denied, raising=False)
+    monkeypatch.setattr(formats, "open", denied, raising=False)
     refused(tmp_path / "a.wav", "cannot be read: permission denied")
 
 

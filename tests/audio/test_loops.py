@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from arctone.audio import wav_chunks as riff
+from arctone.audio import tags as riff
 from arctone.audio.files import encode_audio
 from arctone.audio.loops import bars_seconds, num_beats, rotated, rotation
 from arctone.audio.waveform import Waveform

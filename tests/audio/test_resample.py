@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arctone.audio.resample import conform, resample, to_mono, to_stereo
-from arctone.audio.waveform import Waveform
+from arctone.audio.waveform import Waveform, conform, resample, to_mono, to_stereo
 from arctone.errors import UsageError
 
 

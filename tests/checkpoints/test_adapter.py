@@ -15,8 +15,7 @@ from torch import Tensor
 
 import arctone
 from arctone.checkpoints.folder import DIT, fill, load_config, load_state, part_hash, save_part
-from arctone.checkpoints.lora import CONFIG, WEIGHTS, applied, load_adapter
-from arctone.checkpoints.merging import merge
+from arctone.checkpoints.lora import CONFIG, WEIGHTS, applied, load_adapter, merge
 from arctone.errors import ArctoneError, ModelError, UsageError
 from arctone.models.dit import DiT
 from tests import tiny_model

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from arctone.audio.crossfade import faded_edges
+from arctone.audio.regions import faded_edges
 from arctone.audio.waveform import Waveform
 from arctone.checkpoints.parts import DIT, openers
 from arctone.flow.guidance import guided

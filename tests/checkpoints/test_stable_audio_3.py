@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from arctone.audio.crossfade import faded_edges
+from arctone.audio.regions import faded_edges
 from arctone.audio.waveform import Waveform
 from arctone.checkpoints.parts import DIT, openers
 from arctone.checkpoints.published.convert import convert

@@ -196,7 +196,7 @@ def test_a_batch_goes_on_only_in_the_precision_that_it_began_with(batch):
 
 
 def test_an_interrupted_batch_leaves_whole_files_only(batch, monkeypatch):
-    from arctone.serving.batch import generate as module
+    from arctone.serving import batch as module
 
     write, count = module.write_audio, 0
 

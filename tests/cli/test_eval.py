@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from arctone.evaluation.embedders import opening
-from arctone.version import install_hint
+from arctone.errors import install_hint
+from arctone.evaluation.embedders import protocol
 
 
 class LevelEmbedder:
@@ -42,7 +42,7 @@ def heard(monkeypatch):
         asked.append((name, weights))
         return LevelEmbedder()
 
-    monkeypatch.setattr(opening, "open_embedder", opened)
+    monkeypatch.setattr(protocol, "open_embedder", opened)
     return asked
 
 

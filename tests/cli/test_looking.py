@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from arctone.cli import machine, output
+from arctone.cli import doctor, output
 from arctone.model_folder.catalogue import CATALOGUE
 from arctone.model_folder.folder import folder_hash, known_models
 from arctone.version import __version__
@@ -89,7 +89,7 @@ def test_bench_measures_what_it_says(arctone, tiny_model_folder):
     parts = sum(record["stages_ms"][name] for name in ("text", "sampling", "decoding"))
     assert 0 < parts <= record["warm_ms"] * 1.2
     assert record["times_real_time"] == pytest.approx(1000 / record["warm_ms"], rel=0.02)
-    assert record["machine"] == machine.sentence()
+    assert record["machine"] == doctor.sentence()
     readable = arctone("bench", "-m", tiny_model_folder, "-d", 1, "--steps", 3, "--repeats", 1).out
     assert "times faster than it plays" in readable
 
@@ -100,7 +100,7 @@ def test_columns_are_as_wide_as_their_longest_cell(capsys):
 
 
 def test_memory_is_at_most_all_of_it():
-    found = machine.memory_bytes()
+    found = doctor.memory_bytes()
     assert found is None or 0 < found[0] <= found[1]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from arctone.audio.waveform import Waveform
-from arctone.cli.progress import finished
+from arctone.cli.output import finished
 from arctone.inference.request import GenerationRequest, GenerationResult, Progress
 
 RESULT = GenerationResult(

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from arctone.cli.recipe_settings import changed
-from arctone.cli.training_options import TrainingOptions
+from arctone.cli.training_options import TrainingOptions, changed
 from arctone.errors import UsageError
 from arctone.training.recipes import recipe
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arctone.audio.waveform import Waveform
-from arctone.data.clip import ClipInfo
+from arctone.data.sound import ClipInfo
 from arctone.errors import InputFileError
 
 Array = npt.NDArray[Any]

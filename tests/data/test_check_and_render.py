@@ -6,10 +6,9 @@ import pytest
 
 from arctone.audio.files import read_audio
 from arctone.data.check import check
-from arctone.data.folder import open_folder
-from arctone.data.manifest import open_manifest
-from arctone.data.opening import open_source
+from arctone.data.folder import open_folder, open_manifest
 from arctone.data.render import render
+from arctone.data.sources import open_source
 from arctone.errors import InputFileError, UsageError
 from arctone.files import atomic
 from tests.data.made_source import ToneSource

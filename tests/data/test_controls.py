@@ -7,10 +7,10 @@ import pytest
 
 from arctone.audio.curves import measure_curves
 from arctone.data.batches import load_batch
-from arctone.data.clip import ClipInfo
 from arctone.data.controls import ControlDraws, ControlRates, smoothed
 from arctone.data.encode import EncodeSettings, encode_corpus
 from arctone.data.latents import LatentDataset
+from arctone.data.sound import ClipInfo
 from arctone.errors import InputFileError, UsageError
 from tests.data.made_source import RATE, ToneSource, frame_means, letters
 

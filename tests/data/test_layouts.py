@@ -12,9 +12,8 @@ import pytest
 
 from arctone.data.check import check
 from arctone.data.file_source import FileSource
-from arctone.data.folder import open_folder
-from arctone.data.manifest import open_manifest
-from arctone.data.subset import remarks, restricted
+from arctone.data.folder import open_folder, open_manifest
+from arctone.data.sources import remarks, restricted
 from arctone.errors import InputFileError
 from arctone.evaluation.scoring.takes import read_takes
 from tests.data.test_sources import tone, write

@@ -8,14 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from arctone.data.clip import ClipSource
 from arctone.data.file_source import FileDefaults
-from arctone.data.folder import open_folder
-from arctone.data.manifest import open_manifest
-from arctone.data.opening import open_source
+from arctone.data.folder import open_folder, open_manifest
 from arctone.data.render import ManifestRow
-from arctone.data.sound import MAX_SAMPLES, SoundFormat, windows
-from arctone.data.webdataset import open_webdataset
+from arctone.data.sound import MAX_SAMPLES, ClipSource, SoundFormat, windows
+from arctone.data.sources import open_source, open_webdataset
 from arctone.errors import InputFileError, UsageError
 
 

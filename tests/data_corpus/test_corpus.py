@@ -8,9 +8,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from arctone.data.clip import ClipSource
 from arctone.data.corpus import Corpus
 from arctone.data.corpus.corpus import CATEGORY_SHARES, category_of
+from arctone.data.sound import ClipSource
 from arctone.errors import UsageError
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from arctone.data.corpus import Corpus
 from arctone.data.corpus.corpus import category_of
+from arctone.data.corpus.performers import begun, faded, length_factor, stretched, tilted, transposed
 from arctone.data.corpus.plans import NotesLayer, Plan, SoundLayer
 from arctone.data.corpus.second_version import SECOND_SHARES, revised
 from arctone.data.corpus.splits import broken_rules
-from arctone.data.corpus.variation import begun, faded, length_factor, stretched, tilted, transposed
-from arctone.data.opening import open_source
+from arctone.data.sources import open_source
 from arctone.errors import UsageError
 
 RATE = 44_100

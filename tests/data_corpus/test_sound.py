@@ -7,15 +7,13 @@ import numpy.typing as npt
 import pytest
 
 from arctone.data.corpus import Corpus, noises
-from arctone.data.corpus.drum_tones import drum_stroke
-from arctone.data.corpus.drums import GENERAL_MIDI_NOTES, genres, write_hits
+from arctone.data.corpus.drums import GENERAL_MIDI_NOTES, drum_stroke, genres, write_hits
 from arctone.data.corpus.instruments import FLUID, instruments, presets_of
-from arctone.data.corpus.library import Library
+from arctone.data.corpus.library import Library, Note, shared_font
 from arctone.data.corpus.plans import DrumLayer, NotesLayer, Plan
 from arctone.data.corpus.render import finished, render_plan
 from arctone.data.corpus.rooms import ROOMS, add_room, fast_size
 from arctone.data.corpus.scores import STYLE_WRITERS, Frame, tonic_pitch, write_notes
-from arctone.data.corpus.soundfont import Note, shared_font
 from arctone.data.corpus.tones import VOICES, render_voice
 
 RATE = 44_100

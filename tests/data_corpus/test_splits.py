@@ -7,9 +7,8 @@ from collections import Counter
 import pytest
 
 from arctone.data.corpus import Corpus
-from arctone.data.corpus.captions import write_captions
+from arctone.data.corpus.captions import FRAMES, HELD_OUT_FRAMES, write_captions
 from arctone.data.corpus.drums import KITS, genres
-from arctone.data.corpus.frames import FRAMES, HELD_OUT_FRAMES
 from arctone.data.corpus.instruments import FLUID, MUSESCORE, instruments, presets_of
 from arctone.data.corpus.library import open_library
 from arctone.data.corpus.music import TEMPOS

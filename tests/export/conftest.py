@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from arctone.export import bundle, litert, stable_audio
+from arctone.export import bundle, stable_audio
 from arctone.export.graphs import Signature
 
 Convert = Callable[[Sequence[Signature], Path], None]
@@ -16,7 +16,7 @@ Convert = Callable[[Sequence[Signature], Path], None]
 @pytest.fixture(scope="session", autouse=True)
 def convert(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Convert]:
     """The exporter's conversion, which remembers its results: seconds for each of some thousand weights."""
-    kept, real = tmp_path_factory.mktemp("converted"), litert.convert
+    kept, real = tmp_path_factory.mktemp("converted"), bundle.convert
 
     def remembering(signatures: Sequence[Signature], path: Path) -> None:
         graph = kept / _digest(signatures)

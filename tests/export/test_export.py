@@ -9,14 +9,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from arctone.checkpoints.tflite_tensors import constants
+from arctone.checkpoints.tensor_files import constants
 from arctone.checkpoints.weights_map import MAP, REST, load_from_graphs, part_state
 from arctone.errors import ModelError, UsageError
-from arctone.export.bundle import build
-from arctone.export.graphs import DecoderGraph, EncoderGraph, Signature
-from arctone.export.litert import check_quantised, convert, quantise
-from arctone.export.parity import parity
-from arctone.export.slim import slim
+from arctone.export.bundle import build, check_quantised, convert, quantise
+from arctone.export.graphs import DecoderGraph, EncoderGraph, Signature, parity
+from arctone.export.quantisation import slim
 from arctone.files.atomic import MARKER
 from arctone.inference.backends.litert_graph import load_graph
 from arctone.model_folder.folder import check_hashes, file_hash

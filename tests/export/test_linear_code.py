@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from arctone.export.graphs import encoder_signatures
-from arctone.export.litert import INT8, convert, quantise
-from arctone.export.parity import parity
+from arctone.export.bundle import INT8, convert, quantise
+from arctone.export.graphs import encoder_signatures, parity
 from arctone.export.quantisation import rule_of
 from arctone.model_folder.config import SpectralConfig
 from arctone.models.spectral import SpectralEncoder

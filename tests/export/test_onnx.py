@@ -14,18 +14,17 @@ import onnx
 import onnxruntime
 import pytest
 
-from arctone.audio.crossfade import faded_edges
+from arctone.audio.regions import faded_edges
 from arctone.audio.spectral.synthesis import synthesise
 from arctone.checkpoints.published.convert import convert
-from arctone.errors import ModelError, UsageError
+from arctone.errors import ModelError, UsageError, install_hint
+from arctone.export.graphs import snr_db
 from arctone.export.onnx import build_onnx
-from arctone.export.parity import snr_db
 from arctone.flow.noise import item_noise
 from arctone.flow.schedules import sampler_times
 from arctone.inference.loading import load
 from arctone.model_folder.folder import check_hashes, read_model_config
 from arctone.model_folder.tokenizer import Tokenizer
-from arctone.version import install_hint
 from tests import tiny_model
 from tests.checkpoints.published_folders import published_folder
 

@@ -16,15 +16,14 @@ from arctone.cli.main import run as arctone
 from arctone.edge.__main__ import main as edge
 from arctone.errors import ModelError, UsageError
 from arctone.export import stable_audio as published
-from arctone.export.litert import quantise
-from arctone.export.parity import parity, snr_db
+from arctone.export.bundle import quantise
+from arctone.export.graphs import parity, snr_db
 from arctone.export.quantisation import Rule, check_weights, weights
 from arctone.export.stable_audio import RULES, build_published, transformer_signatures
 from arctone.export.stable_audio_graphs import ConvolutionGraph, DecoderHead, DecoderTail, EncoderTile, ExpansionGraph
-from arctone.inference.backends.base import TextEmbedding, VelocityInputs
+from arctone.inference.backends.base import TextEmbedding, VelocityInputs, tiled
 from arctone.inference.backends.litert import LiteRTBackend
 from arctone.inference.backends.litert_graph import cache_key
-from arctone.inference.backends.tiling import tiled
 from arctone.inference.backends.torch import TorchBackend, load_backend
 from arctone.inference.loading import load
 from arctone.model_folder.config import OobleckConfig, SpectralConfig

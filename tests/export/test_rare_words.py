@@ -7,7 +7,7 @@ import pytest
 
 from arctone.errors import ModelError
 from arctone.export.edge import copy_for_edge, four_bits, narrow_rare_words
-from arctone.export.parity import snr_db
+from arctone.export.graphs import snr_db
 from arctone.export.quantisation import weights
 from arctone.inference.backends.litert_graph import Graph, load_graph
 from arctone.model_folder.folder import check_hashes, find_model

@@ -1,4 +1,4 @@
-"""The exports that tests open (tests/exports) are what the exporter writes; tools/tiny_models.py writes them."""
+"""The exports that tests open (tests/exports) are what the exporter writes; tests/write_exports.py writes them."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from arctone.checkpoints.folder import FLOW, flow_part, load_state
-from arctone.checkpoints.tflite_tensors import constants
+from arctone.checkpoints.tensor_files import constants
 from arctone.files.atomic import MARKER
 from arctone.model_folder.folder import check_hashes, read_model_config
 from tests.tiny_model import build_tiny_model, flow_state
-from tools.tiny_models import EXPORTS, MODELS
+from tests.write_exports import EXPORTS, MODELS
 
-AGAIN = "run python -m tools.tiny_models"
+AGAIN = "run python -m tests.write_exports"
 
 
 def assert_fresh(made: Path, kept: Path, apart: str = "no part of a model") -> None:

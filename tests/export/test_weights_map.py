@@ -9,10 +9,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from arctone.checkpoints.weights_map import MAP, REST, load_from_graphs, part_state, write_weights_map
-from arctone.export.graphs import Signature
-from arctone.export.litert import convert, quantise
-from arctone.export.parity import snr_db
-from arctone.export.slim import slim
+from arctone.export.bundle import convert, quantise
+from arctone.export.graphs import Signature, snr_db
+from arctone.export.quantisation import slim
 
 
 class Folding(nn.Module):

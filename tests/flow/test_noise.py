@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from arctone.errors import UsageError
-from arctone.flow.noise import MAX_SEED, draw_seed, item_noise
+from arctone.flow.noise import MAX_SEED, item_noise
+from arctone.inference.request_fields import draw_seed
 
 
 def test_stored_values_hold_on_every_machine() -> None:

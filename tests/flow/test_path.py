@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from arctone.flow.path import add_noise, denoised, expand, noise_from, velocity
+from arctone.flow.schedules import add_noise, denoised, expand, noise_from, velocity
 
 VALUES = hnp.arrays(np.float64, 5, elements=st.floats(-100, 100))
 TIMES = st.floats(0, 1)

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 import arctone
-from arctone.audio.crossfade import EXTEND_FADE_SECONDS, WINDOW_FADE_SECONDS
 from arctone.audio.loops import SeamScore, seam_score
-from arctone.audio.resample import conform, resample
+from arctone.audio.regions import EXTEND_FADE_SECONDS, WINDOW_FADE_SECONDS
 from arctone.audio.spectral.features import band_edges
 from arctone.audio.spectral.stft import stft
-from arctone.audio.waveform import Waveform
+from arctone.audio.waveform import Waveform, conform, resample
 from arctone.inference.edit_plan import windows
 from arctone.inference.engine import Model
 

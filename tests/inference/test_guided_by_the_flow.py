@@ -18,8 +18,7 @@ from arctone.inference.backends.litert import LiteRTBackend
 from arctone.inference.engine import Model
 from arctone.inference.request import GenerationResult
 from arctone.model_folder.config import DiTConfig, SamplingConfig, of_type
-from arctone.model_folder.folder import read_model_config
-from arctone.model_folder.graph_names import DIT, FLOW
+from arctone.model_folder.folder import DIT, FLOW, read_model_config
 
 torch = pytest.importorskip("torch")
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from arctone.errors import ModelError, UsageError
-from arctone.export.parity import snr_db
-from arctone.inference.backends.base import Backend, TextEmbedding, VelocityInputs
+from arctone.export.graphs import snr_db
+from arctone.inference.backends.base import Backend, TextEmbedding, VelocityInputs, fitting_window
 from arctone.inference.backends.litert import LiteRTBackend
-from arctone.inference.backends.tiling import fitting_window
 from arctone.inference.backends.torch import TorchBackend, load_backend
 from arctone.model_folder.config import ModelConfig
 from arctone.model_folder.folder import read_model_config

@@ -14,7 +14,7 @@ from arctone.checkpoints.parts import DIT, openers  # noqa: E402
 from arctone.checkpoints.published.convert import convert  # noqa: E402
 from arctone.cli.main import run  # noqa: E402
 from arctone.errors import UsageError  # noqa: E402
-from arctone.export.parity import snr_db  # noqa: E402
+from arctone.export.graphs import snr_db  # noqa: E402
 from arctone.inference.backends.base import TextEmbedding, VelocityInputs  # noqa: E402
 from arctone.inference.backends.torch import NUM_PREPARED, TorchBackend, load_backend  # noqa: E402
 from arctone.model_folder.folder import read_model_config  # noqa: E402

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from arctone.model_folder.config import CURVE_CONTROLS, NUMBER_CONTROLS, DiTConfig
-from arctone.models.conditions import Conditions
-from arctone.models.controls import key_features, pitch_features
+from arctone.models.conditions import Conditions, key_features, pitch_features
 from arctone.models.discriminator import Discriminator
 from arctone.models.dit import DiT
 

@@ -9,9 +9,16 @@ from torch import Tensor, nn
 from arctone.checkpoints.folder import fill
 from arctone.errors import ModelError, UsageError
 from arctone.model_folder.config import DiTConfig
-from arctone.models.alignment import AlignmentCritic
 from arctone.models.conditions import Conditions
-from arctone.models.discriminator import HEADS, Discriminator, MaskedGroupNorm, PublicConvHead, Scores, trunk_state
+from arctone.models.discriminator import (
+    HEADS,
+    AlignmentCritic,
+    Discriminator,
+    MaskedGroupNorm,
+    PublicConvHead,
+    Scores,
+    trunk_state,
+)
 from arctone.models.dit import DiT
 
 CONFIG = DiTConfig(latent_channels=4, width=32, depth=4, heads=2, text_width=8, mlp_width=48, max_frames=96)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from arctone.model_folder.config import DiTConfig
-from arctone.models.alignment import AlignmentCritic
-from arctone.models.discriminator import Discriminator
+from arctone.models.discriminator import AlignmentCritic, Discriminator
 from arctone.models.dit import DiT
+from arctone.training.arc.batches import ArcBatch
 from arctone.training.arc.config import ArcConfig
 from arctone.training.arc.task import ArcTask
 from arctone.training.loop import LoopConfig
@@ -119,3 +119,11 @@ def arc_task(config: ArcConfig | None = None, batches: PromptedBatches | None = 
         critic=AlignmentCritic(4, 8, width=16) if config.alignment.steps else None,
         teacher=filled(DiT(DIT)) if config.teacher.is_on else None,
     )
+
+
+def generator_batch(task: ArcTask, step: int = 1) -> ArcBatch:
+    return task.material.generator(step, 0, 1)
+
+
+def discriminator_batch(task: ArcTask, step: int = 0) -> ArcBatch:
+    return task.material.discriminator(step, 0, 1)

@@ -10,7 +10,7 @@ import soundfile
 from arctone.checkpoints.published.convert import convert
 from arctone.data.encode import EncodeSettings, encode_corpus
 from arctone.data.encoders import open_autoencoder, open_text_encoder
-from arctone.data.opening import open_source
+from arctone.data.sources import open_source
 from tests.checkpoints.published_folders import KINDS_3, published_folder, t5_folder
 
 CAPTIONS = ("rain", "a low tone", "a high tone", "noise", "two tones", "wind")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from arctone.flow.schedules import log_snr
-from arctone.training import noise_levels as levels
+from arctone.training import randomness as levels
 from arctone.training.arc.batches import caption_groups, mismatched
 from arctone.training.arc.losses import (
     ADVERSARIAL_LOSSES,

@@ -14,11 +14,9 @@ from torch import Tensor, nn
 from arctone.errors import UsageError
 from arctone.flow.samplers import ping_pong
 from arctone.flow.schedules import log_snr, sampler_times
-from arctone.models.discriminator import HEADS
+from arctone.models.discriminator import HEADS, FakeScore
 from arctone.models.dit import DiT
-from arctone.models.fake_score import FakeScore
-from arctone.training.distill.config import ConsistencyConfig, DmdConfig
-from arctone.training.distill.consistency import ConsistencyTask
+from arctone.training.distill.consistency import ConsistencyConfig, ConsistencyTask, DmdConfig
 from arctone.training.distill.dmd import DmdTask, matching_gradient, simulated_input
 from arctone.training.loop import LoopConfig, Trainer
 from arctone.training.optim import OptimiserConfig

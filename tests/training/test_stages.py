@@ -26,7 +26,7 @@ from arctone.cli.train import app
 from arctone.data.corpus.corpus import Corpus
 from arctone.data.encode import EncodeSettings, encode_corpus
 from arctone.data.latents import LatentDataset
-from arctone.data.subset import Subset
+from arctone.data.sources import Subset
 from arctone.errors import ModelError, UsageError
 from arctone.flow.schedules import linear, shifted
 from arctone.model_folder.config import DiTConfig

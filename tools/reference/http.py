@@ -18,7 +18,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 
 def page() -> str:
     """Render the whole page."""
-    from arctone.serving.http.limits import Limits
+    from arctone.serving.http.formats import Limits
     from arctone.serving.http.openapi import document
 
     described = document(Limits(), ["spark"], needs_token=False)

@@ -12,8 +12,7 @@ import numpy as np
 
 from arctone.audio.files import FORMATS, encode_audio
 from arctone.audio.formats import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
-from arctone.audio.resample import resample, to_mono
-from arctone.audio.waveform import Waveform
+from arctone.audio.waveform import Waveform, resample, to_mono
 from arctone.errors import UsageError, one_of
 
 CHANNELS = ("mono", "stereo")

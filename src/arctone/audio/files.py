@@ -9,16 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from arctone.audio import ogg_pages as ogg
+from arctone.audio import formats as ogg
+from arctone.audio import tags as riff
 from arctone.audio import tags as tags
-from arctone.audio import wav_chunks as riff
-from arctone.audio.formats import MAX_SECONDS, check_shape
+from arctone.audio.formats import MAX_SECONDS, check_shape, reason, refuse_unreadable, rounded
 from arctone.audio.loops import num_beats
 from arctone.audio.media import decode_media, is_media
-from arctone.audio.pcm import rounded
-from arctone.audio.resample import resample
-from arctone.audio.sndfile import reason, refuse_unreadable
-from arctone.audio.waveform import Waveform
+from arctone.audio.waveform import Waveform, resample
 from arctone.errors import InputFileError, UsageError
 from arctone.files.atomic import refuse_target, write_atomically
 

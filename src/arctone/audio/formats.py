@@ -1,8 +1,16 @@
-"""Which sounds are read: formats, rates, channels and lengths, in one place for every face of the program."""
+"""Formats of audio files: names, containers, sample types, what libsndfile writes, pages of Ogg."""
 
 from __future__ import annotations
 
+import struct
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
 
 from arctone.errors import InputFileError
 
@@ -77,3 +85,91 @@ def check_shape(name: str, sample_rate: int, num_channels: int, num_samples: int
             f"{sample_rate} Hz, but at most {MAX_VALUES // 1_000_000} million are read."
         )
     return int(min(max_seconds * sample_rate, MAX_VALUES // num_channels))
+
+
+def rounded(frames: npt.NDArray[np.float32], num_bits: int) -> npt.NDArray[np.float64]:
+    """Samples in steps of 2^(1 - num_bits), to the nearest, without dither; they stop at full scale."""
+    full_scale = 2.0 ** (num_bits - 1)
+    scaled = np.rint(frames.astype(np.float64) * full_scale)
+    return np.clip(scaled, -full_scale, full_scale - 1)
+
+
+_MISLEADING = "does not exist or is not a regular file"
+
+
+def reason(problem: Exception) -> str:
+    """Why libsndfile refused, without capital and full stop."""
+    text = str(getattr(problem, "error_string", problem)).strip().rstrip(".")
+    # What is no MP3 although its name ends so is reported as a missing file.
+    if _MISLEADING in text:
+        return "its content is of no known format"
+    return text[:1].lower() + text[1:]
+
+
+def refuse_unreadable(path: Path, name: str = "") -> bytes:
+    """The first bytes of a sound file.
+
+    Args: name: what it is called in errors; its path if empty.
+    Raises: InputFileError for a path that is missing, empty, a folder, or a pipe, which could be read for ever.
+    """
+    name = name or str(path)
+    try:
+        if path.is_dir():
+            raise InputFileError(f"{name} is a folder, but a sound file is needed.")
+        if path.exists() and not path.is_file():
+            raise InputFileError(f"{name} is no regular file.")
+        with open(path, "rb") as file:
+            head = file.read(16)
+    except FileNotFoundError:
+        raise InputFileError(f"{name} does not exist.") from None
+    except (OSError, ValueError) as problem:
+        raise InputFileError(f"{name} cannot be read: {_system_reason(problem)}.") from None
+    if not head:
+        raise InputFileError(f"{name} is empty.")
+    return head
+
+
+def _system_reason(problem: Exception) -> str:
+    return (getattr(problem, "strerror", None) or str(problem)).lower()
+
+
+_REVERSED_BITS = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
+_LAST_PAGE = 4
+
+
+def with_serial(data: bytes, serial: int) -> bytes:
+    """The same one-stream file with another stream serial number and its checksums renewed."""
+    pages = []
+    for start, end in _pages(data):
+        page = bytearray(data[start:end])
+        struct.pack_into("<I", page, 14, serial)
+        struct.pack_into("<I", page, 22, 0)
+        struct.pack_into("<I", page, 22, _checksum(bytes(page)))
+        pages.append(bytes(page))
+    return b"".join(pages)
+
+
+def is_cut(file: Path | IO[bytes]) -> bool:
+    """Whether the file lacks the last page of its stream. Args: file: a path, or an open file at its start."""
+    data = file.read_bytes() if isinstance(file, Path) else file.read()
+    last_start, last_end = max(_pages(data), default=(0, 0))
+    return last_end == 0 or not data[last_start + 5] & _LAST_PAGE
+
+
+def _pages(data: bytes) -> Iterator[tuple[int, int]]:
+    """Start and end of each complete page."""
+    at = 0
+    while data[at : at + 4] == b"OggS" and at + 27 <= len(data):
+        num_segments = data[at + 26]
+        table = data[at + 27 : at + 27 + num_segments]
+        end = at + 27 + num_segments + sum(table)
+        if end > len(data) or len(table) < num_segments:
+            return
+        yield at, end
+        at = end
+
+
+def _checksum(page: bytes) -> int:
+    """CRC-32 as Ogg wants it: polynomial 0x04C11DB7, bits from the top, no inversion; zlib's is its mirror image."""
+    mirrored = zlib.crc32(page.translate(_REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{mirrored:032b}"[::-1], 2)

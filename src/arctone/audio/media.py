@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arctone.audio.formats import MAX_CHANNELS, check_shape
-from arctone.errors import InputFileError
-from arctone.version import install_hint
+from arctone.errors import InputFileError, install_hint
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

@@ -1,4 +1,4 @@
-"""Parts of a sound by time: "2.5:4" is what lies between 2.5 and 4 seconds."""
+"""Regions of a sound in seconds and samples, and the crossfades at their borders."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+
+from arctone.audio.waveform import Samples
 from arctone.errors import UsageError
 
 MAX_REGIONS = 100
@@ -77,3 +80,82 @@ def _wrong(name: str, text: object) -> str:
 def _short(text: object) -> str:
     shown = repr(text)
     return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+# Lengths of fades: at the edges of a part that is made anew; at the end of a sound that is continued; between windows.
+FADE_SECONDS = 0.06
+EXTEND_FADE_SECONDS = 0.25
+WINDOW_FADE_SECONDS = 0.5
+# Edges of a finished sound: short enough for the attack of a drum, long enough for no click.
+EDGE_IN_SECONDS, EDGE_OUT_SECONDS = 0.001, 0.008
+_QUIET = 10 ** (-60 / 20)
+
+
+def fade_gains(num_samples: int, correlation: float = 0.0) -> tuple[Samples, Samples]:
+    """Gains of the sound that goes and of the one that comes, [num_samples] each.
+
+    Uncorrelated sounds get cosine and sine, whose squares add up to 1. Sounds alike would grow louder in the middle by
+    that, so both gains shrink by what the correlation adds: the power of the sum stays constant.
+
+    Args: correlation: of the two sounds within the fade, 0 (unrelated) to 1 (the same).
+    Source: Fink, Holters and Zoelzer 2016, "Signal-matched power-complementary cross-fading and dry-wet mixing".
+    """
+    angle = np.pi / 2 * np.arange(1, num_samples + 1) / (num_samples + 1)
+    shrink = np.sqrt(1 + correlation * np.sin(2 * angle))
+    return (np.cos(angle) / shrink).astype(np.float32), (np.sin(angle) / shrink).astype(np.float32)
+
+
+def correlation(first: Samples, second: Samples) -> float:
+    """Correlation coefficient of two sounds, [channels, N] each, without regard to DC; negative counts as 0."""
+    power = float(np.sum(np.square(first, dtype=np.float64)) * np.sum(np.square(second, dtype=np.float64)))
+    if power <= 0:
+        return 0.0
+    return min(1.0, max(0.0, float(np.sum(first * second, dtype=np.float64)) / math.sqrt(power)))
+
+
+def crossfaded(going: Samples, coming: Samples) -> Samples:
+    """A cross-fade over the whole length of two sounds, [channels, N] each."""
+    down, up = fade_gains(going.shape[1], correlation(going, coming))
+    return going * down + coming * up
+
+
+def put(sound: Samples, new: Samples, start: int, fade_in: int = 0, fade_out: int = 0) -> None:
+    """Replace the part of a sound from `start` on, in place; the fades lie inside that part.
+
+    Everything before `start` and after `start + len(new)` stays bit-equal.
+
+    Args: sound: [channels, N]. new: [channels, M], M <= N - start. start, fade_in, fade_out: samples; where the fades
+    would overlap, each takes half.
+    """
+    length = new.shape[1]
+    if fade_in + fade_out > length:
+        fade_in, fade_out = min(fade_in, length // 2), min(fade_out, length - length // 2)
+    old = sound[:, start : start + length]
+    head, tail = slice(0, fade_in), slice(length - fade_out, length)
+    faded_in, faded_out = crossfaded(old[:, head], new[:, head]), crossfaded(new[:, tail], old[:, tail])
+    old[:] = new
+    old[:, head], old[:, tail] = faded_in, faded_out
+
+
+def level_difference_db(sound: Samples, reference: Samples) -> float | None:
+    """By how much a reference is louder (RMS) than a sound; None where one of them is almost silent or empty."""
+    levels = [_rms(part) for part in (sound, reference)]
+    return 20 * math.log10(levels[1] / levels[0]) if min(levels) > _QUIET else None
+
+
+def _rms(samples: Samples) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0
+
+
+def faded_edges(samples: Samples, sample_rate: int) -> Samples:
+    """Return a sound that begins and ends at zero, [channels, N]: a sound cut in full swing ends in a click.
+
+    Args:
+        samples: [channels, N].
+        sample_rate: In Hz.
+    """
+    out = samples.copy()
+    for seconds, part in ((EDGE_IN_SECONDS, out), (EDGE_OUT_SECONDS, out[:, ::-1])):
+        size = min(samples.shape[1] // 2, round(seconds * sample_rate))
+        part[:, :size] *= (np.sin(np.linspace(0, np.pi / 2, size, endpoint=False)) ** 2).astype(np.float32)
+    return out

@@ -1,4 +1,4 @@
-"""Adapters on disk, in the layout of the library peft: adapter_config.json beside adapter_model.safetensors.
+"""LoRA adapter files: read, write, apply to a model, merge into its weights.
 
 Which weights an adapter was trained on stands in the header of its weights file, as their SHA-256, so that it is never
 laid over others.
@@ -10,7 +10,8 @@ import dataclasses
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,9 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from arctone.checkpoints.folder import DIT, FLOW, has_flow, load_config, part_hash
+from arctone.checkpoints.folder import DIT, FLOW, has_flow, load_config, load_state, part_hash, save_part
+from arctone.checkpoints.text import copy_autoencoder, copy_text
 from arctone.errors import ModelError, UsageError
-from arctone.files.atomic import write_atomically
+from arctone.files.atomic import folder_atomically, refuse_folder, write_atomically
 from arctone.files.strict_json import read_config, write_config
 from arctone.files.text import parse_typed
 from arctone.models.lora import LoraConfig
@@ -223,3 +225,32 @@ def _origin(path: Path, metadata: Mapping[str, str]) -> Origin:
         raise ModelError(
             f"{path} does not say which weights the adapter was trained on; name its model with arctone lora adopt."
         ) from None
+
+
+_PAPERS = ("LICENSE", "NOTICE", "licence")
+
+
+def merge(model: Path, adapters: Sequence[tuple[Path, float]], out: Path) -> None:
+    """Write a model's folder with adapters merged into its transformer, each at its strength.
+
+    Args: out: appears whole or not at all. It can be generated from with the torch engine, and exported.
+    Raises: UsageError if `out` exists or no adapter is given; ModelError if an adapter belongs to other weights.
+    """
+    refuse_folder(out, "model")
+    if not adapters:
+        raise UsageError("lora: at least one adapter is needed to merge", field="lora")
+    config = load_config(model)
+    laid = [(load_adapter(folder), strength) for folder, strength in adapters]
+    for adapter, _ in laid:
+        refuse_other_base(adapter, model)
+    names = "+".join([config.name, *dict.fromkeys(adapter.name for adapter, _ in laid)])
+    # The flow model that a post-trained one was made from does not hold the adapters, so it is not carried over.
+    merged = msgspec.structs.replace(config, name=names, flow_hash="")
+    state = applied(load_state(model, DIT), laid, origin=str(model))
+    with folder_atomically(out, "model") as folder:
+        copy_autoencoder(model, folder, merged)
+        copy_text(model, folder)
+        save_part(folder, DIT, state, merged)
+        for name in _PAPERS:
+            if (model / name).is_file():
+                shutil.copyfile(model / name, folder / name)

@@ -33,8 +33,7 @@ from arctone.models.dit import DiT
 from arctone.models.oobleck import OobleckDecoder, OobleckEncoder
 from arctone.models.same import SameDecoder, SameEncoder
 from arctone.models.spectral import SpectralDecoder, SpectralEncoder
-from arctone.models.t5 import T5Encoder
-from arctone.models.t5gemma import T5GemmaEncoder
+from arctone.models.t5 import T5Encoder, T5GemmaEncoder
 from arctone.models.text import TextEncoder
 
 TEXT, DIT, ENCODER, DECODER = PARTS = ("text", "dit", "encoder", "decoder")

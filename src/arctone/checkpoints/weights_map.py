@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from arctone.checkpoints.tensor_files import read_tensors
-from arctone.checkpoints.tflite_tensors import GraphTensor, constants, scales, values
+from arctone.checkpoints.tensor_files import GraphTensor, constants, read_tensors, scales, values
 from arctone.errors import ModelError
 from arctone.files.text import parse_json, read_bytes
 

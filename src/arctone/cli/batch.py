@@ -13,13 +13,11 @@ import msgspec
 import typer
 
 from arctone.audio.files import FORMATS
-from arctone.cli.model_options import open_model
-from arctone.cli.progress import finished
+from arctone.cli.options import open_model
+from arctone.cli.output import finished
 from arctone.errors import InputFileError, UsageError
 from arctone.inference.load_options import LoadOptions
-from arctone.serving.batch.generate import is_done, read_line_source, with_seed, write_line
-from arctone.serving.batch.lines import Line
-from arctone.serving.batch.report import Report
+from arctone.serving.batch import Line, Report, is_done, read_line_source, with_seed, write_line
 
 if TYPE_CHECKING:
     from arctone.inference.engine import Model
@@ -92,8 +90,7 @@ def _make(line: Line, model: Model, *, quiet: bool) -> None:
 def _make_on_ray(
     lines: list[Line], how: BatchConfig, threads: int, report: Report, *, force: bool, quiet: bool
 ) -> None:
-    from arctone.serving.ray.batches import WorkerConfig, generate_on_ray
-    from arctone.serving.ray.cluster import joined, num_workers_that_fit
+    from arctone.serving.ray.batches import WorkerConfig, generate_on_ray, joined, num_workers_that_fit
 
     by_number = {line.number: line for line in lines}
     # Ray tells of lost workers on standard output, where a report may be due.

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arctone.cli import machine
-from arctone.cli.model_options import (
+from arctone.cli import doctor
+from arctone.cli.options import (
     CompiledOption,
     DeviceOption,
     EngineOption,
     ModelOption,
     PrecisionOption,
     open_model,
+    request_from,
+    with_request_options,
 )
 from arctone.cli.output import print_json, print_rows
-from arctone.cli.request_options import request_from, with_request_options
 from arctone.inference.load_options import LoadOptions
 from arctone.inference.request import GenerationRequest, GenerationResult
 from arctone.version import __version__
@@ -74,7 +75,7 @@ def measured(request: GenerationRequest, repeats: int, opened: Callable[[], Mode
     warm_ms = statistics.median(milliseconds for milliseconds, _ in runs)
     sound_seconds = sum(waveform.duration_seconds for waveform in cold.waveforms)
     return {
-        "machine": machine.sentence(),
+        "machine": doctor.sentence(),
         "version": __version__,
         "model": cold.model_name,
         "engine": cold.engine,
@@ -87,7 +88,7 @@ def measured(request: GenerationRequest, repeats: int, opened: Callable[[], Mode
         "warm_ms": round(warm_ms, 1),
         "stages_ms": _stages([result for _, result in runs]),
         "times_real_time": round(1000 * sound_seconds / warm_ms, 1),
-        "peak_memory_mb": machine.peak_memory_mb(),
+        "peak_memory_mb": doctor.peak_memory_mb(),
     }
 
 

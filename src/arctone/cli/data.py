@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from arctone.cli.progress import counted_bar
+from arctone.cli.output import counted_bar
 from arctone.errors import InputFileError, UsageError
 from arctone.files.text import printable
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from arctone.data.check import CheckReport, Group
-    from arctone.data.clip import ClipSource
+    from arctone.data.sound import ClipSource
 
 
 SHOWN = 10
@@ -250,8 +250,7 @@ def encode(
 
 def _opened(source: str, licence: str, valid_share: float, split: str | None, limit: int | None) -> ClipSource:
     from arctone.data.file_source import FileDefaults
-    from arctone.data.opening import open_source
-    from arctone.data.subset import remarks
+    from arctone.data.sources import open_source, remarks
 
     opened = open_source(source, FileDefaults(licence=licence, valid_share=valid_share), split=split, limit=limit)
     for sentence in [*getattr(opened, "missing", ()), *remarks(opened)]:
@@ -261,7 +260,7 @@ def _opened(source: str, licence: str, valid_share: float, split: str | None, li
 
 def _refuse_problems(source: ClipSource, skip_bad: bool) -> None:
     """Stop before long work if files were unusable, or say which are left out."""
-    from arctone.data.subset import problems_of
+    from arctone.data.sources import problems_of
 
     problems = problems_of(source)
     if problems and not skip_bad:

@@ -9,11 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from arctone.cli.progress import counted_bar
-from arctone.errors import UsageError
+from arctone.cli.output import counted_bar
+from arctone.errors import UsageError, install_hint
 from arctone.evaluation.scoring.measurement import HEAD, LEGEND, Report, rows
 from arctone.files.text import printable
-from arctone.version import install_hint
 
 if TYPE_CHECKING:
     from arctone.evaluation.scoring.measurement import Report
@@ -158,10 +157,9 @@ def model(
 
     Example: arctone eval model spark --prompts 50 --source corpus:size=19000 --out spark.json
     """
-    from arctone.evaluation.scoring.making import digest, make_takes, maker_of, real_takes
-    from arctone.evaluation.scoring.prompts import asked
+    from arctone.evaluation.scoring.embedded_sets import asked
     from arctone.evaluation.scoring.score import Material
-    from arctone.evaluation.scoring.takes import read_takes
+    from arctone.evaluation.scoring.takes import digest, make_takes, maker_of, read_takes, real_takes
 
     _refuse_targets(out, markdown, force)
     options = _options(metrics, probe, training, cache, no_cache, seed)
@@ -177,7 +175,7 @@ def model(
 
 def _pairs(names: list[str] | None, weights: list[str] | None) -> dict[str, Path | None]:
     """Embedders by name, with their weights. Raises: UsageError for weights that no embedder asks for."""
-    from arctone.evaluation.embedders.opening import NAMES, OFFLINE
+    from arctone.evaluation.embedders.protocol import NAMES, OFFLINE
 
     given: dict[str, Path] = {}
     for word in weights or []:
@@ -199,7 +197,7 @@ def _options(
     no_cache: bool,
     seed: int,
 ) -> ScoringOptions:
-    from arctone.evaluation.embedders.cache import user_folder
+    from arctone.evaluation.embedders.protocol import user_folder
     from arctone.evaluation.scoring.measures import MEASURES
     from arctone.evaluation.scoring.score import ScoringOptions
 
@@ -219,7 +217,7 @@ def _scored(
 ) -> Report:
     _refuse_without("torch", "safetensors")
     from arctone.data.encoders import use_threads
-    from arctone.evaluation.embedders.opening import open_embedder
+    from arctone.evaluation.embedders.protocol import open_embedder
     from arctone.evaluation.scoring.score import score
 
     if threads is not None:

@@ -14,27 +14,28 @@ import typer
 
 from arctone.audio.delivery import Delivery, as_zip
 from arctone.cli.batch import BatchConfig, RayOption, batch_folder, generate_batch
-from arctone.cli.model_options import (
+from arctone.cli.options import (
     CompiledOption,
     DeviceOption,
     EngineOption,
     LoraOption,
     ModelOption,
     PrecisionOption,
+    option_values,
     parse_adapters,
+    request_from,
     run_request,
+    with_request_options,
 )
 from arctone.cli.output import print_json, print_result, result_record
-from arctone.cli.request_options import option_values, request_from, with_request_options
 from arctone.cli.targets import STDOUT, targets
 from arctone.errors import UsageError
 from arctone.files.atomic import refuse_target, write_atomically
-from arctone.flow.noise import draw_seed
 from arctone.inference.load_options import LoadOptions
 from arctone.inference.request import MAX_PROMPT_LENGTH, GenerationRequest, GenerationResult
+from arctone.inference.request_fields import draw_seed
 from arctone.inference.source_file import read_source
-from arctone.serving.batch.lines import read_lines
-from arctone.serving.batch.report import Report
+from arctone.serving.batch import Report, read_lines
 
 INIT, INPAINT, CONTINUE = "--init-audio", "--inpaint-audio", "--continue"
 

@@ -10,7 +10,7 @@ import typer
 from arctone.errors import UsageError
 
 if TYPE_CHECKING:
-    from arctone.evaluation.listening.analysis import Analysis
+    from arctone.evaluation.listening.scores import Analysis
 
 app = typer.Typer(no_args_is_help=True, help="Blind listening tests: build one, collect answers, analyse them.")
 
@@ -57,8 +57,8 @@ def build(
 
     from arctone.evaluation.listening.build import BuildSettings
     from arctone.evaluation.listening.build import build as build_test
-    from arctone.evaluation.listening.key import Kind
-    from arctone.evaluation.listening.scales import SCALES, Dimension
+    from arctone.evaluation.listening.choice import SCALES, Dimension
+    from arctone.evaluation.listening.design import Kind
 
     chosen = tuple(dict.fromkeys(dimensions or SCALES))
     settings = BuildSettings(
@@ -93,9 +93,9 @@ def analyse(
 
     Example: arctone listen analyse answers --key test --out report
     """
-    from arctone.evaluation.listening.analysis import analyse as analyse_answers
-    from arctone.evaluation.listening.key import read_key
+    from arctone.evaluation.listening.design import read_key
     from arctone.evaluation.listening.report import KIND, write_report
+    from arctone.evaluation.listening.scores import analyse as analyse_answers
     from arctone.files.atomic import refuse_folder
 
     refuse_folder(out, KIND, force=force)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from arctone.cli.model_options import parse_adapters
+from arctone.cli.options import parse_adapters
 
 app = typer.Typer(
     no_args_is_help=True, help="Adapters: merge them into a model, adopt one of another program, look at one."
@@ -27,7 +27,7 @@ def merge(
 
     Example: arctone lora merge runs/mylora:0.8 --model spark --out runs/mine
     """
-    from arctone.checkpoints.merging import merge as merge_adapters
+    from arctone.checkpoints.lora import merge as merge_adapters
     from arctone.model_folder.folder import find_model
 
     merge_adapters(find_model(model), parse_adapters(lora), out)

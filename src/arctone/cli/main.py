@@ -16,8 +16,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command as built
 
-from arctone.errors import ArctoneError, one_line
-from arctone.version import __version__, install_hint
+from arctone.errors import ArctoneError, install_hint, one_line
+from arctone.version import __version__
 
 
 @dataclass(frozen=True)

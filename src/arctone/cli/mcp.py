@@ -38,8 +38,8 @@ def mcp(
     It is spoken over standard input and output.
     """
     import arctone
-    from arctone.serving.http.limits import Limits
-    from arctone.serving.mcp.server import build_server
+    from arctone.serving.http.formats import Limits
+    from arctone.serving.mcp import build_server
 
     limits = Limits(max_duration_seconds=max_seconds).checked()
     loaded = [arctone.load(name, threads=threads) for name in dict.fromkeys(model or ["spark"])]

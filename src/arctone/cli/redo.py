@@ -11,7 +11,7 @@ import typer
 
 from arctone.audio.files import FORMATS, encode_audio
 from arctone.audio.tags import read_metadata
-from arctone.cli.model_options import LoraOption, parse_adapters, run_request
+from arctone.cli.options import LoraOption, parse_adapters, run_request
 from arctone.cli.output import print_json, print_result, result_record
 from arctone.cli.targets import beside, targets
 from arctone.errors import InputFileError, ModelError, UsageError

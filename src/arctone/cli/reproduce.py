@@ -44,12 +44,11 @@ def reproduce(
     Example: arctone reproduce --budget 60m --out outputs/reproduction
     """
     from arctone.data.encoders import use_threads
-    from arctone.evaluation.embedders.opening import OFFLINE, open_embedder
+    from arctone.evaluation.embedders.protocol import OFFLINE, open_embedder
     from arctone.model_folder.folder import find_model
     from arctone.training.recipes import recipe
-    from arctone.workflows.reproduce.budget import parse_budget
     from arctone.workflows.reproduce.report import write_report
-    from arctone.workflows.reproduce.run import Reproduction, Settings
+    from arctone.workflows.reproduce.run import Reproduction, Settings, parse_budget
 
     given_parts = {"data": latents is not None, "flow": keep_flow}
     length = parse_budget(budget, tuple(name for name, is_given in given_parts.items() if is_given))

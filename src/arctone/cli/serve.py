@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from arctone.cli.model_options import CompiledOption, DeviceOption, EngineOption, PrecisionOption, open_model
+from arctone.cli.options import CompiledOption, DeviceOption, EngineOption, PrecisionOption, open_model
 from arctone.errors import UsageError
 from arctone.inference.load_options import LoadOptions
 
 if TYPE_CHECKING:
     from arctone.inference.engine import Model
-    from arctone.serving.http.engines import ServedEngine
+    from arctone.serving.http.adapters import ServedEngine
 
 EXAMPLES = """\b
 Examples:
@@ -93,8 +93,8 @@ def serve(
     log_requests: Annotated[bool, typer.Option("--log-requests", help="One line on stderr for each request.")] = False,
 ) -> None:
     """Serve sound: a page for people, an API for programs."""
-    from arctone.serving.http.exposure import checked_origin, token_for
-    from arctone.serving.http.limits import Limits
+    from arctone.serving.http.formats import Limits
+    from arctone.serving.http.middleware import checked_origin, token_for
     from arctone.serving.http.process import bound_socket
 
     limits = Limits(

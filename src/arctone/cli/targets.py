@@ -8,7 +8,7 @@ from arctone.audio.files import FORMATS
 from arctone.errors import UsageError
 from arctone.files.atomic import refuse_target
 from arctone.inference.request import GenerationRequest
-from arctone.serving.batch.names import slug
+from arctone.serving.batch import slug
 
 STDOUT = "-"
 

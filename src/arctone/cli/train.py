@@ -1,15 +1,141 @@
-"""`arctone train`: the stages of training, each resumable."""
+"""`arctone train`: the stages of training, each resumable, and `arctone train lora`."""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from arctone.cli.train_lora import lora
-from arctone.cli.training_options import TrainingOptions, folder_of, with_training_options
-from arctone.cli.training_run import plan_or_train, train, use_threads
+from arctone.cli.output import counted_bar
+from arctone.cli.training_options import (
+    PRECISIONS,
+    TrainingOptions,
+    changed,
+    folder_of,
+    plan_or_train,
+    train,
+    use_threads,
+    with_training_options,
+)
+from arctone.errors import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from arctone.workflows.fine_tune.run import Settings
+
+
+Adapter = TypeVar("Adapter", bound="DataclassInstance")
+
+
+def lora(
+    sounds: Annotated[
+        str, typer.Argument(help="A folder of sounds, with captions in .txt or .json files beside them, or a manifest")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder; a run that was interrupted continues there")] = Path(
+        "runs/lora"
+    ),
+    model: Annotated[str, typer.Option("--model", "-m", help="Name or folder of the model that is tuned")] = "spark",
+    caption: Annotated[str, typer.Option(help="Caption of sounds that have none; their file names if not given")] = "",
+    rank: Annotated[
+        int | None, typer.Option(help="Rank of the adapter: how much it can learn; 16 if not given")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="The adapter is scaled by alpha / rank; the rank if not given")
+    ] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="Share of the adapter's inputs left out in training, below 1; 0 if not given")
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Layer that gets an adapter, by the end of its name; repeatable, else all of the blocks"),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Train all weights instead, and write a whole model")] = False,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps in all")] = None,
+    max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop training after so many minutes")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the adapter, batches and noise")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given")] = None,
+    precision: Annotated[str | None, typer.Option(help=f"{', '.join(PRECISIONS)}")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a further setting, such as rate; may be repeated"),
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unusable files out instead of stopping")] = False,
+    keep_apart: Annotated[
+        bool, typer.Option(help="Keep a fifth of the files, at most 8, for the report; --no-keep-apart trains on all")
+    ] = True,
+    report_prompts: Annotated[int, typer.Option(help="Prompts of each kind in the report, 0 to 12; 0 writes none")] = 6,
+    embedder: Annotated[
+        list[str] | None, typer.Option("--embedder", "-e", help="Who listens for the report; repeatable")
+    ] = None,
+) -> None:
+    """Tune a model to your own sounds: an adapter (LoRA), and a page with sounds before and after.
+
+    Afterwards: arctone generate "..." --lora FOLDER.
+
+    Example: arctone train lora my-sounds --model spark --out runs/mylora --max-minutes 15
+    """
+    from arctone.model_folder.folder import find_model
+    from arctone.training.loop import LoopConfig
+    from arctone.training.lora import fine_tuning
+    from arctone.workflows.fine_tune import run
+
+    plan = fine_tuning(is_full=full)
+    adapter = {"rank": rank, "alpha": alpha, "dropout": dropout, "target": tuple(target) if target else None}
+    loop: LoopConfig = dataclasses.replace(plan.loop, **_loop_changes(steps, max_minutes, seed, precision))
+    plan = dataclasses.replace(plan, loop=loop, lora=_adapter(plan.lora, adapter, full))
+    plan = changed(plan, ("lora", "flow", "loop"), settings or ())
+    given = run.Settings(sounds, find_model(model), out, plan, caption, skip_bad, report_prompts, keep_apart)
+    use_threads(threads)
+    _tune(given, embedder or [])
+
+
+def _adapter(default: Adapter, options: dict[str, Any], full: bool) -> Adapter:
+    """The adapter's size, from the options that were given. Raises: UsageError for one that would have no effect."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if full and given:
+        raise UsageError(f"{next(iter(given))}: has no effect with --full, which trains all weights")
+    if "rank" in given:
+        given = {"alpha": float(given["rank"]), **given}
+    if "target" in given:
+        given["target_modules"] = given.pop("target")
+    return dataclasses.replace(default, **given)
+
+
+def _loop_changes(steps: int | None, max_minutes: float | None, seed: int, precision: str | None) -> dict[str, Any]:
+    if precision is not None and precision not in PRECISIONS:
+        raise UsageError(f"precision: {precision!r} is unknown, choose from {', '.join(PRECISIONS)}", field="precision")
+    changes: dict[str, Any] = {"max_minutes": max_minutes, "seed": seed}
+    changes |= {} if steps is None else {"total_steps": steps}
+    return changes | ({} if precision is None else {"precision": precision})
+
+
+def _tune(given: Settings, embedder: list[str]) -> None:
+    """All stages; what could go wrong after the training is tried before it."""
+    from arctone.workflows.fine_tune import run
+
+    listeners = run.open_embedders(embedder, _tell) if given.num_prompts else []
+    if given.num_prompts:
+        importlib.import_module("jinja2")
+    opened = run.open_sounds(given, _tell)
+    before = run.untuned(given)
+    run.begin(given)
+    trainer = train(run.tuning_stage(given, opened))
+    if given.num_prompts:
+        from arctone.workflows.fine_tune.report import write_report
+
+        with counted_bar("report:", quiet=False) as show:
+            tuned = run.compare(given, opened, listeners, show)
+        typer.echo(write_report(given, tuned, before.name, trainer.step))
+    typer.echo(given.out)
+
+
+def _tell(sentence: str) -> None:
+    typer.echo(sentence, err=True)
+
 
 app = typer.Typer(
     no_args_is_help=True, help="Train models: the autoencoder, then the flow on its latents, then fewer steps."
@@ -91,11 +217,11 @@ def arc(options: TrainingOptions, latents: LatentsOption, student: StudentOption
 
     Example: arctone train arc --latents runs/mine/latents --init runs/mine --recipe spark-minutes --out runs/fast
     """
-    from arctone.training import stages
+    from arctone.training.post_training import ArcStage
 
     plan = options.plan("arc_loop")
     use_threads(options.threads)
-    stage = stages.ArcStage(plan, latents, options.out, options.init_folder(), folder_of(student))
+    stage = ArcStage(plan, latents, options.out, options.init_folder(), folder_of(student))
     plan_or_train(stage, plan_only=options.plan_only)
 
 
@@ -118,11 +244,11 @@ def distill(
 
     Example: arctone train distill --latents runs/mine/latents --init runs/mine --recipe spark-minutes --out runs/dmd
     """
-    from arctone.training import stages
+    from arctone.training.post_training import DistillStage
 
     plan = options.plan(f"{kind}_loop")
     use_threads(options.threads)
-    stage = stages.DistillStage(plan, latents, options.out, options.init_folder(), kind, folder_of(student))
+    stage = DistillStage(plan, latents, options.out, options.init_folder(), kind, folder_of(student))
     plan_or_train(stage, plan_only=options.plan_only)
 
 

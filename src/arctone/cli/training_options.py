@@ -1,20 +1,117 @@
-"""Options that every stage of training has, in one place."""
+"""Options of every `arctone train` command: recipe, its settings, loop, limits, and the run itself."""
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
-from arctone.cli.recipe_settings import changed
 from arctone.errors import UsageError
 
 if TYPE_CHECKING:
+    from arctone.training.loop import Trainer
     from arctone.training.recipes import Recipe
+    from arctone.training.stages import Stage
+
+
+def changed(recipe: Any, parts: Sequence[str], settings: Sequence[str]) -> Any:
+    """The recipe with settings of some of its parts changed.
+
+    Args: recipe: a dataclass of dataclasses. parts: its fields that may be changed; the first that has a name counts.
+    settings: NAME=VALUE each; tuples are written 1,2,4, the optimiser of one network ROLE.NAME=VALUE.
+    Raises: UsageError that names the setting, its value and what is allowed.
+    """
+    changes: dict[str, dict[str, Any]] = {}
+    sections: dict[tuple[str, str], dict[str, Any]] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise UsageError(f"set: {setting!r} must have the form NAME=VALUE", field="set")
+        if "." in name:
+            part, section, field = _section(recipe, parts, name)
+            if not section:
+                recipe = _with_role(recipe, parts, name, text)
+                continue
+            kind = typing.get_type_hints(type(section))[field]
+            sections.setdefault((part, name.partition(".")[0]), {})[field] = _converted(name, text, kind)
+            continue
+        part = _owner(recipe, parts, name)
+        kind = typing.get_type_hints(type(getattr(recipe, part)))[name]
+        changes.setdefault(part, {})[name] = _converted(name, text, kind)
+    for (part, title), values in sections.items():
+        changed_section = dataclasses.replace(getattr(getattr(recipe, part), title), **values)
+        changes.setdefault(part, {})[title] = changed_section
+    # All at once, because some settings are only possible together.
+    replaced = {part: dataclasses.replace(getattr(recipe, part), **values) for part, values in changes.items()}
+    return dataclasses.replace(recipe, **replaced)
+
+
+def _section(recipe: Any, parts: Sequence[str], name: str) -> tuple[str, Any, str]:
+    """The part, the section and the field that a name such as teacher.weight means; no section for other names.
+
+    A section may have the name of a network, whose optimiser then has all other fields.
+    """
+    title, _, field = name.partition(".")
+    for part in parts:
+        section = getattr(getattr(recipe, part), title, None)
+        if dataclasses.is_dataclass(section):
+            known = [one.name for one in dataclasses.fields(section)]
+            if field in known:
+                return part, section, field
+            if not any(title in getattr(getattr(recipe, other), "roles", ()) for other in parts):
+                near = difflib.get_close_matches(field, known, n=1)
+                hint = f"did you mean {title}.{near[0]}?" if near else f"choose from {', '.join(sorted(known))}"
+                raise UsageError(f"set: {name!r} is unknown, {hint}")
+    return "", None, ""
+
+
+def _with_role(recipe: Any, parts: Sequence[str], name: str, text: str) -> Any:
+    """The recipe with a setting of the optimiser of one role changed."""
+    role, _, field = name.partition(".")
+    loops = {part: value for part in parts if getattr(value := getattr(recipe, part), "roles", None)}
+    known = {owned: part for part, loop in loops.items() for owned in loop.roles}
+    if role not in known:
+        allowed = f"choose from {', '.join(known)}" if known else "this stage has one network; leave the role out"
+        raise UsageError(f"set: {name!r} names no network of its own, {allowed}", field="set")
+    loop = loops[known[role]]
+    optimiser = changed(_Named(loop.of_role(role)), ("optimiser",), [f"{field}={text}"]).optimiser
+    roles = {**loop.roles, role: optimiser}
+    return dataclasses.replace(recipe, **{known[role]: dataclasses.replace(loop, roles=roles)})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Named:
+    optimiser: Any
+
+
+def _owner(recipe: Any, parts: Sequence[str], name: str) -> str:
+    known: dict[str, str] = {}
+    for part in parts:
+        for field in dataclasses.fields(getattr(recipe, part)):
+            known.setdefault(field.name, part)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(sorted(known))}"
+        raise UsageError(f"set: {name!r} is unknown, {hint}", field="set")
+    return known[name]
+
+
+def _converted(name: str, text: str, kind: Any) -> Any:
+    raw: Any = text.split(",") if typing.get_origin(kind) is tuple else text
+    try:
+        return msgspec.convert(raw, kind, strict=False)
+    except (msgspec.ValidationError, TypeError) as problem:
+        raise UsageError(
+            f"set: {name} cannot be {text!r}: {str(problem)[:1].lower()}{str(problem)[1:]}", field="set"
+        ) from None
+
 
 PRECISIONS = ("bf16-mixed", "16-mixed", "32-true")
 
@@ -119,3 +216,81 @@ def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
     described.__signature__ = inspect.Signature(parameters)
     described.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return called
+
+
+def use_threads(threads: int | None) -> None:
+    """Sets the CPU threads of this process; None leaves them."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def plan_or_train(stage: Stage, *, plan_only: bool) -> None:
+    """Prints what a stage will take, or trains it.
+
+    Args:
+        stage: On latents.
+        plan_only: Whether nothing is trained.
+    """
+    if not plan_only:
+        train(stage)
+        return
+    from arctone.training.plan import plan_stage
+
+    for line in plan_stage(stage).lines():
+        typer.echo(line)
+
+
+def train(stage: Stage) -> Trainer:
+    """Trains a stage with a progress bar, then writes the model; an interruption keeps the checkpoint and the model so
+    far, a failure what was there before.
+
+    Args:
+        stage: What is trained.
+    """
+    from arctone.training.stages import run_stage
+
+    trainer = run_stage(stage, run_with_bar)
+    _tell_end(trainer)
+    return trainer
+
+
+def run_with_bar(trainer: Trainer) -> None:
+    """Runs a trainer to its end with a progress bar, which the first process alone shows.
+
+    Args:
+        trainer: At its beginning, or where an interrupted run stopped.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    hidden = not trainer.fabric.is_global_zero
+    with Progress(*columns, console=Console(stderr=True), disable=hidden) as progress:
+        task = progress.add_task("", total=trainer.config.total_steps, completed=trainer.step)
+
+        def show(step: int, means: dict[str, float]) -> None:
+            losses = (f"{name} {means[name]:.3f}" for name in means if name.endswith("total"))
+            progress.update(task, completed=step, description=", ".join(losses).replace("total", "loss"))
+
+        trainer.run(show)
+
+
+def _tell_end(trainer: Trainer) -> None:
+    if trainer.fabric.is_global_zero:
+        done = f"{trainer.step} of {trainer.config.total_steps} steps done, weights in {trainer.folder.parent}"
+        typer.echo(done, err=True)

@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 
 from arctone.data.batches import LengthBucketSampler
-from arctone.data.clip import ClipInfo, ClipSource
-from arctone.data.subset import files_of, format_of, problems_of
-from arctone.data.workers import map_in_order
+from arctone.data.encode import map_in_order
+from arctone.data.sound import ClipInfo, ClipSource
+from arctone.data.sources import files_of, format_of, problems_of
 from arctone.errors import ArctoneError
 
 SILENCE_DB = -60.0

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from arctone.audio.curves import loudness_to_unit
 from arctone.audio.keys import key_number, note_number
-from arctone.data.clip import ClipInfo
 from arctone.data.latent_files import CURVES
+from arctone.data.sound import ClipInfo
 from arctone.errors import UsageError
 
 Floats = npt.NDArray[np.float32]

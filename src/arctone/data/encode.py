@@ -1,4 +1,4 @@
-"""Sound to stored latents, once: clips are rendered, encoded and dropped, shard by shard.
+"""Encode a data source to latents, in several processes where there are cores.
 
 A shard is a pure function of (source, encoder, settings) and is written whole, so a run that is killed at any moment
 and started again leaves the same files as a run that was never disturbed.
@@ -7,11 +7,20 @@ B batch, C channels of the latents, N audio samples, T latent frames, L text tok
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
+from multiprocessing import connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -20,14 +29,102 @@ import numpy.typing as npt
 from arctone.audio.curves import measure_curves
 from arctone.audio.waveform import Waveform
 from arctone.data import latent_files as files
-from arctone.data.captions import TextEncoder, encode_captions
-from arctone.data.clip import ClipInfo, ClipSource
-from arctone.data.latent_files import ClipRecord, LatentsHeader
-from arctone.data.workers import Rendered, render_in_order
-from arctone.errors import ArctoneError, InputFileError, ModelError, UsageError
+from arctone.data.latent_files import ClipRecord, LatentsHeader, TextEncoder, encode_captions
+from arctone.data.sound import ClipInfo, ClipSource
+from arctone.errors import ArctoneError, InputFileError, MemoryLimitError, ModelError, UsageError
 from arctone.files.atomic import clear_leftovers
-from arctone.files.json_lines import write_array, write_records
-from arctone.files.strict_json import read_config, write_config
+from arctone.files.strict_json import read_config, write_array, write_config, write_records
+
+# How many clips are under way or wait to be fetched, for each worker: bounds the memory, hides uneven clips.
+AHEAD_PER_WORKER = 4
+
+T = TypeVar("T")
+Rendered = Waveform | ArctoneError
+# Called with the source and a clip's number.
+Work = Callable[[ClipSource, int], T]
+
+_job: tuple[ClipSource, Work[Any]] | None = None
+
+
+def map_in_order(
+    source: ClipSource, work: Work[T], order: Sequence[int], num_workers: int
+) -> Generator[T | ArctoneError, None, None]:
+    """work(source, index) for the clips `order`, in that order.
+
+    A clip that fails is handed over as the error, not raised, so that the others still come. Close the generator when
+    leaving early.
+
+    Args: source, work: must be picklable where processes cannot be forked. num_workers: 0 works in this process.
+    Raises: UsageError for a negative num_workers, MemoryLimitError if a worker process died.
+    """
+    if num_workers < 0:
+        raise UsageError(f"num_workers must be 0 or more, got {num_workers}.", field="num_workers")
+    if num_workers == 0 or len(order) < 2:
+        return (_done(source, work, index) for index in order)
+    return _from_pool(source, work, order, num_workers)
+
+
+def render_in_order(
+    source: ClipSource, order: Sequence[int], num_workers: int
+) -> Generator[Waveform | ArctoneError, None, None]:
+    """Waveforms of the clips `order`, in that order: see map_in_order."""
+    return map_in_order(source, _waveform, order, num_workers)
+
+
+def _waveform(source: ClipSource, index: int) -> Waveform:
+    return source.waveform(index)
+
+
+def _from_pool(
+    source: ClipSource, work: Work[T], order: Sequence[int], num_workers: int
+) -> Generator[T | ArctoneError, None, None]:
+    # Forked workers share what the source has already loaded (soundfonts, recordings) instead of loading it again.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker, initargs=(source, work))
+    pending: deque[Future[Any]] = deque()
+    try:
+        for index in order:
+            pending.append(pool.submit(_do, index))
+            if len(pending) >= AHEAD_PER_WORKER * num_workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool:
+        raise MemoryLimitError(
+            f"a worker process ended unexpectedly, most often for lack of memory: try fewer than {num_workers} workers."
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker(source: ClipSource, work: Work[Any]) -> None:
+    global _job
+    _job = (source, work)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    """A worker whose main process was killed would otherwise wait for work for ever."""
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+def _do(index: int) -> Any:
+    assert _job is not None
+    return _done(*_job, index)
+
+
+def _done(source: ClipSource, work: Work[T], index: int) -> T | ArctoneError:
+    try:
+        return work(source, index)
+    except ArctoneError as problem:
+        return problem
+    except OSError as problem:
+        return InputFileError(f"clip {index} cannot be read: {(problem.strerror or str(problem)).lower()}.")
+
 
 Array = npt.NDArray[Any]
 Encoder = Callable[[Array], Array]

@@ -19,8 +19,8 @@ from arctone.audio.spectral.features import features
 from arctone.checkpoints.folder import encoder_hash, load_autoencoder, load_config
 from arctone.checkpoints.parts import ENCODER, TEXT, openers
 from arctone.checkpoints.text import find_text_folder, load_text_encoder, text_hash
-from arctone.data.captions import TextEncoder
 from arctone.data.encode import Encoder
+from arctone.data.latent_files import TextEncoder
 from arctone.errors import UsageError
 from arctone.model_folder.config import ModelConfig, OobleckConfig, SpectralConfig, TextConfig
 from arctone.model_folder.tokenizer import Tokenizer

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 import msgspec
 
 from arctone.audio.waveform import Waveform
-from arctone.data.clip import ClipInfo, Split
-from arctone.data.sound import SAMPLE_RATE, SoundFormat, SoundPlace, num_samples_at_44100, read_format, read_stretch
+from arctone.data.sound import (
+    SAMPLE_RATE,
+    ClipInfo,
+    SoundFormat,
+    SoundPlace,
+    Split,
+    num_samples_at_44100,
+    read_format,
+    read_stretch,
+)
 from arctone.data.sound import windows as windows_of
 from arctone.errors import InputFileError, UsageError
 

@@ -11,12 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from arctone.data import latent_files as files
-from arctone.data.captions import CaptionTable
-from arctone.data.clip import ClipInfo, Split
-from arctone.data.latent_files import ClipRecord, LatentsHeader
+from arctone.data.latent_files import CaptionTable, ClipRecord, LatentsHeader
+from arctone.data.sound import ClipInfo, Split
 from arctone.errors import InputFileError, ModelError
-from arctone.files.json_lines import read_records
-from arctone.files.strict_json import read_config
+from arctone.files.strict_json import read_config, read_records
 
 Array = npt.NDArray[Any]
 

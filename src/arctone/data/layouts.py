@@ -17,9 +17,8 @@ from typing import Any
 import msgspec
 
 from arctone.data.file_source import Facts
-from arctone.errors import InputFileError
+from arctone.errors import InputFileError, install_hint
 from arctone.files.text import parse_json, read_any_text
-from arctone.version import install_hint
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet"})
 # Several captions in one CSV cell; a caption itself hardly holds this sign.

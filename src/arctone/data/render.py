@@ -11,14 +11,12 @@ import msgspec
 import numpy as np
 
 from arctone.audio.files import write_audio
-from arctone.data.clip import ClipInfo, ClipSource
-from arctone.data.encode import hash_of
-from arctone.data.manifest import ManifestRow
-from arctone.data.workers import map_in_order
+from arctone.data.encode import hash_of, map_in_order
+from arctone.data.folder import ManifestRow
+from arctone.data.sound import ClipInfo, ClipSource
 from arctone.errors import ArctoneError, InputFileError, UsageError
 from arctone.files.atomic import clear_leftovers
-from arctone.files.json_lines import write_records
-from arctone.files.strict_json import read_config, write_config
+from arctone.files.strict_json import read_config, write_config, write_records
 
 MANIFEST = "manifest.jsonl"
 CLIPS = "clips"

@@ -1,24 +1,72 @@
-"""Sound files of any rate and channel count as 44.1 kHz stereo, a stretch at a time."""
+"""Sounds for training: a clip with its facts, and the random crop, gain and channels that are taken of it."""
+
+from __future__ import annotations
 
 import functools
 import io
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, runtime_checkable
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
 from arctone.audio.formats import SOUND_SUFFIXES as SOUND_SUFFIXES
-from arctone.audio.formats import check_shape
+from arctone.audio.formats import check_shape, reason, refuse_unreadable
 from arctone.audio.media import decode_media, is_media
 from arctone.audio.media import media_shape as media_format
-from arctone.audio.resample import conform, to_mono
-from arctone.audio.sndfile import reason, refuse_unreadable
-from arctone.audio.waveform import Waveform
+from arctone.audio.waveform import Waveform, conform, to_mono
 from arctone.errors import ArctoneError, InputFileError
+
+if TYPE_CHECKING:
+    from arctone.audio.waveform import Waveform
+
+
+Split = Literal["train", "valid", "test"]
+
+
+class ClipInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything known about a clip except its sound.
+
+    id: unique and stable name inside its source. caption: what the clip is, in English.
+    captions: all wordings, the first is `caption`. duration_seconds: exact length of the waveform.
+    bpm: exact tempo, None where there is no beat. key: tonic and mode such as "C minor", None where unpitched.
+    attributes: machine readable labels, such as family, instrument, genre, kit. held_out: names of the rules that put
+    the clip into the test split, empty elsewhere. licence: SPDX-like names, joined by " AND ". source: where the
+    sounds come from, joined by " + ".
+    """
+
+    id: str
+    caption: str
+    captions: tuple[str, ...]
+    duration_seconds: float
+    bpm: float | None = None
+    key: str | None = None
+    category: str = ""
+    attributes: dict[str, str] = {}
+    split: Split = "train"
+    held_out: tuple[str, ...] = ()
+    licence: str = ""
+    source: str = ""
+
+
+@runtime_checkable
+class ClipSource(Protocol):
+    """An ordered collection of clips: numbers 0 to len - 1."""
+
+    def __len__(self) -> int: ...
+
+    def info(self, index: int) -> ClipInfo:
+        """Facts of clip `index`. Cheap: makes no audio. Raises IndexError outside the range."""
+        ...
+
+    def waveform(self, index: int) -> Waveform:
+        """Sound of clip `index`: float32 [2, samples], 44,100 Hz, the same at every call."""
+        ...
+
 
 SAMPLE_RATE = 44_100
 NUM_CHANNELS = 2
@@ -110,7 +158,7 @@ def _is_media(stream: BinaryIO) -> bool:
 
 
 def num_samples_at_44100(count: int, sample_rate: int) -> int:
-    """Length after resampling, as arctone.audio.resample rounds it."""
+    """Length after resampling, as arctone.audio.waveform rounds it."""
     return count if sample_rate == SAMPLE_RATE else round(count * SAMPLE_RATE / sample_rate)
 
 

@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from arctone.audio.pcm import rounded
+from arctone.audio.formats import rounded
 from arctone.audio.waveform import Waveform
 from arctone.edge.runner import Made, default_cache, run
 from arctone.errors import ArctoneError, UsageError
 from arctone.files.atomic import refuse_target, write_atomically
-from arctone.flow.noise import draw_seed
 from arctone.inference.request import FIELDS, GenerationRequest, validate
-from arctone.inference.request_fields import RequestField, as_written, option_names
+from arctone.inference.request_fields import RequestField, as_written, draw_seed, option_names
 
 
 def encode_wav(waveform: Waveform) -> bytes:

@@ -1,4 +1,4 @@
-"""From trained weights to the folder that is shipped: graphs, config, tokenizer, papers, hashes, proof of parity."""
+"""Export a model to LiteRT: the bundle of graphs, tokenizer, config and hashes."""
 
 from __future__ import annotations
 
@@ -7,21 +7,30 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from arctone.checkpoints.folder import FLOW, FLOW_GRAPH, fill, has_flow, load_autoencoder, load_config, load_dit
+from arctone.checkpoints.tensor_files import constants
 from arctone.checkpoints.weights_map import write_weights_map
-from arctone.errors import ModelError, UsageError
-from arctone.export.graphs import Signature, decoder_signatures, dit_signatures, encoder_signatures, text_signatures
-from arctone.export.litert import convert, quantise
-from arctone.export.parity import PARITY, check_papers, parity
-from arctone.export.slim import slim
+from arctone.errors import ModelError, UsageError, install_hint
+from arctone.export.graphs import (
+    PARITY,
+    Signature,
+    check_papers,
+    decoder_signatures,
+    dit_signatures,
+    encoder_signatures,
+    parity,
+    quietly,
+    text_signatures,
+)
+from arctone.export.quantisation import Rule, check_weights, slim
 from arctone.files.atomic import folder_atomically, refuse_folder
 from arctone.files.strict_json import write_config
-from arctone.inference.backends.tiling import WINDOWS
+from arctone.inference.backends.base import WINDOWS
 from arctone.model_folder.config import ModelConfig, TextConfig, of_type
 from arctone.model_folder.folder import write_hashes
 from arctone.models.dit import DiT
@@ -196,3 +205,69 @@ def _first_file(name: str, *folders: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise ModelError(f"{name} is in none of {', '.join(map(str, folders))}.")
+
+
+INT8 = (
+    Rule("FULLY_CONNECTED"),
+    Rule("EMBEDDING_LOOKUP"),
+    # Sums of powers that span many orders of magnitude; together less than a megabyte.
+    Rule("FULLY_CONNECTED", bits=32, names="Envelope(En|De)coder"),
+)
+"""Linear layers and word tables in 8 bit, one scale for each output channel or word; linear codes as they are."""
+
+
+def convert(signatures: Sequence[Signature], path: Path) -> None:
+    """Write a float32 graph with one entry per signature.
+
+    Raises: ModelError if the converter is not installed.
+    """
+    with quietly():
+        converter: Any = _litert_torch()
+        for signature in signatures:
+            converter = converter.signature(signature.name, signature.module, sample_kwargs=signature.inputs)
+        converter.convert().export(str(path))
+
+
+def quantise(float_path: Path, path: Path, rules: Sequence[Rule] = INT8) -> None:
+    """Write the quantised version of a float32 graph.
+
+    Raises: ModelError if a large weight has another type than the rules ask for, or the file is larger than its weights
+    explain.
+    """
+    with quietly():
+        from ai_edge_quantizer import qtyping, quantizer
+
+        work = quantizer.Quantizer(str(float_path))
+        for rule in rules:
+            operation = qtyping.TFLOperationName[rule.operation]
+            if rule.bits < 16:
+                size = f"BLOCKWISE_{rule.block}" if rule.block else "CHANNELWISE"
+                work.add_dynamic_config(rule.names, operation, rule.bits, qtyping.QuantGranularity[size])
+            elif rule.bits == 16:
+                weight = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+                floats = qtyping.OpQuantizationConfig(
+                    weight_tensor_config=weight,
+                    compute_precision=qtyping.ComputePrecision.FLOAT,
+                    explicit_dequantize=True,
+                )
+                work.update_quantization_recipe(rule.names, operation, floats, algorithm_key="float_casting")
+            else:
+                work.update_quantization_recipe(rule.names, operation, algorithm_key="no_quantize")
+        work.quantize().export_model(str(path), overwrite=True)
+    check_quantised(path, rules)
+
+
+def check_quantised(path: Path, rules: Sequence[Rule] = INT8) -> None:
+    """Refuse a graph with weights of another type than asked for, or with unexplained bytes. Raises: ModelError."""
+    check_weights(path, rules)
+    weights = sum({tensor.offset: tensor.num_bytes for tensor in constants(path)}.values())
+    if path.stat().st_size > 1.35 * weights + 3_000_000:
+        raise ModelError(f"{path.name} has {path.stat().st_size} bytes, but its weights only need {weights}.")
+
+
+def _litert_torch() -> Any:
+    try:
+        import litert_torch
+    except ImportError:
+        raise ModelError(f"export needs litert-torch, which is not installed: {install_hint('export')}.") from None
+    return litert_torch

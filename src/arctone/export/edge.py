@@ -9,14 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arctone.checkpoints.tflite_tensors import buffer_bytes
+from arctone.checkpoints.tensor_files import buffer_bytes
 from arctone.errors import ModelError
-from arctone.export.quantisation import weights
-from arctone.export.slim import packed
+from arctone.export.quantisation import packed, weights
 from arctone.files.atomic import folder_atomically, refuse_folder
 from arctone.model_folder.config import TextConfig
-from arctone.model_folder.folder import CONFIG, check_hashes, find_model, read_model_config, write_hashes
-from arctone.model_folder.graph_names import TEXT, needed_for_generation
+from arctone.model_folder.folder import (
+    CONFIG,
+    TEXT,
+    check_hashes,
+    find_model,
+    needed_for_generation,
+    read_model_config,
+    write_hashes,
+)
 from arctone.model_folder.tokenizer import FILE_NAME as TOKENIZER
 
 NUM_FREQUENT = 12_000

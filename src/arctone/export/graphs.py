@@ -1,4 +1,4 @@
-"""What is exported: each part as a module with named inputs, static lengths and masks that hold exactly.
+"""Convert modules to LiteRT graphs, and compare the graphs with the modules.
 
 B batch, C latent channels, T latent frames, M = 4 T feature frames, L text tokens, D width.
 A graph has a fixed length, so a shorter sound is filled up. Attention already ignores what a mask rules out;
@@ -7,19 +7,49 @@ convolutions do not, so here every convolution sees zeros there, as it sees beyo
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from arctone.audio.spectral.features import NUM_FEATURES
-from arctone.inference.backends.tiling import WINDOWS
+from arctone.errors import UsageError
+from arctone.inference.backends.base import WINDOWS
+from arctone.inference.backends.litert_graph import load_graph, quiet
 from arctone.model_folder.config import ModelConfig
 from arctone.models.conditions import Conditions
 from arctone.models.dit import DiT
 from arctone.models.spectral import FRAMES_PER_LATENT, ConvNeXtBlock, SpectralDecoder, SpectralEncoder
 from arctone.models.text import TextEncoder
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Keep all that is printed, logged or warned of inside off the terminal."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _no_stderr():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+@contextlib.contextmanager
+def _no_stderr() -> Iterator[None]:
+    with contextlib.redirect_stderr(io.StringIO()), quiet():
+        yield
 
 
 @dataclass(frozen=True)
@@ -162,3 +192,55 @@ def _framewise(module: nn.Module, name: str, rows: int, rate: int, windows: tupl
         Signature(f"T{n}", module, {name: torch.randn(1, rows, rate * n), "frame_mask": torch.ones(1, n)})
         for n in windows
     ]
+
+
+PARITY = "parity.json"
+_OWN_FILES = ("config.json", "tokenizer.json", "weights_map.json", PARITY, "hashes.json")
+
+
+def parity(path: Path, signatures: Sequence[Signature]) -> dict[str, float]:
+    """Size of a graph, and how closely each signature follows its module, over all outputs: SNR in dB, and the largest
+    error as a part of the largest value.
+    """
+    graph = load_graph(path, threads=1)
+    report = {"megabytes": round(path.stat().st_size / 1e6, 3)}
+    for signature in signatures:
+        values = {name: value.numpy() for name, value in signature.inputs.items()}
+        report |= agreement(signature.name, answers(signature), graph.run(signature.name, values))
+    graph.close()
+    return report
+
+
+def answers(signature: Signature) -> dict[str, np.ndarray]:
+    """What the torch module gives for its inputs, by name."""
+    with torch.inference_mode():
+        return {name: value.numpy() for name, value in signature.module(**signature.inputs).items()}
+
+
+def agreement(name: str, wanted: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """SNR and largest error of what a graph gave. Args: name: of the signature."""
+    pairs = [(value, got[output]) for output, value in wanted.items()]
+    return {
+        f"snr_db_{name}": round(min(snr_db(want, have) for want, have in pairs), 2),
+        f"max_error_{name}": float(f"{max(_max_error(want, have) for want, have in pairs):.4g}"),
+    }
+
+
+def snr_db(wanted: np.ndarray, got: np.ndarray) -> float:
+    """Power of the wanted values over the power of the difference, in dB; at most 200."""
+    noise = float(np.square(wanted - got, dtype=np.float64).sum())
+    power = float(np.square(wanted, dtype=np.float64).sum())
+    return min(200.0, 10 * float(np.log10(power / noise))) if noise > 0 and power > 0 else 200.0
+
+
+def _max_error(wanted: np.ndarray, got: np.ndarray) -> float:
+    """Largest difference, as a part of the largest wanted value."""
+    largest = float(np.abs(wanted).max())
+    return float(np.abs(wanted - got).max()) / largest if largest > 0 else 0.0
+
+
+def check_papers(papers: Mapping[str, str]) -> None:
+    """Refuse a paper with the name of one of the model's own files. Raises: UsageError."""
+    for name in papers:
+        if name in _OWN_FILES or name.endswith((".tflite", ".onnx", ".safetensors")):
+            raise UsageError(f"a paper cannot be called {name}: the model's own file has that name.")

@@ -17,10 +17,19 @@ from torch import Tensor, nn
 
 from arctone.checkpoints.folder import FLOW
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, openers
-from arctone.errors import ModelError, UsageError
-from arctone.export.graphs import Signature, decoder_signatures, dit_signatures, encoder_signatures, text_signatures
-from arctone.export.parity import PARITY, agreement, answers, check_papers
-from arctone.export.quiet import quietly
+from arctone.errors import ModelError, UsageError, install_hint
+from arctone.export.graphs import (
+    PARITY,
+    Signature,
+    agreement,
+    answers,
+    check_papers,
+    decoder_signatures,
+    dit_signatures,
+    encoder_signatures,
+    quietly,
+    text_signatures,
+)
 from arctone.export.stable_audio import copy_papers, encoder_tile, published_text, transformer_signatures
 from arctone.export.stable_audio_graphs import DecoderHead, DecoderTail
 from arctone.files.atomic import folder_atomically, refuse_folder
@@ -33,7 +42,6 @@ from arctone.models.oobleck import OobleckDecoder, OobleckEncoder
 from arctone.models.spectral import SpectralDecoder, SpectralEncoder
 from arctone.models.t5 import T5Encoder
 from arctone.models.text import TextEncoder
-from arctone.version import install_hint
 
 PRECISIONS = ("float32", "int8")
 OPSET = 20

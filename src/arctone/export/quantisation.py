@@ -1,4 +1,4 @@
-"""What becomes of the weights of a graph: which operations get how many bits, and whether they really did.
+"""int8 weights of graphs, and the smallest folder that still runs.
 
 Quantisation is dynamic: weights are integers, activations are quantised as they come. Weights of 16 bits are floats,
 and turned to 32 where a machine computes in these. A quantiser passes over in silence what it cannot do, so every
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from arctone.checkpoints.tensor_files import buffer_bytes
 from arctone.errors import ModelError
 
 MIN_QUANTISED = 2048
@@ -125,3 +126,64 @@ def _block(tensor: Any) -> int:
     table = quantization.Details()
     details.Init(table.Bytes, table.Pos)
     return int(details.BlockSize())
+
+
+_ALIGNMENT = 16
+_FILE_IDENTIFIER = b"TFL3"
+_PLACEHOLDER = 2  # an offset or a size above 1, so that the field takes its room
+
+
+def slim(path: Path) -> None:
+    """Rewrite a graph without names and repetitions; weights, signatures and results stay the same."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    data = path.read_bytes()
+    model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    weights = buffer_bytes(data)
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.name = b""
+    path.write_bytes(packed(model, weights))
+
+
+def packed(model: Any, weights: list[bytes]) -> bytes:
+    """The flatbuffer, then the weights, each aligned; the buffers say where theirs are."""
+    places = [_PLACEHOLDER] * len(weights)
+    start = _round_up(len(_flatbuffer(model, weights, places)))
+    body = bytearray()
+    for index, weight in enumerate(weights):
+        places[index] = start + len(body)
+        body += weight + b"\0" * (_round_up(len(weight)) - len(weight))
+    head = _flatbuffer(model, weights, places)
+    return head + b"\0" * (start - len(head)) + bytes(body)
+
+
+def _flatbuffer(model: Any, weights: list[bytes], places: list[int]) -> bytes:
+    for buffer, weight, place in zip(model.buffers, weights, places, strict=True):
+        buffer.data = None
+        buffer.offset, buffer.size = (place, len(weight)) if weight else (0, 0)
+    builder = _sharing_builder()
+    builder.Finish(model.Pack(builder), file_identifier=_FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _round_up(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+def _sharing_builder() -> Any:
+    """A flatbuffer builder that writes equal vectors once and lets all tables point to them."""
+    import flatbuffers  # type: ignore[import-untyped]
+
+    class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
+        written: dict[tuple[str, bytes], int]
+
+        def CreateNumpyVector(self, x: Any) -> int:
+            key = (x.dtype.str, x.tobytes())
+            if key not in self.written:
+                self.written[key] = super().CreateNumpyVector(x)
+            return self.written[key]
+
+    builder = SharingBuilder(1 << 20)
+    builder.written = {}
+    return builder

@@ -19,16 +19,14 @@ from torch import Tensor, nn
 
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, openers
 from arctone.errors import UsageError
-from arctone.export.graphs import Signature, decoder_signatures
-from arctone.export.litert import convert, quantise
-from arctone.export.parity import PARITY, check_papers, parity
-from arctone.export.quantisation import Rule
-from arctone.export.slim import slim
+from arctone.export.bundle import convert, quantise
+from arctone.export.graphs import PARITY, Signature, check_papers, decoder_signatures, parity
+from arctone.export.quantisation import Rule, slim
 from arctone.export.stable_audio_graphs import ContinuousGraph, DecoderHead, DecoderTail, EncoderTile, T5Graph
 from arctone.files.atomic import folder_atomically, refuse_folder
 from arctone.files.strict_json import write_config
-from arctone.inference.backends.tiling import WINDOWS
-from arctone.model_folder import graph_names as files
+from arctone.inference.backends.base import WINDOWS
+from arctone.model_folder import folder as files
 from arctone.model_folder.config import ContinuousDiTConfig, ModelConfig, OobleckConfig, T5Config, of_type
 from arctone.model_folder.folder import CONFIG, check_hashes, read_model_config, write_hashes
 from arctone.model_folder.tokenizer import FILE_NAME as TOKENIZER

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.model_folder.graph_names import NUM_FINE_BLOCKS
+from arctone.model_folder.folder import NUM_FINE_BLOCKS
 from arctone.models.continuous_dit import (
     ContinuousBlock,
     ContinuousDiT,

@@ -1,16 +1,19 @@
-"""Settings files: strict JSON in, strict JSON out, and an error that tells where and how to mend it."""
+"""Strict JSON and JSON lines: unknown keys, wrong types and depth are refused in one sentence."""
 
 import difflib
+import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 from msgspec import inspect
 
-from arctone.errors import ArctoneError, ModelError
+from arctone.errors import ArctoneError, InputFileError, ModelError
 from arctone.files.atomic import write_atomically
 from arctone.files.text import has_huge_number, parse_json, read_bytes
 
@@ -148,3 +151,49 @@ def _shown(value: Any) -> str:
 
 def _lower_first(text: str) -> str:
     return (text if text[1:2].isupper() else text[:1].lower() + text[1:]).rstrip(".")
+
+
+def write_records(path: Path, records: Iterable[msgspec.Struct]) -> None:
+    """Write one record a line; the same records give the same bytes, and a reader sees all of them or nothing."""
+    encode = msgspec.json.Encoder().encode
+    write_atomically(path, b"".join(encode(record) + b"\n" for record in records), force=True)
+
+
+def read_records(path: Path, record_type: type[T]) -> list[T]:
+    """Read a table written by write_records.
+
+    Args:
+        path: The table.
+        record_type: The type of a line.
+
+    Returns:
+        The records, in the order of the lines.
+
+    Raises:
+        InputFileError: With file, line number and problem.
+    """
+    decoder = msgspec.json.Decoder(record_type)
+    return [
+        _decoded(decoder, line, path, number)
+        for number, line in enumerate(read_bytes(path, max_bytes=4_000_000_000).splitlines(), start=1)
+    ]
+
+
+def write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
+    """Write a numpy array as .npy, whole or not at all."""
+    header = _npy_header(array)
+    write_atomically(path, header + np.ascontiguousarray(array).tobytes(), force=True)
+
+
+def _npy_header(array: npt.NDArray[np.generic]) -> bytes:
+    buffer = io.BytesIO()
+    description = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(buffer, description)
+    return buffer.getvalue()
+
+
+def _decoded(decoder: "msgspec.json.Decoder[T]", line: bytes, path: Path, number: int) -> T:
+    try:
+        return decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        raise InputFileError(f"{path} line {number} is not a valid record: {problem}.") from None

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from arctone.flow.path import add_noise
 from arctone.flow.samplers import Sampler, Step
+from arctone.flow.schedules import add_noise
 
 Array = Any
 VelocityFn = Callable[[Array, float], Array]

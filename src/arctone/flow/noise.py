@@ -1,7 +1,5 @@
 """Counter-based noise: a sound's randomness depends on its own seed and on nothing else."""
 
-import secrets
-
 import numpy as np
 import numpy.typing as npt
 
@@ -37,8 +35,3 @@ def item_noise(seed: int, step: int, shape: tuple[int, int]) -> npt.NDArray[np.f
     generator = np.random.Generator(np.random.Philox(key=np.array([seed, step], dtype=np.uint64)))
     frames = generator.standard_normal((num_frames, num_channels), dtype=np.float32)
     return np.ascontiguousarray(frames.T)
-
-
-def draw_seed() -> int:
-    """A fresh seed from the system's randomness, 0 to 2**32 - 1: short enough to be read out and typed."""
-    return secrets.randbelow(2**32)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from arctone.errors import UsageError
-from arctone.flow.path import add_noise, denoised
+from arctone.flow.schedules import add_noise, denoised
 
 Array = Any
 VelocityFn = Callable[[Array, float], Array]

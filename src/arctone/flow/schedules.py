@@ -1,9 +1,38 @@
-"""Grids of times: num_steps + 1 values that fall strictly from the start level to 0."""
+"""The rectified flow path, and the times at which samplers step along it."""
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from arctone.errors import UsageError
+
+Array = Any
+
+
+def add_noise(x_0: Array, noise: Array, t: Any) -> Array:
+    """The point x_t on the way from data (t = 0) to noise (t = 1); same shape as x_0."""
+    return (1 - t) * x_0 + t * noise
+
+
+def velocity(x_0: Array, noise: Array) -> Array:
+    """The direction v in which x_t moves as t grows: from data to noise."""
+    return noise - x_0
+
+
+def denoised(x_t: Array, v: Array, t: Any) -> Array:
+    """Estimate of x_0 from a point at time t and its velocity."""
+    return x_t - t * v
+
+
+def noise_from(x_t: Array, v: Array, t: Any) -> Array:
+    """Estimate of the noise from a point at time t and its velocity."""
+    return x_t + (1 - t) * v
+
+
+def expand(t: Array, x: Array) -> Array:
+    """Times of a batch, [B], shaped [B, 1, ..., 1] so that they broadcast against x, [B, ...]."""
+    return t.reshape(t.shape[0], *([1] * (x.ndim - 1)))
+
 
 LOG_SNR_START = -6.0
 LOG_SNR_END = 2.0

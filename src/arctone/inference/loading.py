@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arctone.errors import ModelError
+from arctone.errors import ModelError, install_hint
 from arctone.inference.backends.base import Backend
 from arctone.inference.engine import Engine, Model
 from arctone.inference.load_options import DeviceName, EngineName, LoadOptions, PrecisionName
 from arctone.inference.request import usable_threads
 from arctone.model_folder.config import ModelConfig
-from arctone.model_folder.folder import check_hashes, find_model, folder_hash, read_model_config
-from arctone.model_folder.graph_names import DIT
+from arctone.model_folder.folder import DIT, check_hashes, find_model, folder_hash, read_model_config
 from arctone.model_folder.tokenizer import Tokenizer
-from arctone.version import install_hint
 
 if TYPE_CHECKING:
     from arctone.inference.backends.torch import TorchBackend

@@ -13,9 +13,9 @@ from arctone.audio.keys import key_number
 from arctone.audio.loops import MAX_BARS, bars_seconds
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError, shown
-from arctone.flow.noise import MAX_SEED, draw_seed
+from arctone.flow.noise import MAX_SEED
 from arctone.inference.request_fields import RequestField as RequestField
-from arctone.inference.request_fields import check, field, fields_of
+from arctone.inference.request_fields import check, draw_seed, field, fields_of
 from arctone.version import __version__
 
 Stage = Literal["text", "encoding", "sampling", "decoding"]

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import secrets
 import types
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -13,6 +14,9 @@ from arctone.audio.regions import parse_regions
 from arctone.errors import UsageError, shown
 from arctone.flow.noise import MAX_SEED
 from arctone.flow.samplers import SAMPLERS
+
+MAX_FOREIGN_SEED = 2**64 - 1
+"""Largest seed of other programs."""
 
 
 def field(help: str, *, unit: str = "", aliases: tuple[str, ...] = (), short: str = "", **limits: Any) -> Meta:
@@ -191,3 +195,13 @@ def _without_none(hint: Any) -> tuple[bool, Any]:
     if get_origin(hint) in (Union, types.UnionType):
         return True, next(member for member in get_args(hint) if member is not type(None))
     return False, hint
+
+
+def draw_seed() -> int:
+    """A fresh seed from the system's randomness, 0 to 2**32 - 1: short enough to be read out and typed."""
+    return secrets.randbelow(2**32)
+
+
+def wrapped_seed(seed: int) -> int:
+    """A seed of another program, 2**63 to 2**64 - 1, without its highest bit; other seeds as they are."""
+    return seed - MAX_SEED - 1 if MAX_SEED < seed <= MAX_FOREIGN_SEED else seed

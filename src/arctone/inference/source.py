@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from arctone.audio.crossfade import fade_gains
 from arctone.audio.loudness import is_constant
-from arctone.audio.resample import conform, to_mono
-from arctone.audio.waveform import Samples, Waveform
+from arctone.audio.regions import fade_gains
+from arctone.audio.waveform import Samples, Waveform, conform, to_mono
 from arctone.errors import UsageError
 from arctone.inference.backends.base import Backend, Floats
 from arctone.inference.request import MAX_DURATION_SECONDS, SourceRecord

@@ -1,4 +1,4 @@
-"""A model's folder: where it is found, and whether it is still what was shipped."""
+"""Model folders: find them by name, read the config, check hashes, names of graph files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,29 @@ from pathlib import Path
 from arctone.errors import ModelError
 from arctone.files.strict_json import read_config
 from arctone.files.text import parse_json, read_bytes
-from arctone.model_folder.config import ModelConfig
+from arctone.model_folder.config import ModelConfig, OobleckConfig
+
+TEXT, DIT, DECODER, ENCODER = "text.tflite", "dit.tflite", "decoder.tflite", "encoder.tflite"
+# The flow model that a post-trained transformer was made from.
+FLOW = "flow.tflite"
+# The fine blocks of an oobleck decoder; its coarse ones are in DECODER.
+DECODER_TAIL = "decoder_tail.tflite"
+TEXT_SIGNATURE = "text"
+
+NUM_FINE_BLOCKS = 3
+"""How many blocks of an oobleck decoder, counted from its end, are in DECODER_TAIL."""
+
+
+def network_graph(network: str) -> str:
+    """Return the graph of a network, see `config.NETWORK`."""
+    return f"{network}.tflite"
+
+
+def needed_for_generation(config: ModelConfig) -> tuple[str, ...]:
+    """The graphs that making sound from text reads; editing reads ENCODER besides."""
+    tail = (DECODER_TAIL,) if isinstance(config.sounding, OobleckConfig) else ()
+    return (TEXT, DIT, DECODER, *tail)
+
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
 CONFIG, HASHES = "config.json", "hashes.json"

@@ -1,13 +1,16 @@
-"""What a sound is conditioned on, as one value that every network over latents receives."""
+"""Conditions of the velocity network: text, duration, masks, and controls such as key or loudness."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+
+from arctone.model_folder.config import DiTConfig
 
 # Numbers that belong to the prompt: they go where the prompt goes, and are 0 where it is dropped.
 PROMPT_NUMBERS = ("bpm", "key", "note")
@@ -72,3 +75,90 @@ class Conditions(NamedTuple):
         missing = length - self.text_mask.shape[1]
         tokens = functional.pad(self.text_tokens, (0, 0, 0, missing))
         return self._replace(text_tokens=tokens, text_mask=functional.pad(self.text_mask, (0, missing)))
+
+
+NUM_KEYS = 24
+_PITCH_WAVES, _VALUE_WAVES = 8, 6
+# Harmonics of the octave: the notes of one name lie on one point of these circles.
+_CHROMA_RATES = (1, 2, 3, 4, 5, 6)
+_MIDI_RANGE = 128.0
+
+
+def fourier(values: Tensor, num_waves: int) -> Tensor:
+    """Sines and cosines of values in [0, 1] at octave-spaced frequencies, [..., 2 num_waves]."""
+    rates = math.pi * 2.0 ** torch.arange(num_waves, device=values.device, dtype=torch.float32)
+    angles = values.unsqueeze(-1) * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def key_features(key: Tensor) -> Tensor:
+    """One of NUM_KEYS for each item, [B, NUM_KEYS]; zeros for 0. key: [B], 0 = not given, see `conditions.KEYS`."""
+    numbers = torch.arange(1, NUM_KEYS + 1, device=key.device, dtype=key.dtype)
+    return (key.unsqueeze(-1) == numbers).to(torch.float32)
+
+
+def pitch_features(midi: Tensor) -> Tensor:
+    """Waves of MIDI numbers and of their place in the octave, [..., PITCH_FEATURES]; zeros for 0."""
+    rates = torch.tensor(_CHROMA_RATES, device=midi.device, dtype=torch.float32)
+    angles = (midi / 12 - torch.floor(midi / 12)).unsqueeze(-1) * rates * (2 * math.pi)
+    waves = torch.cat([fourier(midi / _MIDI_RANGE, _PITCH_WAVES), angles.sin(), angles.cos()], dim=-1)
+    return waves * (midi > 0).to(waves.dtype).unsqueeze(-1)
+
+
+PITCH_FEATURES = 2 * _PITCH_WAVES + 2 * len(_CHROMA_RATES)
+
+
+def curve_features(name: str, curve: Tensor) -> Tensor:
+    """What a curve shows of each frame, [B, T, 1 + ...]; zeros where it is not given. curve: [B, 2, T]."""
+    value, given = curve.to(torch.float32).unbind(1)
+    waves = pitch_features(value) if name == "pitch" else fourier(value, _VALUE_WAVES)
+    return torch.cat([given.unsqueeze(-1), waves * given.unsqueeze(-1)], dim=-1)
+
+
+_NUMBERS = {"key": NUM_KEYS, "note": PITCH_FEATURES}
+_CURVES = {"loudness": 1 + 2 * _VALUE_WAVES, "brightness": 1 + 2 * _VALUE_WAVES, "pitch": 1 + PITCH_FEATURES}
+
+
+class Controls(nn.Module):
+    """Projections of the controls of a config.
+
+    Args: config: its `controls` are the ones that exist.
+    """
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.numbers, self.curves = nn.ModuleDict(), nn.ModuleDict()
+        for name in config.controls:
+            if name in _NUMBERS:
+                # Once for the modulation of the blocks, once for the cross-attention.
+                self.numbers[name] = _zeroed(nn.Linear(_NUMBERS[name], 2 * config.width, bias=False))
+            else:
+                self.curves[name] = _zeroed(nn.Linear(_CURVES[name], config.width, bias=False))
+
+    def of_sound(self, conditions: Conditions) -> tuple[Tensor, Tensor] | None:
+        """What key and note add to the global condition and to the context, [B, D] each; None if neither is there."""
+        total: Tensor | None = None
+        for name, projection in self.numbers.items():
+            value = getattr(conditions, name)
+            if value is not None:
+                added = projection(key_features(value) if name == "key" else pitch_features(value.float()))
+                total = added if total is None else total + added
+        if total is None:
+            return None
+        modulation, context = total.chunk(2, dim=-1)
+        return modulation, context
+
+    def of_frames(self, conditions: Conditions) -> Tensor | None:
+        """What the curves add to each frame, [B, T, D]; None if there is none."""
+        total: Tensor | None = None
+        for name, projection in self.curves.items():
+            curve = getattr(conditions, name)
+            if curve is not None:
+                added = projection(curve_features(name, curve))
+                total = added if total is None else total + added
+        return total
+
+
+def _zeroed(layer: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(layer.weight)
+    return layer

@@ -21,8 +21,7 @@ from torch.nn import functional
 
 from arctone.model_folder.config import ContinuousDiTConfig, NumberConfig, Waves
 from arctone.models.conditions import Conditions
-from arctone.models.dit import SwiGLU
-from arctone.models.unfilled import normal
+from arctone.models.dit import SwiGLU, normal
 
 VelocityNetwork = Callable[[Tensor, Tensor], Tensor]
 KeysValues = tuple[Tensor, Tensor]

@@ -1,4 +1,4 @@
-"""The discriminator of adversarial post-training: the first blocks of a flow model and a small convolutional head.
+"""Discriminators of ARC training: heads on the first blocks of a flow network, the alignment critic, the fake score.
 
 It scores noisy latents against a prompt, one logit for each stretch of time; high = real. With the heads "conv" and
 "convnext" and a network that masks padding it is exact under padding: a clip has the same logits alone and in a batch
@@ -22,7 +22,7 @@ from arctone.errors import UsageError
 from arctone.model_folder.config import ContinuousDiTConfig, DiTConfig, TransformerConfig
 from arctone.models.conditions import Conditions
 from arctone.models.continuous_dit import ContinuousDiT, ContinuousTrunk
-from arctone.models.dit import DiT, Trunk
+from arctone.models.dit import DiT, TimestepEmbedding, Trunk
 from arctone.models.spectral import ConvNeXtBlock
 
 BLOCK_SHARE = 0.75
@@ -294,3 +294,52 @@ def _whole(x: Tensor, mask: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
     """x [B, D, T] and its mask filled up to a multiple of frames, so that every stride halves the length exactly."""
     missing = -x.shape[-1] % multiple
     return F.pad(x, (0, missing)), F.pad(mask, (0, missing))
+
+
+class AlignmentCritic(nn.Module):
+    """Similarity of latents and captions, cosine times a learned sharpness.
+
+    Args: channels: C. text_width: D. width: of the sound tower, and E.
+    """
+
+    def __init__(self, channels: int, text_width: int, width: int = 128, num_blocks: int = 3) -> None:
+        super().__init__()
+        self.enter = nn.Linear(channels, width)
+        self.level = TimestepEmbedding(width)
+        self.blocks = nn.ModuleList(ConvNeXtBlock(width, expansion=3) for _ in range(num_blocks))
+        self.sound = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width))
+        self.text = nn.Sequential(nn.Linear(text_width, width), nn.SiLU(), nn.Linear(width, width))
+        self.log_sharpness = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    def forward(self, x: Tensor, s: Tensor, frame_mask: Tensor, captions: Tensor) -> Tensor:
+        """x: latents [B, C, T] at level s [B]; frame_mask: [B, T]; captions: pooled [N, D]. Returns: [B, N]."""
+        mask = frame_mask.bool().unsqueeze(-1)
+        h = self.enter(x.mT) + self.level(s).unsqueeze(1)
+        for block in self.blocks:
+            h = block(h * mask)
+        pooled = (h * mask).sum(1) / mask.sum(1)
+        sound, text = F.normalize(self.sound(pooled), dim=-1), F.normalize(self.text(captions), dim=-1)
+        # Bounded, as in CLIP: beyond 100 a single pair would decide the gradient.
+        return self.log_sharpness.clamp(max=math.log(100)).exp() * (sound.float() @ text.float().T)
+
+
+class FakeScore(nn.Module):
+    """A flow model of the student's outputs with, if wanted, a head that tells them from real latents.
+
+    Args: dit: a DiT, or any velocity network of the same form. head: from hidden states [B, T, D] and mask [B, T] to
+    Scores; None where there is no adversarial term. num_blocks: after how many of the blocks the head listens.
+    """
+
+    def __init__(self, dit: nn.Module, head: nn.Module | None = None, num_blocks: int | None = None) -> None:
+        super().__init__()
+        self.dit, self.head, self.num_blocks = dit, head, num_blocks
+
+    def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+        """Velocity [B, C, T] of x [B, C, T] at levels t [B]."""
+        return self.dit(x, t, conditions)
+
+    def scores(self, x: Tensor, s: Tensor, conditions: Conditions) -> Scores:
+        """How real the noisy latents x [B, C, T] at levels s [B] are, position by position; high = real."""
+        assert self.head is not None
+        hidden, _ = self.dit.hidden(x, s, conditions, num_blocks=self.num_blocks)  # type: ignore[operator]
+        return self.head(hidden, mask_of_states(hidden, conditions))

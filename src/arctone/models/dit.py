@@ -1,4 +1,4 @@
-"""Diffusion transformer over latents: velocity of a rectified flow, conditioned on text, seconds and tempo.
+"""The diffusion transformer (DiT) of the bundled model.
 
 Shapes: B batch, C channels, T latent frames, L text tokens, D width, H heads, K head size.
 Sources: DiT (Peebles and Xie, 2022), shared adaptive layer norm as in PixArt-alpha, rotary positions, QK-norm, SwiGLU.
@@ -13,8 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from arctone.model_folder.config import DiTConfig
-from arctone.models.conditions import Conditions
-from arctone.models.controls import Controls, fourier
+from arctone.models.conditions import Conditions, Controls, fourier
+
+
+def normal(*shape: int) -> Tensor:
+    """Standard normal values; on the meta device, where there are no values, nothing is drawn.
+
+    torch would import its whole compiler stack to know the shape of such a draw: seconds, and 100 MB.
+    """
+    return torch.empty(*shape) if torch.get_default_device().type == "meta" else torch.randn(*shape)
+
 
 FRAME_SECONDS = 2048 / 44_100
 # Multiples of the beat that every frame is told its phase in: four beats, two, one, a half, a third and a quarter.

@@ -18,8 +18,7 @@ from arctone.errors import UsageError
 from arctone.models.continuous_dit import EXACT_PARTS, ContinuousDiT
 from arctone.models.oobleck import OobleckDecoder, OobleckEncoder
 from arctone.models.same import SameDecoder, SameEncoder
-from arctone.models.t5 import T5Encoder
-from arctone.models.t5gemma import T5GemmaEncoder
+from arctone.models.t5 import T5Encoder, T5GemmaEncoder
 
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 # Of the transformer's blocks. Keys and values of the context are computed once for a sound: there is nothing to gain.

@@ -1,4 +1,4 @@
-"""The `spectral` autoencoder: spectral features at 86 frames per second to latents at 21.5, and back to parameters.
+"""Spectral autoencoder: log magnitudes and phases of an STFT to latents and back, and its discriminator.
 
 Analysis, phase and the inverse transform are plain signal processing (`features` and `synthesis` of audio/spectral/),
 so the networks only learn what has to be learned, at frame rate. Shapes: B batch, F features, P parameters, C latent
@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
 
 from arctone.audio.spectral.features import (
     LEVEL_CENTRE,
@@ -233,3 +234,43 @@ class SpectralAutoencoder(nn.Module):
         for half in (self.encoder, self.decoder):
             half.mean.copy_(mean)
             half.std.copy_(std)
+
+
+# (channels, kernel, stride), each over (time, frequency). The lobe of a partial is four bins wide.
+_LAYERS = (
+    (16, (3, 7), (1, 4)),
+    (32, (3, 5), (1, 4)),
+    (64, (3, 5), (2, 2)),
+    (64, (3, 3), (2, 2)),
+)
+
+
+class SpectralDiscriminator(nn.Module):
+    """Scaled levels [B, M, K] -> scores [B, M / 4, 16], high means real, and the hidden features of each layer."""
+
+    position: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = [2, *(channels for channels, _, _ in _LAYERS)]
+        self.layers = nn.ModuleList(
+            _conv(before, channels, kernel, stride)
+            for before, (channels, kernel, stride) in zip(widths[:-1], _LAYERS, strict=True)
+        )
+        self.leave = _conv(widths[-1], 1, (3, 3), (1, 1))
+        # What is usual differs between low and high bins, so each is told where it stands.
+        self.register_buffer("position", torch.linspace(-1, 1, NUM_BINS), persistent=False)
+
+    def forward(self, level: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x = torch.stack([level, self.position.expand_as(level)], dim=1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        hidden = []
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), 0.2)
+            hidden.append(x)
+        return self.leave(x)[:, 0], hidden
+
+
+def _conv(before: int, after: int, kernel: tuple[int, int], stride: tuple[int, int]) -> nn.Module:
+    padding = (kernel[0] // 2, kernel[1] // 2)
+    return weight_norm(nn.Conv2d(before, after, kernel, stride, padding))

@@ -19,13 +19,12 @@ from arctone.audio.spectral.features import LEVEL_SCALE, NUM_BANDS, NUM_FEATURES
 from arctone.audio.spectral.features import features as spectral_features
 from arctone.audio.spectral.stft import NUM_BINS
 from arctone.audio.spectral.synthesis import noise_deviation
-from arctone.data.clip import ClipSource
-from arctone.data.workers import map_in_order
+from arctone.data.encode import map_in_order
+from arctone.data.sound import ClipSource
 from arctone.errors import ArctoneError, UsageError
 from arctone.files.atomic import file_atomically
 from arctone.model_folder.config import SpectralConfig
-from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder
-from arctone.models.spectral_discriminator import SpectralDiscriminator
+from arctone.models.spectral import FRAMES_PER_LATENT, SpectralAutoencoder, SpectralDiscriminator
 from arctone.training.randomness import generator, share
 from arctone.training.spectral_loss import SpectralLossConfig, noise_amount, spectral_loss
 from arctone.training.task import SteadyRate

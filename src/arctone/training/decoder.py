@@ -21,12 +21,12 @@ from torch import Tensor
 
 from arctone.audio.spectral.features import NUM_FEATURES
 from arctone.audio.spectral.features import features as spectral_features
-from arctone.checkpoints.copying import copy_untrained
 from arctone.checkpoints.folder import AUTOENCODER, DIT, FLOW, fill, has_flow, load_config, load_state, save_part
 from arctone.checkpoints.parts import DECODER, ENCODER, OWN_DECODER
+from arctone.checkpoints.text import copy_untrained
 from arctone.checkpoints.weights_map import MAP, part_state
-from arctone.data.clip import ClipSource
-from arctone.data.opening import open_source
+from arctone.data.sound import ClipSource
+from arctone.data.sources import open_source
 from arctone.errors import UsageError
 from arctone.files.atomic import MARKER, file_atomically
 from arctone.inference.backends.torch import TorchBackend, load_backend

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from arctone.errors import UsageError
-from arctone.flow.path import add_noise, velocity
+from arctone.flow.schedules import add_noise, velocity
 from arctone.models.conditions import Conditions
 from arctone.training.batches import Batches
-from arctone.training.noise_levels import length_shift, logit_normal, shifted_levels, truncated_logit_normal
-from arctone.training.randomness import Draws
+from arctone.training.randomness import Draws, length_shift, logit_normal, shifted_levels, truncated_logit_normal
 from arctone.training.task import OneRole, Parts, micro_batches
 
 TIME_LAWS = ("logit_normal", "truncated_logit_normal", "uniform")

@@ -16,7 +16,6 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from arctone.checkpoints.copying import copy_autoencoder, copy_text
 from arctone.checkpoints.folder import (
     DIT,
     FLOW,
@@ -28,6 +27,7 @@ from arctone.checkpoints.folder import (
     save_part,
 )
 from arctone.checkpoints.lora import Origin, save_adapter
+from arctone.checkpoints.text import copy_autoencoder, copy_text
 from arctone.data.latents import LatentDataset
 from arctone.models.discriminator import NETWORKS
 from arctone.models.lora import BLOCK_MATRICES, Adapted, LoraConfig, low_rank_pairs, target_layers

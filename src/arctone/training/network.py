@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from arctone.checkpoints.folder import fill, flow_part, load_state
 from arctone.flow.guidance import guided
-from arctone.flow.path import denoised, expand
 from arctone.flow.samplers import VelocityFn
+from arctone.flow.schedules import denoised, expand
 from arctone.model_folder.config import TransformerConfig
 from arctone.models.conditions import Conditions
 from arctone.models.continuous_dit import ContinuousDiT

@@ -12,7 +12,7 @@ from arctone.model_folder.config import ContinuousDiTConfig, DiTConfig, ModelCon
 from arctone.training.arc.config import AlignmentConfig, ArcConfig, DiscriminatorConfig, PenaltyConfig, TeacherConfig
 from arctone.training.autoencoder import AutoencoderConfig
 from arctone.training.decoder import DecoderConfig
-from arctone.training.distill.config import ConsistencyConfig, DmdConfig
+from arctone.training.distill.consistency import ConsistencyConfig, DmdConfig
 from arctone.training.flow import FlowConfig
 from arctone.training.loop import LoopConfig
 from arctone.training.optim import OptimiserConfig

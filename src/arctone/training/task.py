@@ -1,13 +1,14 @@
-"""What the training loop needs to know of a stage: its networks, batches and losses."""
+"""What a training task is, and checks of values that recipes set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from arctone.errors import UsageError
 from arctone.training.batches import Batches
 
 # Writes audio of the present weights: called with the task's batches, the demo folder, the averaged weights, the step.
@@ -103,3 +104,56 @@ def micro_batches(items: int, size: int) -> list[slice]:
         size: Items of a part; 0 = all.
     """
     return [slice(start, start + size) for start in range(0, items, size)] if 0 < size < items else []
+
+
+def check_choice(config: Any, name: str, allowed: Iterable[str], prefix: str = "") -> None:
+    """Refuses a setting that is not one of the allowed words.
+
+    Args:
+        config: Settings, as attributes.
+        name: Of the setting.
+        allowed: Its words.
+        prefix: What the user writes before the name, with a dot.
+
+    Raises:
+        UsageError: If the setting is another word.
+    """
+    value = getattr(config, name)
+    if value not in allowed:
+        raise UsageError(f"{prefix}{name}: {value!r} is unknown, choose from {', '.join(allowed)}")
+
+
+def check_range(config: Any, names: Iterable[str], low: float, high: float = float("inf"), prefix: str = "") -> None:
+    """Refuses settings outside a range; None is not looked at.
+
+    Args:
+        config: Settings, as attributes.
+        names: Of the settings.
+        low: Lowest value.
+        high: Highest value.
+        prefix: What the user writes before the name, with a dot.
+
+    Raises:
+        UsageError: If one is outside, or no number.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:
+            allowed = f"at least {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
+            raise UsageError(f"{prefix}{name}: {value!r} is not possible, it must be {allowed}")
+
+
+def check_above_zero(config: Any, names: Iterable[str], prefix: str = "") -> None:
+    """Refuses settings that are not above 0.
+
+    Args:
+        config: Settings, as attributes.
+        names: Of the settings.
+        prefix: What the user writes before the name, with a dot.
+
+    Raises:
+        UsageError: If one is 0, below, or no number.
+    """
+    for name in names:
+        if not getattr(config, name) > 0:
+            raise UsageError(f"{prefix}{name}: {getattr(config, name)!r} is not possible, it must be above 0")

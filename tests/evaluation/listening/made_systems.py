@@ -12,7 +12,7 @@ import soundfile
 from arctone.audio.files import write_audio
 from arctone.audio.waveform import Waveform
 from arctone.evaluation.listening.build import BuildSettings, Built, build
-from arctone.evaluation.listening.key import Key, Question
+from arctone.evaluation.listening.design import Key, Question
 
 SYSTEMS = ("zephyr", "quartz", "ember")
 PROMPTS = tuple(f"sound number {number} & <{number}>" for number in range(9))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from arctone.errors import InputFileError, UsageError
-from arctone.evaluation.listening.analysis import analyse
 from arctone.evaluation.listening.report import markdown, write_report
 from arctone.evaluation.listening.results import read_results
+from arctone.evaluation.listening.scores import analyse
 from tests.evaluation.listening.made_systems import OPINIONS, clicker, mushra_csvs, page_csv, simulated, straight_liner
 
 NEW_ANCHOR = {("quality", "anchor70"): 2.2}

@@ -10,7 +10,7 @@ from arctone.audio.files import write_audio
 from arctone.audio.waveform import Waveform
 from arctone.errors import ArctoneError, InputFileError, UsageError
 from arctone.evaluation.listening.build import BuildSettings, build
-from arctone.evaluation.listening.inventory import by_prompt, read_captions, read_clips
+from arctone.evaluation.listening.choice import by_prompt, read_captions, read_clips
 from tests.evaluation.listening.made_systems import PROMPTS, SYSTEMS, make_systems
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from arctone.cli.main import run
-from arctone.evaluation.listening.key import read_key
+from arctone.evaluation.listening.design import read_key
 from tests.evaluation.listening.made_systems import SYSTEMS, page_csv, simulated, straight_liner
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from arctone.evaluation.listening.page import balanced_orders, williams_square, with_repeats
+from arctone.evaluation.listening.build import balanced_orders, williams_square, with_repeats
 
 
 @pytest.mark.parametrize("num_conditions", range(2, 9))

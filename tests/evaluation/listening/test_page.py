@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from arctone.evaluation.listening.analysis import analyse
 from arctone.evaluation.listening.build import BuildSettings, Built, build
 from arctone.evaluation.listening.results import read_results
+from arctone.evaluation.listening.scores import analyse
 from arctone.evaluation.listening.serve import make_server
 from tests.browser import IS_MISSING, start_browser
 from tests.evaluation.listening.made_systems import SYSTEMS, make_systems

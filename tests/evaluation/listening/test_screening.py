@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from arctone.evaluation.listening.results import read_results
-from arctone.evaluation.listening.screening import screen
+from arctone.evaluation.listening.results import read_results, screen
 from tests.evaluation.listening.made_systems import OPINIONS, clicker, mushra_csvs, page_csv, simulated, straight_liner
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from arctone.audio.waveform import Waveform
-from arctone.data.clip import ClipInfo
+from arctone.data.sound import ClipInfo
 from arctone.flow.noise import item_noise
 from tests.evaluation.metrics.metric_sounds import RATE, drums, noise, notes, tone
 

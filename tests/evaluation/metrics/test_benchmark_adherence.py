@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from arctone.audio.waveform import Waveform
-from arctone.data.clip import ClipInfo
+from arctone.data.sound import ClipInfo
 from arctone.evaluation.embedders import aisfx
 from arctone.evaluation.metrics import probe
 from benchmarks import adherence, clips, engines, heard, train_probe

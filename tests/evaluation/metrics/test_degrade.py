@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from arctone.evaluation.metrics import audio_distance
-from arctone.evaluation.metrics.spectra import mel_power
+from arctone.evaluation.metrics.audio_distance import mel_power
 from benchmarks import degrade
 from tests.evaluation.metrics.metric_sounds import RATE, noise, notes, silence
 

@@ -10,18 +10,23 @@ import pytest
 import soxr
 import torch
 
-from arctone.audio.resample import resample
-from arctone.audio.waveform import Waveform
+from arctone.audio.waveform import Waveform, resample
 from arctone.errors import ModelError, UsageError
-from arctone.evaluation.embedders import aisfx, musicnn, passt, preparing
+from arctone.evaluation.embedders import aisfx, musicnn, packaged, preparing
 from arctone.evaluation.embedders import corpus_clap as ears
-from arctone.evaluation.embedders.cache import EmbeddingCache, file_hash, sound_hash
 from arctone.evaluation.embedders.clap import ClapEmbedder, rounded
-from arctone.evaluation.embedders.opening import NAMES, OFFLINE, open_embedder
-from arctone.evaluation.embedders.openl3 import OpenL3Embedder
-from arctone.evaluation.embedders.passt import PasstEmbedder
-from arctone.evaluation.embedders.protocol import Embedded, TextEmbedder
-from arctone.evaluation.metrics.point_sets import unit_rows
+from arctone.evaluation.embedders.packaged import OpenL3Embedder, PasstEmbedder
+from arctone.evaluation.embedders.protocol import (
+    NAMES,
+    OFFLINE,
+    Embedded,
+    EmbeddingCache,
+    TextEmbedder,
+    file_hash,
+    open_embedder,
+    sound_hash,
+)
+from arctone.evaluation.metrics.manifold import unit_rows
 from tests.evaluation.metrics.metric_sounds import RATE, drums, noise, notes, silence, tone
 from tests.evaluation.metrics.tiny_embedder import TinyEmbedder
 
@@ -136,7 +141,7 @@ def test_passt_windows_are_those_of_stable_audio_metrics() -> None:
     lengths = {200: [1000], 150: [150], 151: [1000], 1000: [1000], 1001: [1000, 1000], 2300: [1000] * 4}
     for number, known in lengths.items():
         samples = np.arange(1, number + 1, dtype=np.float32)
-        windows = list(passt.windows(samples, rate))
+        windows = list(packaged.windows(samples, rate))
         assert [len(window) for window in windows] == known, number
         assert windows[-1][0] == 500 * (len(known) - 1) + 1
         assert np.trim_zeros(windows[-1], "b")[-1] == min(number, 500 * (len(known) - 1) + 1000)
@@ -198,7 +203,9 @@ def test_passt_loads_local_weights_and_parts_logits_from_features(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = SimpleNamespace(
-        get_model_passt=lambda arch, pretrained: _Net() if (arch, pretrained) == (passt.ARCHITECTURE, False) else None,
+        get_model_passt=lambda arch, pretrained: (
+            _Net() if (arch, pretrained) == (packaged.ARCHITECTURE, False) else None
+        ),
         AugmentMelSTFT=lambda **settings: SimpleNamespace(settings=settings),
         PasstBasicWrapper=_Wrapper,
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from arctone.evaluation.metrics import manifold
-from arctone.evaluation.metrics.point_sets import distances
+from arctone.evaluation.metrics.manifold import distances
 from tests.evaluation.metrics.public_answers import PATH, sets
 
 PUBLIC = json.loads(PATH.read_text())

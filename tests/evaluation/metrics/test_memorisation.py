@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from arctone.audio.resample import resample
-from arctone.audio.waveform import Waveform
+from arctone.audio.waveform import Waveform, resample
 from arctone.evaluation.metrics import memorisation
 from tests.evaluation.metrics.metric_sounds import RATE, clicks, drums, noise, notes, silence, tone
 

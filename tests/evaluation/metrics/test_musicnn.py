@@ -12,7 +12,7 @@ from arctone.audio.waveform import Waveform
 from arctone.errors import ModelError
 from arctone.evaluation.embedders import musicnn
 from arctone.evaluation.embedders.musicnn import read_checkpoint
-from arctone.evaluation.metrics.spectra import slaney_mel_filters
+from arctone.evaluation.metrics.audio_distance import slaney_mel_filters
 from tests.evaluation.metrics.metric_sounds import drums, noise, notes
 from tests.evaluation.metrics.musicnn_answers import PATH, chirp, spectrograms
 

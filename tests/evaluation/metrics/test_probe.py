@@ -6,7 +6,7 @@ import pytest
 from arctone.audio.waveform import Waveform
 from arctone.errors import ModelError
 from arctone.evaluation.embedders import aisfx
-from arctone.evaluation.embedders.mel import mel_statistics
+from arctone.evaluation.embedders.preparing import mel_statistics
 from arctone.evaluation.metrics import probe
 from tests.evaluation.metrics.metric_sounds import clicks, noise, notes, silence, tone
 

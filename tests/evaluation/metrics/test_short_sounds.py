@@ -5,7 +5,7 @@ import pytest
 
 from arctone.audio.waveform import Waveform
 from arctone.evaluation.metrics import attack, silence
-from arctone.evaluation.metrics.kinds import KINDS, kind_of
+from arctone.evaluation.metrics.probe import KINDS, kind_of
 
 RATE = 44_100
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from arctone.evaluation.metrics.spectra import decibels, magnitudes, mel_filters, mel_power
+from arctone.evaluation.metrics.audio_distance import decibels, magnitudes, mel_filters, mel_power
 from tests.evaluation.metrics.metric_sounds import RATE, tone
 
 

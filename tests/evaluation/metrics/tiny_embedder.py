@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from arctone.audio.waveform import Waveform
-from arctone.evaluation.embedders.mel import mel_statistics
+from arctone.evaluation.embedders.preparing import mel_statistics
 from arctone.evaluation.embedders.protocol import Embedded
 
 NUM_CLASSES = 8

@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 
 from arctone.audio.files import write_audio
-from arctone.audio.resample import resample
-from arctone.audio.waveform import Waveform
+from arctone.audio.waveform import Waveform, resample
 from arctone.errors import InputFileError, UsageError
-from arctone.evaluation.metrics.kinds import KINDS as EFFECTS
+from arctone.evaluation.metrics.probe import KINDS as EFFECTS
 from arctone.evaluation.metrics.probe import Probe
 from arctone.evaluation.scoring.measurement import BETTER, HEAD, Measurement, Report, as_json, as_markdown, rows
 from arctone.evaluation.scoring.measures import MEASURES
-from arctone.evaluation.scoring.score import PROBED, Material, ScoringOptions, score
-from arctone.evaluation.scoring.stated import FACTS
+from arctone.evaluation.scoring.score import FACTS, PROBED, Material, ScoringOptions, score
 from arctone.evaluation.scoring.takes import Take, read_takes
 from tests.evaluation.metrics.metric_sounds import RATE, drums, noise, notes, silence, tone
 from tests.evaluation.metrics.tiny_embedder import TinyEmbedder, TinyReader

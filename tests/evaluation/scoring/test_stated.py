@@ -8,10 +8,18 @@ import pytest
 from arctone.audio.files import write_audio
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
-from arctone.evaluation.metrics.kinds import KINDS
-from arctone.evaluation.metrics.probe import Probe
-from arctone.evaluation.scoring.score import Material, ScoringOptions, score
-from arctone.evaluation.scoring.stated import FACTS, kind_fact, measure_fact, stated_class, stated_key, stated_tempo
+from arctone.evaluation.metrics.probe import KINDS, Probe
+from arctone.evaluation.scoring.score import (
+    FACTS,
+    Material,
+    ScoringOptions,
+    kind_fact,
+    measure_fact,
+    score,
+    stated_class,
+    stated_key,
+    stated_tempo,
+)
 from arctone.evaluation.scoring.takes import Take, read_takes
 from tests.evaluation.metrics.metric_sounds import clicks, notes
 

@@ -24,7 +24,7 @@ from starlette.testclient import TestClient
 import arctone
 from arctone.inference.engine import Model
 from arctone.serving.http.app import create_app
-from arctone.serving.http.limits import Limits
+from arctone.serving.http.formats import Limits
 from arctone.serving.http.process import Server, bound_socket, server_of
 
 BASE = "http://127.0.0.1:8000"

@@ -22,8 +22,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from arctone.files.atomic import temporary_folder
 from arctone.inference.engine import Model
 from arctone.inference.request import GenerationRequest
+from arctone.serving.http.formats import Limits
 from arctone.serving.http.jobs import Job
-from arctone.serving.http.limits import Limits
 from arctone.serving.http.process import Intake, allow_files, is_probe
 from arctone.serving.http.store import Store
 from tests.serving.http.conftest import QUICK, next_works

@@ -17,7 +17,7 @@ from schemathesis.generation import GenerationMode
 
 from arctone.inference.engine import Model
 from arctone.serving.http.app import create_app
-from arctone.serving.http.limits import Limits
+from arctone.serving.http.formats import Limits
 from arctone.serving.http.openapi import document
 from arctone.serving.http.process import bound_socket, server_of
 

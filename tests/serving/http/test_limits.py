@@ -14,12 +14,12 @@ import pytest
 import soundfile
 from starlette.testclient import TestClient
 
-from arctone.audio import ogg_pages as ogg
+from arctone.audio import formats as ogg
 from arctone.audio.waveform import Waveform
 from arctone.inference.engine import Model
 from arctone.inference.source import open_source
 from arctone.serving.http.errors import ApiError
-from arctone.serving.http.limits import Limits
+from arctone.serving.http.formats import Limits
 from arctone.serving.http.uploads import read_shape, read_upload
 from tests.serving.http.conftest import QUICK, Client, Gate, error_of, finished, next_works, order, sound_file, upload
 from tests.serving.http.sockets import raw

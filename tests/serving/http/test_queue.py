@@ -10,8 +10,7 @@ import pytest
 
 from arctone.inference.request import GenerationRequest, Progress
 from arctone.serving.http.errors import ApiError
-from arctone.serving.http.jobs import Job
-from arctone.serving.http.queue import JobQueue, units
+from arctone.serving.http.jobs import Job, JobQueue, units
 
 
 def job(**fields: Any) -> Job:

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from arctone.errors import UsageError
 from arctone.serving.http.app import create_app
-from arctone.serving.http.exposure import checked_origin, is_loopback, token_for
+from arctone.serving.http.middleware import checked_origin, is_loopback, token_for
 from tests.serving.http.conftest import QUICK, Client, error_of, finished, next_works, order
 
 TOKEN = "a-token-of-some-length"

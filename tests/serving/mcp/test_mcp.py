@@ -16,8 +16,8 @@ from mcp import Client, StdioServerParameters
 import arctone
 from arctone.audio.files import encode_audio
 from arctone.inference.engine import Model
-from arctone.serving.http.limits import Limits
-from arctone.serving.mcp.server import build_server
+from arctone.serving.http.formats import Limits
+from arctone.serving.mcp import build_server
 
 QUICK = {"prompt": "rain", "duration_seconds": 0.5, "steps": 1, "cfg_scale": 1}
 

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from arctone.cli.main import run
-from arctone.errors import ModelError
-from arctone.serving.ray.cluster import name_everywhere
-from arctone.version import install_hint
+from arctone.errors import ModelError, install_hint
+from arctone.serving.ray.batches import name_everywhere
 
 
 def test_without_ray_the_program_says_what_is_missing(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from arctone.audio.crossfade import EXTEND_FADE_SECONDS
+from arctone.audio.regions import EXTEND_FADE_SECONDS
 from tests.serving.studio.studio_page import Page
 
 JOIN = 33075 - round(EXTEND_FADE_SECONDS * 44100)  # from here on 0.75 s flow into what follows

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from arctone.audio.waveform import Waveform
-from arctone.data.clip import ClipInfo
+from arctone.data.sound import ClipInfo
 from arctone.training.lora import fine_tuning
 from arctone.workflows.fine_tune import run
 from benchmarks import lora_few_steps, lora_timbre, results

@@ -282,14 +282,14 @@ def test_bad_sounds_are_named(model: Path, own: Path, tmp_path: Path) -> None:
     ],
 )
 def test_an_adapter_option_is_a_path_and_a_strength(option: str, found: tuple[str, float]) -> None:
-    from arctone.cli.model_options import parse_adapters
+    from arctone.cli.options import parse_adapters
 
     assert parse_adapters([option]) == ((Path(found[0]), found[1]),)
 
 
 @pytest.mark.parametrize("option", ["", ":1", "runs/mine:loud", "runs/mine:nan", "runs/mine:"])
 def test_an_adapter_option_without_a_meaning_is_refused(option: str) -> None:
-    from arctone.cli.model_options import parse_adapters
+    from arctone.cli.options import parse_adapters
 
     with pytest.raises(UsageError, match="must be PATH or PATH:STRENGTH"):
         parse_adapters([option])

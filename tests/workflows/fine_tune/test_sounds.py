@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from arctone.data.folder import open_folder
-from arctone.workflows.fine_tune.sounds import OwnSounds, caption_of_name
+from arctone.workflows.fine_tune.run import OwnSounds, caption_of_name
 
 
 def _folder(root: Path, names: list[str], seconds: float = 0.2) -> Path:

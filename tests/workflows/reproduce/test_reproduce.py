@@ -17,12 +17,20 @@ from arctone.errors import UsageError
 from arctone.files.strict_json import read_config
 from arctone.training.arc.config import ArcConfig
 from arctone.training.recipes import Recipe, recipe
-from arctone.workflows.reproduce import models
-from arctone.workflows.reproduce.ablations import ABLATIONS
-from arctone.workflows.reproduce.budget import SHARES, Budget, parse_budget
+from arctone.workflows.reproduce import run
 from arctone.workflows.reproduce.report import write_report
-from arctone.workflows.reproduce.rows import FULL, SHORT, rows_for
-from arctone.workflows.reproduce.run import Reproduction, RowResult, Settings
+from arctone.workflows.reproduce.run import (
+    ABLATIONS,
+    FULL,
+    SHARES,
+    SHORT,
+    Budget,
+    Reproduction,
+    RowResult,
+    Settings,
+    parse_budget,
+    rows_for,
+)
 from tests.evaluation.metrics.tiny_embedder import TinyEmbedder
 from tests.tiny_model import CONFIG, write_checkpoint
 
@@ -77,7 +85,7 @@ def test_every_row_has_its_own_model_and_numbers(done: Path) -> None:
     weights = [(done / "models" / stage / "dit.safetensors").read_bytes() for stage in TRAINED]
     assert len(set(weights)) == len(TRAINED)
     for stage in TRAINED:
-        assert load_config(done / "models" / stage).sampling.post_trained == (stage != models.FLOW)
+        assert load_config(done / "models" / stage).sampling.post_trained == (stage != run.FLOW)
 
 
 def test_parts_that_are_not_trained_are_the_given_models(done: Path, settings: Settings) -> None:
@@ -133,8 +141,8 @@ def test_a_folder_of_another_budget_is_refused(done: Path, settings: Settings) -
 
 
 def test_ablations_share_equally_and_what_is_given_leaves_its_time_to_the_others() -> None:
-    stages = [stage for stage in models.TRAINED if stage != "flow"]
-    minutes = Budget(100).shares(models.TRAINED)
+    stages = [stage for stage in run.TRAINED if stage != "flow"]
+    minutes = Budget(100).shares(run.TRAINED)
     assert minutes["flow"] == pytest.approx(30)
     assert {minutes[name] for name in ABLATIONS} == {minutes["arc-paper"]}
     assert sum(minutes[name] for name in ABLATIONS) == pytest.approx(14)

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arctone.checkpoints.published.source import ENDINGS, INDEX, TEXT_FOLDERS, is_licence_or_card
-from arctone.errors import ModelError
-from arctone.version import install_hint
+from arctone.errors import ModelError, install_hint
 
 T5_FILES = ("config.json", "tokenizer.json")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -1,13 +1,17 @@
-"""What the configs of all published models have in common."""
+"""Sections of published configs that several layouts share."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
+from msgspec import Struct
+
+from arctone.checkpoints.published.defaults import without_defaults
 from arctone.errors import ModelError
+from arctone.model_folder.config import NumberName
 
 PROMPT: Final = "prompt"
 PLAIN: Final = "diffusion_cond"
@@ -43,3 +47,217 @@ def require_widths(cond_dim: int, num_global: int, *, token_dim: int, global_dim
     total = cond_dim * num_global
     require(global_dim == total, f"global_cond_dim must be {total}, cond_dim for each global condition")
     return total
+
+
+class CodecSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of one half of the autoencoder."""
+
+    channels: int
+    latent_dim: int
+    c_mults: tuple[int, ...]
+    strides: tuple[int, ...]
+    transformer_depths: tuple[int, ...]
+    in_channels: int | None = None
+    out_channels: int | None = None
+    chunk_size: int | None = None
+    chunk_midpoint_shift: bool = False
+    dim_heads: int = 128
+    ff_mult: int = 3
+    differential: bool = True
+    variable_stride: bool = False
+    conv_mapping: bool = False
+    layer_scale: bool = False
+    sliding_window: tuple[int, int] | None = None
+    sinusoidal_blocks: tuple[int, ...] | int = 0
+    mask_noise: float = 0.0
+
+
+class CodecSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Encoder or decoder."""
+
+    config: CodecSettings
+    type: Literal["same", "taae_v2"] = "same"
+    soft_clip: bool = False
+
+
+class BottleneckSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of the normalisation of latents."""
+
+    dim: int
+    auto_scale: bool = False
+    noise_regularize: bool = False
+
+
+class BottleneckSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The normalisation of latents."""
+
+    config: BottleneckSettings
+    type: Literal["softnorm"] = "softnorm"
+
+
+class PatchSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a waveform becomes patches."""
+
+    channels: int
+    patch_size: int
+
+
+class PatchSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """Waveforms to patches."""
+
+    config: PatchSettings
+    type: Literal["patched"] = "patched"
+
+
+class AutoencoderSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The autoencoder."""
+
+    encoder: CodecSection
+    decoder: CodecSection
+    bottleneck: BottleneckSection
+    pretransform: PatchSection
+    latent_dim: int
+    downsampling_ratio: int
+    io_channels: int = 2
+    in_channels: int | None = None
+    out_channels: int | None = None
+
+
+class PretransformSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The autoencoder and the scale of its latents."""
+
+    config: AutoencoderSection
+    type: Literal["autoencoder"] = "autoencoder"
+    scale: float = 1.0
+
+
+class TextSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which T5Gemma, where it lies, and how many tokens."""
+
+    model_name: str = "google/t5gemma-b-b-ul2"
+    max_length: int = 128
+    padding_mode: Literal["zero", "learned"] = "zero"
+    project_out: bool = False
+    model_path: str | None = None
+    repo_id: str | None = None
+    subfolder: str | None = None
+
+
+class NumberSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Range of a number, and its waves."""
+
+    min_val: float = 0
+    max_val: float = 1
+    fourier_features_type: Literal["learned", "expo"] = "learned"
+
+
+class TextConditioner(Struct, frozen=True, forbid_unknown_fields=True, tag="t5gemma", tag_field="type"):
+    """Text."""
+
+    id: Literal["prompt"]
+    config: TextSettings = TextSettings()
+
+
+class NumberConditioner(Struct, frozen=True, forbid_unknown_fields=True, tag="number", tag_field="type"):
+    """A number."""
+
+    id: NumberName
+    config: NumberSettings = NumberSettings()
+
+
+class ConditioningSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """All conditions."""
+
+    configs: tuple[TextConditioner | NumberConditioner, ...]
+    cond_dim: int
+    default_keys: dict[str, str] = {}
+
+
+class AttentionSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of the attention layers."""
+
+    qk_norm: Literal["none", "l2", "ln", "rms"] = "none"
+    differential: bool = False
+
+
+class NoSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings that have no key left once defaults are removed."""
+
+
+class TransformerSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of the diffusion transformer."""
+
+    io_channels: int
+    embed_dim: int
+    depth: int
+    num_heads: int
+    cond_token_dim: int
+    global_cond_dim: int
+    project_cond_tokens: bool = True
+    project_global_cond: bool = True
+    global_cond_type: Literal["prepend", "adaLN"] = "prepend"
+    timestep_features_type: Literal["learned", "expo"] = "learned"
+    timestep_features_logsnr: bool = False
+    input_concat_dim: int = 0
+    num_memory_tokens: int = 0
+    local_add_cond_dim: int | None = None
+    norm_type: Literal["layer_norm", "rms_norm"] = "layer_norm"
+    attn_kwargs: AttentionSettings = AttentionSettings()
+    ff_kwargs: NoSettings = NoSettings()
+    norm_kwargs: NoSettings = NoSettings()
+
+
+class Shift(Struct, frozen=True, forbid_unknown_fields=True):
+    """How sampling times are spread, as far as it is published: by log-SNR, or not at all."""
+
+    type: Literal["logsnr", "none"]
+    anchor_length: int = 2000
+    anchor_logsnr: float = -6.2
+    rate: float = 1.0
+    logsnr_end: float = 2.0
+
+
+class DiffusionSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The diffusion model.
+
+    distribution_shift_options and mask_padding_attention concern training: the public program samples on the grid of
+    sampling_distribution_shift_options, and always masks padding.
+    """
+
+    config: TransformerSettings
+    cross_attention_cond_ids: tuple[Literal["prompt", "seconds_start", "seconds_total"], ...]
+    global_cond_ids: tuple[NumberName, ...]
+    diffusion_objective: Literal["rectified_flow", "rf_denoiser"]
+    type: Literal["dit"] = "dit"
+    local_add_cond_ids: tuple[str, ...] = ()
+    input_concat_ids: tuple[str, ...] = ()
+    distribution_shift_options: dict[str, Any] | None = None
+    sampling_distribution_shift_options: Shift | None = None
+    mask_padding_attention: bool = False
+    use_effective_length_for_schedule: bool = False
+
+
+class ModelSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """What has weights."""
+
+    pretransform: PretransformSection
+    conditioning: ConditioningSection
+    diffusion: DiffusionSection
+    io_channels: int
+
+
+class PublishedConfig3(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file; its training block says nothing about the model."""
+
+    model_type: Literal["diffusion_cond", "diffusion_cond_inpaint"]
+    sample_size: int
+    sample_rate: int
+    model: ModelSection
+    audio_channels: int = 2
+    training: Any = None
+    svd_bases_path: str | None = None
+
+    @classmethod
+    def upgraded(cls, raw: Any) -> Any:
+        """This function removes keys that change nothing; see `without_defaults`."""
+        return without_defaults(raw)

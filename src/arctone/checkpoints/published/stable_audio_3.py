@@ -18,12 +18,6 @@ from arctone.checkpoints.published.sections import (
     INPAINTING,
     PLAIN,
     PROMPT,
-    named_file,
-    require,
-    require_numbers,
-    require_widths,
-)
-from arctone.checkpoints.published.sections_3 import (
     AttentionSettings,
     AutoencoderSection,
     BottleneckSection,
@@ -43,6 +37,10 @@ from arctone.checkpoints.published.sections_3 import (
     TextConditioner,
     TextSettings,
     TransformerSettings,
+    named_file,
+    require,
+    require_numbers,
+    require_widths,
 )
 from arctone.files.strict_json import read_config
 from arctone.model_folder.config import (

@@ -9,12 +9,11 @@ import msgspec
 import torch
 from torch import Tensor
 
-from arctone.checkpoints.published.places import Place
-from arctone.checkpoints.published.tensor_names import account_part
+from arctone.checkpoints.published.tensor_names import Place, account_part
 from arctone.errors import InputFileError, ModelError
 from arctone.files.text import parse_typed, read_bytes
 from arctone.model_folder.config import T5GemmaConfig
-from arctone.models.t5gemma import T5GemmaEncoder
+from arctone.models.t5 import T5GemmaEncoder
 
 MODEL_TYPE = "t5gemma"
 _BLOCK = {

@@ -1,4 +1,4 @@
-"""Where each tensor of a published checkpoint goes, and back: one table for reading and for writing.
+"""Names of tensors in published files: for the DiT, both kinds of autoencoders and the number conditioners.
 
 Weight norm (a direction v and a length g for each row) is folded on reading. On writing, v is the weight and g its
 length, so that folding again gives the same bits.
@@ -12,12 +12,80 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from arctone.checkpoints.published import same_names
-from arctone.checkpoints.published.places import Place, renamed
 from arctone.errors import ModelError
 from arctone.model_folder.config import ContinuousDiTConfig, ModelConfig, OobleckConfig, SameConfig, of_type
 from arctone.models.continuous_dit import ContinuousDiT, rotated_entries
 from arctone.models.oobleck import Oobleck
+from arctone.models.same import Same
+
+
+class Place(NamedTuple):
+    """A published tensor: its name without weight norm's endings, its shape, and whether it has weight norm."""
+
+    name: str
+    shape: tuple[int, ...]
+    normed: bool = False
+
+
+def renamed(name: str, names: Mapping[str, str]) -> str:
+    """The name with its beginning (whole words) replaced."""
+    for ours, theirs in names.items():
+        if name == ours or name.startswith(f"{ours}."):
+            return theirs + name[len(ours) :]
+    raise KeyError(name)
+
+
+_FIXED = {
+    "encoder.leave": "encoder.layers.2",
+    "encoder.scale": "bottleneck.scaling_factor",
+    "encoder.shift": "bottleneck.bias",
+    # One number, which both halves need.
+    "encoder.level": "bottleneck.running_std",
+    "decoder.level": "bottleneck.running_std",
+    "decoder.enter": "decoder.layers.1",
+    "encoder.enter": "encoder.layers.0.mapping",
+    "decoder.leave": "decoder.layers.3.mapping",
+    "encoder.new_tokens": "encoder.layers.0.new_tokens",
+    "decoder.new_tokens": "decoder.layers.3.new_tokens",
+    "encoder.body.blocks": "encoder.layers.0.transformers",
+    "decoder.body.blocks": "decoder.layers.3.transformers",
+}
+_SAME_BLOCK = {
+    "attention_norm": "pre_norm",
+    "attention": "self_attn",
+    "attention_scale": "self_attn_scale.scale",
+    "mlp_norm": "ff_norm",
+    "mlp.enter": "ff.ff.0.proj",
+    "mlp.leave": "ff.ff.2",
+    "mlp_scale": "ff_scale.scale",
+}
+
+
+def same_places(config: SameConfig, prefix: str) -> tuple[dict[str, Place], dict[str, Tensor]]:
+    """Our names with their places, and published buffers that never change. prefix: of every published name."""
+    with torch.device("meta"):
+        shapes = Same(config).state_dict()
+    found = {name: Place(prefix + _name(name), tuple(value.shape), _normed(name)) for name, value in shapes.items()}
+    rotated = config.head_size // 2
+    rates = 1.0 / (10_000 ** (torch.arange(0, rotated, 2).float() / rotated))
+    constants = {f"{prefix}bottleneck.noise_scaling_factor": torch.ones(1, 0, 1)}
+    for half, layer, depth in (("encoder", 0, config.encoder_depth), ("decoder", 3, config.decoder_depth)):
+        for index in range(depth):
+            constants[f"{prefix}{half}.layers.{layer}.transformers.{index}.rope.inv_freq"] = rates.clone()
+    return found, constants
+
+
+def _normed(name: str) -> bool:
+    return name in ("encoder.enter.weight", "decoder.leave.weight")
+
+
+def _name(name: str) -> str:
+    half, part, *rest = name.split(".")
+    if part == "body":
+        _, index, *inner = rest
+        return f"{_FIXED[f'{half}.body.blocks']}.{index}.{renamed('.'.join(inner), _SAME_BLOCK)}"
+    return renamed(name, _FIXED)
+
 
 TRANSFORMER, AUTOENCODER, CONDITIONER = "model.model.", "pretransform.model.", "conditioner.conditioners."
 MAX_NAMED = 5
@@ -66,7 +134,7 @@ def table(config: ModelConfig) -> Table:
         shapes = ContinuousDiT(dit).state_dict()
     places = {name: _dit_place(name, tuple(value.shape)) for name, value in shapes.items()}
     if isinstance(config.autoencoder, SameConfig):
-        autoencoder, more = same_names.places(config.autoencoder, AUTOENCODER)
+        autoencoder, more = same_places(config.autoencoder, AUTOENCODER)
     else:
         autoencoder, more = _oobleck_places(of_type(config.autoencoder, OobleckConfig)), {}
     return Table({"dit": places, "autoencoder": autoencoder}, _constants(dit) | more)

@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 
 from arctone.audio.waveform import Waveform
-from arctone.data.clip import ClipInfo, Split
 from arctone.data.corpus.captions import write_captions
 from arctone.data.corpus.instruments import SYNTH
 from arctone.data.corpus.library import FONT_LICENCE, Library, open_library
@@ -19,6 +18,7 @@ from arctone.data.corpus.plans import SAMPLE_RATE, Plan
 from arctone.data.corpus.render import render_plan
 from arctone.data.corpus.second_version import PITCH_SHARE, SECOND_SHARES, SecondPlanner
 from arctone.data.corpus.splits import RULES, broken_rules
+from arctone.data.sound import ClipInfo, Split
 from arctone.errors import UsageError
 
 DEFAULT_SIZE = 19_000

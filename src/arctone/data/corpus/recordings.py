@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from arctone.data.corpus.effect_names import ESC10, LONG_RECORDINGS, describe_effect
+from arctone.data.corpus.effect_captions import ESC10, LONG_RECORDINGS
+from arctone.data.corpus.effect_names import describe_effect
 from arctone.data.corpus.music import TONICS
 from arctone.errors import InputFileError
 from arctone.files.text import parse_json, read_bytes

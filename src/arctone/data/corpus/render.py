@@ -6,17 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 from arctone.data.corpus import noises
-from arctone.data.corpus.drum_tones import drum_stroke
-from arctone.data.corpus.drums import GENERAL_MIDI_NOTES, Hit, write_hits
+from arctone.data.corpus.drums import GENERAL_MIDI_NOTES, Hit, drum_stroke, write_hits
+from arctone.data.corpus.effects import EFFECTS
 from arctone.data.corpus.instruments import SYNTH
-from arctone.data.corpus.library import FontSound, Library
+from arctone.data.corpus.library import FontSound, Library, Note, shared_font
+from arctone.data.corpus.performers import begun, faded, length_factor, varied
 from arctone.data.corpus.plans import SAMPLE_RATE, DrumLayer, Layer, NotesLayer, Plan, SoundLayer
 from arctone.data.corpus.recordings import Recording, load_recording
 from arctone.data.corpus.rooms import add_room
 from arctone.data.corpus.scores import bass_notes, write_notes
-from arctone.data.corpus.soundfont import Note, shared_font
 from arctone.data.corpus.tones import render_voice
-from arctone.data.corpus.variation import begun, faded, length_factor, varied
 
 FADE_SECONDS = 0.005
 # More than a trimmed clip needs is rendered, for the silence before its sound.
@@ -211,7 +210,7 @@ def _unlooped(layer: SoundLayer, num_samples: int, library: Library, rng: np.ran
     if table == "STROKES":
         kit, _, piece = index.partition(":")
         return np.repeat(drum_stroke(int(kit), piece, int(rng.integers(4)))[None], 2, axis=0)
-    maker = {"AMBIENCES": noises.AMBIENCES, "EFFECTS": noises.EFFECTS}[table][int(index)]
+    maker = {"AMBIENCES": noises.AMBIENCES, "EFFECTS": EFFECTS}[table][int(index)]
     return maker.make(seconds if table == "AMBIENCES" else _effect_seconds(layer, seconds), rng)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from arctone.data.corpus.library import Note
 from arctone.data.corpus.music import PROGRESSIONS, base_mode, degree_pitch, scale_pitches, triad
-from arctone.data.corpus.soundfont import Note
 
 DYNAMIC_VELOCITY = {"soft": 0.42, "medium": 0.68, "loud": 0.92}
 RHYTHMS = (

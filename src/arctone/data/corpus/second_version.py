@@ -15,16 +15,24 @@ from arctone.data.corpus.captions import Fields
 from arctone.data.corpus.draws import EFFECT_ROOMS, Draw, draw_pan, draw_peak_db, draw_variant
 from arctone.data.corpus.drums import GENERAL_MIDI_NOTES, Kit
 from arctone.data.corpus.effect_names import with_article
-from arctone.data.corpus.facts import attributes_of, pitch_name, room_fields
 from arctone.data.corpus.instruments import SYNTH
 from arctone.data.corpus.library import FontSound, Library
 from arctone.data.corpus.music import choose
+from arctone.data.corpus.performers import length_factor
 from arctone.data.corpus.planner import Planner
-from arctone.data.corpus.plans import SAMPLE_RATE, Layer, NotesLayer, Plan, SoundLayer
+from arctone.data.corpus.plans import (
+    SAMPLE_RATE,
+    Layer,
+    NotesLayer,
+    Plan,
+    SoundLayer,
+    attributes_of,
+    pitch_name,
+    room_fields,
+)
 from arctone.data.corpus.recordings import Recording
 from arctone.data.corpus.rooms import ROOMS
-from arctone.data.corpus.sounds import Sounds
-from arctone.data.corpus.variation import length_factor
+from arctone.data.corpus.tones import Sounds
 
 # Parts per thousand.
 SECOND_SHARES: dict[str, int] = {

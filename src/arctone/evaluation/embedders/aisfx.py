@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from arctone.audio.waveform import Waveform
 from arctone.errors import ModelError
-from arctone.evaluation.metrics.spectra import mel_power
+from arctone.evaluation.metrics.audio_distance import mel_power
 
 if TYPE_CHECKING:
     import torch

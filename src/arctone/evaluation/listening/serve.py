@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from arctone.errors import ArctoneError, UsageError
-from arctone.evaluation.listening.key import Key, read_key
+from arctone.evaluation.listening.design import Key, read_key
 from arctone.evaluation.listening.results import Submission, parse_submission
 from arctone.files.atomic import write_atomically
 

@@ -16,7 +16,7 @@ from arctone.audio.files import encode_audio
 from arctone.audio.loudness import fade, loudness_lufs, peak_db, with_gain
 from arctone.audio.waveform import Waveform
 from arctone.errors import InputFileError
-from arctone.evaluation.listening.inventory import Clip
+from arctone.evaluation.listening.choice import Clip
 
 _TRANSITION_HZ = 500.0
 _ATTENUATION_DB = 60.0

@@ -15,9 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from arctone.errors import UsageError
-from arctone.evaluation.listening.design import Cell, Design, Presentation
-from arctone.evaluation.listening.key import LOW_ANCHOR, MID_ANCHOR, REFERENCE, Question
-from arctone.evaluation.listening.scales import NUM_POINTS, SCALES, Dimension
+from arctone.evaluation.listening.choice import NUM_POINTS, SCALES, Dimension
+from arctone.evaluation.listening.design import LOW_ANCHOR, MID_ANCHOR, REFERENCE, Cell, Design, Presentation, Question
 from arctone.evaluation.listening.stimuli import GAP_SECONDS, SAMPLE_RATE, Joined, Sound
 
 Plain = str | int | float | bool | Mapping[str, "Plain"] | Sequence["Plain"]

@@ -29,7 +29,7 @@ from typing import Literal
 import numpy as np
 
 from arctone.audio.waveform import Waveform
-from arctone.evaluation.metrics.spectra import FloatArray, magnitudes
+from arctone.evaluation.metrics.audio_distance import FloatArray, magnitudes
 
 PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 MAJOR_PROFILE = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)

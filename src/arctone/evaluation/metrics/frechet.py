@@ -35,7 +35,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arctone.evaluation.metrics.intervals import Interval, jackknife_variance, normal
-from arctone.evaluation.metrics.point_sets import FloatArray, IntArray, as_points, same_size
+from arctone.evaluation.metrics.manifold import FloatArray, IntArray, as_points, same_size
 
 
 @dataclass(frozen=True, eq=False)

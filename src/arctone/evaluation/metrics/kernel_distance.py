@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arctone.evaluation.metrics.intervals import Interval, normal
-from arctone.evaluation.metrics.point_sets import FloatArray, as_points, same_size
+from arctone.evaluation.metrics.manifold import FloatArray, as_points, same_size
 
 
 def validate(reference: npt.ArrayLike, generated: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -32,11 +32,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from arctone.audio.resample import conform
-from arctone.audio.waveform import Waveform
+from arctone.audio.waveform import Waveform, conform
+from arctone.evaluation.metrics.audio_distance import decibels, mel_power
 from arctone.evaluation.metrics.intervals import Interval, bootstrap
-from arctone.evaluation.metrics.point_sets import FloatArray, IntArray, as_points, same_size, unit_rows
-from arctone.evaluation.metrics.spectra import decibels, mel_power
+from arctone.evaluation.metrics.manifold import FloatArray, IntArray, as_points, same_size, unit_rows
 
 QUANTILE = 0.99
 MIN_OVERLAP = 0.5

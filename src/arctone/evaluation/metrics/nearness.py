@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arctone.evaluation.metrics.intervals import Interval, bootstrap
-from arctone.evaluation.metrics.point_sets import FloatArray, as_points, same_size, unit_rows
+from arctone.evaluation.metrics.manifold import FloatArray, as_points, same_size, unit_rows
 
 
 def set_distances(points: npt.ArrayLike, reference: npt.ArrayLike) -> FloatArray:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arctone.evaluation.metrics.point_sets import IntArray
+from arctone.evaluation.metrics.manifold import IntArray
 
 # Distances of two sets by name, given the indices of the clips of each that take part.
 Distances = Callable[[IntArray, IntArray], Mapping[str, float]]

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arctone.audio.waveform import Waveform
-from arctone.evaluation.metrics.spectra import FloatArray, decibels, mel_power
+from arctone.evaluation.metrics.audio_distance import FloatArray, decibels, mel_power
 
 TOLERANCE = 0.03
 OCTAVES = (1.0, 2.0, 3.0, 1 / 2, 1 / 3)

@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arctone.evaluation.metrics.intervals import Interval, bootstrap
-from arctone.evaluation.metrics.point_sets import FloatArray, IntArray, as_points, same_size, unit_rows
+from arctone.evaluation.metrics.manifold import FloatArray, IntArray, as_points, same_size, unit_rows
 
 PLACES = (1, 5)
 

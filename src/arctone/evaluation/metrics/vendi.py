@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arctone.evaluation.metrics.intervals import Interval, jackknife_variance, normal
-from arctone.evaluation.metrics.point_sets import FloatArray, as_points, unit_rows
+from arctone.evaluation.metrics.manifold import FloatArray, as_points, unit_rows
 
 
 def validate(points: npt.ArrayLike) -> FloatArray:

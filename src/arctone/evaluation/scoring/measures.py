@@ -23,7 +23,7 @@ from arctone.evaluation.metrics import (
     vendi,
 )
 from arctone.evaluation.metrics.intervals import Interval
-from arctone.evaluation.metrics.point_sets import FloatArray, IntArray, unit_rows
+from arctone.evaluation.metrics.manifold import FloatArray, IntArray, unit_rows
 from arctone.evaluation.scoring.embedded_sets import EmbeddedSet
 from arctone.evaluation.scoring.measurement import Measurement, measured
 from arctone.evaluation.scoring.takes import pair

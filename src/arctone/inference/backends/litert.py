@@ -16,9 +16,19 @@ import numpy as np
 
 from arctone.audio.spectral.features import features
 from arctone.audio.spectral.synthesis import synthesise
-from arctone.inference.backends.base import Backend, Floats, Ints, Mask, TextEmbedding, VelocityInputs
+from arctone.inference.backends.base import (
+    Backend,
+    Floats,
+    Ints,
+    Mask,
+    TextEmbedding,
+    VelocityInputs,
+    filled,
+    fitting_window,
+    tiled,
+    window_lengths,
+)
 from arctone.inference.backends.litert_graph import Arrays, Graph, load_graph
-from arctone.inference.backends.tiling import filled, fitting_window, tiled, window_lengths
 from arctone.model_folder.config import (
     AutoencoderConfig,
     ContinuousDiTConfig,
@@ -30,7 +40,7 @@ from arctone.model_folder.config import (
     encoder_reach,
     of_type,
 )
-from arctone.model_folder.graph_names import (
+from arctone.model_folder.folder import (
     DECODER,
     DECODER_TAIL,
     ENCODER,

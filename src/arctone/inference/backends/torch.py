@@ -15,8 +15,16 @@ from arctone.checkpoints.folder import FLOW
 from arctone.checkpoints.lora import applied, load_adapter, refuse_other_base
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, Open, given, openers
 from arctone.errors import UsageError
-from arctone.inference.backends.base import Backend, Floats, FusedInputs, Ints, Mask, TextEmbedding, VelocityInputs
-from arctone.inference.backends.tiling import WINDOWS
+from arctone.inference.backends.base import (
+    WINDOWS,
+    Backend,
+    Floats,
+    FusedInputs,
+    Ints,
+    Mask,
+    TextEmbedding,
+    VelocityInputs,
+)
 from arctone.inference.backends.torch_codecs import codec
 from arctone.inference.backends.torch_fused import Networks, Plan, Recorded, sounds
 from arctone.inference.request import AdapterUse

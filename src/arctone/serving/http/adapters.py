@@ -1,17 +1,47 @@
-"""Adapters (LoRA) by request: a model and the engines of the adapter combinations that were asked for last."""
+"""Engines behind the HTTP API, and LoRA adapters that requests name."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from arctone.errors import UsageError
 from arctone.inference.request import Defaults, GenerationRequest, GenerationResult, Progress
 from arctone.inference.source import Source
 from arctone.model_folder.config import ModelConfig
-from arctone.serving.http.engines import ServedEngine
+
+
+class ServedEngine(Protocol):
+    """Generates sounds of one model, step by step; `arctone.inference.engine.Engine` is one."""
+
+    config: ModelConfig
+    model_hash: str
+
+    @property
+    def name(self) -> str:
+        """Which engine this is: "native" or "torch"."""
+
+    @property
+    def has_flow(self) -> bool:
+        """Whether a post-trained model has the flow model it was made from next to it, for guided requests."""
+
+    @property
+    def defaults(self) -> Defaults:
+        """Values of open fields in a request for one window of sound from text; see `defaults_for`."""
+
+    def defaults_for(self, request: GenerationRequest, source_seconds: float | None = None) -> Defaults:
+        """Values of this request's open fields."""
+
+    def stream(
+        self, request: GenerationRequest, cancel: Callable[[], bool] | None = None, source: Source | None = None
+    ) -> Iterator[Progress | GenerationResult]:
+        """Progress at each stage and step, the result last."""
+
+    def close(self) -> None:
+        """Give memory back; the next stream loads again."""
+
 
 MAX_STRENGTH = 2.0
 # Engines with adapters that stay open next to the model itself; each holds its own copy of the weights.

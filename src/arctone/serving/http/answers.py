@@ -1,16 +1,77 @@
-"""The bodies that the server answers with; they encode the JSON, and the OpenAPI schemas are made from them."""
+"""Answers of the HTTP API: structures that are sent as JSON and headers, names of takes, output folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 from starlette.responses import Response
 
-from arctone.inference.request import Progress
-from arctone.serving.http.limits import Limits
+from arctone.audio.files import encode_audio
+from arctone.errors import UsageError
+from arctone.files.atomic import write_to_first_free
+from arctone.inference.request import GenerationResult, Progress
+from arctone.serving.http.formats import Limits
+
+_WORDS_LENGTH = 40
+
+
+def take_name(prompt: str, seed: int, format: str) -> str:
+    """A speaking file name.
+
+    >>> take_name("Funky drum loop, 120 BPM!", 7, "wav")
+    'funky-drum-loop-120-bpm-7.wav'
+    >>> take_name("../../etc/passwd", 1, "flac")
+    'etc-passwd-1.flac'
+    """
+    text = ""
+    for word in re.findall(r"\w+", prompt.lower()):
+        if len(text) + len(word) + 1 > _WORDS_LENGTH:
+            break
+        text = f"{text}-{word}" if text else word
+    return f"{text or 'sound'}-{seed}.{format}"
+
+
+log = logging.getLogger("arctone.serving.http")
+
+
+class OutputFolder:
+    """Args: folder: must exist and be writable. Raises: UsageError if it is not."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            reason = (problem.strerror or str(problem)).lower()
+            raise UsageError(f"output_folder {folder} cannot be used: {reason}.", field="output_folder") from None
+
+    def write(self, result: GenerationResult) -> list[str]:
+        """Write all takes as WAV files with their records. Called off the event loop.
+
+        Returns: warnings; a sound that the folder does not take is not lost, because clients still get it.
+        """
+        for item, waveform in enumerate(result.waveforms):
+            name = take_name(result.request.prompt, result.seeds[item], "wav")
+            try:
+                # The same prompt and seed with other settings is another take.
+                write_to_first_free(self._names(name), encode_audio(waveform, "wav", metadata=result.to_metadata(item)))
+            except (OSError, UsageError) as problem:
+                log.error("the output folder does not take %s: %s", name, problem)
+                return ["the take could not be written to the server's output folder."]
+        return []
+
+    def _names(self, name: str) -> Iterator[Path]:
+        yield self._folder / name
+        for number in itertools.count(2):
+            yield self._folder / f"{Path(name).stem}-{number}.wav"
+
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 FieldKind = Literal["text", "integer", "number", "boolean", "regions", "choice"]

@@ -17,11 +17,11 @@ from starlette.staticfiles import StaticFiles
 
 from arctone.errors import ArctoneError, UsageError
 from arctone.inference.engine import Model
-from arctone.serving.http.engines import ServedEngine
+from arctone.serving.http.adapters import ServedEngine
 from arctone.serving.http.errors import ApiError, answer_error, answer_http_error
-from arctone.serving.http.limits import Limits
+from arctone.serving.http.formats import Limits
 from arctone.serving.http.middleware import Guard, Identity
-from arctone.serving.http.routes import about, jobs, records, sounds
+from arctone.serving.http.routes import about, jobs, sounds
 from arctone.serving.http.service import Service
 
 WEB = Path(__file__).parent / "web"
@@ -111,7 +111,7 @@ def _routes() -> list[Route | Mount]:
         Route("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),
         Route("/v1/jobs/{id}/events", jobs.events),
         Route("/v1/jobs/{id}/takes/{index}", jobs.take),
-        Route("/v1/records", records.read, methods=["POST"]),
+        Route("/v1/records", jobs.read, methods=["POST"]),
         Route("/v1/sound-generation", sounds.sound_generation, methods=["POST"]),
         Route("/v1/audio/speech", sounds.speech, methods=["POST"]),
         Route("/v1/audio/generations", sounds.audio_generations, methods=["POST"]),

@@ -7,8 +7,7 @@ from typing import Any
 
 from arctone.inference.request_fields import RequestField
 from arctone.serving.http import schemas
-from arctone.serving.http.formats import FILE_FORMATS, MEDIA_TYPES, OUTPUT_PATTERN, output_names
-from arctone.serving.http.limits import Limits
+from arctone.serving.http.formats import FILE_FORMATS, MEDIA_TYPES, OUTPUT_PATTERN, Limits, output_names
 from arctone.serving.http.requests import offered_fields
 from arctone.version import __version__
 

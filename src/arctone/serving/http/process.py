@@ -18,7 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from arctone.errors import UsageError
 from arctone.serving.http.errors import ApiError
-from arctone.serving.http.limits import Limits
+from arctone.serving.http.formats import Limits
 from arctone.serving.http.middleware import HEADERS, Answered
 from arctone.serving.http.service import Service
 

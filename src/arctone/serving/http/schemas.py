@@ -7,11 +7,10 @@ from typing import Any, get_args
 
 import msgspec
 
-from arctone.inference.request_fields import RequestField
+from arctone.inference.request_fields import MAX_FOREIGN_SEED, RequestField
 from arctone.serving.http.adapters import MAX_STRENGTH
 from arctone.serving.http.answers import ANSWERS, State
 from arctone.serving.http.formats import OUTPUT_PATTERN
-from arctone.serving.http.requests import MAX_FOREIGN_SEED
 
 JSON = dict[str, Any]
 

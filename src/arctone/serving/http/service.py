@@ -11,16 +11,13 @@ from typing import IO, Any
 
 from arctone.inference.request import GenerationResult
 from arctone.inference.source import Source
-from arctone.serving.http.answers import JobAnswer
-from arctone.serving.http.engines import ServedEngine
+from arctone.serving.http.adapters import ServedEngine
+from arctone.serving.http.answers import JobAnswer, OutputFolder
 from arctone.serving.http.errors import ApiError
-from arctone.serving.http.idempotency import Keys
-from arctone.serving.http.jobs import Job
-from arctone.serving.http.limits import Limits
+from arctone.serving.http.formats import Limits
+from arctone.serving.http.jobs import Job, JobQueue
 from arctone.serving.http.metrics import Metrics
-from arctone.serving.http.outputs import OutputFolder
-from arctone.serving.http.queue import JobQueue
-from arctone.serving.http.store import Store
+from arctone.serving.http.store import Keys, Store
 from arctone.serving.http.uploads import UploadMemory, read_shape, read_upload
 from arctone.serving.http.workers import Worker, cancelled_error, timeout_error
 

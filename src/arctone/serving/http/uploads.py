@@ -14,17 +14,16 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from arctone.audio import ogg_pages as ogg
-from arctone.audio import wav_chunks as riff
-from arctone.audio.formats import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
-from arctone.audio.sndfile import reason
+from arctone.audio import formats as ogg
+from arctone.audio import tags as riff
+from arctone.audio.formats import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, reason
 from arctone.audio.waveform import Waveform
 from arctone.errors import InputFileError, UsageError
 from arctone.inference.request import SourceRecord
 from arctone.inference.source import Source, check_source
 from arctone.model_folder.config import ModelConfig
 from arctone.serving.http.errors import ApiError
-from arctone.serving.http.limits import Limits
+from arctone.serving.http.formats import Limits
 
 _BLOCK_FRAMES = 65_536
 _UNKNOWN_LENGTH = 2**62

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 
 from arctone.errors import UsageError
 from arctone.inference.request import GenerationResult, Progress
-from arctone.serving.http.adapters import AdaptedEngine
-from arctone.serving.http.engines import ServedEngine
+from arctone.serving.http.adapters import AdaptedEngine, ServedEngine
 from arctone.serving.http.errors import ApiError, as_api_error
-from arctone.serving.http.jobs import Job
-from arctone.serving.http.queue import JobQueue
+from arctone.serving.http.jobs import Job, JobQueue
 
 log = logging.getLogger("arctone.serving.http")
 Finish = Callable[[Job, GenerationResult], Awaitable[None]]

@@ -1,4 +1,4 @@
-"""The server of `create_app` as a Ray Serve application: one server that holds the queue, workers on many machines.
+"""Serve replicas with Ray.
 
     serve run arctone.serving.ray.serving:build model=spark replicas=8 threads=2
 
@@ -22,11 +22,32 @@ from arctone.errors import UsageError
 from arctone.inference.load_options import LoadOptions
 from arctone.inference.loading import load_model
 from arctone.serving.http.app import create_app
-from arctone.serving.http.exposure import token_for
-from arctone.serving.http.limits import Limits
-from arctone.serving.http.replicas import Replica
-from arctone.serving.ray.cluster import joined, name_everywhere, num_workers_that_fit, ray_module
-from arctone.serving.ray.links import ActorLink
+from arctone.serving.http.formats import Limits
+from arctone.serving.http.middleware import token_for
+from arctone.serving.http.replicas import Command, EngineHost, HostConfig, Replica
+from arctone.serving.ray.batches import joined, name_everywhere, num_workers_that_fit, ray_module
+
+
+class ActorLink:
+    """See `arctone.serving.http.replicas.Link`. The actor holds as many processors as its engine has threads."""
+
+    def __init__(self, config: HostConfig) -> None:
+        self._ray: Any = ray_module()
+        # Neighbours on one machine would share its caches and its memory's bandwidth.
+        how = {"num_cpus": config.options.threads or 1, "scheduling_strategy": "SPREAD", "max_restarts": 0}
+        self._actor = self._ray.remote(EngineHost).options(**how).remote(config)
+
+    def ask(self, command: Command, seconds: float) -> Any:
+        """See Link."""
+        try:
+            return self._ray.get(self._actor.answer.remote(command), timeout=seconds)
+        except self._ray.exceptions.RayError as problem:
+            raise EOFError from problem
+
+    def close(self) -> None:
+        """See Link."""
+        self._ray.kill(self._actor)
+
 
 NAME = "arctone"
 _LIMITS = {field.name for field in msgspec.structs.fields(Limits)}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from arctone.models.conditions import Conditions
-from arctone.training import noise_levels
+from arctone.training import randomness
 from arctone.training.arc.config import ArcConfig
 from arctone.training.arc.teacher import TeacherBatch
 from arctone.training.batches import CaptionedBatches
@@ -165,7 +165,7 @@ class ArcMaterial:
 
     def _common(self, material: Material) -> ArcBatch:
         level, draws = self.config.discriminator, material.draws
-        s = noise_levels.logit_normal(self._quantiles(draws, _LEVELS), level.level_mean, level.level_std)
+        s = randomness.logit_normal(self._quantiles(draws, _LEVELS), level.level_mean, level.level_std)
         return ArcBatch(
             x_0=material.x_0,
             conditions=material.conditions,
@@ -178,10 +178,10 @@ class ArcMaterial:
         config, draws = self.config, material.draws
         quantiles, earlier = self._quantiles(draws, _TIMES), self._quantiles(draws, _EARLIER)
         if config.time_law == "sampler":
-            t, earlier_t = noise_levels.sampler_levels(quantiles, config.step_counts)
+            t, earlier_t = randomness.sampler_levels(quantiles, config.step_counts)
         else:
-            t = noise_levels.uniform_log_snr(quantiles, config.log_snr_low, config.log_snr_high)
-            earlier_t = noise_levels.noisier(t, earlier, config.log_snr_low)
+            t = randomness.uniform_log_snr(quantiles, config.log_snr_low, config.log_snr_high)
+            earlier_t = randomness.noisier(t, earlier, config.log_snr_low)
         start = GeneratorInput(t, draws.noise(_NOISE, material.shape))
         if config.self_output == 0:
             return start

@@ -7,7 +7,7 @@ import dataclasses
 from arctone.errors import UsageError
 from arctone.models.discriminator import HEADS
 from arctone.training.arc.losses import ADVERSARIAL_LOSSES
-from arctone.training.checks import check_above_zero, check_choice, check_range
+from arctone.training.task import check_above_zero, check_choice, check_range
 
 TIME_LAWS = ("log_snr", "sampler")
 TEACHER_SAMPLERS, TEACHER_TARGETS = ("euler", "ping_pong"), ("end", "velocity")

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from arctone.errors import UsageError
-from arctone.flow.path import add_noise, expand
 from arctone.flow.samplers import SAMPLERS
-from arctone.flow.schedules import sampler_times
+from arctone.flow.schedules import add_noise, expand, sampler_times
 from arctone.models.conditions import Conditions
 from arctone.models.discriminator import Scores
 from arctone.training.arc.batches import AllCaptions, ArcBatch, ArcMaterial, Renoised, arc_part, teacher_part

@@ -30,20 +30,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from arctone.flow.path import add_noise, denoised, expand, velocity
 from arctone.flow.samplers import VelocityFn, ping_pong
-from arctone.flow.schedules import log_snr
+from arctone.flow.schedules import add_noise, denoised, expand, log_snr, velocity
 from arctone.models.conditions import Conditions
-from arctone.models.discriminator import Scores
-from arctone.models.fake_score import FakeScore
+from arctone.models.discriminator import FakeScore, Scores
 from arctone.training.arc.batches import Renoised
 from arctone.training.arc.losses import ADVERSARIAL_LOSSES, item_means, latent_error
 from arctone.training.arc.task import renoised
 from arctone.training.batches import Batches
-from arctone.training.distill.config import DmdConfig
+from arctone.training.distill.consistency import DmdConfig
 from arctone.training.network import guided_at, guided_velocity, untracked
-from arctone.training.noise_levels import logit_normal
-from arctone.training.randomness import Material, load_material
+from arctone.training.randomness import Material, load_material, logit_normal
 from arctone.training.task import LatentTask
 
 GENERATOR, FAKE_SCORE = "generator", "fake_score"

@@ -14,14 +14,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from arctone.evaluation.embedders.cache import EmbeddingCache
-from arctone.evaluation.embedders.protocol import Embedder, TextEmbedder
+from arctone.evaluation.embedders.protocol import Embedder, EmbeddingCache, TextEmbedder
 from arctone.evaluation.metrics import nearness
 from arctone.evaluation.metrics.intervals import Interval, bootstrap
-from arctone.evaluation.metrics.point_sets import FloatArray, unit_rows
+from arctone.evaluation.metrics.manifold import FloatArray, unit_rows
 from arctone.evaluation.scoring.embedded_sets import EmbeddedSet, embed_takes
-from arctone.evaluation.scoring.making import Maker, Progress, Wanted, make_takes
-from arctone.evaluation.scoring.takes import Take
+from arctone.evaluation.scoring.takes import Maker, Progress, Take, Wanted, make_takes
 
 # Seeds of second takes lie far from those of other prompts.
 _OTHER_SEED = 1_000_000

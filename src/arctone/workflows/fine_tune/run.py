@@ -1,33 +1,122 @@
-"""From a folder of sounds to a tuned model and its report; a run that was interrupted goes on where it stopped."""
+"""Fine-tune on own sounds: data, training, comparison with the base, report."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
 import arctone
+from arctone.audio.waveform import Waveform
 from arctone.checkpoints.folder import flow_part, part_hash
 from arctone.data.encode import EncodeSettings, encode_corpus
 from arctone.data.encoders import open_autoencoder, open_text_encoder
-from arctone.data.opening import open_source
-from arctone.data.subset import problems_of, remarks
+from arctone.data.sound import ClipInfo, ClipSource
+from arctone.data.sources import open_source, problems_of, remarks
 from arctone.errors import InputFileError, ModelError, UsageError
-from arctone.evaluation.embedders.opening import open_embedder
-from arctone.evaluation.embedders.protocol import Embedder
-from arctone.evaluation.scoring.making import Progress, maker_of, real_takes
-from arctone.evaluation.scoring.takes import Take
+from arctone.evaluation.embedders.protocol import Embedder, open_embedder
+from arctone.evaluation.scoring.takes import Progress, Take, maker_of, real_takes
 from arctone.files.strict_json import read_config, write_config
 from arctone.inference.engine import Model
 from arctone.training.lora import FineTuning, TuneStage, with_targets
-from arctone.workflows.fine_tune import comparing, prompts
+from arctone.workflows.fine_tune import comparing
 from arctone.workflows.fine_tune.comparing import Comparison, Made
-from arctone.workflows.fine_tune.sounds import OwnSounds
+
+GENERAL_PROMPTS = (
+    "rain on a tin roof",
+    "a funky drum loop, 110 BPM",
+    "a solo flute melody in D minor",
+    "a dog barking",
+    "a warm analog pad in a huge church",
+    "a church organ playing chords",
+    "an 8-bit laser shot",
+    "wind howling through trees",
+    "a slap bass riff, dry",
+    "a sad solo cello, slow",
+    "thunder, far away",
+    "a techno drum loop, 130 BPM",
+)
+SECONDS = 4.0
+
+
+# Fewer files are all needed for training.
+_MIN_FILES_TO_KEEP_APART = 5
+_SHARE, _MAX_KEPT_APART = 0.2, 8
+
+
+class OwnSounds:
+    """A source whose clips all have captions, of which some are kept apart from training (split "valid").
+
+    Args: fallback: caption of clips without one; "" makes one of the file's name. keep_apart: False trains on all that
+    do not say themselves that they are for something else.
+    uncaptioned: the ids of the clips without a caption.
+    """
+
+    def __init__(self, source: ClipSource, fallback: str = "", *, keep_apart: bool = True) -> None:
+        self.source = source
+        infos = [source.info(index) for index in range(len(source))]
+        self.uncaptioned = tuple(info.id for info in infos if not info.caption)
+        apart = kept_apart(infos) if keep_apart else frozenset()
+        self._infos = [_own(info, fallback, file_of(info) in apart) for info in infos]
+
+    def __len__(self) -> int:
+        return len(self._infos)
+
+    def info(self, index: int) -> ClipInfo:
+        """Facts of clip `index`. Raises: IndexError outside the range."""
+        return self._infos[index]
+
+    def waveform(self, index: int) -> Waveform:
+        """Sound of clip `index`."""
+        return self.source.waveform(index)
+
+    def of_split(self, *splits: str) -> list[int]:
+        """Clips of some splits, in order."""
+        return [index for index, info in enumerate(self._infos) if info.split in splits]
+
+
+def kept_apart(infos: Sequence[ClipInfo]) -> frozenset[str]:
+    """Files kept apart: those that say so themselves, else a fifth of all, at most 8, chosen by a hash of their names.
+
+    Windows of one file stay together. Of fewer than 5 files all are trained on.
+    """
+    stated = frozenset(file_of(info) for info in infos if info.split != "train")
+    files = sorted({file_of(info) for info in infos}, key=lambda name: hashlib.sha256(name.encode()).digest())
+    if stated or len(files) < _MIN_FILES_TO_KEEP_APART:
+        return stated
+    return frozenset(files[: min(max(1, round(_SHARE * len(files))), _MAX_KEPT_APART)])
+
+
+def caption_of_name(name: str) -> str:
+    """Words of a file's name: "kit/Tape-Stop_02.wav" becomes "Tape Stop". Names without letters give "sound".
+
+    >>> caption_of_name("kit/Tape-Stop_02.wav")
+    'Tape Stop'
+    """
+    words = re.sub(r"[\W_]+", " ", PurePosixPath(name).stem)
+    return re.sub(r"\s*\b\d+\b\s*", " ", words).strip() or "sound"
+
+
+def file_of(info: ClipInfo) -> str:
+    """The file that a clip is a window of."""
+    name, mark, number = info.id.rpartition("#")
+    return name if mark and number.isdigit() else info.id
+
+
+def _own(info: ClipInfo, fallback: str, is_apart: bool) -> ClipInfo:
+    split = info.split if info.split != "train" else ("valid" if is_apart else "train")
+    if info.caption:
+        return msgspec.structs.replace(info, split=split)
+    words = fallback.strip() or caption_of_name(file_of(info))
+    return msgspec.structs.replace(info, caption=words, captions=(words,), split=split)
+
 
 STATE, LATENTS, REPORT = "fine-tuning.json", "latents", "report"
-MAX_PROMPTS = len(prompts.GENERAL_PROMPTS)
+MAX_PROMPTS = len(GENERAL_PROMPTS)
 _FEW_WORKERS_BELOW = 64
 
 Tell = Callable[[str], None]
@@ -182,8 +271,8 @@ def compare(settings: Settings, sounds: OwnSounds, embedders: Sequence[Embedder]
         [info.caption for info in infos],
         [round(min(info.duration_seconds, longest), 3) for info in infos],
     )
-    general = prompts.GENERAL_PROMPTS[: settings.num_prompts]
-    rest = comparing.wanted(general, general, [min(prompts.SECONDS, longest)] * len(general))
+    general = GENERAL_PROMPTS[: settings.num_prompts]
+    rest = comparing.wanted(general, general, [min(SECONDS, longest)] * len(general))
     made = comparing.make(maker_of(before), maker_of(after), own, rest, folder / "made", progress)
     found = comparing.compare(made, real, embedders, folder / "embeddings", progress)
     return Tuned(made, real, found, bool(apart))

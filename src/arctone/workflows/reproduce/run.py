@@ -1,30 +1,219 @@
-"""The stages of a reproduction, one after another; a run that was interrupted goes on where it stopped."""
+"""Reproduce the paper's comparisons: models, ablations, budget, rows."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from arctone.data.clip import ClipSource
+from arctone.checkpoints.folder import DIT, flow_part, load_autoencoder, load_config, load_dit, load_state, save_part
+from arctone.checkpoints.text import copy_autoencoder, copy_text, find_text_folder, load_text_encoder
 from arctone.data.encode import EncodeSettings, encode_corpus
 from arctone.data.encoders import open_autoencoder, open_text_encoder
-from arctone.data.opening import open_source
+from arctone.data.sound import ClipSource
+from arctone.data.sources import open_source
 from arctone.errors import UsageError
 from arctone.evaluation.embedders.protocol import Embedder
-from arctone.evaluation.scoring.making import Maker, make_takes, maker_of, real_takes
+from arctone.evaluation.scoring.embedded_sets import choose, wanted_of
 from arctone.evaluation.scoring.measurement import Report
-from arctone.evaluation.scoring.prompts import choose, wanted_of
 from arctone.evaluation.scoring.score import Material, ScoringOptions, score
+from arctone.evaluation.scoring.takes import Maker, make_takes, maker_of, real_takes
 from arctone.files.strict_json import read_config, write_config
+from arctone.inference.backends.torch import TorchBackend
+from arctone.inference.engine import Engine, Model
+from arctone.model_folder.config import ModelConfig, TextConfig, of_type
+from arctone.model_folder.folder import file_hash
+from arctone.model_folder.tokenizer import Tokenizer
+from arctone.training.arc.config import AlignmentConfig, ArcConfig, TeacherConfig
+from arctone.training.post_training import ArcStage, DistillStage
 from arctone.training.recipes import Recipe
-from arctone.training.stages import run_stage
-from arctone.workflows.reproduce import models
-from arctone.workflows.reproduce.budget import Budget
-from arctone.workflows.reproduce.rows import Row, rows_for
+from arctone.training.stages import FlowStage, Stage, run_stage
+
+
+@dataclasses.dataclass(frozen=True)
+class Ablation:
+    """title: what the table says. changes: of the first one's settings."""
+
+    title: str
+    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def applied(self) -> ArcConfig:
+        """The settings."""
+        return dataclasses.replace(ArcConfig(), **self.changes)
+
+
+# By stage. Short reproductions train the first three.
+ABLATIONS = {
+    "arc-paper": Ablation("ARC, losses and laws alone"),
+    "arc-without-contrastive": Ablation("without contrastive loss", {"contrastive_weight": 0.0}),
+    "arc-least-squares": Ablation("with least squares", {"loss": "least_squares"}),
+    "arc-own-output": Ablation("with its own noised output", {"self_output": 0.5}),
+    "arc-own-sounds": Ablation("with full sampler rollouts", {"rollout_steps": 8}),
+    "arc-sampler-levels": Ablation("with the sampler's levels", {"time_law": "sampler"}),
+    "arc-teacher": Ablation("with a guided teacher", {"teacher": TeacherConfig(weight=1.0, steps=10)}),
+    "arc-alignment": Ablation("with an alignment critic", {"alignment": AlignmentConfig(steps=500, weight=0.5)}),
+}
+
+
+TRAINED = ("flow", "arc", "dmd", "consistency", *ABLATIONS)
+FLOW = "flow"
+
+
+def prepare(given: Path, folder: Path, recipe: Recipe, keep_flow: bool = False) -> Recipe:
+    """Write the parts that are not trained into a new flow model's folder; returns the recipe of that model.
+
+    Args: given: a model folder with an autoencoder; its sizes of latents and text replace the recipe's. keep_flow: its
+    transformer is among these parts, and its sizes replace the recipe's; of a post-trained model it is the flow that it
+    was made from. Raises: ModelError if it lacks a part; UsageError if the flow of a post-trained model is not there.
+    """
+    config = load_config(given).of_flow
+    if keep_flow:
+        part = flow_part(given)
+        copy_autoencoder(given, folder, config)
+        copy_text(given, folder)
+        if not (folder / f"{DIT}.safetensors").exists():
+            save_part(folder, DIT, load_state(given, part), config)
+        return dataclasses.replace(recipe, model=config)
+    fixed = {name: getattr(config.dit, name) for name in ("latent_channels", "text_width", "max_frames", "max_seconds")}
+    model = msgspec.structs.replace(
+        config,
+        name="reproduction",
+        dit=msgspec.structs.replace(recipe.model.dit, **fixed),
+        sampling=msgspec.structs.replace(config.sampling, cfg_scale=recipe.model.sampling.cfg_scale),
+    )
+    copy_autoencoder(given, folder, model)
+    copy_text(given, folder)
+    return dataclasses.replace(recipe, model=model)
+
+
+def stage_of(name: str, recipe: Recipe, root: Path, latents: Path, minutes: float) -> Stage:
+    """The stage that trains one of TRAINED, limited to some minutes; its folder is root / name."""
+    out, init = root / name, root / FLOW
+    if name == FLOW:
+        return FlowStage(_limited(recipe, "flow_loop", minutes), latents, out)
+    if name in ("dmd", "consistency"):
+        return DistillStage(_limited(recipe, f"{name}_loop", minutes), latents, out, init, name)
+    settings = ABLATIONS[name].applied() if name in ABLATIONS else recipe.arc
+    return ArcStage(_limited(dataclasses.replace(recipe, arc=settings), "arc_loop", minutes), latents, out, init)
+
+
+def open_model(stage: str, root: Path) -> Model:
+    """A trained model on torch, as arctone.load gives it. Raises: ModelError if a part is missing."""
+    folder = root / stage
+    config: ModelConfig = load_config(folder)
+    text = load_text_encoder(find_text_folder(root / FLOW), of_type(config.text, TextConfig))
+    parts = TorchBackend.of(config, text, load_dit(folder), load_autoencoder(folder))
+    tokenizer = Tokenizer(root / FLOW, config.text.max_tokens)
+    return Model(Engine(parts, config, tokenizer, file_hash(folder / "dit.safetensors")), folder)
+
+
+def _limited(recipe: Recipe, loop: str, minutes: float) -> Recipe:
+    limited = dataclasses.replace(getattr(recipe, loop), max_minutes=minutes)
+    changes: dict[str, object] = {loop: limited}
+    return dataclasses.replace(recipe, **changes)  # type: ignore[arg-type]
+
+
+# Parts of the budget; the rest is for starting up and for the report. All ablations together have one share.
+SHARES = {"data": 0.15, "flow": 0.3, "arc": 0.1, "dmd": 0.1, "consistency": 0.04, "ablations": 0.14, "measures": 0.14}
+ABLATION = "arc-"
+# Rendering and encoding a clip, and making and judging a sound, on two CPU cores.
+_SECONDS_PER_CLIP, _SECONDS_PER_SOUND = 0.6, 4.0
+_UNITS = {"m": 1.0, "h": 60.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """A length of time and the sizes that fit into it.
+
+    minutes: of all. given: parts of SHARES that take none, because their results are there already.
+    """
+
+    minutes: float
+    given: tuple[str, ...] = ()
+
+    def shares(self, stages: Collection[str]) -> Mapping[str, float]:
+        """Minutes of each of these stages; the names of ablations begin with "arc-", and they are given equal parts."""
+        scale = self.minutes * sum(SHARES.values()) / sum(self._part(name) for name in SHARES)
+        ablations = [stage for stage in stages if stage.startswith(ABLATION)]
+        own = {stage: scale * self._part(stage) for stage in stages if stage not in ablations}
+        return own | {stage: scale * SHARES["ablations"] / len(ablations) for stage in ablations}
+
+    @property
+    def recipe(self) -> str:
+        """Name of the recipe: the small model below two hours."""
+        return "spark" if self.minutes >= 120 else "spark-minutes"
+
+    @property
+    def num_clips(self) -> int:
+        """Clips of the corpus, from 100 to the bundled model's number."""
+        if "data" in self.given:
+            return 19_000
+        return min(max(round(60 * self.shares(["data"])["data"] / _SECONDS_PER_CLIP), 100), 19_000)
+
+    def num_prompts(self, num_rows: int, takes_per_prompt: float) -> int:
+        """Prompts that every row is asked, from 4 to 500."""
+        seconds = 60 * self.shares(["measures"])["measures"]
+        return min(max(round(seconds / (_SECONDS_PER_SOUND * num_rows * takes_per_prompt)), 4), 500)
+
+    def _part(self, name: str) -> float:
+        return 0.0 if name in self.given else SHARES[name]
+
+
+def parse_budget(text: str, given: tuple[str, ...] = ()) -> Budget:
+    """A budget such as 60m or 6h, at least 1m. Raises: UsageError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([mh])", text.strip())
+    minutes = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if minutes < 1:
+        raise UsageError(
+            f"budget: {text!r} is not possible, write minutes or hours such as 60m or 6h, at least 1m", field="budget"
+        )
+    return Budget(minutes, given)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """title: what the table says. stage: which model. settings: fields of GenerationRequest, else the model's own."""
+
+    title: str
+    stage: str
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+# What a short reproduction has time for.
+SHORT = (
+    Row("flow, guided, 24 steps", "flow", {"steps": 24}),
+    Row("flow, guided, 8 steps", "flow", {"steps": 8}),
+    Row("flow, 8 ping-pong steps", "flow", {"steps": 8, "sampler": "ping_pong", "cfg_scale": 1.0}),
+    Row("ARC, 8 steps", "arc"),
+    Row("ARC, 4 steps", "arc", {"steps": 4}),
+    Row("distribution matching, 8 steps", "dmd"),
+    Row("consistency, 8 steps", "consistency"),
+    *(Row(f"{ABLATIONS[name].title}, 8 steps", name) for name in list(ABLATIONS)[:3]),
+)
+FULL = (
+    Row("flow, guided, 100 steps", "flow", {"steps": 100}),
+    Row("flow, guided, 50 steps", "flow", {"steps": 50}),
+    Row("flow, guided, 8 steps", "flow", {"steps": 8}),
+    Row("flow, 8 ping-pong steps", "flow", {"steps": 8, "sampler": "ping_pong", "cfg_scale": 1.0}),
+    Row("ARC, 8 steps", "arc"),
+    *(Row(f"ARC, {steps} step{'s' if steps > 1 else ''}", "arc", {"steps": steps}) for steps in (4, 2, 1)),
+    Row("distribution matching, 8 steps", "dmd"),
+    Row("consistency, 8 steps", "consistency"),
+    *(Row(f"{ablation.title}, 8 steps", name) for name, ablation in ABLATIONS.items()),
+)
+# From this budget on, in minutes, all of it.
+FULL_FROM = 120.0
+
+
+def rows_for(minutes: float) -> tuple[Row, ...]:
+    """The rows that a budget has time for."""
+    return FULL if minutes >= FULL_FROM else SHORT
+
 
 STATE = "state.json"
 MEASURES = ("frechet", "kernel", "divergence", "adherence", "manifold")
@@ -95,9 +284,9 @@ class Reproduction:
         self.rows = settings.rows or rows_for(settings.budget.minutes)
         self.latents = settings.latents or settings.out / "latents"
         self.state = self._opened()
-        self.recipe = models.prepare(settings.model, self.root / models.FLOW, settings.recipe, settings.keep_flow)
-        needed = {row.stage for row in self.rows} | ({models.FLOW} if not settings.keep_flow else set())
-        self.trained = [stage for stage in models.TRAINED if stage in needed and self._is_trained_here(stage)]
+        self.recipe = prepare(settings.model, self.root / FLOW, settings.recipe, settings.keep_flow)
+        needed = {row.stage for row in self.rows} | ({FLOW} if not settings.keep_flow else set())
+        self.trained = [stage for stage in TRAINED if stage in needed and self._is_trained_here(stage)]
 
     def run(self) -> None:
         """Do all that is not done yet."""
@@ -108,7 +297,7 @@ class Reproduction:
         self._stage("measures", self._measure)
 
     def _is_trained_here(self, stage: str) -> bool:
-        return stage != models.FLOW or not self.settings.keep_flow
+        return stage != FLOW or not self.settings.keep_flow
 
     def _opened(self) -> State:
         settings, path = self.settings, self.settings.out / STATE
@@ -138,7 +327,7 @@ class Reproduction:
         write_config(self.settings.out / STATE, self.state)
 
     def _encode(self) -> None:
-        folder = self.root / models.FLOW
+        folder = self.root / FLOW
         audio, text = open_autoencoder(folder), open_text_encoder(folder)
         chosen = EncodeSettings(
             hop_length=audio.hop_length, sample_rate=audio.sample_rate, num_workers=self.settings.workers
@@ -155,7 +344,7 @@ class Reproduction:
 
     def _train(self, stage: str) -> None:
         minutes = self.settings.budget.shares(self.trained)[stage]
-        run_stage(models.stage_of(stage, self.recipe, self.root, self.latents, minutes))
+        run_stage(stage_of(stage, self.recipe, self.root, self.latents, minutes))
 
     def _measure(self) -> None:
         source = open_source(self.settings.source, size=self.settings.budget.num_clips)
@@ -171,7 +360,7 @@ class Reproduction:
         if path.exists():
             return
         self.tell(f"measures: {row.title}")
-        maker, times = _timed(maker_of(models.open_model(row.stage, self.root)), row.stage)
+        maker, times = _timed(maker_of(open_model(row.stage, self.root)), row.stage)
         repeated = clips[: min(NUM_REPEATED, max(len(clips) // 3, NUM_SHOWN))]
         several = wanted_of(source, repeated, NUM_TAKES, FIRST_OF_SEVERAL)
         folder = self.settings.out / "sounds"

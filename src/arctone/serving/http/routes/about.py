@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from arctone.inference.request_fields import RequestField
-from arctone.serving.http.adapters import AdaptedEngine
+from arctone.serving.http.adapters import AdaptedEngine, ServedEngine
 from arctone.serving.http.answers import (
     FieldAnswer,
     FieldKind,
@@ -20,10 +20,8 @@ from arctone.serving.http.answers import (
     ReadyAnswer,
     json_response,
 )
-from arctone.serving.http.engines import ServedEngine
 from arctone.serving.http.errors import ApiError
-from arctone.serving.http.formats import FILE_FORMATS, output_names
-from arctone.serving.http.limits import Limits
+from arctone.serving.http.formats import FILE_FORMATS, Limits, output_names
 from arctone.serving.http.metrics import CONTENT_TYPE
 from arctone.serving.http.openapi import document
 from arctone.serving.http.requests import capabilities, offered_defaults, offered_fields

@@ -12,15 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from arctone.errors import UsageError
-from arctone.serving.http.bodies import json_object
-from arctone.serving.http.engines import ServedEngine
+from arctone.serving.http.adapters import ServedEngine
+from arctone.serving.http.answers import take_name
 from arctone.serving.http.errors import ApiError, request_id
 from arctone.serving.http.formats import OutputFormat, encoded, output_format
-from arctone.serving.http.idempotency import fingerprint
 from arctone.serving.http.jobs import Job
-from arctone.serving.http.requests import parse_job
+from arctone.serving.http.requests import json_object, parse_job
 from arctone.serving.http.routes.about import service_of
-from arctone.serving.http.take_names import take_name
+from arctone.serving.http.store import fingerprint
 
 # ElevenLabs' default influence of the prompt; it means the model's own guidance here.
 _USUAL_INFLUENCE = 0.3

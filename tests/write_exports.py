@@ -1,0 +1,71 @@
+"""Write the exports of tiny random models that tests open instead of exporting for themselves (tests/exports).
+
+python -m tests.write_exports          writes them all again, in about two minutes
+python -m tests.write_exports tiny     one of them
+
+tests/export/test_tiny_models.py makes them again and compares: they are what the exporter writes today.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+EXPORTS = ROOT / "tests" / "exports"
+
+
+def tiny(folder: Path) -> Path:
+    """Export the tiny model with int8 weights and two lengths, 32 and 64 latent frames."""
+    from tests.tiny_model import build_tiny_model
+
+    return build_tiny_model(folder)
+
+
+def tiny_float32(folder: Path) -> Path:
+    """Export the same model with float32 weights and one length, by `arctone export litert`."""
+    from arctone.cli.main import run
+    from tests.tiny_model import write_checkpoint
+
+    (folder / "notes.md").write_text("# Random weights, in float32\n")
+    words = ["export", "litert", str(write_checkpoint(folder / "checkpoint")), str(folder / "out")]
+    if run([*words, "--precision", "float32", "--windows", "64", "--card", str(folder / "notes.md")]) != 0:
+        raise RuntimeError("the export failed")
+    return folder / "out"
+
+
+def tiny_published(folder: Path) -> Path:
+    """Convert and export models of the published kinds: see tests/tiny_published.py."""
+    from tests.tiny_published import build_tiny_published
+
+    return build_tiny_published(folder)
+
+
+MODELS: dict[str, Callable[[Path], Path]] = {
+    "tiny": tiny,
+    "tiny-float32": tiny_float32,
+    "tiny-published": tiny_published,
+}
+
+
+def write(name: str, out: Path) -> None:
+    """Export one model and put its folder at `out`, in place of what is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = MODELS[name](Path(folder))
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(made, out)
+
+
+def main(names: list[str]) -> int:
+    """Write the named models, or all."""
+    for name in names or MODELS:
+        write(name, EXPORTS / name)
+        print(EXPORTS / name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
