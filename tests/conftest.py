@@ -21,11 +21,11 @@ EXPORTS = Path(__file__).parent / "exports"
 # Tests that start servers or a browser share one process of `pytest -n`: two browsers on two cores time out. Tests of
 # exports share one, because they share what is converted. Of the rest, each file is one unit, as its fixtures are.
 UNITS = {
-    "servers": ("serving/", "evaluation/listening/test_page.py", "evaluation/listening/test_serve.py"),
+    "servers": ("serving/", "web/", "evaluation/listening/test_page.py", "evaluation/listening/test_serve.py"),
     "exports": ("export/",),
 }
 # What takes longest begins first, so that no process is left with it at the end.
-FIRST = ("serving/", "export/test_tiny_models.py", "export/", "docs/", "workflows/", "training/")
+FIRST = ("serving/", "web/", "export/test_tiny_models.py", "export/", "docs/", "workflows/", "training/")
 
 # Programs that tests start are those of this tree, installed or not; they find its modules compiled.
 os.environ["PYTHONPATH"] = str(ROOT / "src")
