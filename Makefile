@@ -11,7 +11,7 @@ DEV_PYTHON = $(DEV)/bin/python
 # Tests start many small programs: with their bytecode kept, each imports in a fraction of the time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help sound dist test scale setup check format bench docs gpu clean
+.PHONY: help sound web dist test scale setup check format bench docs gpu clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -24,6 +24,12 @@ sound: $(BASE)/.installed  ## install the base (no torch) and make one WAV
 	@echo "Listen to outputs/first.wav, then try:"
 	@echo "  $(BASE)/bin/arctone generate \"rain on a tin roof\" -d 8"
 	@echo "or activate the environment, so that the program is called arctone: . $(BASE)/bin/activate"
+
+web: $(BASE)/.installed  ## write the bundled model as a web page that needs no server, in build/web
+	$(BASE)/bin/arctone export web spark build/web --force
+	@echo
+	@echo "Serve it with any program for static files, for instance:"
+	@echo "  $(PYTHON) -m http.server -d build/web"
 
 dist:  ## build the wheel and the sdist, and try both in empty environments
 	$(PYTHON) -m tools.dist

@@ -15,8 +15,8 @@ from arctone.audio.spectral.stft import stft
 from arctone.audio.tags import read_metadata
 from arctone.audio.waveform import Waveform
 from arctone.inference.edit_plan import plan_request, plan_seam, seam_position
+from arctone.inference.engine import seems_english
 from arctone.inference.request import from_dict, from_metadata, named_fields, stated_bpm
-from arctone.inference.resolution import seems_english
 from tests.web.static_page import EnginePage, packed
 from tests.web.test_numbers import snr_db
 
@@ -97,8 +97,8 @@ const graph = async (path) => {
 };
 const tokenizer = new Tokenizer(await (await fetch("model/tokenizer.json")).json(), config.text.max_tokens);
 const parts = { config, tokenizer, synthesis: new Synthesis(0), graph };
-const { resolve } = await engine("request"), { description: about, request, features } = manifest;
-const resolved = resolve(given[0], { ...about, config, request, features });
+const { resolve } = await engine("request"), { description: about, record, features } = manifest;
+const resolved = resolve(given[0], { ...about, config, request: record.request, features });
 await generate(parts, resolved, async () => {}, () => {});
 return seen;
 """

@@ -35,7 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
-    help="From trained weights to a model folder that needs no torch.",
+    help="From trained weights to a model folder that needs no torch, or to a web page.",
 )
 
 
@@ -136,6 +136,33 @@ def edge(
     else:
         rows = [[name, f"{size:.1f}"] for name, size in {**sizes, "all": sum(sizes.values())}.items()]
         print_rows([["file", "MB"], *rows])
+
+
+@app.command()
+def web(
+    model: Annotated[str, typer.Argument(help="Name or folder of a model with graphs, of the bundled kind.")],
+    out: NewFolderArgument,
+    slim: Annotated[
+        bool, typer.Option("--slim", help="Leave out what only guidance, loops and sounds of several windows need.")
+    ] = False,
+    studio: Annotated[
+        bool,
+        typer.Option("--studio/--no-studio", help="With the studio as its page, or with an example of a few lines."),
+    ] = True,
+    force: ForceOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Write a folder of static files in which the model generates sound in a web page, without a server.
+
+    It needs no torch. Example: arctone export web spark page && python -m http.server -d page
+    """
+    from arctone.export.web import export_web
+
+    sizes = export_web(model, out, slim=slim, studio=studio, force=force)
+    if json:
+        print_json({"folder": str(out), "megabytes": sizes})
+    else:
+        print_rows([["part", "MB"], *([name, f"{size:.1f}"] for name, size in sizes.items())])
 
 
 def _print_report(out: Path, precision: str, report: Mapping[str, Mapping[str, Any]], as_json: bool) -> None:

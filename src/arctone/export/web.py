@@ -16,19 +16,28 @@ import msgspec
 from arctone.errors import ModelError
 from arctone.export.web_studio import studio_files
 from arctone.files.atomic import folder_atomically, refuse_folder
-from arctone.inference.request import FIELDS, MAX_DURATION_SECONDS, GenerationRequest
+from arctone.inference.request import FIELDS, MAX_DURATION_SECONDS, GenerationRequest, to_metadata
 from arctone.inference.request_fields import RequestField
 from arctone.model_folder.config import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig, TextConfig
-from arctone.model_folder.folder import check_hashes, file_hash, find_model, folder_hash, read_model_config
-from arctone.model_folder.graph_names import ENCODER, FLOW, needed_for_generation
+from arctone.model_folder.folder import (
+    ENCODER,
+    FLOW,
+    check_hashes,
+    file_hash,
+    find_model,
+    folder_hash,
+    needed_for_generation,
+    read_model_config,
+)
 from arctone.model_folder.tokenizer import FILE_NAME as TOKENIZER
-from arctone.version import __version__
 
 SOURCES = Path(__file__).parent.parent / "web"
 """The JavaScript of the page's side, its runtime and the example page."""
 
 MANIFEST, SCHEMA = "web.json", 1
-_PAPERS = ("card.md", "LICENSE", "licence", "NOTICE")
+ENGINE = "web"
+"""Name of the page's engine in records."""
+_LICENCES = ("card.md", "LICENSE", "licence", "NOTICE")
 _KINDS = {str: "text", int: "integer", float: "number", bool: "boolean"}
 # What the page's engine cannot do yet, and what it decides itself.
 _LEFT_OUT = frozenset({"threads", "init_noise_level", "inpaint", "extend"})
@@ -147,13 +156,13 @@ def write_model(model: WebModel, folder: Path) -> None:
         folder: the new one.
     """
     folder.mkdir()
-    for name in (*model.files, *(paper for paper in _PAPERS if (model.folder / paper).is_file())):
+    for name in (*model.files, *(name for name in _LICENCES if (model.folder / name).is_file())):
         shutil.copyfile(model.folder / name, folder / name)
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest(model)), indent=1))
 
 
 def manifest(model: WebModel) -> dict[str, Any]:
-    """Build what web.json holds: files with their hashes, the config, and the fields of a request with their limits."""
+    """Build what web.json holds: files with their hashes, the config, fields with their limits, an empty record."""
     config = model.config
     files = [
         {"path": name, "bytes": (model.folder / name).stat().st_size, "sha256": file_hash(model.folder / name)}
@@ -161,12 +170,13 @@ def manifest(model: WebModel) -> dict[str, Any]:
     ]
     return {
         "schema": SCHEMA,
-        "version": __version__,
         "description": describe(model),
         "features": model.features,
         "files": files,
         "config": {**msgspec.to_builtins(config), "usual_sampling": msgspec.to_builtins(SamplingConfig())},
-        "request": msgspec.to_builtins(GenerationRequest(prompt="")),
+        "record": to_metadata(
+            GenerationRequest(prompt=""), model_name=config.name, model_hash=folder_hash(model.folder), engine=ENGINE
+        ),
     }
 
 
@@ -192,7 +202,7 @@ def describe(model: WebModel) -> dict[str, Any]:
         "post_trained": sampling.post_trained,
         "has_flow": model.has_flow,
         "model_hash": folder_hash(model.folder),
-        "engine": "web",
+        "engine": ENGINE,
         "defaults": defaults,
         "fields": [_field(field) for field in FIELDS if _is_offered(field.name, offers)],
         "capabilities": ["generate", *(["loop"] if offers["loop"] else [])],

@@ -65,7 +65,7 @@ function folderOf(url = new URL("model/", import.meta.url)) {
 }
 
 async function readManifest(base, signal) {
-  const response = await request(new URL(MANIFEST, base), { signal });
+  const response = await request(new URL(MANIFEST, base), { cache: "no-cache", signal });
   const manifest = await response.json().catch(() => null);
   if (manifest?.schema === SCHEMA) return manifest;
   throw new ModelError(`${new URL(MANIFEST, base)} does not describe a model that this version of arctone.js reads.`);
@@ -78,10 +78,10 @@ export class Model {
     this._calls = new Map();
     this._numCalls = 0;
     this._secondsPerStep = null;
-    const { description: about, config, request, features } = manifest;
+    const { description: about, config, record, features } = manifest;
     this.description = about;
-    this._about = { ...about, config, request, features };
-    Object.assign(this, { name: about.name, version: manifest.version, hash: about.model_hash });
+    this._about = { ...about, config, request: record.request, features };
+    Object.assign(this, { name: about.name, version: record.version, hash: about.model_hash });
     Object.assign(this, { sampleRate: about.sample_rate, channels: about.channels, defaults: about.defaults });
     Object.assign(this, { maxDurationSeconds: about.max_duration_seconds, windowSeconds: about.window_seconds });
     Object.assign(this, { fields: about.fields, features: manifest.features });
@@ -106,7 +106,7 @@ export class Model {
     const resolved = this.check(fields);
     const made = await this._call({ kind: "generate", resolved }, onProgress, signal);
     this._secondsPerStep = made.timings.total / 1000 / this._cost(resolved.request);
-    return new Sound(made, resolved.request, this);
+    return new Sound(made, resolved.request, this._manifest.record, this.sampleRate);
   }
 
   /** Check a request as `generate` does, at once. Returns: the request with every open field filled in. Throws: UsageError. */
@@ -169,15 +169,13 @@ export class Model {
 
 /** A finished sound. */
 export class Sound {
-  constructor({ samples, seed, warnings, timings }, request, model) {
-    Object.assign(this, { samples, warnings, timings });
-    this.sampleRate = model.sampleRate;
+  constructor({ samples, seed, warnings, timings }, request, record, sampleRate) {
+    Object.assign(this, { samples, sampleRate, warnings, timings });
     this.numSamples = samples[0].length;
     this.durationSeconds = this.numSamples / this.sampleRate;
     this.seed = seed <= Number.MAX_SAFE_INTEGER ? Number(seed) : seed;
     this.request = { ...request, seed: typeof this.seed === "bigint" ? String(seed) : this.seed };
-    const { name, version, hash } = model;
-    this.record = { schema: 1, version, model: name, model_hash: hash, engine: "web", request: this.request };
+    this.record = { ...record, request: this.request };
   }
 
   /** The sound as the Web Audio API plays it. */
