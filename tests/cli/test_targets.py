@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from arctone.cli.targets import beside, slug, targets
+from arctone.cli.targets import slug, targets, with_word
 from arctone.errors import UsageError
 from arctone.inference.request import GenerationRequest
 
@@ -51,5 +51,5 @@ def test_a_folder_that_does_not_exist_is_said(tmp_path):
         targets(f"{tmp_path}/nowhere/", request(), None, force=False)
 
 
-def test_beside():
-    assert beside(Path("a/take.wav"), "redo") == Path("a/take-redo.wav")
+def test_with_word():
+    assert with_word(Path("a/take.wav"), "redo") == Path("a/take-redo.wav")

@@ -123,7 +123,7 @@ def test_cancel_between_steps_stops_at_once(model: Model) -> None:
 
 def test_a_long_prompt_is_cut_and_the_result_says_so(model: Model) -> None:
     result = model.generate("a very long story " * 20, steps=1)
-    assert any("prompt is longer than the 16 tokens" in warning for warning in result.warnings)
+    assert any("prompt was truncated to 16 tokens" in warning for warning in result.warnings)
     assert model.generate("rain", steps=1).warnings == ()
 
 

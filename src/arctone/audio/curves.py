@@ -29,7 +29,7 @@ class Curves(NamedTuple):
 
     Attributes:
         loudness: A-weighted level in dB, SILENCE_DB at least.
-        brightness: Spectral centroid as a MIDI number divided by 127, 0 to 1; 0 in silence.
+        brightness: Spectral centroid as a MIDI number divided by 127, 0 to 1; 0 where there is no sound.
         pitch: MIDI number of the fundamental; 0 where there is no single clear one.
     """
 

@@ -88,7 +88,7 @@ BEATS_PER_BAR = 4
 
 
 def bars_seconds(bars: int, bpm: float) -> float:
-    """Length of so many bars of four beats, in seconds.
+    """Length of a number of bars of four beats, in seconds.
 
     >>> bars_seconds(4, 120)
     8.0
@@ -108,8 +108,8 @@ def num_beats(duration_seconds: float, bpm: float) -> int:
 def rotation(num_samples: int, sample_rate: int, bpm: float | None) -> int:
     """By how many samples a loop is turned so that its seam comes to lie near the middle.
 
-    With a tempo the turn is a whole number of bars, or of beats in a loop of fewer than two bars, so that what a model
-    is told of the beat stays true.
+    With a tempo the turn is a whole number of bars, or of beats in a loop of fewer than two bars, so that the
+    phase of the beat that a model receives stays true.
     """
     half = num_samples // 2
     if not bpm:

@@ -73,7 +73,7 @@ def _shelf(sample_rate: int) -> tuple[Floats, Floats]:
 
 
 def _high_pass(sample_rate: int) -> tuple[Floats, Floats]:
-    # The standard's numerator at 48 kHz is (1, -2, 1) beside a denominator brought to 1: a gain of 0.04 dB, kept here.
+    # The standard's numerator at 48 kHz is (1, -2, 1) over a denominator brought to 1: a gain of 0.04 dB, kept here.
     gain = _high_pass_denominator(_STANDARD_RATE)[0]
     return gain * np.array([1.0, -2.0, 1.0]), _high_pass_denominator(sample_rate)
 

@@ -82,7 +82,7 @@ def _short(text: object) -> str:
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
-# Lengths of fades: at the edges of a part that is made anew; at the end of a sound that is continued; between windows.
+# Lengths of fades: at the edges of a generated part; at the end of a sound that is continued; between windows.
 FADE_SECONDS = 0.06
 EXTEND_FADE_SECONDS = 0.25
 WINDOW_FADE_SECONDS = 0.5

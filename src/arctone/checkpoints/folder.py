@@ -1,4 +1,4 @@
-"""A model's training weights on disk: config.json beside safetensors files, one a part."""
+"""A model's training weights on disk: config.json and one safetensors file per part."""
 
 from __future__ import annotations
 

@@ -227,7 +227,7 @@ def _origin(path: Path, metadata: Mapping[str, str]) -> Origin:
         ) from None
 
 
-_PAPERS = ("LICENSE", "NOTICE", "licence")
+_LICENCE_FILES = ("LICENSE", "NOTICE", "licence")
 
 
 def merge(model: Path, adapters: Sequence[tuple[Path, float]], out: Path) -> None:
@@ -251,6 +251,6 @@ def merge(model: Path, adapters: Sequence[tuple[Path, float]], out: Path) -> Non
         copy_autoencoder(model, folder, merged)
         copy_text(model, folder)
         save_part(folder, DIT, state, merged)
-        for name in _PAPERS:
+        for name in _LICENCE_FILES:
             if (model / name).is_file():
                 shutil.copyfile(model / name, folder / name)

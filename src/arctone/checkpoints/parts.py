@@ -75,7 +75,7 @@ def openers(
     only: Sequence[str] | None = None,
 ) -> dict[str, Open]:
     """For each of PARTS, and FLOW where a post-trained model has it, what opens it in evaluation mode; mapped parts are
-    opened anew with each call.
+    opened again with each call.
 
     Args: changes: by part, what becomes of its tensors before they fill it. only: parts that are wanted; None = all.
     Raises: ModelError if a file is missing, or a part that is not mapped does not fit the config.

@@ -78,7 +78,7 @@ def _shard_places(path: Path) -> dict[str, str]:
         isinstance(file, str) and Path(file).name == file for file in places.values()
     )
     if not plain or any(file.endswith(INDEX) for file in places.values()):
-        raise ModelError(f"{path} is no index of shards: weight_map must give a file beside it for each tensor.")
+        raise ModelError(f"{path} is no index of shards: weight_map must name a file in its folder for each tensor.")
     return dict(places)
 
 

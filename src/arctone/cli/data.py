@@ -116,7 +116,7 @@ SourceArgument = Annotated[
     ),
 ]
 SplitOption = Annotated[str | None, typer.Option(help="Only this split: train, valid or test")]
-LimitOption = Annotated[int | None, typer.Option(min=1, help="Only the first so many clips")]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="Only the first N clips")]
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=0, help="Processes that make sound; 0 = none of their own")
 ]

@@ -82,7 +82,7 @@ def folder(
     sounds: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of sounds, or a manifest that names them")],
     reference: Annotated[Path | None, typer.Option(help="Folder or manifest of real sounds to compare with")] = None,
     captions: Annotated[
-        Path | None, typer.Option(help="Manifest with captions of the sounds, instead of the .txt files beside them")
+        Path | None, typer.Option(help="Manifest with captions of the sounds, instead of the .txt files next to them")
     ] = None,
     reference_captions: Annotated[Path | None, typer.Option(help="The same for the real sounds")] = None,
     training: TrainingOption = None,

@@ -60,7 +60,7 @@ def source_path(given: Given, options: dict[str, str]) -> Path | None:
     if "inpaint" in options and INPAINT not in found:
         raise UsageError(f"--inpaint needs {INPAINT} FILE, the sound that is to be edited.", field="inpaint")
     if INPAINT in found and "inpaint" not in options:
-        raise UsageError(f"{INPAINT} needs --inpaint A:B, the part that is to be made anew.")
+        raise UsageError(f"{INPAINT} needs --inpaint A:B, the part that is to be generated again.")
     if "init_noise_level" in options and not found:
         raise UsageError(
             f"--init-noise-level needs {INIT} FILE, the sound that is to be edited.", field="init_noise_level"
@@ -150,7 +150,7 @@ def generate(
     ] = None,
     inpaint_audio: Annotated[
         Path | None,
-        typer.Option(INPAINT, metavar="FILE", help="Sound of which the parts named by --inpaint are made anew."),
+        typer.Option(INPAINT, metavar="FILE", help="Sound whose parts named by --inpaint are generated again."),
     ] = None,
     continue_audio: Annotated[
         Path | None, typer.Option(CONTINUE, metavar="FILE", help="Sound that is continued up to --duration in all.")

@@ -34,9 +34,9 @@ def build(
         Path | None, typer.Option(help="Manifest (path, caption) for sounds without captions of their own")
     ] = None,
     kind: Annotated[str, typer.Option(help="page (our own) or webmushra (config and stimuli)")] = "page",
-    prompts: Annotated[int | None, typer.Option(help="Prompts to be judged; 8 if that many are shared")] = None,
+    prompts: Annotated[int | None, typer.Option(help="Prompts to rate; 8 if that many are shared")] = None,
     clips_per_prompt: Annotated[
-        int | None, typer.Option(help="Clips whose diversity is judged together; 3 if there are")
+        int | None, typer.Option(help="Clips whose diversity is rated together; 3 if there are")
     ] = None,
     repeats: Annotated[int, typer.Option(help="Ratings of each dimension that are asked twice")] = 4,
     dimensions: Annotated[

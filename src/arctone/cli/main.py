@@ -191,7 +191,7 @@ class Commands(LazyGroup):
         "info": Entry("arctone.cli.info", "Show what a sound file or a model says about itself."),
         "serve": Entry("arctone.cli.serve", "Serve sound: a page for people, an API for programs."),
         "mcp": Entry("arctone.cli.mcp", "Serve sound to assistants over the Model Context Protocol."),
-        "models": Entry("arctone.cli.models", "List the models at hand; the commands fetch, check and explain them."),
+        "models": Entry("arctone.cli.models", "List the available models; the commands fetch, check and explain them."),
         "convert": Entry("arctone.cli.convert", "Turn a published checkpoint into a model folder, or back."),
         "doctor": Entry("arctone.cli.doctor", "Check that everything works on this machine."),
         "bench": Entry("arctone.cli.bench", "Measure how fast this machine makes sound."),
@@ -206,7 +206,7 @@ class Commands(LazyGroup):
         ),
         "export": Entry("arctone.cli.export", "From trained weights to a model folder that needs no torch."),
         "reproduce": Entry(
-            "arctone.cli.reproduce", "Train a flow, ARC, its rivals and its ablations, measure all, write a report."
+            "arctone.cli.reproduce", "Train a flow, ARC, its baselines and its ablations, measure all, write a report."
         ),
     }
 

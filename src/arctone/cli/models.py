@@ -1,4 +1,4 @@
-"""`arctone models`: the models at hand, and those that can be fetched."""
+"""`arctone models`: the available models, and those that can be fetched."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def models(
     context: typer.Context,
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
 ) -> None:
-    """List the models at hand; the commands fetch, check and explain them."""
+    """List the available models; the commands fetch, check and explain them."""
     if context.invoked_subcommand is not None:
         return
     records = [model_record(find_model(name)) for name in known_models()]
@@ -70,7 +70,7 @@ def pull(
 ) -> None:
     """Fetch a published model and convert it; afterwards its name works everywhere."""
     from arctone.checkpoints.published import hub
-    from arctone.checkpoints.published.source import text_beside
+    from arctone.checkpoints.published.source import find_text_folder
 
     entry = fetchable(name)
     _explain(entry)
@@ -78,7 +78,7 @@ def pull(
     if not out.exists() or force:
         folder = hub.find(source or entry.place, token=token, offline=offline, base=entry.base)
         words = None
-        if text or text_beside(folder) is None:
+        if text or find_text_folder(folder) is None:
             words = hub.find(text or entry.text, token=token, offline=offline)
         from arctone.checkpoints.published import convert as published
 
@@ -98,8 +98,10 @@ def verify(name: Annotated[str, typer.Argument(help="Name or folder of a model."
 
 
 @app.command()
-def licence(name: Annotated[str, typer.Argument(help="Name or folder of a model, at hand or to be fetched.")]) -> None:
-    """Say under what licence a model is given, and show the text where it is at hand."""
+def licence(
+    name: Annotated[str, typer.Argument(help="Name or folder of a model, available or to be fetched.")],
+) -> None:
+    """Show the licence of a model, with its text where the model is available."""
     for entry in CATALOGUE:
         if entry.name == name:
             _explain(entry)

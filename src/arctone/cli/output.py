@@ -119,7 +119,7 @@ def _last(events: Iterable[Progress | GenerationResult], bar: _Bar | None = None
 
 
 class _Bar:
-    """A bar that starts anew with each stage of each sound."""
+    """A bar that starts again with each stage of each sound."""
 
     def __init__(self, variations: int) -> None:
         from rich import progress

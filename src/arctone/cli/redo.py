@@ -13,7 +13,7 @@ from arctone.audio.files import FORMATS, encode_audio
 from arctone.audio.tags import read_metadata
 from arctone.cli.options import LoraOption, parse_adapters, run_request
 from arctone.cli.output import print_json, print_result, result_record
-from arctone.cli.targets import beside, targets
+from arctone.cli.targets import targets, with_word
 from arctone.errors import InputFileError, ModelError, UsageError
 from arctone.files.atomic import write_atomically
 from arctone.inference.load_options import EngineName, LoadOptions, PrecisionName
@@ -42,7 +42,7 @@ def redo(
     take: Annotated[Path, typer.Argument(help="A sound file that arctone made.")],
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", metavar="PATH", help="File or folder. Default: NAME-redo beside the take."),
+        typer.Option("-o", "--output", metavar="PATH", help="File or folder. Default: NAME-redo next to the take."),
     ] = None,
     force: Annotated[bool, typer.Option("-f", "--force", help="Replace files that exist.")] = False,
     model: Annotated[
@@ -61,7 +61,7 @@ def redo(
     record = _record(take)
     request = _request(take, record)
     edited = _source(take, record, source)
-    (path,) = targets(output or str(beside(take, "redo")), request, None, force=force)
+    (path,) = targets(output or str(with_word(take, "redo")), request, None, force=force)
     adapters = parse_adapters(lora)
     _refuse_missing_adapters(take, record, len(adapters))
     name = model or _model(take, record)

@@ -37,7 +37,7 @@ def reproduce(
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given")] = None,
 ) -> None:
-    """Train a flow, ARC, its rivals and its ablations, measure all, write a report.
+    """Train a flow, ARC, its baselines and its ablations, measure all, write a report.
 
     Interrupt it whenever you like: called again it continues with the stage it was at.
 

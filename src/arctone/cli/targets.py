@@ -36,7 +36,7 @@ def targets(output: str | None, request: GenerationRequest, format: str | None, 
     return paths
 
 
-def beside(path: Path, word: str) -> Path:
+def with_word(path: Path, word: str) -> Path:
     """The same name with a word before its ending: take.wav -> take-redo.wav."""
     return path.with_name(f"{path.stem}-{word}{path.suffix}")
 
@@ -49,7 +49,7 @@ def _pattern(output: str | None, request: GenerationRequest, format: str | None)
     if output.endswith(("/", "\\")) or Path(output).is_dir():
         return str(Path(output) / name)
     if request.variations > 1 and "{n}" not in output and "{seed}" not in output:
-        return str(beside(Path(output), "{n}"))
+        return str(with_word(Path(output), "{n}"))
     return output
 
 

@@ -33,7 +33,7 @@ Adapter = TypeVar("Adapter", bound="DataclassInstance")
 
 def lora(
     sounds: Annotated[
-        str, typer.Argument(help="A folder of sounds, with captions in .txt or .json files beside them, or a manifest")
+        str, typer.Argument(help="A folder of sounds, with captions in .txt or .json files next to them, or a manifest")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder; a run that was interrupted continues there")] = Path(
         "runs/lora"
@@ -55,7 +55,7 @@ def lora(
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Train all weights instead, and write a whole model")] = False,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all")] = None,
-    max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop training after so many minutes")] = None,
+    max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop training after this many minutes")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the adapter, batches and noise")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given")] = None,
     precision: Annotated[str | None, typer.Option(help=f"{', '.join(PRECISIONS)}")] = None,
@@ -174,8 +174,8 @@ def decoder(
 ) -> None:
     """Train a decoder alone, for the latents of the model of --init, whose encoder stays as it is.
 
-    A spectral decoder goes on learning, and everything that was trained on its latents keeps fitting; beside a waveform
-    autoencoder a new one learns to make in a fraction of the time what that one makes.
+    A spectral decoder continues to train, and everything that was trained on its latents keeps fitting. For the latents
+    of a waveform autoencoder a new decoder is trained, which decodes in a fraction of the time.
 
     Example: arctone train decoder --init spark --data my-sounds/ --out runs/clearer
     """

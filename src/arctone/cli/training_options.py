@@ -132,7 +132,7 @@ class TrainingOptions:
     ] = None
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all; the recipe's own if not given")] = None
     max_minutes: Annotated[
-        float | None, typer.Option(min=0.01, help="Stop after so many minutes; progress is kept")
+        float | None, typer.Option(min=0.01, help="Stop after this many minutes; progress is kept")
     ] = None
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and noise")] = 0
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given")] = None
@@ -146,7 +146,7 @@ class TrainingOptions:
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Print parameters, memory and measured speed, and train nothing")
     ] = False
-    demo_every: Annotated[int, typer.Option(min=0, help="Write demo audio every so many steps; 0 = never")] = 0
+    demo_every: Annotated[int, typer.Option(min=0, help="Write demo audio every N steps; 0 = never")] = 0
     init: Annotated[
         str | None, typer.Option(help="A model, by name or folder, whose weights a new run begins with")
     ] = None

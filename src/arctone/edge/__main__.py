@@ -47,11 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _make(_parser().parse_args(arguments))
     except ArctoneError as problem:
-        return _told(str(problem), problem.exit_code)
+        return _report_error(str(problem), problem.exit_code)
     except MemoryError:
-        return _told("the memory that this process may use does not suffice; try a shorter sound.", _MEMORY)
+        return _report_error("the memory that this process may use does not suffice; try a shorter sound.", _MEMORY)
     except KeyboardInterrupt:
-        return _told("interrupted: nothing half-written is left behind.", _INTERRUPTED)
+        return _report_error("interrupted: nothing half-written is left behind.", _INTERRUPTED)
     return 0
 
 
@@ -66,7 +66,7 @@ def _make(options: argparse.Namespace) -> None:
     cache = Path(options.cache) if options.cache else default_cache() if options.low_ram else None
     made = run(options.model, request, cache, options.low_ram)
     write_atomically(output, encode_wav(made.result.waveforms[0]), force=options.force)
-    _tell(made, output, options.report)
+    _report_result(made, output, options.report)
 
 
 def _request(options: argparse.Namespace) -> GenerationRequest:
@@ -77,7 +77,7 @@ def _request(options: argparse.Namespace) -> GenerationRequest:
     return request
 
 
-def _tell(made: Made, output: Path, report: str | None) -> None:
+def _report_result(made: Made, output: Path, report: str | None) -> None:
     for warning in made.result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if report is None:
@@ -91,7 +91,7 @@ def _tell(made: Made, output: Path, report: str | None) -> None:
         write_atomically(report, f"{text}\n".encode(), force=True)
 
 
-def _told(sentence: str, code: int) -> int:
+def _report_error(sentence: str, code: int) -> int:
     print(f"error: {sentence}", file=sys.stderr)
     return code
 
@@ -128,7 +128,7 @@ def _settings(field: RequestField) -> dict[str, Any]:
 
 
 def _hush() -> None:
-    """All is said: the runtime, which talks while the process ends, is not heard."""
+    """Drop what the runtime prints while the process ends."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

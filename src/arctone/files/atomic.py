@@ -1,6 +1,6 @@
 """The one way to write files and folders: whole or not at all, and never over something by accident.
 
-Everything is written beside its target, under a name of its own (`.arctone-<16 hex digits>.part`), flushed to the disk
+Everything is written next to its target, under a name of its own (`.arctone-<16 hex digits>.part`), flushed to the disk
 and renamed. The writer holds a lock on what it writes. A process that is killed loses its locks, so the next one that
 writes to the same folder knows which leftovers nobody owns; it puts back what was moved aside and removes the rest.
 """
@@ -57,7 +57,7 @@ def file_atomically(path: str | Path, *, force: bool = False) -> Iterator[Path]:
         force: Replace a file that is already there.
 
     Yields:
-        The file beside the target; nothing is left of it if the block fails.
+        The file next to the target; nothing is left of it if the block fails.
 
     Raises:
         UsageError: If the target exists and force is off, is no regular file, or cannot be written.
@@ -122,7 +122,7 @@ def folder_atomically(out: str | Path, kind: str, *, force: bool = False) -> Ite
         force: Replace a folder of this kind that arctone wrote and nobody added to.
 
     Yields:
-        The folder beside the target; nothing is left of it if the block fails.
+        The folder next to the target; nothing is left of it if the block fails.
 
     Raises:
         UsageError: If the target is taken, holds something else, or cannot be written.

@@ -94,7 +94,7 @@ def dpmpp_3m_sde(velocity_fn: VelocityFn, x: Array, timesteps: Sequence[float], 
     """DPM-Solver++(3M) SDE: one velocity per step, third order by remembering two estimates of x_0, with fresh noise.
 
     Worked out in y = x / (1 - t) = x_0 + sigma noise, sigma = t / (1 - t), with h the step in -log sigma and full noise
-    (eta = 1). The step to t = 0 returns the estimate. At t = 1, where sigma is infinite, a first step draws anew.
+    (eta = 1). The step to t = 0 returns the estimate. At t = 1, where sigma is infinite, the first step draws noise.
     Source: sampler of that name in k-diffusion (Crowson); Lu et al. 2022, "DPM-Solver++".
     """
     past: list[tuple[float, Array]] = []
@@ -106,7 +106,7 @@ def dpmpp_3m_sde(velocity_fn: VelocityFn, x: Array, timesteps: Sequence[float], 
             x = add_noise(x_0, noise_fn(index), t_next)
         else:
             h = _log_odds(t_next) - _log_odds(t)
-            # Twice the step, because the noise that is taken away is drawn anew.
+            # Twice the step, because the noise that is removed is drawn again.
             decay = math.exp(-2 * h)
             y = decay * x / (1 - t) + (1 - decay) * x_0 + _curvature(x_0, h, past)
             sigma = t_next / (1 - t_next)

@@ -34,9 +34,7 @@ def tokenize(context: GenerationContext, tokenizer: Tokenizer) -> PromptTokens:
     def encode(field: str, text: str) -> Tokens:
         tokens = tokenizer.encode(text)
         if tokens.was_cut:
-            context.warnings.append(
-                f"{field} is longer than the {len(tokens.ids)} tokens the model reads; the rest was not heard."
-            )
+            context.warnings.append(f"{field} was truncated to {len(tokens.ids)} tokens.")
         return tokens
 
     request = context.request

@@ -1,4 +1,4 @@
-"""Plan of an edit: what is kept, what is made anew, and how the parts are joined."""
+"""Plan of an edit: which samples are kept, which are generated, and how the parts are joined."""
 
 from __future__ import annotations
 
@@ -101,16 +101,16 @@ def _gains(sound: Samples, decoded: Samples, begin: int, place: Place, config: M
 
 
 def _edge_gain_db(sound: Samples, decoded: Samples, begin: int, kept: Span, made: Span | None) -> float | None:
-    """Gain at an edge; None where nothing is kept beside it, or only silence.
+    """Gain at an edge; None where nothing next to it is kept, or only silence.
 
     It gives the kept sound its own level back, or, where `made` is given, makes that as loud as the kept sound.
     """
-    beside = sound[:, kept[0] : kept[1]]
-    back = level_difference_db(decoded[:, kept[0] - begin : kept[1] - begin], beside)
+    neighbour = sound[:, kept[0] : kept[1]]
+    back = level_difference_db(decoded[:, kept[0] - begin : kept[1] - begin], neighbour)
     if back is None:
         return None
     back = _limited(back, MAX_RETURN_DB)
-    going_on = None if made is None else level_difference_db(decoded[:, made[0] - begin : made[1] - begin], beside)
+    going_on = None if made is None else level_difference_db(decoded[:, made[0] - begin : made[1] - begin], neighbour)
     return back if going_on is None else back + _limited(going_on - back, MAX_GOING_ON_DB)
 
 

@@ -28,7 +28,7 @@ from arctone.model_folder.tokenizer import Tokenizer
 # average.
 REPAINT_ROUNDS = 3
 REPAINT_START = 0.9
-# The step's number tells the noise of the windows and passes of one item apart; neither has so many steps.
+# The step's number tells the noise of the windows and passes of one item apart; neither has as many steps.
 _STEPS_PER_WINDOW, _STEPS_PER_PASS = 10_000, 10**12
 
 

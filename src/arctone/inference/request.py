@@ -74,7 +74,8 @@ _INIT_NOISE_LEVEL = field(
     le=1,
 )
 _INPAINT = field(
-    "Parts of the source audio that are made anew, A:B in seconds; all else stays as it is.", aliases=("inpaint_range",)
+    "Parts of the source audio that are generated again, A:B in seconds; all else stays as it is.",
+    aliases=("inpaint_range",),
 )
 _EXTEND = field("The source audio comes first, and new sound continues it up to duration_seconds in all.")
 _LOOP = field("The sound repeats without a seam.")

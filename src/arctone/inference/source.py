@@ -47,7 +47,7 @@ def source_record(source: Waveform, name: str) -> SourceRecord:
 
 
 class Source(NamedTuple):
-    """A source as the model takes it, and what the record and the user are told of it."""
+    """A source as the model takes it, its entry in the record, and the warning for the user."""
 
     waveform: Waveform
     record: SourceRecord

@@ -24,7 +24,7 @@ class Fetchable:
     licence: str
     terms: str
     text_licence: str = "Apache-2.0"
-    # Whether it is the base model that lies beside a post-trained one.
+    # Whether it is the base model that lies next to a post-trained one.
     base: bool = False
 
 

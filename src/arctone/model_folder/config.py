@@ -344,7 +344,7 @@ class LogSnrRamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frames: int = 2000
 
     def start_for(self, num_frames: int) -> float:
-        """Where the ramp of a sound of so many frames begins."""
+        """Where the ramp begins for a sound of `num_frames` frames."""
         return self.start - self.per_doubling * math.log2(max(1, num_frames) / self.frames)
 
 

@@ -30,7 +30,7 @@ NUM_RATES = 128
 MIN_ROTATED = 32
 # Ends of the rates that are not learned.
 SLOWEST, FASTEST = 0.5, 10_000.0
-# Log-SNR that a network told of it is told at most and at least.
+# Bounds of the log-SNR that a network conditioned on it receives.
 LOG_SNR_HIGH, LOG_SNR_LOW = 5.0, -12.0
 
 
@@ -168,17 +168,17 @@ class ContinuousBlock(nn.Module):
         """
         if shared is None or self.modulation is None:
             x = x + self.self_attention(self.self_norm(x), rotation)
-            x = self._told(x + self.cross_attention(self.cross_norm(x), context), known)
+            x = self._add_known(x + self.cross_attention(self.cross_norm(x), context), known)
             return x + self.mlp(self.mlp_norm(x))
         parts = (shared + self.modulation).unsqueeze(1).chunk(6, dim=-1)
         scale_1, shift_1, gate_1, scale_2, shift_2, gate_2 = parts
         h = self.self_attention(self.self_norm(x) * (1 + scale_1) + shift_1, rotation)
         x = x + h * torch.sigmoid(1 - gate_1)
-        x = self._told(x + self.cross_attention(self.cross_norm(x), context), known)
+        x = self._add_known(x + self.cross_attention(self.cross_norm(x), context), known)
         h = self.mlp(self.mlp_norm(x) * (1 + scale_2) + shift_2)
         return x + h * torch.sigmoid(1 - gate_2)
 
-    def _told(self, x: Tensor, known: Tensor | None) -> Tensor:
+    def _add_known(self, x: Tensor, known: Tensor | None) -> Tensor:
         if self.known is None or known is None:
             return x
         return x + functional.pad(self.known(known), (0, 0, x.shape[1] - known.shape[1], 0))
@@ -230,7 +230,7 @@ class Timestep(nn.Module):
 def exponential_waves(value: Tensor) -> Tensor:
     """Cosines and sines of rates that lie evenly on a log scale, [B] -> [B, 2 NUM_RATES].
 
-    The fastest turn ten thousand times, so the order of the operations, which is the published one, can be heard.
+    The fastest turn ten thousand times, so the order of the operations, which is the published one, changes the sound.
     """
     ramp = torch.linspace(0, 1, NUM_RATES, device=value.device)
     low, high = math.log(SLOWEST), math.log(FASTEST)
@@ -313,8 +313,8 @@ class ContinuousTrunk(nn.Module):
         dtype = self.enter.weight.dtype
         known: Tensor | None = None
         if self.config.inpaint_place == "blocks":
-            told = conditions.inpaint
-            known = (x.new_zeros(len(x), self.config.inpaint_channels, x.shape[2]) if told is None else told).mT
+            inpaint = conditions.inpaint
+            known = (x.new_zeros(len(x), self.config.inpaint_channels, x.shape[2]) if inpaint is None else inpaint).mT
             known = known.to(dtype)
         elif conditions.inpaint is not None:
             x = torch.cat([x, conditions.inpaint.to(x.dtype)], dim=1)

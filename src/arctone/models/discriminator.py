@@ -79,7 +79,7 @@ def blocks_of(config: TransformerConfig, share: float, num_blocks: int | None = 
         num_blocks: The number itself; None = by the share.
 
     Raises:
-        UsageError: If the flow model does not have so many.
+        UsageError: If the flow model has fewer.
     """
     number = max(1, round(share * config.depth)) if num_blocks is None else num_blocks
     if not 1 <= number <= config.depth:

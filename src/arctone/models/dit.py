@@ -25,7 +25,7 @@ def normal(*shape: int) -> Tensor:
 
 
 FRAME_SECONDS = 2048 / 44_100
-# Multiples of the beat that every frame is told its phase in: four beats, two, one, a half, a third and a quarter.
+# Multiples of the beat whose phase every frame receives: four beats, two, one, a half, a third and a quarter.
 BEAT_RATES = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0)
 NUM_TIME_WAVES = 6
 
@@ -245,7 +245,7 @@ class Trunk(nn.Module):
         return context, F.pad(_bias(mask), (len(leading), 0))
 
     def _time_features(self, seconds: Tensor, bpm: Tensor, frames: int) -> Tensor:
-        """What each frame is told of its place, [B, T, ...]: time passed, time left, phase in the beat."""
+        """Features of each frame's place, [B, T, ...]: time passed, time left, phase in the beat."""
         times = self.frame_times[:frames].expand(seconds.shape[0], -1)
         passed = fourier(times / self.config.max_seconds, NUM_TIME_WAVES)
         left = fourier((seconds.unsqueeze(-1) - times) / self.config.max_seconds, NUM_TIME_WAVES)

@@ -67,8 +67,8 @@ def _blocks(num_blocks: int, width: int, expansion: int) -> nn.Sequential:
     return nn.Sequential(*(ConvNeXtBlock(width, expansion) for _ in range(num_blocks)))
 
 
-# Weights in the principal components. Unweighted, stereo varies so little beside the level that 64 components keep next
-# to nothing of it (2.1 of 2.2 dB lost); so weighted, 80 components lose 0.9 dB of it and the envelope 0.06 nepers more.
+# Weights in the principal components. Unweighted, stereo varies so little compared with the level that 64 components
+# lose 2.1 of its 2.2 dB; so weighted, 80 components lose 0.9 dB of it and the envelope 0.06 nepers more.
 DIFFERENCE_WEIGHT = 6.0
 COHERENCE_WEIGHT = 1.0
 
@@ -258,7 +258,7 @@ class SpectralDiscriminator(nn.Module):
             for before, (channels, kernel, stride) in zip(widths[:-1], _LAYERS, strict=True)
         )
         self.leave = _conv(widths[-1], 1, (3, 3), (1, 1))
-        # What is usual differs between low and high bins, so each is told where it stands.
+        # What is usual differs between low and high bins, so each receives its position.
         self.register_buffer("position", torch.linspace(-1, 1, NUM_BINS), persistent=False)
 
     def forward(self, level: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -65,7 +65,7 @@ def synthesise(parameters: Floats, generator: np.random.Generator, iterations: i
 
 
 def draws(generator: np.random.Generator, num_frames: int) -> tuple[Floats, Floats, Floats]:
-    """All that is random in the synthesis of so many frames: white noise [512 M + 1536] with 768 zeros at each end, the
+    """All that is random in the synthesis of M frames: white noise [512 M + 1536] with 768 zeros at each end, the
     phases before the first frame [K], and to which side the channels are parted [K].
     """
     noise = _noise(generator, num_frames)

@@ -20,10 +20,10 @@ from arctone.checkpoints.published.source import (
     MODEL_CONFIG,
     Source,
     find_source,
+    find_text_folder,
     has_average,
     licence_files,
     named_as_published,
-    text_beside,
     unwrapped,
 )
 from arctone.checkpoints.published.stable_audio_3 import with_noise
@@ -149,7 +149,7 @@ def convert(
     Args:
         source, base, config, ema: See `read`.
         out: The new folder.
-        text: Folder of the T5 or T5Gemma; None = the one that lies beside the checkpoint.
+        text: Folder of the T5 or T5Gemma; None = the one next to the checkpoint.
         name: The model's name; that of the source if empty.
         precision: Of the weights, and so of the arithmetic: float32, bfloat16 or float16. Parts that lose too much
             stay in float32.
@@ -236,7 +236,7 @@ def _cast(state: Mapping[str, Tensor], dtype: torch.dtype, part: str) -> dict[st
 
 
 def _text_folder(source: Source, config: ModelConfig, text: Path | None) -> Path:
-    found = text or text_beside(source.folder, source.config)
+    found = text or find_text_folder(source.folder, source.config)
     if found is not None:
         return found
     wanted = "t5gemma-b-b-ul2" if isinstance(config.text, T5GemmaConfig) else "t5-base"
@@ -244,9 +244,9 @@ def _text_folder(source: Source, config: ModelConfig, text: Path | None) -> Path
 
 
 def _tokenizer_folder(source: Path, words: Path) -> Path:
-    """Beside the T5, or where diffusers keeps it."""
-    beside = source / "tokenizer"
-    return beside if not (words / FILE_NAME).is_file() and beside.is_dir() else words
+    """Next to the T5, or where diffusers keeps it."""
+    own = source / "tokenizer"
+    return own if not (words / FILE_NAME).is_file() and own.is_dir() else words
 
 
 def _copy_licences(source: Source, words: Path, folder: Path) -> None:

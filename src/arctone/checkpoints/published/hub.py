@@ -24,7 +24,7 @@ def chosen(files: list[str], *, base: bool = False) -> list[str]:
 
     Args:
         files: All of its files.
-        base: Whether the base model beside the post-trained one is meant.
+        base: Whether the base model is meant, not the post-trained one next to it.
 
     Returns:
         One layout of the model and its weights once (tensor files before checkpoints), the text encoder if it lies

@@ -16,7 +16,7 @@ from arctone.model_folder.config import NumberName
 PROMPT: Final = "prompt"
 PLAIN: Final = "diffusion_cond"
 INPAINTING: Final = "diffusion_cond_inpaint"
-# What such a model is given beside its latents, in this order: one channel, and as many as there are latent channels.
+# Inputs of such a model besides its latents, in this order: one channel, and as many as there are latent channels.
 INPAINT_IDS: Final = ("inpaint_mask", "inpaint_masked_input")
 
 

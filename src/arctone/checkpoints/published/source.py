@@ -54,7 +54,7 @@ def find_source(place: Path, *, base: bool = False, config: Path | None = None) 
     if place.is_file():
         if base:
             raise UsageError(f"--base names a file of a folder, but {place} is a file; leave --base out.", field="base")
-        return Source(place.parent, place, config or _config_beside(place))
+        return Source(place.parent, place, config or _find_config(place))
     stem = "base_model" if base else "model"
     found = config or place / f"{stem}_config.json"
     if found.is_file():
@@ -65,12 +65,14 @@ def find_source(place: Path, *, base: bool = False, config: Path | None = None) 
     raise ModelError(f"{place} is no published model: {'no' if base else 'neither'} {missing} is there.")
 
 
-def _config_beside(weights: Path) -> Path:
+def _find_config(weights: Path) -> Path:
     stem = _SHARD.sub(".", weights.name).removesuffix(INDEX).rpartition(".")[0]
     for name in (f"{stem}_config.json", f"{stem}.json", MODEL_CONFIG):
         if (weights.parent / name).is_file():
             return weights.parent / name
-    raise ModelError(f"beside {weights} lies neither {stem}_config.json nor {MODEL_CONFIG}; name it with --config.")
+    raise ModelError(
+        f"next to {weights} there is neither {stem}_config.json nor {MODEL_CONFIG}; name it with --config."
+    )
 
 
 def _weights(folder: Path, stem: str, *, other_names: bool) -> Path:
@@ -111,7 +113,7 @@ def licence_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and is_licence_or_card(path.name))
 
 
-def text_beside(folder: Path, config: Path | None = None) -> Path | None:
+def find_text_folder(folder: Path, config: Path | None = None) -> Path | None:
     """This function finds the text encoder that lies in a checkpoint's folder.
 
     Args:

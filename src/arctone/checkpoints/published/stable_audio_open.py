@@ -1,6 +1,6 @@
 """model_config.json as stable-audio-tools publishes it, and the model that it describes.
 
-Every key is known here or refused by name: a setting that is read past would make another model in silence.
+Every key is known here or refused by name: a setting that is ignored would silently make another model.
 """
 
 from __future__ import annotations

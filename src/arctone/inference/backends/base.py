@@ -29,7 +29,7 @@ def window_lengths(signatures: tuple[str, ...]) -> list[int]:
 
 
 def fitting_window(signatures: tuple[str, ...], num_frames: int) -> int:
-    """The shortest static length that holds so many latent frames.
+    """The shortest static length that holds `num_frames` latent frames.
 
     Raises: ModelError if a graph has no lengths; UsageError if none is long enough.
     """

@@ -76,7 +76,7 @@ def _content(path: Path) -> tuple[object, ...]:
 
 
 class InterpreterGraph:
-    """Graph on the plain interpreter: no files written, weights packed anew at each start."""
+    """Graph on the plain interpreter: no files written, weights packed again at each start."""
 
     def __init__(self, path: Path, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter

@@ -200,7 +200,7 @@ class TorchBackend(Backend):
         return self._compiled[name, mode]
 
     def _window(self, num_frames: int) -> int:
-        """Frames that the transformer is given for so many: where it is compiled, each length is compiled once."""
+        """Frames that the transformer receives for `num_frames`: where it is compiled, each length is compiled once."""
         lengths = sorted({*WINDOWS, self.config.dit.max_frames}) if self._is_compiled else []
         return next((length for length in lengths if length >= num_frames), num_frames)
 

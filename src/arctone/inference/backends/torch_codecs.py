@@ -29,7 +29,7 @@ class Codec(Protocol):
         """Samples [A, N] from latents [1, C, T]; the seed fixes what is random in the synthesis."""
 
     def draws(self, seed: int, num_latents: int) -> tuple[Floats, ...]:
-        """What is random in the synthesis of so many latent frames."""
+        """The random part of the synthesis of `num_latents` latent frames."""
 
     def decode_there(self, decoder: Decode, latents: Tensor, drawn: Sequence[Tensor]) -> Tensor:
         """Samples [B, A, N] from latents [B, C, T], all of it on their device.

@@ -73,7 +73,7 @@ class Generation {
 
   async embed(field, text) {
     const { ids, mask, wasCut } = this.tokenizer.encode(text), length = ids.length;
-    if (wasCut) this.warn(`${field} is longer than the ${length} tokens the model reads; the rest was not heard.`);
+    if (wasCut) this.warn(`${field} was truncated to ${length} tokens.`);
     const graph = await this.graph("text.tflite");
     const { tokens, pooled } = await graph.run("text", { ids: [ids, [1, length]], mask: [mask, [1, length]] });
     return { tokens, pooled, mask, isEmpty: false };
