@@ -18,14 +18,26 @@ import pytest  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 EXPORTS = Path(__file__).parent / "exports"
-# Tests that start servers or a browser share one process of `pytest -n`: two browsers on two cores time out. Tests of
-# exports share one, because they share what is converted. Of the rest, each file is one unit, as its fixtures are.
+# Tests that drive a browser share one process of `pytest -n`: two browsers on two cores time out. Tests of servers
+# share one, because they share a model, and those of exports, because they share what is converted. Of the rest, each
+# file is one unit, as its fixtures are.
 UNITS = {
-    "servers": ("serving/", "web/", "evaluation/listening/test_page.py", "evaluation/listening/test_serve.py"),
+    "browsers": ("serving/studio/", "web/", "evaluation/listening/test_page.py"),
     "exports": ("export/",),
+    "servers": ("serving/", "evaluation/listening/test_serve.py"),
 }
 # What takes longest begins first, so that no process is left with it at the end.
-FIRST = ("serving/", "web/", "export/test_tiny_models.py", "export/", "docs/", "workflows/", "training/")
+FIRST = (
+    *UNITS["browsers"],
+    "export/test_tiny_models.py",
+    "export/",
+    "serving/",
+    "docs/",
+    "workflows/",
+    "training/",
+    "inference/test_editing.py",
+    "evaluation/metrics/test_benchmark_generation.py",
+)
 
 # Programs that tests start are those of this tree, installed or not; they find its modules compiled.
 os.environ["PYTHONPATH"] = str(ROOT / "src")
@@ -78,7 +90,7 @@ def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_float_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same model with float32 weights and one length, as `arctone export litert` writes it."""
+    """The same model with float32 weights, as `arctone export litert` writes it."""
     return _copied("tiny-float32", tmp_path_factory)
 
 
