@@ -24,6 +24,7 @@ from benchmarks import (
     decoder_table,
     editing,
     engine_table,
+    gallery,
     generation_table,
     kinds_table,
     latency,
@@ -40,7 +41,6 @@ from benchmarks import (
     sao_edge,
     serve_load,
     silence_table,
-    sounds,
     train_ears,
     train_kind_probe,
 )
@@ -93,7 +93,8 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "how-good": ("generation_table", questions.good_block),
     "how-many-steps": ("generation_table", questions.steps_block),
     "against-others": ("sao_cpu", questions.others_block),
-    "sounds": ("sounds", sounds.block),
+    "gallery": ("gallery", gallery.block),
+    "sounds": ("gallery", gallery.first_block),
     "full-tables": ("latency", lambda _: full_list()),
 }
 # Blocks that say the same in short; the dated files leave them out.
@@ -101,6 +102,7 @@ SHORT = {
     "adherence-summary",
     "against-others",
     "full-tables",
+    "gallery",
     "headline",
     "how-fast",
     "how-good",

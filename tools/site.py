@@ -7,7 +7,8 @@ builds strictly, so that a warning is an error:
 - the navigation is made from the headings and links of docs/index.md;
 - the dated tables of benchmarks/results/ belong to the benchmarks page;
 - a source file that docs/reference/python.md links to becomes a page made from its docstrings;
-- other links out of the pages become the path they name; links to sounds become players.
+- other links out of the pages become the path they name; links to sounds become players;
+- where `make web` has written build/web, the studio becomes part of the site, and sounds of the gallery link to it.
 
 The site lies in build/site and loads nothing from other hosts, which the program checks.
 """
@@ -20,13 +21,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlencode
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 STAGE = ROOT / "build" / "site-source"
 SITE = ROOT / "build" / "site"
+STUDIO = ROOT / "build" / "web"
 API = DOCS / "reference" / "python.md"
 EXTRA_PAGES = ("README.md", "CONTRIBUTING.md", "MODEL_CARD.md", "CHANGELOG.md")
+GALLERY = DOCS / "gallery"
 SOUNDS = (".opus", ".ogg", ".wav", ".flac", ".mp3")
 _LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)#\s]*)(?P<anchor>#[^)\s]+)?\)")
 _FENCE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.M | re.S)
@@ -83,11 +87,25 @@ def link(match: re.Match[str], page: Path, places: dict[Path, Path]) -> str:
     if path in places:
         address = os.path.relpath(places[path], places[page].parent) + (match["anchor"] or "")
         if path.suffix in SOUNDS:
-            return f'<audio controls preload="none" src="{address}" title="{match["text"]}"></audio>'
+            player = f'<audio controls preload="none" src="{address}" title="{match["text"]}"></audio>'
+            return player + (studio_link(path) if STUDIO.is_dir() and path.parent == GALLERY else "")
         return f"{match['image']}[{match['text']}]({address})"
     if not path.exists():
         raise SystemExit(f"{page.relative_to(ROOT)} links to {target}, which does not exist.")
     return f"{match['text']} (`{path.relative_to(ROOT)}`)"
+
+
+def studio_link(sound: Path) -> str:
+    """Link a sound of the gallery to the studio next to the site, unless it was made from another sound."""
+    from arctone.audio.tags import read_metadata
+
+    request = (read_metadata(sound) or {}).get("request", {})
+    if request.get("init_noise_level") is not None or request.get("inpaint") or request.get("extend"):
+        return ""
+    names = ("prompt", "seed", "duration_seconds", "bpm", "bars", "loop")
+    values = {name: request[name] for name in names if request.get(name)}
+    settings = urlencode({key: str(value).lower() if value is True else value for key, value in values.items()})
+    return f' <a href="studio/index.html#{settings}">make it here</a>'
 
 
 def navigation(contents: str) -> str:
@@ -154,6 +172,8 @@ def main() -> int:
     done = subprocess.run(command, env=environment, check=False)
     if done.returncode:
         return done.returncode
+    if STUDIO.is_dir():
+        shutil.copytree(STUDIO, SITE / "studio", dirs_exist_ok=True)
     found = foreign_hosts()
     for problem in found:
         print(problem, file=sys.stderr)

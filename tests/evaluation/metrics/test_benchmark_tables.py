@@ -1,4 +1,3 @@
-import hashlib
 import json
 import re
 import sys
@@ -7,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arctone.audio.tags import read_metadata
-from benchmarks import autoencoder_table, clips, engines, latency, machine, opus, report, results, sounds
+from benchmarks import autoencoder_table, clips, engines, latency, machine, opus, report, results
 from tests.evaluation.metrics.metric_sounds import drums, noise, notes, tone
 from tests.evaluation.metrics.stand_ins import NoisyBackend, PerfectBackend, TinyCorpus, TinyEngine, program
 
@@ -146,20 +144,6 @@ def test_a_dated_table_is_written_for_every_result_and_linked_from_the_pages(tmp
 def test_a_question_is_answered_in_at_most_eight_rows(name: str) -> None:
     rows = [line for line in report.render(name).splitlines() if line.startswith("| ")]
     assert 2 < len(rows) <= 2 + 8
-
-
-def test_the_sounds_of_the_readme_are_those_of_the_stored_result() -> None:
-    stored = results.read("sounds")
-    assert stored is not None
-    assert {path.stem for path in sounds.FOLDER.iterdir()} == {row["name"] for row in stored["sounds"]}
-    for row in stored["sounds"]:
-        path = sounds.FOLDER / f"{row['name']}.ogg"
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]
-        record = read_metadata(path)
-        assert record is not None
-        assert record["request"]["prompt"] == row["prompt"]
-        assert f"-s {record['request']['seed']} " in row["command"]
-    assert sum(row["bytes"] for row in stored["sounds"]) <= 1000 * sounds.MAX_KILOBYTES
 
 
 def test_stored_results_name_settings_machine_and_no_folders() -> None:

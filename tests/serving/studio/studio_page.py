@@ -16,6 +16,13 @@ class Page:
         self.driver.get(self.address)
         self.wait("document.body.dataset.ready !== undefined")
 
+    def fetch_model(self) -> None:
+        """Fetch the model of the page's own engine, unless the browser has it, and wait until it is open."""
+        state = self.wait("['absent', 'ready'].find((state) => state === document.body.dataset.model)")
+        if state == "absent":
+            self.click("#fetch-model")
+        self.wait("document.body.dataset.model === 'ready'")
+
     def script(self, text: str, *arguments: Any) -> Any:
         """The value of an expression; a promise is awaited."""
         return self.driver.execute_script(f"return (async () => ({text}))()", *arguments)

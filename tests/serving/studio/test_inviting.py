@@ -25,7 +25,8 @@ def downloaded(page: Page, ending: str) -> Path:
     raise AssertionError(list(folder.iterdir()))
 
 
-def test_type_enter_listen(page: Page) -> None:
+def test_type_enter_listen(any_page: Page) -> None:
+    page = any_page
     page.script("localStorage.removeItem('arctone-autoplay')")
     page.open()
     page.generate("rain", seconds="2")
@@ -36,14 +37,16 @@ def test_type_enter_listen(page: Page) -> None:
     page.wait("document.querySelector('.star').getAttribute('aria-pressed') === 'true'")
 
 
-def test_a_click_says_its_cost_before_it_is_made(page: Page) -> None:
+def test_a_click_says_its_cost_before_it_is_made(any_page: Page) -> None:
+    page = any_page
     page.type("duration_seconds", "1.5")
     page.type("variations", "2")
     page.type("prompt", "rain")
     page.wait("document.getElementById('cost').textContent.startsWith('2 takes of 1.5 s, 4 steps each')")
 
 
-def test_a_deletion_is_undone(page: Page) -> None:
+def test_a_deletion_is_undone(any_page: Page) -> None:
+    page = any_page
     page.generate("rain", takes=2)
     before = page.sound(1)
     page.script("document.querySelectorAll('.take')[1].focus()")
@@ -60,7 +63,8 @@ def test_a_deletion_is_undone(page: Page) -> None:
     assert page.count("#batches .take") == 2
 
 
-def test_takes_are_named_filtered_and_zipped(page: Page) -> None:
+def test_takes_are_named_filtered_and_zipped(any_page: Page) -> None:
+    page = any_page
     page.generate("rain", takes=4)
     page.script("document.querySelectorAll('.take')[2].focus()")
     page.press("n")
@@ -120,7 +124,8 @@ def test_a_click_on_the_spectrogram_plays_from_there(page: Page) -> None:
     page.wait("document.getElementById('audio').currentTime > 1")
 
 
-def test_seeds_beyond_what_a_browser_counts_stay_exact(page: Page) -> None:
+def test_seeds_beyond_what_a_browser_counts_stay_exact(any_page: Page) -> None:
+    page = any_page
     seed = "9007199254740993"
     page.generate("rain", seed=seed)
     assert page.text(".take .seed") == seed

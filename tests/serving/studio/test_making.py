@@ -18,7 +18,8 @@ def samples(wav: bytes) -> np.ndarray:
     return found
 
 
-def test_a_prompt_becomes_a_take_that_plays_and_is_exactly_as_long_as_asked(page: Page):
+def test_a_prompt_becomes_a_take_that_plays_and_is_exactly_as_long_as_asked(any_page: Page):
+    page = any_page
     page.generate("rain & <b>tin</b>", seconds="0.75")
     assert len(samples(page.sound())) == 33075
     assert page.text("#batches h3") == "rain & <b>tin</b>"  # text stays text
@@ -61,7 +62,8 @@ def test_reroll_makes_others_with_the_same_settings(page: Page):
     assert len(samples(page.sound(0))) == len(samples(page.sound(4))) == 11025
 
 
-def test_history_survives_a_reload_and_redo_makes_the_same_sound(page: Page):
+def test_history_survives_a_reload_and_redo_makes_the_same_sound(any_page: Page):
+    page = any_page
     page.generate("wind", takes=2, seconds="0.5", seed="41")
     second = page.sound(1)
     page.open()
@@ -85,7 +87,8 @@ def test_the_settings_of_a_past_take_are_shown_and_reused(page: Page):
     assert (page.value("steps"), page.value("seed"), page.value("duration_seconds")) == ("3", "9", "0.5")
 
 
-def test_a_downloaded_take_restores_its_settings_when_it_is_dropped(page: Page):
+def test_a_downloaded_take_restores_its_settings_when_it_is_dropped(any_page: Page):
+    page = any_page
     page.type("steps", "5")
     page.generate("Église, 90 BPM", seconds="0.5", seed="123")
     page.click("#inspector button", "Download")
@@ -150,7 +153,8 @@ def test_takes_are_compared_at_the_same_place(page: Page):
     page.press(" ")
 
 
-def test_a_loop_repeats_without_a_seam_and_follows_the_tempo(page: Page):
+def test_a_loop_repeats_without_a_seam_and_follows_the_tempo(any_page: Page):
+    page = any_page
     page.script("document.getElementById('field-loop').click()")
     page.type("bpm", "120")
     page.type("bars", "1")
@@ -194,7 +198,8 @@ def test_a_stretched_loop_has_the_asked_length_the_same_pitch_and_no_click(page:
         assert np.sqrt(np.mean(tone**2)) > 0.6
 
 
-def test_cancel_stops_the_server_and_keeps_nothing(page: Page):
+def test_cancel_stops_the_server_and_keeps_nothing(any_page: Page):
+    page = any_page
     page.type("steps", "200")
     page.type("duration_seconds", "2.9")
     page.type("variations", "16")
@@ -208,7 +213,8 @@ def test_cancel_stops_the_server_and_keeps_nothing(page: Page):
     page.generate("after it", seconds="0.25")
 
 
-def test_a_mistake_is_told_beside_its_field(page: Page):
+def test_a_mistake_is_told_beside_its_field(any_page: Page):
+    page = any_page
     page.type("prompt", "x")
     page.type("steps", "999")
     page.press("\ue007")

@@ -90,7 +90,7 @@ export class Form {
     if (field.name === "prompt") {
       return el("textarea", {
         rows: 4, required: true, maxLength: field.max_length ?? -1, spellcheck: true, enterKeyHint: "go",
-        placeholder: "rain on a tin roof, distant thunder",
+        placeholder: "ocean waves on a beach, distant thunder",
       });
     }
     if (field.name === "duration_seconds") return this.slider(field);

@@ -117,7 +117,7 @@ export class Grid {
       tools.append(button("Cancel", () => actions.cancel(batch), { glyph: "close", key: "Esc" }));
     } else {
       tools.append(...[
-        button("Re-roll", () => actions.reroll(batch), { glyph: "again", key: "R" }),
+        button("Re-roll", () => actions.reroll(batch), { glyph: "dice", key: "R" }),
         button("Reuse settings", () => actions.reuse(batch), { glyph: "reuse", quiet: true }),
         batch.takes.length > 1 && button("Download all as a ZIP file", () => actions.zip(batch), { glyph: "save", quiet: true }),
         button("Delete batch", () => actions.remove(batch), { glyph: "bin", quiet: true }),
@@ -160,7 +160,7 @@ export class Grid {
         onclick: () => this.select(take.id, { focus: false }),
         ondragstart: (event) => this.#dragOut(event, take.id),
       },
-      el("div", { class: "picture", "aria-hidden": "true" }),
+      el("div", { class: "picture", "aria-hidden": "true", title: "Click to play from there; double-click for a close-up", ondblclick: () => actions.closeUp(batch, take) }),
       el("div", { class: "bar" }, play,
         el("span", { class: "name", title: "Double-click or press N to give it a name", ondblclick: () => actions.rename(take.id) }, take.name ?? `${take.index + 1}`),
         el("span", { class: "seed", title: `Seed ${take.seed}` }, take.name ? "" : String(take.seed)),

@@ -49,7 +49,8 @@ export class Inspector {
       can.has("init") && button("Restyle", () => actions.start(batch, take, "init"), { glyph: "brush", key: "E" }),
       can.has("inpaint") && button("Remake a part", () => actions.start(batch, take, "inpaint"), { glyph: "range", key: "I" }),
       can.has("extend") && button("Continue", () => actions.start(batch, take, "extend"), { glyph: "onward", key: "C" }),
-      button("Name", () => actions.rename(take.id), { glyph: "reuse", key: "N" }),
+      button("Close-up", () => actions.closeUp(batch, take), { glyph: "lens", key: "W" }),
+      button("Name", () => actions.rename(take.id), { glyph: "pen", key: "N" }),
       button("Delete take", () => actions.removeTake(batch, take), { glyph: "bin", key: "Del" }),
     );
   }
@@ -59,7 +60,7 @@ export class Inspector {
       oninput: () => { this.likeness = Number(slider.value); } });
     return el("div", { class: "likeness" },
       el("span", {}, "close"), slider, el("span", {}, "free"),
-      button("More like this", () => this.actions.more(batch, take, this.likeness), { glyph: "again", key: "M" }));
+      button("More like this", () => this.actions.more(batch, take, this.likeness), { glyph: "dice", key: "M" }));
   }
 
   #trim(batch, take) {

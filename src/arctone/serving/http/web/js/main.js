@@ -1,5 +1,6 @@
 // The page as a whole: its parts, and what happens between them.
 
+import { CloseUp } from "./closeup.js";
 import { button, el, size } from "./dom.js";
 import * as dropping from "./dropping.js";
 import * as folder from "./folder.js";
@@ -25,7 +26,8 @@ import { zip } from "./zip.js";
 
 const at = (id) => document.getElementById(id);
 const DRAFT = "arctone-draft";
-const IDEAS = ["funky drum loop, 120 BPM", "rain on a tin roof", "warm analog pad, slow attack", "glass breaking", "deep sub bass hit"];
+// Prompts that the gallery's measurement finds again in the sounds of the bundled model.
+const IDEAS = ["techno drum loop, 130 BPM", "ocean waves on a beach", "string ensemble, long chords", "magic spell, sparkling", "kick drum, 808"];
 const TIPS = ["distant", "close", "slow", "fast", "soft", "hard", "deep", "bright", "wooden", "metal", "glass", "water", "wind", "rain", "footsteps", "door", "engine", "bird",
   "drum loop", "bass", "pad", "bell", "piano", "in a large hall", "in a small room", "120 BPM", "in C minor"];
 const SOURCE_FIELDS = ["init_noise_level", "inpaint", "extend"];
@@ -46,10 +48,14 @@ const grid = new Grid(player, {
   reuse: (batch) => run(() => reuse(batch, batch.request)),
   cancel: (batch) => run(() => orders.cancel(batch)),
   remove: (batch) => run(() => removeBatch(batch)),
-  select: (entry) => inspector.show(entry),
+  select: (entry) => {
+    inspector.show(entry);
+    if (closeUp.isOpen && entry) run(() => closeUp.show(entry));
+  },
   slot: (slot, id) => choose(slot, id),
   star: (id) => run(() => star(id)),
   rename: (id) => run(() => rename(id)),
+  closeUp: (batch, take) => run(() => closeUp.show({ batch, take })),
   zip: (batch) => run(() => saveZip(batch.takes.map(({ id }) => id), batch.request.prompt)),
 });
 const inspector = new Inspector({
@@ -58,9 +64,15 @@ const inspector = new Inspector({
   start: (batch, take, mode) => run(() => startFrom(batch, take, mode)),
   removeTake: (batch, take) => run(() => removeTake(batch, take)),
   rename: (id) => run(() => rename(id)),
+  closeUp: (batch, take) => run(() => closeUp.show({ batch, take })),
   more: (batch, take, level) => run(() => moreLike(batch, take, level)),
   trim: (batch, take, from, to, fade) => run(() => saveTrimmed(batch, take, from, to, fade)),
   sound: (take) => store.sound(take.id),
+});
+const closeUp = new CloseUp(player, {
+  play: (id, seconds) => run(() => player.play(grid.playable(id), seconds)),
+  trim: (batch, take, from, to) => run(() => saveTrimmed(batch, take, from, to, 0.005)),
+  remake: (batch, take, from, to) => run(() => startFrom(batch, take, "inpaint", { inpaint: [`${from}:${to}`] })),
 });
 const live = new Live(player, (signal, settings, before) => {
   const request = { ...settings.request };
@@ -178,10 +190,10 @@ async function reuse(batch, request) {
   say("Settings are in the form.");
 }
 
-async function startFrom(batch, take, mode) {
+async function startFrom(batch, take, mode, settings = {}) {
   const blob = await store.sound(take.id);
   if (!blob) throw new Error("The browser no longer has this sound: redo the take to make it again.");
-  await source.set({ name: fileName(batch, take), blob, before: { duration_seconds: form.value("duration_seconds") } }, mode);
+  await source.set({ name: fileName(batch, take), blob, before: { duration_seconds: form.value("duration_seconds") } }, mode, settings);
   if (!form.value("prompt")) form.write({ ...form.read(), prompt: batch.request.prompt });
   if (mode === "extend") form.write({ ...form.read(), duration_seconds: Number((2 * take.seconds).toFixed(2)) });
   at("source").scrollIntoView({ block: "nearest" });
@@ -241,6 +253,7 @@ async function removeBatch(batch) {
   const ids = batch.takes.map(({ id }) => id);
   if (orders.isRunning(batch)) await orders.cancel(batch);
   player.drop(ids);
+  if (ids.includes(closeUp.entry?.take.id)) closeUp.close();
   grid.remove(batch);
   await store.forget(batch.id, []);
   offerUndo("Batch deleted.", async () => {
@@ -255,6 +268,7 @@ async function removeBatch(batch) {
 async function removeTake(batch, take) {
   if (batch.takes.length === 1) return removeBatch(batch);
   player.drop([take.id]);
+  if (closeUp.entry?.take.id === take.id) closeUp.close();
   grid.move(1);
   const place = batch.takes.indexOf(take);
   batch.takes = batch.takes.filter(({ id }) => id !== take.id);
@@ -405,6 +419,7 @@ function pick(name) {
   showAdapters(model.adapters ?? []);
   livePage.show(model);
   inspector.can = new Set(model.capabilities);
+  closeUp.can = inspector.can;
   inspector.show(grid.get());
   saveDraft();
 }
@@ -511,6 +526,9 @@ const KEYS = [
   ["o", "Open a file's settings", () => at("restore-file").click()],
   ["v", "Studio or live", () => showMode(document.body.dataset.mode === "live" ? "studio" : "live")],
   ["t", "Dark, light or automatic", () => at("theme").click()],
+  ["w", "Close-up of the take, or close it", () => (closeUp.isOpen ? closeUp.close() : chosen((entry) => closeUp.show(entry))())],
+  ["+", "Zoom the close-up in", () => closeUp.zoom(2)],
+  ["-", "Zoom the close-up out", () => closeUp.zoom(0.5)],
   ["n", "Name the take", chosen(({ take }) => rename(take.id))],
   ["m", "More like the take", chosen(({ batch, take }) => inspector.can.has("init") && moreLike(batch, take, inspector.likeness))],
   ["z", "Undo the last deletion", () => takeBack()],
@@ -582,8 +600,12 @@ function listen() {
 async function start() {
   document.body.dataset.mode = "studio";
   listen();
-  theme.start(at("theme"), () => grid.redraw());
+  theme.start(at("theme"), () => {
+    grid.redraw();
+    if (closeUp.isOpen) run(() => closeUp.show(closeUp.entry));
+  });
   inspector.show(null);
+  run(showExamples);
   await showHistory();
   models = await engine.models();
   if (engine.kind === "page") await startInPage();
@@ -597,6 +619,18 @@ async function start() {
   inspector.show(grid.get());
   document.body.dataset.ready = "";
   if (matchMedia("(min-width: 700px)").matches) at("field-prompt").focus();
+}
+
+/** Finished sounds that can be heard before anything is generated. */
+async function showExamples() {
+  const answer = await fetch("static/sounds/list.json").catch(() => null);
+  const examples = answer?.ok ? await answer.json() : [];
+  document.querySelector("#examples ul").append(...examples.map(({ file, request }) => el("li", {}, button(request.prompt, () => run(async () => {
+    form.write({ ...form.read(), ...request });
+    const sound = async () => (await fetch(`static/sounds/${file}`)).blob();
+    await player.play({ id: `example/${file}`, seconds: request.duration_seconds, bpm: null, title: request.prompt, sound });
+  }), { kind: "idea", glyph: "play" }))));
+  at("examples").hidden = !examples.length;
 }
 
 /** What only the page with its own engine does: show how the model stands, open it if it is here, and work offline. */

@@ -12,6 +12,7 @@ export const words = {
 };
 
 const MODEL = new URL("../../model/", import.meta.url);
+const LATER = ["flow.tflite", "encoder.tflite"]; // fetched when guidance, a loop or a long sound first needs them
 const MARK = '{"mark": "AI-generated"';
 const MOST_RECORD_BYTES = 50_000;
 
@@ -46,7 +47,7 @@ export async function models() {
     throw new Problem("The folder of this page has no model/web.json that can be read: export it again.");
   }
   description = manifest.description;
-  const total = manifest.files.reduce((sum, { bytes }) => sum + bytes, 0);
+  const total = manifest.files.reduce((sum, { path, bytes }) => sum + (LATER.includes(path) ? 0 : bytes), 0);
   const stored = await storedBytes(MODEL).catch(() => 0);
   tell({ state: stored >= total ? "stored" : "absent", total });
   return [description];

@@ -42,12 +42,59 @@ export function draw(container, blob, { height = 44, spectrogram = 44, onSeek = 
   };
 }
 
-function spectrogramPlugin(container, height) {
+/**
+ * Draw a sound so that it can be zoomed. onSeek: gets seconds of a click. onPart: gets start and end of what was dragged
+ * over. Returns: {ready, zoom(factor, seconds), playhead(seconds), clearPart, destroy}.
+ */
+export function drawClosely(container, blob, { onSeek, onPart, height = 110, spectrogram = 170 }) {
+  const wave = el("div", { class: "wave" });
+  const head = el("div", { class: "playhead", hidden: true });
+  container.replaceChildren(wave, head);
+  const regions = RegionsPlugin.create();
+  const surfer = WaveSurfer.create({
+    container: wave, height, waveColor: colour("wave"), progressColor: colour("wave"), cursorWidth: 0, barHeight: 0.95,
+    sampleRate: 44100, interact: true, plugins: [regions, spectrogramPlugin(null, spectrogram, 1024)],
+  });
+  surfer.on("interaction", onSeek);
+  regions.on("region-created", (region) => {
+    for (const other of regions.getRegions()) if (other !== region) other.remove();
+    onPart(region.start, region.end);
+  });
+  regions.on("region-updated", ({ start, end }) => onPart(start, end));
+  const ready = surfer.loadBlob(blob).then(() => regions.enableDragSelection({ color: PART }));
+  const width = () => surfer.getWrapper().clientWidth;
+  const place = (seconds) => (seconds / surfer.getDuration()) * width();
+  return {
+    ready,
+    clearPart: () => regions.clearRegions(),
+    zoom: (factor, seconds) => {
+      const middle = seconds === null ? surfer.getScroll() / width() + container.clientWidth / width() / 2 : seconds / surfer.getDuration();
+      surfer.zoom(factor === 1 ? 0 : (factor * container.clientWidth) / surfer.getDuration());
+      surfer.setScroll(Math.max(0, middle * width() - container.clientWidth / 2));
+    },
+    playhead: (seconds) => {
+      head.hidden = seconds === null;
+      if (seconds === null) return;
+      const at = place(seconds) - surfer.getScroll();
+      if (at < 0 || at > container.clientWidth) surfer.setScroll(Math.max(0, place(seconds) - 20));
+      head.style.left = `${place(seconds) - surfer.getScroll()}px`;
+    },
+    destroy: () => {
+      surfer.destroy();
+      container.replaceChildren();
+    },
+  };
+}
+
+const PART = "rgba(255, 150, 40, 0.32)";
+
+/** container: null for one that scrolls with the waveform. */
+function spectrogramPlugin(container, height, fftSamples = 512) {
   return SpectrogramPlugin.create({
-    container,
+    ...(container ? { container } : {}),
     height,
     labels: false,
-    fftSamples: 512,
+    fftSamples,
     windowFunc: "hann",
     scale: "mel",
     frequencyMax: 20000,
