@@ -27,8 +27,8 @@ from arctone.evaluation.embedders.preparing import EMBEDDINGS
 from arctone.evaluation.metrics import chroma, probe, tempo
 from benchmarks import clips, engines, results, train_probe
 from benchmarks.clips import Chosen
-from benchmarks.heard import Heard, fingerprint
 from benchmarks.results import JSON
+from benchmarks.stored_answers import StoredAnswers, fingerprint
 
 CONDITIONS = {"real": "real, held out", "decoded": "decoded latents", "generated": "generated"}
 MEASURES = {
@@ -53,7 +53,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the measures heard in a sound; None was not asked."""
+    """What the measures found in a sound; None was not asked."""
 
     family: str | None
     bpm: float | None
@@ -88,8 +88,8 @@ def choose(source: ClipSource, count: int, families: Sequence[str]) -> list[Ques
     for label, number in pools:
         left = [q for q in asked if q.clip.info.id not in chosen and label(q) is not None]
         picked = _in_turns(left, label, number)
-        told = [replace(q, family=None) for q in picked] if chosen else picked
-        chosen.update((q.clip.info.id, q) for q in told)
+        known = [replace(q, family=None) for q in picked] if chosen else picked
+        chosen.update((q.clip.info.id, q) for q in known)
     return list(chosen.values())
 
 
@@ -109,7 +109,7 @@ def score(asked: Sequence[Question], answers: Sequence[Answer]) -> JSON:
 
 
 def by_family(asked: Sequence[Question], answers: Sequence[Answer]) -> JSON:
-    """For each family: how many were asked, how many heard, and what was heard most otherwise."""
+    """For each family: how many were asked, the share that was recognized, and the most frequent other answer."""
     names = sorted({q.family for q in asked if q.family})
     return {
         name: _family_row([a.family for q, a in zip(asked, answers, strict=True) if q.family == name], name)
@@ -138,12 +138,17 @@ def block(result: JSON) -> str:
 def family_block(result: JSON) -> str:
     """Recognised share of each family as Markdown."""
     conditions = [name for name in CONDITIONS if name in result["families"]]
-    head = ["family", "prompts", *(CONDITIONS[name] for name in conditions), "generated sounds were mostly heard as"]
+    head = [
+        "family",
+        "prompts",
+        *(CONDITIONS[name] for name in conditions),
+        "generated sounds were mostly classified as",
+    ]
     rows = []
     for name, real in result["families"]["real"].items():
         shares = [f"{100 * result['families'][c][name]['share']:.0f} %" for c in conditions]
-        heard = result["families"].get("generated", {}).get(name, {}).get("mostly_heard", "-")
-        rows.append([name, str(real["count"]), *shares, heard])
+        other = result["families"].get("generated", {}).get(name, {}).get("most_often", "-")
+        rows.append([name, str(real["count"]), *shares, other])
     return results.table(head, rows)
 
 
@@ -237,10 +242,10 @@ def _is_relative(reference: str, estimated: str) -> bool:
 
 # Name of the measure: the field that is asked, and when an answer is right.
 _RULES: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
-    "family": ("family", lambda reference, heard: reference == heard),
+    "family": ("family", lambda reference, found: reference == found),
     "tempo": ("bpm", tempo.is_match),
-    "tempo_octave": ("bpm", lambda reference, heard: tempo.is_match(reference, heard, any_octave=True)),
-    "key": ("key", lambda reference, heard: chroma.relation(reference, heard) == "same"),
+    "tempo_octave": ("bpm", lambda reference, found: tempo.is_match(reference, found, any_octave=True)),
+    "key": ("key", lambda reference, found: chroma.relation(reference, found) == "same"),
     "key_relative": ("key", _is_relative),
 }
 
@@ -249,17 +254,17 @@ def _cell(pairs: Sequence[tuple[Question, Answer]], field: str, is_right: Callab
     asked = [(getattr(q, field), getattr(a, field)) for q, a in pairs if getattr(q, field) is not None]
     if not asked:
         return None
-    chance = np.mean([is_right(reference, heard) for reference, _ in asked for _, heard in asked])
-    right = [float(is_right(reference, heard)) for reference, heard in asked]
+    chance = np.mean([is_right(reference, found) for reference, _ in asked for _, found in asked])
+    right = [float(is_right(reference, found)) for reference, found in asked]
     return {**results.interval(right), "chance": round(float(chance), 4)}
 
 
-def _family_row(heard: list[str | None], name: str) -> JSON:
-    others = [other for other in heard if other not in (name, None)]
+def _family_row(answers: list[str | None], name: str) -> JSON:
+    others = [other for other in answers if other not in (name, None)]
     return {
-        "count": len(heard),
-        "share": round(heard.count(name) / len(heard), 4),
-        "mostly_heard": max(sorted(set(map(str, heard))), key=[*map(str, heard)].count),
+        "count": len(answers),
+        "share": round(answers.count(name) / len(answers), 4),
+        "most_often": max(sorted(set(map(str, answers))), key=[*map(str, answers)].count),
         "num_confusions": len(others),
     }
 
@@ -273,11 +278,11 @@ def _count(cell: JSON | None) -> int:
 
 
 class _Listening:
-    """Makes each sound and listens to it, or remembers what was heard in the same sound before."""
+    """Makes each sound and measures it, or reads the stored answers for the same sound."""
 
     def __init__(self, source: ClipSource, engine: Any, listener: probe.Probe, options: argparse.Namespace) -> None:
         self._source, self._engine, self._listener, self._options = source, engine, listener, options
-        self._heard = Heard(Path(options.cache) / "heard.jsonl")
+        self._stored = StoredAnswers(Path(options.cache) / "answers.jsonl")
         self._probe = fingerprint(options.probe)
 
     def answer(self, condition: str, asked: Question) -> Answer:
@@ -286,7 +291,7 @@ class _Listening:
         model = self._engine.model_hash if condition == "decoded" else ""
         fields = ",".join(name for name in ("family", "bpm", "key") if getattr(asked, name) is not None)
         key = fingerprint("decoded" if condition == "decoded" else "", model, self._probe, fields, origin)
-        return Answer(**self._heard.recall(key, lambda: asdict(self._listen(condition, origin, asked))))
+        return Answer(**self._stored.recall(key, lambda: asdict(self._listen(condition, origin, asked))))
 
     def _listen(self, condition: str, origin: Waveform, asked: Question) -> Answer:
         if condition == "decoded":

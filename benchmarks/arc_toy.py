@@ -114,7 +114,7 @@ class Velocity(nn.Module):
         return self.leave(self.body(x, t, conditions))[:, :, None]
 
 
-class Judge(nn.Module):
+class Discriminator(nn.Module):
     """The discriminator: the flow model's body, or a new one, with a head."""
 
     def __init__(self, body: Body) -> None:
@@ -136,7 +136,7 @@ class Budget(NamedTuple):
 
 
 class Way(NamedTuple):
-    """A way to few steps: its settings, and whether it begins with the flow model or anew."""
+    """A way to few steps: its settings, and whether it begins with the flow model or at random."""
 
     config: ArcConfig
     begins_with_flow: bool = True
@@ -166,8 +166,8 @@ def post_train(flow: Velocity, way: Way, budget: Budget, seed: int = 0) -> Veloc
     """The averaged generator after `budget.steps` updates of generator and discriminator together."""
     torch.manual_seed(seed)
     start = copy.deepcopy(flow) if way.begins_with_flow else Velocity()
-    judge = Judge(copy.deepcopy(start.body) if way.begins_with_flow else Body())
-    task = ArcTask(start, judge, Mixture(budget.items), way.config, seed=seed)
+    discriminator = Discriminator(copy.deepcopy(start.body) if way.begins_with_flow else Body())
+    task = ArcTask(start, discriminator, Mixture(budget.items), way.config, seed=seed)
     settings = loop(budget.steps, rate=3e-4, rate_floor=1.0, roles={"discriminator": OptimiserConfig(rate=1e-3)})
     return _averaged(Trainer(task, settings, Path(tempfile.mkdtemp())))
 
@@ -183,7 +183,7 @@ def sample(model: Velocity, num_steps: int, items: int, *, flow: bool = False) -
     return [*steps][-1].x[:, :, 0]
 
 
-def judged(points: Tensor) -> dict[str, float]:
+def mode_counts(points: Tensor) -> dict[str, float]:
     """modes: found of 8. on_mode: share of points within 3 SPREAD of a mode of their prompt. wrong_prompt: of the
     other prompt's.
     """
@@ -212,7 +212,7 @@ def rows_of(runs: Sequence[dict[str, Tensor]]) -> list[dict[str, Any]]:
     """For each cloud its name, the modes found in each run, and the means of the shares."""
     rows = []
     for name in runs[0]:
-        verdicts = [judged(clouds[name]) for clouds in runs]
+        verdicts = [mode_counts(clouds[name]) for clouds in runs]
         shares = {key: round(mean(one[key] for one in verdicts), 3) for key in ("on_mode", "wrong_prompt")}
         rows.append({"name": name, "modes": [int(one["modes"]) for one in verdicts], **shares})
     return rows

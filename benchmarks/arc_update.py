@@ -2,7 +2,7 @@
 
     python -m benchmarks.arc_update
 
-The public trainer's step is written anew from what it is known to do, on the same networks, head and batch: the
+The public trainer's step is written from what it is known to do, on the same networks, head and batch: the
 discriminator keeps all blocks of the flow model and leaves them after the 13th of 16; in the generator's step real
 audio goes through it with gradients, and its parameters collect gradients that are thrown away; its own step makes
 three passes (fake, real, wrong captions); generator and discriminator each have a text encoder, which runs for each of

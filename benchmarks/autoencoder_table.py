@@ -1,4 +1,4 @@
-"""The autoencoder beside Opus at 24 and 64 kbit/s on held-out sounds: distances, stereo, rates and times.
+"""The autoencoder against Opus at 24 and 64 kbit/s on held-out sounds: distances, stereo, rates and times.
 
     python -m benchmarks.autoencoder_table --pack FOLDER
 
@@ -48,7 +48,7 @@ def measure(sounds: Sequence[Waveform], method: Method) -> JSON:
 
 
 def latent_rate(num_channels: int, bits: int = 16) -> float:
-    """Bits a second of latents that are stored with so many bits each."""
+    """Bits a second of latents that are stored with this many bits each."""
     return num_channels * bits * SAMPLE_RATE / HOP_LENGTH
 
 

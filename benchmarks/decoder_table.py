@@ -1,4 +1,4 @@
-"""What decoding costs: the published waveform decoder beside the `spectral` one, per second of sound.
+"""What decoding costs: the published waveform decoder against the `spectral` one, per second of sound.
 
     python -m benchmarks.decoder_table
     python -m benchmarks.decoder_table --teacher FOLDER --student FOLDER --pack PACK
@@ -40,14 +40,14 @@ DISTANCES = {"mel_distance_db": ("mel distance, dB", 2), "log_spectral_correlati
 
 
 def operations(decoder: nn.Module, channels: int, frames: int) -> float:
-    """Floating-point operations of the network for so many latent frames."""
+    """Floating-point operations of the network for this many latent frames."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         decoder(torch.zeros(1, channels, frames))
     return float(counter.get_total_flops())
 
 
 def transform_operations(seconds: float) -> float:
-    """Floating-point operations of the transforms that synthesis needs for so many seconds."""
+    """Floating-point operations of the transforms that synthesis needs for this many seconds."""
     per_frame = TRANSFORMS * 2.5 * N_FFT * math.log2(N_FFT)
     return per_frame * seconds * SAMPLE_RATE / HOP
 
@@ -64,7 +64,7 @@ def least_seconds(works: Sequence[Callable[[], object]], rounds: int) -> list[fl
 
 
 def costs(frames: int, rounds: int) -> list[JSON]:
-    """One row for each decoder, for so many latent frames; weights are random."""
+    """One row for each decoder, for this many latent frames; weights are random."""
     torch.manual_seed(0)
     seconds = frames * LATENT_HOP / SAMPLE_RATE
     waveform, spectral = OobleckDecoder(OobleckConfig()), SpectralDecoder(SpectralConfig())
@@ -99,11 +99,11 @@ def compared(teacher: TorchBackend, student: TorchBackend, sounds: Sequence[Wave
     for number, original in enumerate(sounds):
         latents = teacher.encode(original.samples)
         made = {name: parts.decode(latents, number) for name, parts in (("teacher", teacher), ("student", student))}
-        heard = {name: Waveform(values[:, : original.num_samples], SAMPLE_RATE) for name, values in made.items()}
+        sounds = {name: Waveform(values[:, : original.num_samples], SAMPLE_RATE) for name, values in made.items()}
         pairs = {
-            "teacher and original": (original, heard["teacher"]),
-            "student and original": (original, heard["student"]),
-            "student and teacher": (heard["teacher"], heard["student"]),
+            "teacher and original": (original, sounds["teacher"]),
+            "student and original": (original, sounds["student"]),
+            "student and teacher": (sounds["teacher"], sounds["student"]),
         }
         for name, pair in pairs.items():
             found.setdefault(name, []).append(audio_distance.evaluate(*pair))

@@ -1,7 +1,7 @@
 """Ordinary damage to a sound that leaves its instrument the same: what a listener should not be distracted by.
 
-The probe is trained on real sounds and on damaged copies of them, so that it judges the instrument and not the noise
-floor, the bandwidth or the fine texture of a reproduction. Nothing here comes from a model of ours.
+The probe is trained on real sounds and on damaged copies of them, so that it classifies the instrument and not the
+noise floor, the bandwidth or the fine texture of a reproduction. Nothing here comes from a model of ours.
 """
 
 from __future__ import annotations

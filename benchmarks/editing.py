@@ -1,9 +1,9 @@
-"""Editing in numbers: how much of the source is left at each noise level, and whether seams can be told.
+"""Editing in numbers: how much of the source is left at each noise level, and whether seams can be detected.
 
     python -m benchmarks.editing
 
 Distance to the source is the mean difference of 48 mel band levels in frames of 12 ms, apart from the overall level,
-and the cosine distance of aiSFX embeddings. A seam is judged by its rank: the share of all other points of the same
+and the cosine distance of aiSFX embeddings. A seam is measured by its rank: the share of all other points of the same
 sound at which the spectrum (or the waveform) changes less. Half is what an ordinary point has.
 """
 
@@ -54,7 +54,7 @@ def measure(model: Model, seeds: Sequence[int], steps: int) -> JSON:
     found: dict[str, list[SeamScore]] = {name: [] for name in SEAMS}
     distances: dict[str, list[list[float]]] = {"mel_db": [], "aisfx": []}
     for prompt, seed in track([(prompt, seed) for prompt in PROMPTS for seed in seeds], "sounds"):
-        make = _maker(model, prompt, steps)
+        make = _variation_of(model, prompt, steps)
         source = make(seed=seed, duration_seconds=SECONDS)
         for name, scores in _seams(make, source, seed, model).items():
             found[name] += scores
@@ -88,7 +88,7 @@ def _cosine_distance(one: Waveform, two: Waveform) -> float:
     return float(1 - first @ second / (np.linalg.norm(first) * np.linalg.norm(second)))
 
 
-def _maker(model: Model, prompt: str, steps: int) -> Callable[..., Waveform]:
+def _variation_of(model: Model, prompt: str, steps: int) -> Callable[..., Waveform]:
     def make(**fields: Any) -> Waveform:
         return model.generate(prompt, steps=steps, **fields).waveforms[0]
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.generation_table --pack FOLDER --row "spark=spark" --row "spark, 8 steps=spark,steps=8"
 
-Every row makes the same prompts; for some of them it makes four sounds, to see how much they differ. Beside the models
+Every row makes the same prompts; for some of them it makes four sounds, to see how much they differ. Next to the models
 stand real sounds (other held-out clips against those that belong to the prompts: the floor of every distance at equal
 number) and decoded ones (the real clips through the autoencoder of the first row: its ceiling). Sounds and embeddings
 are kept in `--cache` and made once. With `--keep` the stored table goes on: its rows stay where they are, and the real
@@ -29,11 +29,11 @@ from arctone.evaluation.embedders.protocol import Embedder, open_embedder
 from arctone.evaluation.metrics import cost, probe
 from arctone.evaluation.scoring.measurement import Report
 from arctone.evaluation.scoring.score import Material, ScoringOptions, score
-from arctone.evaluation.scoring.takes import Maker, Take, Wanted, keep, make_takes, real_takes
+from arctone.evaluation.scoring.takes import EvaluatedModel, Take, Wanted, keep, make_takes, real_takes
 from benchmarks import adherence, clips, engines, latency, machine, results, train_probe
 from benchmarks.results import JSON
 
-EMBEDDERS = ("aisfx", "musicnn", "ears")
+EMBEDDERS = ("aisfx", "musicnn", "corpus-clap")
 MEASURES = ("frechet", "kernel", "divergence", "adherence", "manifold")
 NUM_TAKES = 4
 # Seeds of further takes of a prompt lie far from those of other prompts.
@@ -44,11 +44,11 @@ COLUMNS = {
     "kernel distance aiSFX": ("kernel_distance", "aisfx", 3),
     "KL aiSFX": ("class_divergence", "aisfx", 2),
     "KL MusiCNN": ("class_divergence", "musicnn", 2),
-    "ears score": ("text_audio_score", "ears", 3),
-    "ears R@5": ("recall_at_5", "ears", 2),
+    "text score": ("text_audio_score", "corpus-clap", 3),
+    "text R@5": ("recall_at_5", "corpus-clap", 2),
     "recall aiSFX": ("recall", "aisfx", 2),
     "coverage aiSFX": ("coverage", "aisfx", 2),
-    "CCDS ears": ("conditional_diversity", "ears", 3),
+    "CCDS": ("conditional_diversity", "corpus-clap", 3),
 }
 REAL, DECODED = "real, other clips", "real, decoded"
 _FIELDS = {"steps": int, "cfg_scale": float, "sampler": str}
@@ -93,11 +93,11 @@ class Table:
 
     def generated(self, subject: engines.Subject, row: Row) -> JSON:
         """All measurements of one row, and what it costs."""
-        maker = Maker(row.title, subject.model_hash, subject.generate)
-        made = self._made(maker, row, [self._wanted(q, 0) for q in self.asked])
+        model = EvaluatedModel(row.title, subject.model_hash, subject.generate)
+        made = self._made(model, row, [self._wanted(q, 0) for q in self.asked])
         takes = [self._wanted(q, number) for q in self.repeated for number in range(NUM_TAKES)]
         found = self.scored(row.title, made)
-        several = Material(self._made(maker, row, takes))
+        several = Material(self._made(model, row, takes))
         found += self._score(row.title, several, ("diversity",)).measurements
         return {**_cells(found), "cost": measured_cost(self._options, row), "settings": _sampling(subject, row)}
 
@@ -136,11 +136,11 @@ class Table:
 
             return score(title, material, self._embedders, chosen, show)
 
-    def _made(self, maker: Maker, row: Row, wanted: Sequence[Wanted]) -> list[Take]:
+    def _made(self, model: EvaluatedModel, row: Row, wanted: Sequence[Wanted]) -> list[Take]:
         with Progress(transient=True) as bar:
             task = bar.add_task(row.title, total=len(wanted))
             shown = lambda done, total, stage: bar.update(task, completed=done, description=stage)  # noqa: E731
-            return make_takes(maker, wanted, self.cache / "generated", row.settings, shown)
+            return make_takes(model, wanted, self.cache / "generated", row.settings, shown)
 
     def _real(self, indices: list[int], prompts: list[str]) -> list[Take]:
         takes = real_takes(self._source, indices, self.cache / f"real-{_corpus_name(self._options)}")
@@ -178,11 +178,11 @@ def block(result: JSON) -> str:
         f"{settings['prompts']} held-out prompts, the same for all rows; in brackets 95 % intervals (jackknife for FD "
         "and kernel distance, else bootstrap). Lower is better for FD, kernel distance and KL. "
         f"CCDS: {NUM_TAKES} sounds for each of {settings['diversity_prompts']} prompts, mean cosine distance in the "
-        "space of ears. Latency: process start to file, "
+        "space of the corpus CLAP. Latency: process start to file, "
         f"{settings['latency_seconds']:g} s of sound, {settings['threads']} threads. `{REAL}` compares real clips of "
-        "no prompt with those of the prompts: a distance not above it cannot be told from real sounds. Its ears "
-        f"columns are those of the prompts' own real clips. `{DECODED}` are these through the autoencoder of the first "
-        "model; being the very clips they are compared with, they may lie below that floor. Nothing here can be "
+        "no prompt with those of the prompts: a distance not above it cannot be distinguished from real sounds. Its "
+        f"text columns are those of the prompts' own real clips. `{DECODED}` are these through the autoencoder of the "
+        "first model; being the very clips they are compared with, they may lie below that floor. Nothing here can be "
         "compared with published figures, see [metrics](metrics.md)."
     )
     earlier = [_sentence("Measured", one) for one in result.get("earlier", [])]
@@ -334,7 +334,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", default="generation_table", help="of the stored result, for another choice of rows")
     parser.add_argument("--results", type=Path, default=results.FOLDER)
     parser.add_argument("--keep", action="store_true", help="go on with the stored table: its other rows stay")
-    parser.add_argument("--costs", action="store_true", help="only time rows of the stored table anew")
+    parser.add_argument("--costs", action="store_true", help="only time rows of the stored table again")
     clips.add_corpus_options(parser)
     return parser
 

@@ -69,14 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parts["test"][: options.sounds]
     listener = probe.load(options.probe)
     engine = engines.load(options.model, options.threads) if options.conditions != ["real"] else None
-    makers: dict[str, Callable[[int, Recording], Waveform]] = {
+    sources: dict[str, Callable[[int, Recording], Waveform]] = {
         "real": lambda number, recording: train_kind_probe.sound_of(recording),
         "decoded": lambda number, recording: _decoded(engine, recording),
         "generated": lambda number, recording: _generated(engine, recording, options.seed + number),
     }
     kinds, values = [kind for _, kind in asked], {}
     for name in options.conditions:
-        sounds = [makers[name](n, r) for n, (r, _) in enumerate(track(asked, CONDITIONS[name]))]
+        sounds = [sources[name](n, r) for n, (r, _) in enumerate(track(asked, CONDITIONS[name]))]
         values[name] = measure(sounds, kinds, parts["train"], listener)
     settings = {"sounds": len(asked), "model_hash": engine.model_hash if engine else "", "seed": options.seed}
     print(results.write(options.name, settings, {"conditions": values}, options.results))
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pack", type=Path, required=True, help="folder of the audio pack")
     parser.add_argument("--model", default="spark")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--sounds", type=int, default=400, help="at most so many held-out recordings")
+    parser.add_argument("--sounds", type=int, default=400, help="most held-out recordings")
     parser.add_argument("--seed", type=int, default=1_000)
     parser.add_argument("--conditions", nargs="+", choices=list(CONDITIONS), default=list(CONDITIONS))
     parser.add_argument("--probe", type=Path, default=train_kind_probe.PATH)

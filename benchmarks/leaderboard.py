@@ -40,7 +40,7 @@ def _rows_of(result: JSON, model_hash: str) -> list[JSON]:
 
 
 _SOURCES: dict[str, tuple[str, Callable[[JSON], Any]]] = {
-    "score": ("generation_table", lambda row: row.get("text_audio_score/ears")),
+    "score": ("generation_table", lambda row: row.get("text_audio_score/corpus-clap")),
     "distance": ("generation_table", lambda row: row.get("frechet_distance/aisfx")),
     "latency_ms": ("generation_table", lambda row: row.get("cost", {}).get("stages_ms", {}).get("total")),
     "family": ("adherence", lambda result: result["conditions"].get("generated", {}).get("family")),

@@ -175,11 +175,11 @@ def samplers_block(result: JSON) -> str:
         cells = [row["title"], *(f"{row['stages_ms'][name]:.0f}" for name in names), f"{1000 * row['seconds']:.0f}"]
         fewest = [f"{row['calls'] * least_ms['call'] + least_ms['decoder']:.0f}"] if least_ms else []
         rows.append([*cells, *fewest])
-    told = [_least_told(result)] if least_ms else []
-    return "\n\n".join([results.table(head, rows), *told, results.footer(result)])
+    least = [_least_sentence(result)] if least_ms else []
+    return "\n\n".join([results.table(head, rows), *least, results.footer(result)])
 
 
-def _least_told(result: JSON) -> str:
+def _least_sentence(result: JSON) -> str:
     speeds = ", ".join(f"{name} {result['ceilings'][name]:.0f}" for name in ("int8", "float32"))
     call, decoder = result["least_ms"]["call"], result["least_ms"]["decoder"]
     return (

@@ -1,4 +1,4 @@
-"""Minutes of the studio's live mode in a real browser: is there ever a gap, and how soon is it heard that one steers?
+"""Minutes of the studio's live mode in a real browser: is there ever a gap, and how soon does steering become audible?
 
     python -m benchmarks.live
 
@@ -42,15 +42,15 @@ STEPS = [
 FIRST_PROMPT = "endless sea, waves on a beach"
 WATCH = """
 const source = `registerProcessor("watch", class extends AudioWorkletProcessor {
-  constructor() { super(); this.blocks = 0; this.from = null; this.heard = false;
+  constructor() { super(); this.blocks = 0; this.from = null; this.audible = false;
     this.port.onmessage = () => this.port.postMessage({blocks: this.blocks}); }
   process([input]) {
     this.blocks += 1;
     const isSilent = !input.length || input.every((channel) => channel.every((value) => value === 0));
     // Before the first sound the page's output may not be connected yet: a gap lies between two sounds.
-    if (isSilent && this.heard) this.from ??= currentTime;
+    if (isSilent && this.audible) this.from ??= currentTime;
     else if (this.from !== null) { this.port.postMessage({silent: [this.from, currentTime]}); this.from = null; }
-    this.heard ||= !isSilent;
+    this.audible ||= !isSilent;
     return true;
   } })`;
 const { live, player } = await import('/static/js/main.js');
@@ -73,7 +73,7 @@ const isSounding = (part, from, to) => {
 const node = new AudioWorkletNode(context, "watch", {numberOfOutputs: 1});
 const watch = { node, worst: 0, stall: 0, last: performance.now(), gaps: [], silences: 0 };
 node.port.onmessage = ({ data }) => {
-  if (data.blocks) return watch.told(data.blocks);
+  if (data.blocks) return watch.resolve(data.blocks);
   const [from, to] = data.silent;
   const due = [...known].filter((part) => part.start < to && from < part.end);
   if (due.length && !due.some((part) => isSounding(part, from, to))) watch.silences += 1;
@@ -91,9 +91,9 @@ watch.timer = setInterval(() => {
 }, 20);
 window.watch = watch;
 """
-COUNTS = """new Promise((told) => {
+COUNTS = """new Promise((resolve) => {
   const { watch } = window;
-  watch.told = (blocks) => told({
+  watch.resolve = (blocks) => resolve({
     blocks, gaps: watch.gaps, silences: watch.silences, worst: watch.worst, stall: watch.stall });
   watch.node.port.postMessage(null);
 })"""
@@ -156,14 +156,14 @@ def play(driver: Any, address: str, options: argparse.Namespace) -> JSON:
     buffered: list[float] = []
     num_steers = 0
     for field, value in itertools.cycle(STEPS):
-        began, heard = time.monotonic(), field != "live-prompt"
+        began, reached = time.monotonic(), field != "live-prompt"
         page.set(field, value)
         num_steers += 1
         while time.monotonic() < min(end, began + options.steer_every):
             state = page.script(STATE)
             buffered.append(state["buffered"])
-            if not heard and state["words"] == value:
-                heard = True
+            if not reached and state["words"] == value:
+                reached = True
                 steered.append(time.monotonic() - began)
             time.sleep(0.25)
         if time.monotonic() >= end:
@@ -191,18 +191,18 @@ def play(driver: Any, address: str, options: argparse.Namespace) -> JSON:
 def block(result: JSON) -> str:
     """The table of the documentation."""
     steer, gaps = result["steer_seconds"], result["gaps_ms"]
-    heard = f"{statistics.median(steer):.1f} s (longest {max(steer):.1f} s, {len(steer)} times)" if steer else "-"
+    delay = f"{statistics.median(steer):.1f} s (longest {max(steer):.1f} s, {len(steer)} times)" if steer else "-"
     rows = [
         [
             "played",
             f"{result['played_seconds']:.0f} s in {result['parts_made']} parts, steered {result['steered']} times",
         ],
-        ["gaps in what is heard", f"{len(gaps)}, longest {max(gaps, default=0):.0f} ms"],
+        ["gaps in the sound", f"{len(gaps)}, longest {max(gaps, default=0):.0f} ms"],
         ["parts that came too late, parts repeated", f"{result['laid_too_late']}, {result['repeats']}"],
         ["most that the sound was late", f"{result['worst_lateness_ms']:.0f} ms"],
         ["least that was ready", f"{result['least_ready_seconds']:.1f} s"],
         ["from Start to sound", f"{result['first_sound_seconds']:.1f} s"],
-        ["from a new prompt to its sound, median", heard],
+        ["from a new prompt to its sound, median", delay],
     ]
     return "\n\n".join([results.table(["live", "found"], rows), results.footer(result)])
 

@@ -4,7 +4,7 @@
 
 A flow model of eight modes is brought to few steps by ARC. Then come other data: the same modes, moved by five of their
 spreads. An adapter is trained on the flow with the flow objective, and its change of weights is added to the ARC model;
-beside it stands the same training on the ARC model itself. Counted is what lies on the moved modes.
+the same training on the ARC model itself stands next to it. Counted is what lies on the moved modes.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def compare(budget: Budget, tuning_steps: int, seed: int, items: int = 4000) -> 
 
 def _row(way: str, model: Velocity, steps: int, items: int, *, old: bool = False, flow: bool = False) -> JSON:
     points = arc_toy.sample(model, steps, items, flow=flow)
-    return {"way": way, "steps": steps, **arc_toy.judged(points if old else points - MOVED)}
+    return {"way": way, "steps": steps, **arc_toy.mode_counts(points if old else points - MOVED)}
 
 
 def rows_of(runs: Sequence[Sequence[JSON]]) -> list[JSON]:

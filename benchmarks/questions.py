@@ -25,16 +25,16 @@ GOOD = {
     "real, decoded": "real sounds through the autoencoder",
     "base, 100 steps": "flow model, 100 guided steps (the teacher)",
     "spark, 8 steps": "**spark**, 8 steps",
-    "before the game, 8 steps": "spark before adversarial training, 8 steps",
+    "before adversarial training, 8 steps": "spark before adversarial training, 8 steps",
     "guidance distilled longer, 8 Euler steps": "guidance distillation alone, 8 steps",
     "ARC, 8 steps": "ARC as published, from the flow model, 8 steps",
     "distribution matching, 8 steps": "distribution matching (DMD2), 8 steps",
 }
 QUALITY = {
     "distance (FD)": ("frechet_distance/aisfx", 1),
-    "text score": ("text_audio_score/ears", 3),
+    "text score": ("text_audio_score/corpus-clap", 3),
     "recall": ("recall/aisfx", 2),
-    "diversity (CCDS)": ("conditional_diversity/ears", 3),
+    "diversity (CCDS)": ("conditional_diversity/corpus-clap", 3),
 }
 
 

@@ -1,5 +1,5 @@
 """Write the generated blocks of README.md, MODEL_CARD.md and docs/ from the stored results, or check that they are
-fresh; write the full tables beside the results.
+fresh; write the full tables next to the results.
 
 Pages show short tables. Each stored result also becomes a dated file in benchmarks/results/, with all its tables,
 settings, machine and command; the footers of the pages link to it. A block is what stands between
@@ -41,7 +41,7 @@ from benchmarks import (
     sao_edge,
     serve_load,
     silence_table,
-    train_ears,
+    train_corpus_clap,
     train_kind_probe,
 )
 from benchmarks.arm import table as arm_table
@@ -71,7 +71,7 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "engines": ("engine_table", engine_table.block),
     "generation": ("generation_table", generation_table.block),
     "generation-int8": ("generation_int8", generation_table.block),
-    "ears": ("train_ears", train_ears.block),
+    "corpus-clap": ("train_corpus_clap", train_corpus_clap.block),
     "kinds": ("kinds_table", kinds_table.block),
     "kind-probe": ("kind_probe", train_kind_probe.block),
     "lengths": ("lengths", lengths.lengths_block),
@@ -137,7 +137,7 @@ TITLES = {
     "sao_edge": "Stable Audio Open small on the edge runner",
     "serve_load": "The server under load",
     "silence_table": "How often short sounds are silent",
-    "train_ears": "The small CLAP trained on our corpus",
+    "train_corpus_clap": "The small CLAP trained on our corpus",
 }
 
 

@@ -1,4 +1,4 @@
-"""The size of Stable Audio Open small on CPUs, beside the public stable-audio-tools: both in turn, in one process.
+"""The size of Stable Audio Open small on CPUs, against the public stable-audio-tools: both in turn, in one process.
 
     PYTHONPATH=src:. python -m benchmarks.sao_cpu --folder work/
 
@@ -217,10 +217,10 @@ def block(result: JSON) -> str:
     lines = []
     for row in result["rows"]:
         ratios = [row["ratios"][name] for name in (PEER, PEER_CAST)]
-        told = [f"{r['median']:.1f}x ({r['lowest']:.1f}-{r['highest']:.1f})" for r in ratios]
+        ranges = [f"{r['median']:.1f}x ({r['lowest']:.1f}-{r['highest']:.1f})" for r in ratios]
         errors = ["reference" if row[n] >= 200 else f"{row[n]:.0f}" for n in ("velocity_snr_db", "decoded_snr_db")]
         lines.append(
-            [row["name"], *(f"{row['seconds'][s]:.2f}" for s in STAGES), f"{row['total']:.2f}", *told, *errors]
+            [row["name"], *(f"{row['seconds'][s]:.2f}" for s in STAGES), f"{row['total']:.2f}", *ranges, *errors]
         )
     return "\n\n".join([results.table(head, lines), _shares(result), results.footer(result)])
 

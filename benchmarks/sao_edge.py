@@ -61,7 +61,7 @@ def run(
 def limited_run(program: str, model: Path, cache: Path, options: argparse.Namespace) -> dict[str, Any]:
     """One process that may have `options.limit` MB: in all, where a control group can be made, or else of its own
     (RLIMIT_DATA: what is not a mapped file). The report says which, and what the group was charged at most; all files
-    of the model are read anew and charged.
+    of the model are read again and charged.
     """
     for folder in (model, cache):
         forget(folder)

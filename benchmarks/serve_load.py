@@ -3,8 +3,8 @@
     python -m benchmarks.serve_load
 
 Servers are processes of their own; clients are plain sockets of one asyncio program on the same machine, so they take
-a part of its processors. Waves of simultaneous requests meet a short line: some are met, the others are told when to
-come again. Then the same number of requests goes through each way of working, in turn, over and over.
+a part of its processors. Waves of simultaneous requests meet a short queue: some are served, the others receive
+a time to retry. Then the same number of requests goes through each way of working, in turn, over and over.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from benchmarks.results import JSON
 WAYS: dict[str, list[str]] = {
     "one by one, all threads": ["--concurrency", "1", "--batch", "1"],
     "batches of 4, all threads": ["--concurrency", "1", "--batch", "4"],
-    "two lanes of one thread": ["--concurrency", "2", "--threads", "1", "--batch", "1"],
+    "two workers of one thread": ["--concurrency", "2", "--threads", "1", "--batch", "1"],
     "two replicas of one thread": ["--replicas", "2", "--threads", "1", "--batch", "1"],
-    "two lanes, batches of 4": ["--concurrency", "2", "--threads", "1", "--batch", "4"],
+    "two workers, batches of 4": ["--concurrency", "2", "--threads", "1", "--batch", "4"],
 }
-LOADED = "two lanes of one thread"
+LOADED = "two workers of one thread"
 WARM_UP = 64
 
 
@@ -150,7 +150,7 @@ def watched(port: int, seconds: list[float]) -> Iterator[None]:
 
 
 async def throughput(port: int, num_requests: int, options: argparse.Namespace) -> float:
-    """Sounds a second, with as many clients as the line and the lanes hold."""
+    """Sounds a second, with as many clients as the queue and the workers hold."""
     waiting = iter(range(num_requests))
 
     async def client() -> None:

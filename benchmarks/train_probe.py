@@ -2,7 +2,7 @@
 
     python -m benchmarks.train_probe --pack FOLDER
 
-Every embedding at hand is tried with a few penalties, with and without damaged copies (`degrade`) among the training
+Every available embedding is tried with a few penalties, with and without damaged copies (`degrade`) among the training
 sounds. The best on the valid split, whole and damaged, is kept in `benchmarks/probe/family.npz` with its recipe. The
 test split is not looked at.
 """
@@ -41,7 +41,7 @@ SOLO_CATEGORIES = ("note", "phrase", "drums")
 
 
 def family(info: ClipInfo) -> str | None:
-    """The label that the probe learns; None where more than one family is heard or none at all."""
+    """The label that the probe learns; None where more than one family plays or none at all."""
     return info.attributes.get("family") if info.category in SOLO_CATEGORIES else None
 
 

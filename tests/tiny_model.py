@@ -40,8 +40,8 @@ def build_tiny_model(folder: Path, flow: bool = False) -> Path:
     if flow:
         sampling = msgspec.structs.replace(CONFIG.sampling, post_trained=True)
         save_part(checkpoint, FLOW, flow_state(checkpoint), msgspec.structs.replace(CONFIG, sampling=sampling))
-    papers = {"card.md": "# tiny\n\nRandom weights, for tests only.\n"}
-    build(checkpoint, folder / "tiny", windows=(32,), papers=papers)
+    documents = {"card.md": "# tiny\n\nRandom weights, for tests only.\n"}
+    build(checkpoint, folder / "tiny", windows=(32,), documents=documents)
     return folder / "tiny"
 
 

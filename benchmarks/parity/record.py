@@ -2,7 +2,7 @@
 
     PYTHONPATH=src:. python -m benchmarks.parity.record tests/checkpoints/reference
 
-Only values are kept: weights are drawn anew from each tensor's name (shapes.py).
+Only values are kept: weights are drawn again from each tensor's name (shapes.py).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     PYTHONPATH=src:.:path/to/stable-audio-3 python -m benchmarks.parity.record_3 tests/checkpoints/reference
 
-Only values are kept: weights are drawn anew from each tensor's name (shapes.py).
+Only values are kept: weights are drawn again from each tensor's name (shapes.py).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def recorded(kind: str, folder: Path) -> tuple[dict[str, np.ndarray], dict[str, 
     """Values by name, and the shapes of the published tensors."""
     reference = Reference3(kind, folder, shrunken=True)
     given = reference.condition(PROMPT, SECONDS, FRAMES)
-    told = reference.condition(PROMPT, SECONDS, FRAMES, inpaint_example())
+    conditions = reference.condition(PROMPT, SECONDS, FRAMES, inpaint_example())
     x = item_noise(SEED, 0, (8, FRAMES))
     found = {"context": given["cross_attn_cond"][0].numpy(), "global": given["global_cond"][0].numpy()}
     for level in LEVELS:
         found[f"output-{level}"] = reference.output(x, level, given)
-    found["told"] = reference.output(x, 0.6, told)
+    found["told"] = reference.output(x, 0.6, conditions)
     found["guided"] = reference.output(x, 0.6, given, cfg_scale=4.0)
     if kind != "3-base":
         shape = (8, WINDOW)

@@ -3,7 +3,7 @@
     PYTHONPATH=src:. python -m benchmarks.parity.record_diffusers tests/checkpoints/reference
 
 Only values, configs and the names and shapes of the tensors that `save_pretrained` writes are kept: weights are drawn
-anew from each tensor's name (shapes.py). Needs diffusers, installed without its dependencies.
+again from each tensor's name (shapes.py). Needs diffusers, installed without its dependencies.
 """
 
 from __future__ import annotations

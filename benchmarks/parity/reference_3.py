@@ -117,9 +117,9 @@ class Reference3:
     def condition(self, prompt: str, seconds: float, frames: int, inpaint: np.ndarray | None = None) -> dict[str, Any]:
         """Its conditioning tensors. inpaint: [1 + C, frames], mask (1 = known) and the latents where they are known."""
         tensors = self.model.conditioner([{"prompt": prompt, "seconds_total": seconds}], "cpu")
-        told = np.zeros((1 + self.model.io_channels, frames), np.float32) if inpaint is None else inpaint
-        tensors["inpaint_mask"] = [torch.from_numpy(told[None, :1])]
-        tensors["inpaint_masked_input"] = [torch.from_numpy(told[None, 1:])]
+        known = np.zeros((1 + self.model.io_channels, frames), np.float32) if inpaint is None else inpaint
+        tensors["inpaint_mask"] = [torch.from_numpy(known[None, :1])]
+        tensors["inpaint_masked_input"] = [torch.from_numpy(known[None, 1:])]
         return self.model.get_conditioning_inputs(tensors)
 
     @torch.no_grad()
@@ -141,7 +141,7 @@ class Reference3:
         """Its ping-pong sampler with noise from outside, latents [C, T].
 
         The times come from outside as well: its fastest waves turn 63,000 radians in the unit of time, so that the last
-        bit of a time in float32 is heard in them.
+        bit of a time in float32 changes them.
         """
         counter = iter(range(1, len(times)))
 

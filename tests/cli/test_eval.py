@@ -14,7 +14,7 @@ from arctone.evaluation.embedders import protocol
 class LevelEmbedder:
     """Hears spectra of the first tenth of a second; a caption is the sine of that many hertz."""
 
-    name, version, sample_rate, credit, frechet_rows = "ears", "9", 44_100, "the test", "clips"
+    name, version, sample_rate, credit, frechet_rows = "corpus-clap", "9", 44_100, "the test", "clips"
 
     def embed(self, waveform):
         from arctone.evaluation.embedders.protocol import Embedded
@@ -61,15 +61,15 @@ def folders(tmp_path):
 def test_a_folder_is_scored(arctone, heard, folders):
     done = arctone("eval", "folder", "made", "--reference", "real", "-o", "r.json", "--markdown", "r.md", "--no-cache")
     assert done.code == 0
-    assert [name for name, _ in heard] == ["aisfx", "musicnn", "ears"]
+    assert [name for name, _ in heard] == ["aisfx", "musicnn", "corpus-clap"]
     report = json.loads(Path("r.json").read_text())
     found = {one["metric"]: one for one in report["measurements"]}
     assert found["recall_at_1"]["value"] == 1.0
     assert found["text_audio_score"]["value"] == pytest.approx(1, abs=1e-3)
     assert report["counts"] == {"generated": 8, "reference": 8}
-    assert "| recall_at_1 | higher | ears | 1.000 |" in Path("r.md").read_text()
+    assert "| recall_at_1 | higher | corpus-clap | 1.000 |" in Path("r.md").read_text()
     assert "recall_at_1" in done.out
-    assert "not measured: diversity, ears: every prompt has one clip only" in done.out
+    assert "not measured: diversity, corpus-clap: every prompt has one clip only" in done.out
 
 
 def test_reports_are_not_replaced_unless_forced(arctone, heard, folders):
@@ -78,13 +78,13 @@ def test_reports_are_not_replaced_unless_forced(arctone, heard, folders):
     assert (refused.code, Path("r.json").read_text()) == (2, "mine")
     assert "r.json already exists" in refused.stderr
     assert arctone("eval", "folder", "made", "-o", "r.json", "--no-cache", "-f").code == 0
-    assert json.loads(Path("r.json").read_text())["judged"] == "made"
+    assert json.loads(Path("r.json").read_text())["title"] == "made"
 
 
 def test_captions_from_a_table_and_json_on_stdout(arctone, heard, folders):
     rows = [f"{number},{200 + 150 * ((number + 1) % 8)} hertz" for number in range(8)]
     Path("captions.csv").write_text("path,caption\n" + "\n".join(rows))
-    words = ["--captions", "captions.csv", "-e", "ears", "--metrics", "adherence", "--json", "--cache", "cache"]
+    words = ["--captions", "captions.csv", "-e", "corpus-clap", "--metrics", "adherence", "--json", "--cache", "cache"]
     report = json.loads(arctone("eval", "folder", "made", *words).out)
     found = {one["metric"]: one["value"] for one in report["measurements"]}
     assert found["recall_at_1"] == 0.0

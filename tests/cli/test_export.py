@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from arctone.cli.export import paper_texts, parity_rows, window_lengths
+from arctone.cli.export import document_texts, parity_rows, window_lengths
 from arctone.errors import UsageError
 from tests.cli.conftest import Program
 from tests.tiny_model import write_checkpoint
@@ -43,7 +43,7 @@ def test_options_reach_the_export_and_its_report_the_user(
     record = arctone("export", "litert", "in", "out", "--json", *flags)
     assert table.out.splitlines()[1].split() == ["dit", "T64", "10.7", "38.2", "0.012"]
     assert json.loads(record.out)["parts"]["dit"]["snr_db_T64"] == 38.2
-    wanted = {"text_folder": None, "papers": {}, "int8": int8}
+    wanted = {"text_folder": None, "documents": {}, "int8": int8}
     assert asked == [{**wanted, "windows": (32, 64), "force": True}, {**wanted, "windows": None, "force": False}]
 
 
@@ -73,13 +73,13 @@ def test_a_checkpoint_that_is_none_is_refused(arctone: Program, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_papers_keep_their_names_apart(tmp_path: Path) -> None:
+def test_documents_keep_their_names_apart(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "LICENSE").write_text(folder)
-    assert paper_texts(None, [tmp_path / "a" / "LICENSE"]) == {"LICENSE": "a"}
+    assert document_texts(None, [tmp_path / "a" / "LICENSE"]) == {"LICENSE": "a"}
     with pytest.raises(UsageError, match="LICENSE"):
-        paper_texts(None, [tmp_path / "a" / "LICENSE", tmp_path / "b" / "LICENSE"])
+        document_texts(None, [tmp_path / "a" / "LICENSE", tmp_path / "b" / "LICENSE"])
 
 
 def test_lengths_and_rows() -> None:

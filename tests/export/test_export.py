@@ -154,8 +154,8 @@ def test_a_missing_map_is_refused(tmp_path: Path) -> None:
 def test_the_folder_is_whole_and_hashed(tiny_model_folder: Path) -> None:
     names = {path.name for path in tiny_model_folder.iterdir()}
     graphs = {f"{graph}.tflite" for graph in GRAPHS}
-    papers = {"config.json", "tokenizer.json", "card.md", "parity.json", "hashes.json", MAP, REST, MARKER}
-    assert names == graphs | papers
+    documents = {"config.json", "tokenizer.json", "card.md", "parity.json", "hashes.json", MAP, REST, MARKER}
+    assert names == graphs | documents
     check_hashes(tiny_model_folder)
     assert all(path.stat().st_mode & 0o777 == 0o644 for path in tiny_model_folder.iterdir())
     hashes = json.loads((tiny_model_folder / "hashes.json").read_text())

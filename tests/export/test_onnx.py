@@ -39,7 +39,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("onnx") / "tiny"
-    build_onnx(checkpoint, out, papers={"card.md": "# tiny\n"})
+    build_onnx(checkpoint, out, documents={"card.md": "# tiny\n"})
     return out
 
 
@@ -129,8 +129,8 @@ def test_bad_orders_are_refused(checkpoint: Path, exported: Path, tmp_path: Path
         build_onnx(checkpoint, exported)
     with pytest.raises(UsageError, match="precision must be one of float32, int8, got 'int4'"):
         build_onnx(checkpoint, tmp_path / "out", precision="int4")
-    with pytest.raises(UsageError, match=r"a paper cannot be called dit\.onnx"):
-        build_onnx(checkpoint, tmp_path / "out", papers={"dit.onnx": ""})
+    with pytest.raises(UsageError, match=r"a document cannot be called dit\.onnx"):
+        build_onnx(checkpoint, tmp_path / "out", documents={"dit.onnx": ""})
     with pytest.raises(ModelError, match="nothing-here"):
         build_onnx("nothing-here", tmp_path / "out")
 

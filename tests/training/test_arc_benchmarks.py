@@ -7,7 +7,7 @@ import torch
 
 from arctone.models.discriminator import Discriminator
 from arctone.models.dit import DiT
-from benchmarks.arc_toy import MODES, WAYS, Budget, judged, post_train, sample, train_flow
+from benchmarks.arc_toy import MODES, WAYS, Budget, mode_counts, post_train, sample, train_flow
 from benchmarks.arc_update import FullDepthDiscriminator, PublicStep
 from tests.training.arc_parts import DIT, PromptedBatches, arc_task, filled
 
@@ -52,22 +52,22 @@ def test_the_public_step_leaves_dead_blocks_without_gradient() -> None:
 
 def test_judging_points_by_hand() -> None:
     on_modes = MODES.repeat(50, 1)
-    assert judged(on_modes) == {"modes": 8, "on_mode": 1.0, "wrong_prompt": 0.0}
-    assert judged(on_modes.roll(1, 0)) == {"modes": 0, "on_mode": 0.0, "wrong_prompt": 1.0}
+    assert mode_counts(on_modes) == {"modes": 8, "on_mode": 1.0, "wrong_prompt": 0.0}
+    assert mode_counts(on_modes.roll(1, 0)) == {"modes": 0, "on_mode": 0.0, "wrong_prompt": 1.0}
     collapsed = MODES[[0, 1]].repeat(200, 1)
-    assert judged(collapsed)["modes"] == 2
-    assert judged(torch.zeros(400, 2)) == {"modes": 0, "on_mode": 0.0, "wrong_prompt": 0.0}
+    assert mode_counts(collapsed)["modes"] == 2
+    assert mode_counts(torch.zeros(400, 2)) == {"modes": 0, "on_mode": 0.0, "wrong_prompt": 0.0}
 
 
 def test_arc_finds_the_modes_in_few_steps() -> None:
     """One step of the flow lands between the modes, and so does ping-pong on it; post-trained, both find them."""
     budget = Budget(flow_steps=1200, steps=800, items=128)
     flow = train_flow(budget)
-    assert judged(sample(flow, 50, 2000, flow=True))["modes"] == 8
-    assert judged(sample(flow, 1, 2000, flow=True))["modes"] == 0
-    assert judged(sample(flow, 4, 2000))["modes"] == 0
+    assert mode_counts(sample(flow, 50, 2000, flow=True))["modes"] == 8
+    assert mode_counts(sample(flow, 1, 2000, flow=True))["modes"] == 0
+    assert mode_counts(sample(flow, 4, 2000))["modes"] == 0
     model = post_train(flow, WAYS["ARC"], budget)
-    one, eight = judged(sample(model, 1, 2000)), judged(sample(model, 8, 2000))
+    one, eight = mode_counts(sample(model, 1, 2000)), mode_counts(sample(model, 8, 2000))
     assert one["modes"] >= 5
     assert eight["modes"] == 8
     assert eight["on_mode"] > 0.6

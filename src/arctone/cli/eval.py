@@ -29,7 +29,7 @@ def print_table(report: Report) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=_PLAIN_WIDTH)
     counts = ", ".join(f"{count} {name}" for name, count in report.counts.items())
-    table = Table(title=f"{report.judged}: {counts}", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=f"{report.title}: {counts}", title_justify="left", box=None, pad_edge=False)
     for number, name in enumerate(HEAD):
         table.add_column(name, justify="left" if number < 3 else "right", no_wrap=number != 4)
     for row in rows(report):
@@ -47,7 +47,7 @@ def print_table(report: Report) -> None:
 
 app = typer.Typer(no_args_is_help=True, help="Score sounds, of any system, against real sounds and captions.")
 
-EMBEDDER_HELP = "ears, aisfx, musicnn (with installed packages), openl3, passt, clap (with --weights); repeatable"
+EMBEDDER_HELP = "aisfx, musicnn, corpus-clap (installed packages), openl3, passt, clap (with --weights); repeatable"
 METRICS_HELP = (
     "frechet, kernel, divergence, adherence, manifold, diversity, vendi, memorisation; and what captions state: tempo, "
     "key, family, kind, silence. Repeatable; else all of the first"
@@ -159,14 +159,14 @@ def model(
     """
     from arctone.evaluation.scoring.embedded_sets import asked
     from arctone.evaluation.scoring.score import Material
-    from arctone.evaluation.scoring.takes import digest, make_takes, maker_of, read_takes, real_takes
+    from arctone.evaluation.scoring.takes import digest, evaluated_model, make_takes, read_takes, real_takes
 
     _refuse_targets(out, markdown, force)
     options = _options(metrics, probe, training, cache, no_cache, seed)
     loaded, opened, chosen, wanted = asked(name, source, prompts, takes, first_seed, threads)
     settings = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
     with counted_bar("", quiet) as show:
-        made = make_takes(maker_of(loaded), wanted, work / "generated", settings, show)
+        made = make_takes(evaluated_model(loaded), wanted, work / "generated", settings, show)
         real = real_takes(opened, chosen, work / f"real-{digest(source)}", show)
     trained = read_takes(training)[0] if training else None
     report = _scored(loaded.name, Material(made, real, trained), _pairs(embedder, weights), options, threads, quiet)
@@ -208,7 +208,7 @@ def _options(
 
 
 def _scored(
-    judged: str,
+    title: str,
     material: Material,
     embedders: dict[str, Path | None],
     options: ScoringOptions,
@@ -224,7 +224,7 @@ def _scored(
         use_threads(threads)
     opened = [open_embedder(name, path) for name, path in embedders.items()]
     with counted_bar("", quiet) as show:
-        return score(judged, material, opened, options, show)
+        return score(title, material, opened, options, show)
 
 
 def _refuse_without(*modules: str) -> None:

@@ -24,9 +24,9 @@ Examples:
 Precision = Literal["float32", "float16", "int8", "int8-float16", "mixed", "int4"]
 NewFolderArgument = Annotated[Path, typer.Argument(help="The new folder; it appears whole or not at all.")]
 CardOption = Annotated[Path | None, typer.Option("--card", metavar="FILE", help="Becomes card.md in the folder.")]
-PapersOption = Annotated[
+DocumentsOption = Annotated[
     list[Path] | None,
-    typer.Option("--papers", metavar="FILE", help="Further text, such as LICENSE. May be given several times."),
+    typer.Option("--document", metavar="FILE", help="Further text, such as LICENSE. May be given several times."),
 ]
 ForceOption = Annotated[bool, typer.Option("-f", "--force", help="Replace a folder that exists.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")]
@@ -72,13 +72,13 @@ def litert(
         typer.Option("--text", metavar="FOLDER", help="The text encoder's. Default: the checkpoint's, else MiniLM's."),
     ] = None,
     card: CardOption = None,
-    papers: PapersOption = None,
+    documents: DocumentsOption = None,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
     """Write LiteRT graphs, and say how closely each follows the torch network."""
     lengths = window_lengths(windows)
-    texts = paper_texts(card, papers or [])
+    texts = document_texts(card, documents or [])
 
     if _is_published(checkpoint):
         if lengths or text:
@@ -87,7 +87,7 @@ def litert(
             )
         from arctone.export.stable_audio import build_published
 
-        report = build_published(checkpoint, out, papers=texts, precision=precision, force=force)
+        report = build_published(checkpoint, out, documents=texts, precision=precision, force=force)
     else:
         report = _trained(checkpoint, out, text, texts, lengths, precision, force)
     _print_report(out, precision, report, json)
@@ -102,7 +102,7 @@ def onnx(
         typer.Option("--precision", metavar="float32|int8", help="Of the weights of products."),
     ] = "float32",
     card: CardOption = None,
-    papers: PapersOption = None,
+    documents: DocumentsOption = None,
     force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -112,7 +112,7 @@ def onnx(
     """
     from arctone.export.onnx import build_onnx
 
-    report = build_onnx(model, out, precision=precision, papers=paper_texts(card, papers or []), force=force)
+    report = build_onnx(model, out, precision=precision, documents=document_texts(card, documents or []), force=force)
     _print_report(out, precision, report, json)
 
 
@@ -182,7 +182,7 @@ def _trained(
     checkpoint: Path,
     out: Path,
     text: Path | None,
-    papers: dict[str, str],
+    documents: dict[str, str],
     windows: tuple[int, ...],
     precision: str,
     force: bool,
@@ -192,7 +192,9 @@ def _trained(
     if precision not in ("float32", "int8"):
         raise UsageError(f"--precision {precision} is for published models; of this one it is float32 or int8.")
     int8 = precision == "int8"
-    return build(checkpoint, out, text_folder=text, papers=papers, windows=windows or None, int8=int8, force=force)
+    return build(
+        checkpoint, out, text_folder=text, documents=documents, windows=windows or None, int8=int8, force=force
+    )
 
 
 def window_lengths(written: str) -> tuple[int, ...]:
@@ -207,13 +209,13 @@ def window_lengths(written: str) -> tuple[int, ...]:
         ) from None
 
 
-def paper_texts(card: Path | None, papers: list[Path]) -> dict[str, str]:
+def document_texts(card: Path | None, documents: list[Path]) -> dict[str, str]:
     """Texts by the name they get in the folder. Raises: UsageError if one cannot be read or has no name of its own."""
-    files = [*([("card.md", card)] if card else []), *((path.name, path) for path in papers)]
+    files = [*([("card.md", card)] if card else []), *((path.name, path) for path in documents)]
     texts: dict[str, str] = {}
     for name, path in files:
         if name in texts:
-            raise UsageError(f"two papers would be called {name}; each needs a name of its own.")
+            raise UsageError(f"two documents would be called {name}; each needs a name of its own.")
         try:
             texts[name] = read_text(path, max_bytes=10_000_000)
         except InputFileError:

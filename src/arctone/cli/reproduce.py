@@ -33,7 +33,7 @@ def reproduce(
         int | None, typer.Option(min=4, help="Held-out prompts of every row; else as many as there is time for")
     ] = None,
     embedder: Annotated[
-        list[str] | None, typer.Option("--embedder", "-e", help="aisfx, musicnn or ears; repeatable, else all")
+        list[str] | None, typer.Option("--embedder", "-e", help="aisfx, musicnn or corpus-clap; repeatable, else all")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given")] = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Batches of clips of similar length, drawn anew each epoch, and their padding.
+"""Batches of clips of similar length, drawn again each epoch, and their padding.
 
 B batch, C channels of the latents, T latent frames, L text tokens, D text width.
 """
@@ -25,7 +25,7 @@ class LengthBucketSampler:
 
     Args: lengths: latent frames of each clip. max_frames: budget of a batch over all processes, counted with padding
     (clips times the longest, rounded up to bucket_frames). seed: 0 or more. bucket_frames: lengths that round up to the
-    same multiple of it count as equal. max_clips: at most so many clips in a batch, or None.
+    same multiple of it count as equal. max_clips: the most clips in a batch, or None.
     Raises: UsageError if the budget cannot give each process one of the longest clips, or there are too few clips.
     """
 

@@ -77,8 +77,8 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Hearing:
-    """What the sound of one clip tells."""
+class SoundLevels:
+    """Whether the sound of one clip is silent or clipped."""
 
     is_silent: bool
     is_clipped: bool
@@ -97,14 +97,14 @@ def check(
 
     Args: batch_size: clips of a training batch, for batches_per_epoch; max_frames: if given, the batch is a budget of
     latent frames instead. listen: decode or render every clip; without it only facts and file headers are looked at.
-    num_workers: processes that listen. progress: called with (done, total).
+    num_workers: processes that read the sounds. progress: called with (done, total).
     """
     files = files_of(source)
     infos = [source.info(index) for index in range(len(source))]
-    heard = _listen(source, num_workers, progress or (lambda done, total: None)) if listen else {}
+    checked = _check_sounds(source, num_workers, progress or (lambda done, total: None)) if listen else {}
     broken = [Unusable(clip="", problem=problem) for problem in problems_of(source)]
-    broken += [Unusable(clip=infos[i].id, problem=str(e)) for i, e in heard.items() if isinstance(e, ArctoneError)]
-    hearings = {infos[i].id: hearing for i, hearing in heard.items() if isinstance(hearing, Hearing)}
+    broken += [Unusable(clip=infos[i].id, problem=str(e)) for i, e in checked.items() if isinstance(e, ArctoneError)]
+    levels = {infos[i].id: one for i, one in checked.items() if isinstance(one, SoundLevels)}
     formats = [format_of(source, index) for index in range(len(source))]
     seconds = [info.duration_seconds for info in infos]
     captions = Counter(info.caption for info in infos if info.caption)
@@ -118,8 +118,8 @@ def check(
         channels=_histogram([str(one.num_channels) for one in formats]),
         seconds_range=(min(seconds, default=0.0), max(seconds, default=0.0)),
         unusable=tuple(broken),
-        silent=tuple(name for name, hearing in hearings.items() if hearing.is_silent),
-        clipped=tuple(name for name, hearing in hearings.items() if hearing.is_clipped),
+        silent=tuple(name for name, one in levels.items() if one.is_silent),
+        clipped=tuple(name for name, one in levels.items() if one.is_clipped),
         too_short=tuple(info.id for info in infos if info.duration_seconds < TOO_SHORT_SECONDS),
         without_caption=tuple(info.id for info in infos if not info.caption.strip()),
         without_licence=tuple(info.id for info in infos if not info.licence.strip()),
@@ -134,24 +134,24 @@ def check(
     )
 
 
-def hear(source: ClipSource, index: int) -> Hearing:
-    """Judge the sound of one clip. Raises: InputFileError if it cannot be made."""
+def check_sound(source: ClipSource, index: int) -> SoundLevels:
+    """Check whether the sound of one clip is silent or clipped. Raises: InputFileError if it cannot be made."""
     samples = source.waveform(index).samples
     swing = float(np.ptp(samples, axis=1).max()) / 2 if samples.size else 0.0
     full = np.abs(samples) >= _FULL_SCALE  # [2, N]
     runs = np.lib.stride_tricks.sliding_window_view(full, min(_CLIPPED_RUN, max(1, full.shape[1])), axis=1)
-    return Hearing(is_silent=swing < 10 ** (SILENCE_DB / 20), is_clipped=bool(runs.all(axis=2).any()))
+    return SoundLevels(is_silent=swing < 10 ** (SILENCE_DB / 20), is_clipped=bool(runs.all(axis=2).any()))
 
 
-def _listen(
+def _check_sounds(
     source: ClipSource, num_workers: int, report: Callable[[int, int], None]
-) -> dict[int, Hearing | ArctoneError]:
-    heard: dict[int, Hearing | ArctoneError] = {}
-    with closing(map_in_order(source, hear, range(len(source)), num_workers)) as hearings:
-        for index, hearing in enumerate(hearings):
-            heard[index] = hearing
+) -> dict[int, SoundLevels | ArctoneError]:
+    checked: dict[int, SoundLevels | ArctoneError] = {}
+    with closing(map_in_order(source, check_sound, range(len(source)), num_workers)) as found:
+        for index, one in enumerate(found):
+            checked[index] = one
             report(index + 1, len(source))
-    return heard
+    return checked
 
 
 def _group(infos: Sequence[ClipInfo]) -> Group:

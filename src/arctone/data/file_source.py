@@ -1,4 +1,4 @@
-"""Clips from sound files with facts beside them: what folders, manifests and archives have in common."""
+"""Clips from sound files with stored facts: what folders, manifests and archives have in common."""
 
 import hashlib
 from collections.abc import Iterable

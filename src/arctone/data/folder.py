@@ -132,7 +132,7 @@ class Listing:
 def open_folder(folder: str | Path, defaults: FileDefaults | None = None) -> FileSource:
     """Clips of all sound files in a folder and the folders in it, in the order of their names.
 
-    Beside `rain.wav` may stand `rain.txt` or `rain.caption`, one caption a line, and `rain.json` with the fields of
+    Next to `rain.wav` may stand `rain.txt` or `rain.caption`, one caption a line, and `rain.json` with the fields of
     Facts or those of MusicGen. Captions may also be in `metadata.csv`, `.jsonl` or `.parquet` in the same folder or one
     above, as the Hugging Face audio folder keeps them. Names that begin with a dot are left out.
     Raises: InputFileError if the folder does not exist or holds no sound file. Single bad files are in the source's
@@ -222,21 +222,21 @@ def _added(first: Facts | None, second: Facts) -> Facts:
 
 
 class _Sidecars:
-    """The files beside sounds, found by name whatever their Unicode form and the case of their ending."""
+    """The sidecar files of sounds, found by name whatever their Unicode form and the case of their ending."""
 
     def __init__(self, files: list[Path]) -> None:
         self._files = {_key(path.with_suffix(path.suffix.lower())): path for path in files}
         self.used: set[Path] = set()
 
     def facts(self, path: Path, notes: list[str], kinds: set[str]) -> Facts:
-        """What the files beside a sound say of it. Raises: InputFileError if one cannot be used."""
+        """Read the facts of a sound's sidecar files. Raises: InputFileError if one cannot be used."""
         facts = Facts()
-        beside = self._beside(path, ".json")
-        if beside is not None:
-            facts = _json_facts(beside)
+        sidecar = self._sidecar(path, ".json")
+        if sidecar is not None:
+            facts = _json_facts(sidecar)
             kinds.add(".json files")
         for suffix in CAPTION_SUFFIXES:
-            text = self._beside(path, suffix)
+            text = self._sidecar(path, suffix)
             if text is not None:
                 content, encoding = read_any_text(text, max_bytes=_FACTS_BYTES)
                 if encoding not in ("utf-8", "utf-8-sig"):
@@ -246,7 +246,7 @@ class _Sidecars:
                 kinds.add(f"{suffix} files")
         return facts
 
-    def _beside(self, path: Path, suffix: str) -> Path | None:
+    def _sidecar(self, path: Path, suffix: str) -> Path | None:
         found = self._files.get(_key(path.with_suffix(suffix)))
         if found is not None:
             self.used.add(found)

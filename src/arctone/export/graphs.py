@@ -239,8 +239,8 @@ def _max_error(wanted: np.ndarray, got: np.ndarray) -> float:
     return float(np.abs(wanted - got).max()) / largest if largest > 0 else 0.0
 
 
-def check_papers(papers: Mapping[str, str]) -> None:
-    """Refuse a paper with the name of one of the model's own files. Raises: UsageError."""
-    for name in papers:
+def check_documents(documents: Mapping[str, str]) -> None:
+    """Refuse a document with the name of one of the model's own files. Raises: UsageError."""
+    for name in documents:
         if name in _OWN_FILES or name.endswith((".tflite", ".onnx", ".safetensors")):
-            raise UsageError(f"a paper cannot be called {name}: the model's own file has that name.")
+            raise UsageError(f"a document cannot be called {name}: the model's own file has that name.")

@@ -23,14 +23,14 @@ from arctone.export.graphs import (
     Signature,
     agreement,
     answers,
-    check_papers,
+    check_documents,
     decoder_signatures,
     dit_signatures,
     encoder_signatures,
     quietly,
     text_signatures,
 )
-from arctone.export.stable_audio import copy_papers, encoder_tile, published_text, transformer_signatures
+from arctone.export.stable_audio import copy_documents, encoder_tile, published_text, transformer_signatures
 from arctone.export.stable_audio_graphs import DecoderHead, DecoderTail
 from arctone.files.atomic import folder_atomically, refuse_folder
 from arctone.files.strict_json import write_config
@@ -45,7 +45,7 @@ from arctone.models.text import TextEncoder
 
 PRECISIONS = ("float32", "int8")
 OPSET = 20
-# ONNX files end at 2 GB; the weights of larger ones lie beside them.
+# ONNX files end at 2 GB; the weights of larger ones lie next to them.
 MOST_BYTES_INSIDE = 1_800_000_000
 # What gets 8 bits: a scale for each output channel of the weights, activations rounded as they come. The runtime has
 # one scale for all activations of a product, which the text encoder does not bear (13 dB): there it is the words alone.
@@ -72,14 +72,14 @@ def build_onnx(
     out: Path | str,
     *,
     precision: str = "float32",
-    papers: Mapping[str, str] | None = None,
+    documents: Mapping[str, str] | None = None,
     force: bool = False,
 ) -> Report:
-    """Write a model's parts as ONNX files, with config, tokenizer, papers and hashes.
+    """Write a model's parts as ONNX files, with config, tokenizer, documents and hashes.
 
     Args: model: name or folder of a model that torch opens: bundled, trained, exported or converted. out: the new
-    folder; it appears whole or not at all. precision: float32 or int8, see INT8_OPERATIONS. papers: further text files
-    by name, such as card.md. force: replace a folder that is there.
+    folder; it appears whole or not at all. precision: float32 or int8, see INT8_OPERATIONS. documents: further
+    text files by name, such as card.md. force: replace a folder that is there.
     Returns: what parity.json records: per part the megabytes, the signal-to-noise ratio of ONNX Runtime against torch
     in dB, and the largest error as a part of the largest value.
     Raises: ModelError if packages are missing, or the model has parts that no graph is known for; UsageError if `out`
@@ -89,7 +89,7 @@ def build_onnx(
     if precision not in PRECISIONS:
         raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.", field="precision")
     refuse_folder(out, "onnx model", force=force)
-    check_papers(papers or {})
+    check_documents(documents or {})
     _runtime()
     folder = find_model(model)
     check_hashes(folder)
@@ -100,7 +100,7 @@ def build_onnx(
             operations = INT8_OPERATIONS[part] if precision == "int8" else ()
             report[part] = _write(signature, new / f"{part}.onnx", operations)
         write_config(new / CONFIG, config)
-        copy_papers(folder, new, papers or {})
+        copy_documents(folder, new, documents or {})
         (new / PARITY).write_text(json.dumps(report, indent=2) + "\n")
         write_hashes(new)
     return report

@@ -1,7 +1,7 @@
 """int8 weights of graphs, and the smallest folder that still runs.
 
 Quantisation is dynamic: weights are integers, activations are quantised as they come. Weights of 16 bits are floats,
-and turned to 32 where a machine computes in these. A quantiser passes over in silence what it cannot do, so every
+and turned to 32 where a machine computes in these. A quantiser silently skips what it cannot do, so every
 weight of the result is looked at.
 """
 

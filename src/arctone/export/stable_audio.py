@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, openers
 from arctone.errors import UsageError
 from arctone.export.bundle import convert, quantise
-from arctone.export.graphs import PARITY, Signature, check_papers, decoder_signatures, parity
+from arctone.export.graphs import PARITY, Signature, check_documents, decoder_signatures, parity
 from arctone.export.quantisation import Rule, slim
 from arctone.export.stable_audio_graphs import ContinuousGraph, DecoderHead, DecoderTail, EncoderTile, T5Graph
 from arctone.files.atomic import folder_atomically, refuse_folder
@@ -76,7 +76,7 @@ def build_published(
     checkpoint: Path | str,
     out: Path | str,
     *,
-    papers: Mapping[str, str] | None = None,
+    documents: Mapping[str, str] | None = None,
     precision: str = "int8",
     encoder: bool = True,
     force: bool = False,
@@ -84,7 +84,7 @@ def build_published(
     """Export a published model that `arctone convert` has read.
 
     Args: checkpoint: folder with config.json and the parts as safetensors. out: the new folder; it appears whole or not
-    at all. papers: further text files by name. precision: float32 or one of RULES. encoder: False
+    at all. documents: further text files by name. precision: float32 or one of RULES. encoder: False
     leaves out the encoder, which only editing needs. force: replace a folder that is there.
     Returns: what parity.json records, see `bundle.build`.
     Raises: ModelError if the parts are of other types or do not quantise; UsageError if `out` exists, or for an unknown
@@ -94,14 +94,14 @@ def build_published(
     if precision != "float32" and precision not in RULES:
         raise UsageError(f"precision must be one of float32, {', '.join(RULES)}, got {precision!r}.", field="precision")
     refuse_folder(out, "model", force=force)
-    check_papers(papers or {})
+    check_documents(documents or {})
     config = read_model_config(checkpoint)
     of_type(config.text, T5Config), of_type(config.dit, ContinuousDiTConfig), of_type(config.autoencoder, OobleckConfig)
     check_hashes(checkpoint)
     with folder_atomically(out, "model", force=force) as folder:
         report = _write_graphs(checkpoint, config, folder, precision, encoder)
         write_config(folder / CONFIG, config)
-        copy_papers(checkpoint, folder, papers or {})
+        copy_documents(checkpoint, folder, documents or {})
         (folder / PARITY).write_text(json.dumps(report, indent=2) + "\n")
         write_hashes(folder)
     return report
@@ -201,11 +201,11 @@ def _normal(seed: int, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def copy_papers(checkpoint: Path, folder: Path, papers: Mapping[str, str]) -> None:
+def copy_documents(checkpoint: Path, folder: Path, documents: Mapping[str, str]) -> None:
     """The tokenizer, the licence texts and cards of a folder, and further ones by name."""
     shutil.copyfile(checkpoint / TOKENIZER, folder / TOKENIZER)
     for path in sorted(checkpoint.iterdir()):
         if path.name.upper().startswith(("LICEN", "NOTICE")) or path.suffix == ".md":
             shutil.copyfile(path, folder / path.name)
-    for name, text in papers.items():
+    for name, text in documents.items():
         (folder / name).write_text(text)

@@ -89,7 +89,7 @@ class FeaturePool:
 
 
 def drawn_clips(source: ClipSource, num_clips: int, seed: int) -> list[int]:
-    """So many clips of a source at most, each once, in a random order. Raises: UsageError if that is none."""
+    """Return at most this many clips of a source, each once, in a random order. Raises: UsageError if that is none."""
     order: list[int] = np.random.default_rng([seed, len(source)]).permutation(len(source))[:num_clips].tolist()
     if not order:
         raise UsageError(f"num_clips: {num_clips} clips of a source of {len(source)} leave nothing to train on")

@@ -262,7 +262,7 @@ class DecoderStage:
     def finish(self, trainer: Trainer) -> None:
         """See `stages.Stage`: writes everything of `init`, with its decoder replaced by the averaged one.
 
-        The decoder of a `spectral` model goes into its autoencoder; beside another encoder it gets a file of its own.
+        The decoder of a `spectral` model goes into its autoencoder; next to another encoder it gets a file of its own.
         """
         task, init, out = trainer.task, self.init, self.out
         assert isinstance(task, DecoderTask)

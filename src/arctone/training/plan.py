@@ -156,7 +156,7 @@ def _plan_role(trainer: Trainer, name: str) -> RolePlan:
 
 
 def _measure(trainer: Trainer, name: str, step: int, size: int) -> tuple[int, float, int]:
-    """Returns bytes of hidden values, seconds and frames of one pass with so many items, gradients being there."""
+    """Returns bytes of hidden values, seconds and frames of one pass with this many items, with gradients allocated."""
     task: Any = trainer.task
     config = task.config
     has_parts = hasattr(config, "micro_items")

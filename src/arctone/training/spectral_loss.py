@@ -23,7 +23,7 @@ from arctone.audio.spectral.features import (
 from arctone.audio.spectral.stft import N_FFT, NUM_BINS
 from arctone.audio.spectral.synthesis import NOISE_SCATTER
 
-# Bins this far (natural logarithm of magnitude) under the loudest of their frame are masked for most ears.
+# Bins this far (natural logarithm of magnitude) under the loudest of their frame are masked for most listeners.
 AUDIBLE_RANGE = 8.0
 _PARTS = [NUM_BINS, NUM_BANDS, NUM_BANDS, NUM_BANDS]
 
@@ -41,7 +41,7 @@ class SpectralLossConfig:
         onset_weight: Of the error of the change of that envelope from frame to frame where the sound rises.
         difference_weight: Of the error of the level difference of the channels.
         coherence_weight: Of the error of their coherence.
-        stereo_by_energy: Whether these two count where the energy of the window is, as they do for ears and in
+        stereo_by_energy: Whether these two count where the energy of the window is, as they do in perception and in
             `stereo_error`, or wherever a band is audible.
     """
 
@@ -83,9 +83,9 @@ def spectral_loss(
     likelihood = (error * torch.exp(-log_scale) + weight * log_scale).mean()
     absolute = error.mean()
     bands = band_level(target_level)
-    heard = _energy_weight(bands) if config.stereo_by_energy else audibility(bands, config.audible_floor)
-    off_side = (heard * (difference - target_difference).abs()).mean()
-    off_coherence = (heard * (coherence - target_coherence).abs()).mean()
+    weight = _energy_weight(bands) if config.stereo_by_energy else audibility(bands, config.audible_floor)
+    off_side = (weight * (difference - target_difference).abs()).mean()
+    off_coherence = (weight * (coherence - target_coherence).abs()).mean()
     total = likelihood + config.level_weight * absolute
     total = total + config.difference_weight * off_side + config.coherence_weight * off_coherence
     losses = {
@@ -115,8 +115,8 @@ def _envelope_terms(
     error = (made - wanted).abs()
     terms = {}
     if config.mel_weight:
-        heard = audibility(wanted / LEVEL_SCALE, config.audible_floor)
-        terms["mel"] = config.mel_weight, (heard * error).mean()
+        audible = audibility(wanted / LEVEL_SCALE, config.audible_floor)
+        terms["mel"] = config.mel_weight, (audible * error).mean()
     if config.envelope_weight:
         terms["envelope"] = config.envelope_weight, error.mean()
     if config.onset_weight:

@@ -171,7 +171,7 @@ class FlowStage:
         latents: Folder of encoded clips.
         out: Model folder, with the autoencoder of the latents.
         init: Model that a new run begins with: its weights and sizes, and its other parts, which are copied to `out`.
-        new_weights: Whether only the sizes and other parts of `init` are taken, and its transformer is drawn anew.
+        new_weights: Whether only the sizes and other parts of `init` are taken, with a random transformer.
     """
 
     recipe: Recipe

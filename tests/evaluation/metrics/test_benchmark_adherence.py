@@ -8,7 +8,7 @@ from arctone.audio.waveform import Waveform
 from arctone.data.sound import ClipInfo
 from arctone.evaluation.embedders import aisfx
 from arctone.evaluation.metrics import probe
-from benchmarks import adherence, clips, engines, heard, train_probe
+from benchmarks import adherence, clips, engines, stored_answers, train_probe
 from benchmarks.adherence import Answer, Question
 from benchmarks.clips import Chosen
 from tests.evaluation.metrics.stand_ins import NoisyBackend, TinyCorpus, TinyEngine
@@ -154,12 +154,12 @@ def test_a_real_model_folder_has_what_the_benchmarks_need(tiny_model_folder: Pat
 
 
 def test_answers_are_remembered_and_a_cut_line_is_not_believed(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "heard.jsonl"
-    first = heard.Heard(path)
+    path = tmp_path / "deep" / "answers.jsonl"
+    first = stored_answers.StoredAnswers(path)
     assert first.recall("a", lambda: {"bpm": 90.0}) == {"bpm": 90.0}
     with path.open("a") as file:
         file.write('["b", {"bpm": 1')
-    again = heard.Heard(path)
+    again = stored_answers.StoredAnswers(path)
     assert again.recall("a", lambda: {"bpm": 0.0}) == {"bpm": 90.0}
     assert again.recall("b", lambda: {"bpm": 120.0}) == {"bpm": 120.0}
 
@@ -167,10 +167,11 @@ def test_answers_are_remembered_and_a_cut_line_is_not_believed(tmp_path: Path) -
 def test_other_sounds_words_and_files_have_other_fingerprints(tmp_path: Path) -> None:
     (tmp_path / "probe").write_bytes(b"x")
     names = [
-        heard.fingerprint(*parts) for parts in (("a", "b"), ("ab", ""), (CORPUS.waveform(0),), (tmp_path / "probe",))
+        stored_answers.fingerprint(*parts)
+        for parts in (("a", "b"), ("ab", ""), (CORPUS.waveform(0),), (tmp_path / "probe",))
     ]
     assert len(set(names)) == 4
-    assert heard.fingerprint(CORPUS.waveform(0)) == names[2]
+    assert stored_answers.fingerprint(CORPUS.waveform(0)) == names[2]
 
 
 def test_an_interrupted_measurement_listens_only_to_the_rest(

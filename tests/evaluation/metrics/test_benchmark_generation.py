@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from arctone.audio.waveform import Waveform
-from arctone.evaluation.embedders import corpus_clap as ears
-from benchmarks import clips, engines, generation_table, latency, measured_run, train_ears, train_probe
+from arctone.evaluation.embedders import corpus_clap
+from benchmarks import clips, engines, generation_table, latency, measured_run, train_corpus_clap, train_probe
 from benchmarks.engines import Subject
 from benchmarks.results import ORIGIN
 from tests.evaluation.metrics.stand_ins import TinyCorpus, TinyEngine
@@ -69,11 +69,11 @@ def test_a_perfect_and_a_deaf_engine(tmp_path: Path, probe_path: Path, monkeypat
     assert list(rows) == ["real, other clips", "real, decoded", "perfect", "deaf"]
     for title in ("real, decoded", "perfect"):
         assert rows[title]["frechet_distance/aisfx"]["value"] < 0.1
-        assert rows[title]["text_audio_score/ears"]["value"] == pytest.approx(1, abs=1e-3)
-    assert rows["perfect"]["conditional_diversity/ears"]["value"] == pytest.approx(0, abs=1e-6)
-    assert rows["perfect"]["conditional_diversity/ears"]["count"] == 4
+        assert rows[title]["text_audio_score/corpus-clap"]["value"] == pytest.approx(1, abs=1e-3)
+    assert rows["perfect"]["conditional_diversity/corpus-clap"]["value"] == pytest.approx(0, abs=1e-6)
+    assert rows["perfect"]["conditional_diversity/corpus-clap"]["count"] == 4
     floor = rows["real, other clips"]
-    assert floor["text_audio_score/ears"]["value"] == pytest.approx(1, abs=1e-3)
+    assert floor["text_audio_score/corpus-clap"]["value"] == pytest.approx(1, abs=1e-3)
     assert 0 < floor["frechet_distance/aisfx"]["value"] < rows["deaf"]["frechet_distance/aisfx"]["value"]
     assert (
         rows["deaf"]["class_divergence/musicnn"]["value"] > rows["perfect"]["class_divergence/musicnn"]["value"] + 0.1
@@ -205,13 +205,13 @@ def test_a_measured_run_gives_its_exit_code_and_memory(tmp_path: Path, capsys: p
 
 
 def _features(sound: Waveform) -> np.ndarray:
-    """Stands for the audio features of ears: the spectrum of a sound."""
+    """Stands for the audio features of the corpus CLAP: the spectrum of a sound."""
     spectrum = np.abs(np.fft.rfft(sound.samples[0], 4096))[:1424].reshape(712, 2).mean(axis=1)
     return np.log1p(spectrum).astype(np.float32)
 
 
 def _words(captions: list[str]) -> np.ndarray:
-    """Stands for the text features of ears: a vector of its own for each word that is no number, summed."""
+    """Stands for the text features of the corpus CLAP: a vector of its own for each word that is no number, summed."""
     rows = [[_word(word) for word in caption.split() if word.isalpha()] for caption in captions]
     return np.stack([np.sum(row, axis=0) for row in rows]).astype(np.float32)
 
@@ -220,7 +220,7 @@ def _word(word: str) -> np.ndarray:
     return np.random.default_rng(sum(map(ord, word))).standard_normal(384)
 
 
-def test_ears_learn_from_the_training_split_and_are_judged_on_the_test_split(
+def test_corpus_clap_learn_from_the_training_split_and_are_judged_on_the_test_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[int] = []
@@ -232,10 +232,12 @@ def test_ears_learn_from_the_training_split_and_are_judged_on_the_test_split(
 
     source = Listening(240)
     monkeypatch.setattr(clips, "open_corpus", lambda options: source)
-    monkeypatch.setattr(ears, "audio_features", _features)
-    monkeypatch.setattr(ears, "text_features", _words)
-    recipe = train_ears.EarsRecipe
-    monkeypatch.setattr(train_ears, "EarsRecipe", lambda seed: recipe(128, 300, 32, dropout=0.1, noise=0.1, seed=seed))
+    monkeypatch.setattr(corpus_clap, "audio_features", _features)
+    monkeypatch.setattr(corpus_clap, "text_features", _words)
+    recipe = train_corpus_clap.CorpusClapRecipe
+    monkeypatch.setattr(
+        train_corpus_clap, "CorpusClapRecipe", lambda seed: recipe(128, 300, 32, dropout=0.1, noise=0.1, seed=seed)
+    )
     counts = ["--train", "70", "--valid", "30", "--test", "40"]
     folders = [
         "--cache",
@@ -245,18 +247,18 @@ def test_ears_learn_from_the_training_split_and_are_judged_on_the_test_split(
         "--output",
         str(tmp_path / "e.safetensors"),
     ]
-    train_ears.main([*counts, *folders])
-    result = json.loads((tmp_path / "train_ears.json").read_text())
+    train_corpus_clap.main([*counts, *folders])
+    result = json.loads((tmp_path / "train_corpus_clap.json").read_text())
     assert {source.info(index).split for index in heard[:70]} == {"train"}
     assert result["retrieval"]["all"]["recall_at_5"]["value"] > 5 / 40
-    heads = ears.load(tmp_path / "e.safetensors")
+    heads = corpus_clap.load(tmp_path / "e.safetensors")
     assert heads.recipe["num_train"] == 70
     # Sounds of one kind differ only in a number, which these words do not say: but the kind is always right.
-    test = train_ears.sample(source, "test", 40)
+    test = train_corpus_clap.sample(source, "test", 40)
     sounds = heads.audio(np.stack([_features(CORPUS.waveform(clip.index)) for clip in test]))
     found = (heads.text(_words([clip.info.caption for clip in test])) @ sounds.T).argmax(axis=1)
     assert [test[place].index % 4 for place in found] == [clip.index % 4 for clip in test]
-    assert "all held-out clips" in train_ears.block(result)
+    assert "all held-out clips" in train_corpus_clap.block(result)
     number = len(heard)
-    train_ears.main([*counts, *folders])
+    train_corpus_clap.main([*counts, *folders])
     assert len(heard) == number

@@ -12,9 +12,9 @@ def _store(folder, name, **values):
 
 
 def test_figures_are_those_of_the_models_hash(tmp_path):
-    row = {"text_audio_score/ears": {"value": 0.47}, "frechet_distance/aisfx": {"value": 41.0}, "cost": {}}
+    row = {"text_audio_score/corpus-clap": {"value": 0.47}, "frechet_distance/aisfx": {"value": 41.0}, "cost": {}}
     _store(tmp_path, "generation_table", rows={
-        "other": {**row, "text_audio_score/ears": {"value": 0.1}, "settings": {"model_hash": "b" * 64}},
+        "other": {**row, "text_audio_score/corpus-clap": {"value": 0.1}, "settings": {"model_hash": "b" * 64}},
         "this": {**row, "settings": {"model_hash": HASH}},
     })  # fmt: skip
     _store(tmp_path, "silence_table", settings={"model_hash": HASH}, lengths={"0.3": {"silent": 1, "count": 250}})

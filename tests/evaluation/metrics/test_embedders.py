@@ -12,8 +12,7 @@ import torch
 
 from arctone.audio.waveform import Waveform, resample
 from arctone.errors import ModelError, UsageError
-from arctone.evaluation.embedders import aisfx, musicnn, packaged, preparing
-from arctone.evaluation.embedders import corpus_clap as ears
+from arctone.evaluation.embedders import aisfx, corpus_clap, musicnn, packaged, preparing
 from arctone.evaluation.embedders.clap import ClapEmbedder, rounded
 from arctone.evaluation.embedders.packaged import OpenL3Embedder, PasstEmbedder
 from arctone.evaluation.embedders.protocol import (
@@ -64,13 +63,13 @@ def test_classes_of_the_packaged_embedders() -> None:
         assert found.logits is not None
         assert found.logits.shape[1] == number
         assert len(found.windows) > 1
-    assert open_embedder("ears").embed(drums(120)).logits is None
+    assert open_embedder("corpus-clap").embed(drums(120)).logits is None
 
 
 @needs_packages
-def test_ears_finds_the_words_for_plain_sounds() -> None:
+def test_corpus_clap_finds_the_words_for_plain_sounds() -> None:
     """The heads are trained weights: what they learned must show on sounds made here."""
-    embedder = open_embedder("ears")
+    embedder = open_embedder("corpus-clap")
     assert isinstance(embedder, TextEmbedder)
     captions = ["a drum loop at 120 BPM", "steady wind and noise", "a melody on an electric piano"]
     sounds = [drums(120), noise(6.0), notes([[60], [64], [67], [72], [67], [64]] * 2)]
@@ -80,26 +79,26 @@ def test_ears_finds_the_words_for_plain_sounds() -> None:
 
 
 def test_the_heads_are_small_and_know_their_recipe() -> None:
-    assert ears.PATH.stat().st_size <= 1.5e6
-    heads = ears.load()
+    assert corpus_clap.PATH.stat().st_size <= 1.5e6
+    heads = corpus_clap.load()
     assert heads.recipe["num_train"] >= 1000
     assert len(heads.version) == 12
-    assert (len(heads.audio.mean), len(heads.text.mean)) == (ears.AUDIO_SIZE, ears.TEXT_SIZE)
+    assert (len(heads.audio.mean), len(heads.text.mean)) == (corpus_clap.AUDIO_SIZE, corpus_clap.TEXT_SIZE)
     with pytest.raises(ValueError, match="712"):
         heads.audio(np.zeros((1, 3), np.float32))
 
 
 def test_heads_survive_being_stored(tmp_path: Path) -> None:
-    heads = ears.load()
+    heads = corpus_clap.load()
     heads.save(tmp_path / "again.safetensors")
-    again = ears.load(tmp_path / "again.safetensors")
-    features = np.random.default_rng(0).standard_normal((3, ears.TEXT_SIZE)).astype(np.float32)
+    again = corpus_clap.load(tmp_path / "again.safetensors")
+    features = np.random.default_rng(0).standard_normal((3, corpus_clap.TEXT_SIZE)).astype(np.float32)
     assert np.array_equal(again.text(features), heads.text(features))
     assert again.recipe == heads.recipe
     (tmp_path / "bad.safetensors").write_bytes(b"no heads")
     for name in ("bad", "missing"):
         with pytest.raises(ModelError, match=f"{name}.safetensors cannot be read"):
-            ears.load(tmp_path / f"{name}.safetensors")
+            corpus_clap.load(tmp_path / f"{name}.safetensors")
 
 
 def test_unknown_names_and_weights_that_nobody_reads_are_refused() -> None:
@@ -109,7 +108,7 @@ def test_unknown_names_and_weights_that_nobody_reads_are_refused() -> None:
         open_embedder("aisfx", Path("x.pt"))
 
 
-@pytest.mark.parametrize("name", ["aisfx", "musicnn", "ears"])
+@pytest.mark.parametrize("name", ["aisfx", "musicnn", "corpus-clap"])
 def test_a_missing_package_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib.metadata import PackageNotFoundError
 

@@ -104,7 +104,7 @@ def test_the_page_has_its_sounds_and_its_numbers(tuned: tuple[Path, str]) -> Non
     sounds = re.findall(r'src="([^"]+)"', page)
     # The one kept apart is asked twice: before, after, yours. Two general prompts: before, after.
     assert len(sounds) == 2 * 3 + 2 * 2
-    assert "2 sounds are too few to tell anything" in page
+    assert "2 sounds are too few to conclude anything" in page
     for path in sounds:
         assert (out / path).is_file()
         assert read_audio(out / path).num_channels == 2

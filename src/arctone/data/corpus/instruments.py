@@ -1,6 +1,6 @@
 """The instruments of the corpus: name, other names, family, where it is in General MIDI, range and what it can play.
 
-An instrument is played by presets: the same General MIDI program in each soundfont at hand, or our own synthesis.
+An instrument is played by presets: the same General MIDI program in each available soundfont, or our own synthesis.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def instruments() -> tuple[Instrument, ...]:
 
 
 def presets_of(instrument: Instrument, fonts: tuple[str, ...]) -> tuple[Preset, ...]:
-    """The presets that play `instrument` with these fonts at hand; may be empty."""
+    """The presets that play `instrument` with these fonts; may be empty."""
     if instrument.synthesised:
         return (Preset(SYNTH, instrument.bank, instrument.program),)
     candidates = (Preset(font, instrument.bank, instrument.program) for font in (FLUID, MUSESCORE) if font in fonts)

@@ -201,7 +201,7 @@ class Library:
     missing: tuple[str, ...] = field(default=())
 
     def kit_presets(self, kit: Kit) -> tuple[str, ...]:
-        """Preset ids of a kit whose font is at hand."""
+        """Preset ids of a kit whose font is available."""
         return tuple(p for p in kit.presets if p.partition("/")[0] in (*self.fonts, SYNTH))
 
 

@@ -1,4 +1,4 @@
-"""Ambiences and game-like effects made with numpy. Each returns float32 [2, samples] of any level."""
+"""Ambiences and retro effects made with numpy. Each returns float32 [2, samples] of any level."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FRAME, HOP = 4_096, 1_024
 
 Audio = npt.NDArray[np.float32]
 Shape = Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32]], npt.NDArray[np.float32]]
-Maker = Callable[[float, np.random.Generator], Audio]
+NoiseFunction = Callable[[float, np.random.Generator], Audio]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class NoiseSound:
     """wordings: phrases for captions, the first is the name. make(seconds, rng)."""
 
     wordings: tuple[str, ...]
-    make: Maker
+    make: NoiseFunction
 
     @property
     def name(self) -> str:
@@ -121,14 +121,14 @@ def _wind(seconds: float, rng: np.random.Generator) -> Audio:
     return shaped_noise(seconds, rng, shape)
 
 
-def _steady(power: float, low: float = 0, high: float = 22_050) -> Maker:
+def _steady(power: float, low: float = 0, high: float = 22_050) -> NoiseFunction:
     def make(seconds: float, rng: np.random.Generator) -> Audio:
         return shaped_noise(seconds, rng, lambda t, f: _slope(f, power) * ((f >= low) & (f <= high)) * np.ones_like(t))
 
     return make
 
 
-def _rain(heavy: float) -> Maker:
+def _rain(heavy: float) -> NoiseFunction:
     def make(seconds: float, rng: np.random.Generator) -> Audio:
         bed = shaped_noise(seconds, rng, lambda t, f: _band(f, 4_500.0, 2.2) * np.ones_like(t))
         drops = _grains(seconds, rng, 60 + 260 * heavy, (1_500, 9_000), (0.001, 0.004), 0.5)

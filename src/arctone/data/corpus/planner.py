@@ -220,7 +220,7 @@ def plan_effect(sounds: Sounds, rng: Draw) -> Plan:
 
 
 def _repeated(drawn: DrawnSound, room: str, rng: Draw) -> Plan:
-    fields: Fields = {"sound": drawn.wordings, "plain": plain(drawn.wordings), **_heard_room(room)}
+    fields: Fields = {"sound": drawn.wordings, "plain": plain(drawn.wordings), **_audible_room(room)}
     times = int(rng.integers(2, 5)) if drawn.seconds < 1.5 and rng.random() < 0.3 else 1
     layer, seconds = _placed(drawn, times, room, rng)
     if times > 1:
@@ -246,7 +246,7 @@ def _sequence(first: DrawnSound, sounds: Sounds, room: str, rng: Draw) -> Plan:
     second, gap = sounds.effect(rng), rng.uniform(0.05, 0.6)
     seconds = first.seconds + gap + second.seconds + rng.uniform(0.2, 0.8)
     layers = (SoundLayer(first.sound), SoundLayer(second.sound, first.seconds + gap))
-    fields: Fields = {"sound": first.wordings, "sound2": second.wordings, **_heard_room(room)}
+    fields: Fields = {"sound": first.wordings, "sound2": second.wordings, **_audible_room(room)}
     names = {"sound": first.wordings[0], "sound2": second.wordings[0]}
     return Plan(
         "effect", "sequence", clip_samples(seconds), layers, fields,
@@ -255,7 +255,7 @@ def _sequence(first: DrawnSound, sounds: Sounds, room: str, rng: Draw) -> Plan:
     )  # fmt: skip
 
 
-def _heard_room(room: str) -> Fields:
+def _audible_room(room: str) -> Fields:
     return room_fields(room) if room != "dry" else {}
 
 
@@ -279,7 +279,7 @@ def plan_recorded_note(recording: Recording, rng: Draw) -> Plan:
 
 
 def _strum(recording: Recording, length: float, room: str, rng: Draw) -> Plan:
-    fields: Fields = {"sound": recording.wordings, "plain": plain(recording.wordings), **_heard_room(room)}
+    fields: Fields = {"sound": recording.wordings, "plain": plain(recording.wordings), **_audible_room(room)}
     layer, seconds = _placed(DrawnSound(recording, recording.wordings, length), 1, room, rng)
     facts = {"sound": recording.wordings[0], "room": room, "style": "strum", "instrument": recording.instrument}
     return Plan(
@@ -341,7 +341,7 @@ class Planner:
         performers, sounds = Performers(library), Sounds(library)
         self._performers = performers
         self._recorded_notes = library.recordings.get("note", ())
-        self._makers: dict[str, Callable[[Draw], Plan]] = {
+        self._planners: dict[str, Callable[[Draw], Plan]] = {
             "note": self._note,
             "phrase": lambda rng: plan_phrase(performers, rng),
             "duet": lambda rng: plan_duet(performers, rng),
@@ -354,7 +354,7 @@ class Planner:
 
     def plan(self, category: str, rng: Draw) -> Plan:
         """One random plan. category: note, phrase, duet, drums, music, ambience, effect or mixture."""
-        return self._makers[category](rng)
+        return self._planners[category](rng)
 
     def _note(self, rng: Draw) -> Plan:
         recorded = self._recorded_notes

@@ -210,8 +210,8 @@ def _unlooped(layer: SoundLayer, num_samples: int, library: Library, rng: np.ran
     if table == "STROKES":
         kit, _, piece = index.partition(":")
         return np.repeat(drum_stroke(int(kit), piece, int(rng.integers(4)))[None], 2, axis=0)
-    maker = {"AMBIENCES": noises.AMBIENCES, "EFFECTS": EFFECTS}[table][int(index)]
-    return maker.make(seconds if table == "AMBIENCES" else _effect_seconds(layer, seconds), rng)
+    noise = {"AMBIENCES": noises.AMBIENCES, "EFFECTS": EFFECTS}[table][int(index)]
+    return noise.make(seconds if table == "AMBIENCES" else _effect_seconds(layer, seconds), rng)
 
 
 def _effect_seconds(layer: SoundLayer, seconds: float) -> float:

@@ -43,7 +43,7 @@ ROOMS: dict[str, Room] = {
 
 
 def add_room(dry: Audio, name: str, variant: int) -> Audio:
-    """`dry` [2, N] as heard in a room, same length, float32.
+    """`dry` [2, N] as it sounds in a room, same length, float32.
 
     Args: name: a key of ROOMS. variant: 0 to NUM_VARIANTS - 1, another response of the same kind.
     """

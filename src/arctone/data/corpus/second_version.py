@@ -1,7 +1,7 @@
 """Version 2 of the corpus: plans of version 1, revised, and single drum strokes.
 
 A quarter of the clips last less than two seconds, from 0.2 s on; single sounds begin within 20 ms; every clip ends in
-a fade or in silence; recordings come at other pitches, lengths and brightness. The held-out lists are those of
+a fade or digital silence; recordings come at other pitches, lengths and brightness. The held-out lists are those of
 version 1: a revision changes neither instruments, styles, genres, tempi nor sources.
 """
 
@@ -78,11 +78,11 @@ class SecondPlanner(Planner):
     def __init__(self, library: Library) -> None:
         super().__init__(library)
         self._library, self._sounds = library, Sounds(library)
-        self._makers["effect"] = self._effect
-        self._makers["mixture"] = self._mixture
+        self._planners["effect"] = self._effect
+        self._planners["mixture"] = self._mixture
         self._first_effect, self._first_mixture = (
-            Planner(library)._makers["effect"],
-            Planner(library)._makers["mixture"],
+            Planner(library)._planners["effect"],
+            Planner(library)._planners["mixture"],
         )
 
     def plan(self, category: str, rng: Draw) -> Plan:

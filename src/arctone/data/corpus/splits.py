@@ -2,7 +2,7 @@
 
 Five rules, each a name in `ClipInfo.held_out`: unseen_pair, unseen_tempo, unseen_wording, unseen_recording,
 unseen_preset. Every single value of a pair occurs in training; only the combination does not. Held-out wordings
-stand in `frames.py` and `synonyms.py` beside the ones for training.
+stand in `frames.py` and `synonyms.py` next to the ones for training.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 RULES = ("unseen_pair", "unseen_tempo", "unseen_wording", "unseen_recording", "unseen_preset")
 
 HELD_OUT_TEMPOS = frozenset({95, 155})
-# Never used at all, so that 95 and 155 lie at least two BPM away from anything heard in training.
+# Never used at all, so that 95 and 155 lie at least two BPM away from every tempo in training.
 SKIPPED_TEMPOS = frozenset({94, 96, 154, 156})
 
 INSTRUMENT_STYLE_PAIRS = frozenset(

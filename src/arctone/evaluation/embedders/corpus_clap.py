@@ -1,8 +1,8 @@
-"""`ears`: arctone's own joint space of captions and sounds, for judging whether a sound is what its caption says.
+"""`corpus-clap`: a small CLAP trained on our corpus, to measure whether a sound is what its caption says.
 
 Two small networks on frozen public ones: all-MiniLM-L6-v2 (pooled) for words, aiSFX and MusiCNN (means over a sound)
-for audio. They were trained with a contrastive loss on the training split of the corpus only. This is not CLAP: it
-knows the words of the corpus, and its cosines cannot be compared with published CLAP scores.
+for audio. They were trained with a contrastive loss on the training split of the corpus only. It
+knows the words of the corpus alone, so its cosines cannot be compared with published CLAP scores.
 
 Source of the loss: A. Radford et al., "Learning transferable visual models from natural language supervision", ICML
 2021; of a pair of small heads: this project.
@@ -60,7 +60,7 @@ class Head:
 
 
 @dataclass(frozen=True, eq=False)
-class Ears:
+class CorpusClap:
     """Both heads. recipe: how they were trained, plain values only. version: names the weights."""
 
     audio: Head
@@ -82,8 +82,8 @@ class Ears:
 
 
 @lru_cache(maxsize=2)
-def load(path: Path = PATH) -> Ears:
-    """Read what `Ears.save` wrote. Raises: ModelError if the file is missing or damaged."""
+def load(path: Path = PATH) -> CorpusClap:
+    """Read what `CorpusClap.save` wrote. Raises: ModelError if the file is missing or damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -93,7 +93,7 @@ def load(path: Path = PATH) -> Ears:
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as problem:
         raise ModelError(f"the heads {path.name} cannot be read: {problem}.") from problem
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return Ears(heads["audio"], heads["text"], recipe, digest)
+    return CorpusClap(heads["audio"], heads["text"], recipe, digest)
 
 
 def audio_features(waveform: Waveform) -> FloatArray:
@@ -101,9 +101,9 @@ def audio_features(waveform: Waveform) -> FloatArray:
 
     Args: waveform: any rate, channels and length. Raises: ModelError without the weights of either.
     """
-    heard = aisfx.embed(conform(waveform, aisfx.SAMPLE_RATE, 1))
+    blocks = aisfx.embed(conform(waveform, aisfx.SAMPLE_RATE, 1))
     tagged, _ = musicnn.embed(waveform)
-    return np.concatenate([heard, tagged.mean(axis=0)])
+    return np.concatenate([blocks, tagged.mean(axis=0)])
 
 
 def text_features(captions: list[str]) -> FloatArray:

@@ -1,7 +1,8 @@
-"""Fitting the two heads of `ears` to features of sounds and of their captions.
+"""Fitting the two heads of `corpus-clap` to features of sounds and of their captions.
 
 Symmetric InfoNCE: within a batch, each sound must find its caption among all captions and each caption its sound.
-Captions that are equal are no rivals. The state with the smallest loss on the validation pairs is kept. Needs torch.
+Equal captions are not negatives of each other. The state with the smallest loss on the validation pairs is kept. Needs
+torch.
 
 References
     A. van den Oord, Y. Li and O. Vinyals, "Representation learning with contrastive predictive coding", arXiv
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from arctone.evaluation.embedders.corpus_clap import EMBEDDING_SIZE, Ears, Head
+from arctone.evaluation.embedders.corpus_clap import EMBEDDING_SIZE, CorpusClap, Head
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -46,7 +47,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class EarsRecipe:
+class CorpusClapRecipe:
     """Settings of the fit. noise: standard deviation added to standardised features."""
 
     hidden: int = 384
@@ -61,7 +62,7 @@ class EarsRecipe:
     seed: int = 0
 
 
-def fit(train: Pairs, valid: Pairs, recipe: EarsRecipe) -> tuple[Ears, float]:
+def fit(train: Pairs, valid: Pairs, recipe: CorpusClapRecipe) -> tuple[CorpusClap, float]:
     """Both heads and the validation loss they reach. The same arguments give the same heads on one machine."""
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
@@ -79,7 +80,7 @@ def fit(train: Pairs, valid: Pairs, recipe: EarsRecipe) -> tuple[Ears, float]:
         if step % recipe.check_every == 0 and (checked := _checked(heads, scale, valid)) < best_loss:
             best, best_loss = copy.deepcopy(heads.state_dict()), checked
     heads.load_state_dict(best)
-    return Ears(_as_head(heads["audio"]), _as_head(heads["text"])), best_loss
+    return CorpusClap(_as_head(heads["audio"]), _as_head(heads["text"])), best_loss
 
 
 class _Noise(nn.Module):
@@ -103,7 +104,7 @@ class _Standardise(nn.Module):
         return (x - self.mean) / self.scale  # type: ignore[operator]
 
 
-def _build(features: FloatArray, recipe: EarsRecipe) -> nn.Sequential:
+def _build(features: FloatArray, recipe: CorpusClapRecipe) -> nn.Sequential:
     return nn.Sequential(
         _Standardise(features),
         _Noise(recipe.noise),

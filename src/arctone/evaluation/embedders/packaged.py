@@ -13,8 +13,7 @@ import numpy as np
 
 from arctone.audio.waveform import Samples, Waveform, conform
 from arctone.errors import ModelError
-from arctone.evaluation.embedders import aisfx, musicnn
-from arctone.evaluation.embedders import corpus_clap as ears
+from arctone.evaluation.embedders import aisfx, corpus_clap, musicnn
 from arctone.evaluation.embedders.preparing import existing, imported, mono_at, peak_normalised, resampled, weights_hash
 from arctone.evaluation.embedders.protocol import Embedded, FloatArray
 
@@ -55,34 +54,34 @@ class MusicnnEmbedder:
         return Embedded(*musicnn.embed(waveform))
 
 
-class EarsEmbedder:
-    """ears: one vector of 128 numbers for a sound and one for a caption, in the same space.
+class CorpusClapEmbedder:
+    """The small CLAP trained on our corpus: 128 numbers for a sound or a caption, in the same space.
 
     Raises: ModelError without the packages aisfx and musicnn; embed_text also without all-MiniLM-L6-v2.
     """
 
-    name = "ears"
+    name = "corpus-clap"
     sample_rate = aisfx.SAMPLE_RATE
     credit = f"{aisfx.CREDIT}; {musicnn.CREDIT}; all-MiniLM-L6-v2, Apache-2.0; heads of this project"
     frechet_rows: Rows = "clips"
 
     def __init__(self) -> None:
         self.parts = (AisfxEmbedder(), MusicnnEmbedder())
-        self._heads = ears.load()
+        self._heads = corpus_clap.load()
         self.version = f"{self._heads.version} on " + ", ".join(f"{part.name} {part.version}" for part in self.parts)
 
     def embed(self, waveform: Waveform) -> Embedded:
         """One row, of length 1."""
         return self.combine([part.embed(waveform) for part in self.parts])
 
-    def combine(self, heard: Sequence[Embedded]) -> Embedded:
+    def combine(self, embedded: Sequence[Embedded]) -> Embedded:
         """See `DerivedEmbedder`."""
-        features = np.concatenate([one.pooled for one in heard])
+        features = np.concatenate([one.pooled for one in embedded])
         return Embedded(self._heads.audio(features[None]))
 
     def embed_text(self, captions: Sequence[str]) -> FloatArray:
         """[N, 128], each of length 1."""
-        return self._heads.text(ears.text_features(list(captions)))
+        return self._heads.text(corpus_clap.text_features(list(captions)))
 
 
 def package_version(name: str, wanted: str) -> str:

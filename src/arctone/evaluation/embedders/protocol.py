@@ -60,7 +60,7 @@ class Embedder(Protocol):
 
 @runtime_checkable
 class TextEmbedder(Protocol):
-    """An embedder that also hears words, in the same space."""
+    """An embedder that also embeds text, in the same space."""
 
     def embed_text(self, captions: Sequence[str]) -> FloatArray:
         """[N, D]. Raises: ModelError without the weights."""
@@ -69,16 +69,16 @@ class TextEmbedder(Protocol):
 
 @runtime_checkable
 class DerivedEmbedder(Protocol):
-    """An embedder made of what others hear, so that a cache computes these once for all.
+    """An embedder computed from the embeddings of others, so that a cache computes these once for all.
 
-    parts: the others, in the order in which `combine` takes what they heard.
+    parts: the others, in the order in which `combine` takes their embeddings.
     """
 
     @property
     def parts(self) -> Sequence[Embedder]: ...
 
-    def combine(self, heard: Sequence[Embedded]) -> Embedded:
-        """What `embed` gives for the sound that the parts heard."""
+    def combine(self, embedded: Sequence[Embedded]) -> Embedded:
+        """Return what `embed` gives for the sound whose embeddings by the parts these are."""
         ...
 
 
@@ -153,15 +153,15 @@ _FOLDER = "arctone.evaluation.embedders"
 _PLACES = {
     "aisfx": ("packaged", "AisfxEmbedder", False),
     "musicnn": ("packaged", "MusicnnEmbedder", False),
-    "ears": ("packaged", "EarsEmbedder", False),
+    "corpus-clap": ("packaged", "CorpusClapEmbedder", False),
     "mel": ("mel", "MelEmbedder", False),
-    "openl3": ("openl3", "OpenL3Embedder", True),
-    "passt": ("passt", "PasstEmbedder", True),
+    "openl3": ("packaged", "OpenL3Embedder", True),
+    "passt": ("packaged", "PasstEmbedder", True),
     "clap": ("clap", "ClapEmbedder", True),
 }
 NAMES = tuple(_PLACES)
 # These need no file that is not installed with a package.
-OFFLINE = ("aisfx", "musicnn", "ears")
+OFFLINE = ("aisfx", "musicnn", "corpus-clap")
 
 
 def open_embedder(name: str, weights: Path | None = None) -> Embedder:

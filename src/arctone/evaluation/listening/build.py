@@ -64,7 +64,7 @@ def balanced_orders(num_conditions: int, num_prompts: int, num_orders: int, seed
     """Orders of all (condition, prompt) cells, in rounds that hold each condition once, on different prompts where
     there are enough of them.
 
-    Args: num_orders: at least so many are made, up to the next whole number of squares. seed: of the prompts' order.
+    Args: num_orders: the fewest that are made, up to the next whole number of squares. seed: of the prompts' order.
     """
     square = williams_square(num_conditions)
     count = -(-num_orders // len(square)) * len(square)
@@ -105,7 +105,7 @@ def present(design: Design) -> Presentation:
     trials = {dimension: _trials(design, dimension) for dimension in design.dimensions}
     questions = [
         *(_page_question(design, trial, cell, 1, practice=True) for trial, cell in practice.values()),
-        *(_page_question(design, trial, *told) for named in trials.values() for trial, told in named.items()),
+        *(_page_question(design, trial, *shown) for named in trials.values() for trial, shown in named.items()),
     ]
     all_cells = [cell for _, cell in practice.values()] + [cell for t in trials.values() for cell, _ in t.values()]
     volume = design.blinding.name("v") + ".wav"
@@ -153,7 +153,7 @@ def _script(
 ) -> bytes:
     """All that the page needs to know, and nothing that tells a system. In a script, because a page that is opened
     from a disk may not read other files."""
-    cells = dict(practice.values()) | {trial: told[0] for named in trials.values() for trial, told in named.items()}
+    cells = dict(practice.values()) | {trial: shown[0] for named in trials.values() for trial, shown in named.items()}
     names = list(design.dimensions)
     data = {
         "id": design.blinding.name("t"),
@@ -203,7 +203,7 @@ def protocol(key: Key, design: Design, shown: Presentation, warnings: Sequence[s
     """Markdown: systems, prompts, levels, order, scales, what a listener does and how long it takes."""
     sections = [
         f"# {key.title}\n\nListening test {key.test}, made by arctone {key.arctone} with seed {key.seed}. "
-        "This file names the systems: keep it from listeners, like key.json beside it. They get `listeners`.",
+        "This file names the systems: keep it from listeners, like key.json next to it. They get `listeners`.",
         _bullets("Systems", [f"{name}: {_conditions(name)}" for name in _all_conditions(design)]),
         _bullets("Prompts", key.prompts),
         _bullets("Sounds", _sounds(key, shown)),
@@ -240,7 +240,7 @@ def _question(design: Design, shown: Presentation, dimension: str) -> str:
     name = next(known for known in SCALES if known == dimension)
     scale, (low, high) = SCALES[name], shown.limits[name]
     words = "; ".join(f"{number} {word}" for number, word in enumerate(scale.words, start=1))
-    answers = words if high <= len(scale.words) else f"a slider from {low} to {high}, beside the open reference"
+    answers = words if high <= len(scale.words) else f"a slider from {low} to {high}, next to the open reference"
     return f"{scale.name} ({dimension}), {len(design.conditions[name])} conditions: {scale.question} {answers}."
 
 
@@ -309,7 +309,7 @@ class BuildSettings:
 
 @dataclass(frozen=True)
 class Built:
-    """A finished test: its folder, its key, and what its maker should know."""
+    """A finished test: its folder, its key, and warnings for the person who built it."""
 
     folder: Path
     key: Key
@@ -405,7 +405,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _key(design: Design, shown: Presentation, levels: Levels, settings: BuildSettings) -> Key:
-    told = {sound.name: (cell.system, cell.prompt) for cell in design.cells.values() for sound in cell.sounds}
+    origins = {sound.name: (cell.system, cell.prompt) for cell in design.cells.values() for sound in cell.sounds}
     return Key(
         format_version=FORMAT_VERSION,
         arctone=__version__,
@@ -419,13 +419,13 @@ def _key(design: Design, shown: Presentation, levels: Levels, settings: BuildSet
         limits=shown.limits,
         loudness_lufs=round(levels.target_lufs, 2),
         questions=shown.questions,
-        stimuli=tuple(_record(stimulus, told, levels) for stimulus in shown.stimuli.values()),
+        stimuli=tuple(_record(stimulus, origins, levels) for stimulus in shown.stimuli.values()),
     )
 
 
-def _record(stimulus: Sound | Joined, told: Mapping[str, tuple[str, str]], levels: Levels) -> StimulusRecord:
+def _record(stimulus: Sound | Joined, origins: Mapping[str, tuple[str, str]], levels: Levels) -> StimulusRecord:
     sounds = (stimulus,) if isinstance(stimulus, Sound) else stimulus.sounds
-    system, prompt = told[sounds[0].name]
+    system, prompt = origins[sounds[0].name]
     seconds = sum(sound.num_samples for sound in sounds) / SAMPLE_RATE + GAP_SECONDS * (len(sounds) - 1)
     return StimulusRecord(
         name=stimulus.name,

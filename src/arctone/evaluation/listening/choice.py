@@ -81,7 +81,7 @@ class Clip:
 def read_clips(spec: str | Path, captions: Captions | None = None) -> list[Clip]:
     """The clips of a folder, a manifest or shards, in the order of their names.
 
-    A clip's prompt is its caption in `captions`, else in a .txt or .json file beside it or in the manifest, else the
+    A clip's prompt is its caption in `captions`, else in a .txt or .json file next to it or in the manifest, else the
     prompt that arctone wrote into the file. Of a file longer than 11.89 s the first window is taken.
     Raises: InputFileError if nothing is there, a file cannot be read, or a clip has no caption.
     """

@@ -175,7 +175,7 @@ def _rating(path: Path, row: _Row, key: Key, questions: Mapping[tuple[str, str],
     if row.test != key.test:
         raise InputFileError(f"{path} holds answers of the test '{row.test}', but the key is of '{key.test}'.")
     if not row.listener:
-        raise InputFileError(f"{path} holds answers without a listener code, so they cannot be told apart.")
+        raise InputFileError(f"{path} holds answers without a listener code, so listeners cannot be distinguished.")
     question = questions.get((row.trial, row.stimulus))
     if question is None:
         what = f"{row.trial}, {row.stimulus}" if row.stimulus else row.trial
@@ -262,7 +262,7 @@ def _repeat_difference(ratings: Sequence[Rating], key: Key) -> float | None:
 
 
 def _failed(ratings: Sequence[Rating], fails: Callable[[dict[str, float]], bool | None]) -> float | None:
-    """Share of the prompts for which `fails` (told the quality scores by condition) is true; None answers do not
+    """Share of the prompts for which `fails` (of the quality scores by condition) is true; None answers do not
     count."""
     prompts: dict[int, dict[str, float]] = defaultdict(dict)
     for rating in ratings:

@@ -92,8 +92,8 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if urlsplit(self.path).path == "/receiver.js":
-            told = json.dumps({"url": RESULTS_PATH.lstrip("/"), "number": self._receiver.next_number()})
-            self._reply(HTTPStatus.OK, f"window.ARCTONE_RECEIVER = {told};\n", "text/javascript")
+            receiver = json.dumps({"url": RESULTS_PATH.lstrip("/"), "number": self._receiver.next_number()})
+            self._reply(HTTPStatus.OK, f"window.ARCTONE_RECEIVER = {receiver};\n", "text/javascript")
         else:
             super().do_GET()
 

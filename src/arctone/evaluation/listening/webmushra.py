@@ -67,7 +67,7 @@ def _is_scalar(value: Plain) -> bool:
 
 
 MUSHRA_LIMITS = (0, 100)
-# webMUSHRA refuses more conditions beside the reference, as BS.1534-3 advises.
+# webMUSHRA refuses more conditions next to the reference, as BS.1534-3 advises.
 MAX_MUSHRA_CONDITIONS = 12
 LISTENER_FIELD = "listener"
 COMFORT_PAGE = "comfort"

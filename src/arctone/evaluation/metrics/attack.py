@@ -27,7 +27,7 @@ Values = npt.NDArray[np.float64]
 
 TREBLE_HZ = 2_000.0
 _WINDOW_SECONDS, _HOP_SECONDS = 0.002, 0.0005
-# Below these nothing is told apart: a rise within one window, and a share that dither would make.
+# Below these, differences are not resolved: a rise within one window, and a share that dither would make.
 _SHORTEST_RISE, _SMALLEST_SHARE = 0.001, 1e-4
 
 

@@ -140,7 +140,7 @@ _N_FFT, _HOP = 2048, 512
 
 
 def validate(reference: Waveform, estimate: Waveform) -> None:
-    """Raises: ValueError if the two cannot be compared or the reference is silent, which leaves no scale to judge
+    """Raises: ValueError if the two cannot be compared or the reference is silent, which leaves no scale to compare
     by.
     """
     if reference.sample_rate != estimate.sample_rate:

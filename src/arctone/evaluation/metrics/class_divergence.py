@@ -1,6 +1,6 @@
 """Divergence of class probabilities, clip by clip: does a generated sound contain what its reference contains?
 
-What is judged
+What is evaluated
     Meaning, as a classifier of sounds hears it. Pairs are compared: the sound generated for a caption and the real
     sound that the caption describes.
 

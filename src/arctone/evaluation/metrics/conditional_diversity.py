@@ -1,6 +1,6 @@
 """Conditional diversity: how different are several sounds for one and the same prompt?
 
-What is judged
+What is evaluated
     Variety that the prompt leaves open. A model that answers each prompt with one sound scores 0 however varied its
     prompts are. High is not good by itself: noise is diverse.
 

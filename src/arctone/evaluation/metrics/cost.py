@@ -1,7 +1,7 @@
 """What a sound costs: waiting time, speed against playing time, and memory.
 
-What is judged
-    A program that makes sound, on the machine that is named beside the numbers.
+What is evaluated
+    A program that makes sound, on the machine that is named next to the numbers.
 
 Conventions
     Latency is wall clock in seconds, the median over runs. `real_time_factor` is seconds of sound per second of

@@ -1,13 +1,13 @@
 """Frechet distance between the Gaussians of two sets of embeddings: how alike two collections of sounds are as a whole.
 
-What is judged
+What is evaluated
     Quality and variety together: a set that is dull, noisy or narrow lies far from the reference. Prompts do not
     matter.
 
 Conventions
     Rows are clips, or windows of clips whose clip `owners` names. Covariances are unbiased (N - 1). The value is the
     squared distance, as everywhere in the field. It grows as sets get smaller, because a covariance of D dimensions
-    from few clips is too flat; so it is compared only at equal numbers and beside the distance between two halves of
+    from few clips is too flat; so it is compared only at equal numbers and next to the distance between two halves of
     the real set (`real_floor`). Intervals: jackknife over the clips of both sets; an end below 0 is put to 0.
 
     The trace of the root of the product of covariances is the sum of the singular values of A B^T, where A^T A and

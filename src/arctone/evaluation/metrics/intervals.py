@@ -7,7 +7,7 @@ Conventions
 
     Statistics of whole sets (Frechet distance, kernel distance, Vendi score) take the jackknife instead: a set drawn
     with replacement holds duplicates, which such a statistic mistakes for less variety, so that its bootstrap interval
-    lies beside the value. Clips are dealt to groups, the statistic is computed with one group left out at a time, and
+    lies next to the value. Clips are dealt to groups, the statistic is computed with one group left out at a time, and
     the interval is normal: value +- z standard errors. Whether a value is far from what it would be with endless clips
     (its bias) no interval says.
 

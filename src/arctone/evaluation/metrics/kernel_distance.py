@@ -1,6 +1,6 @@
 """Kernel distance between two sets of embeddings: the companion of the Frechet distance for few clips.
 
-What is judged
+What is evaluated
     The same as `frechet`, without assuming Gaussians.
 
 Conventions

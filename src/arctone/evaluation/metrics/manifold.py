@@ -1,6 +1,6 @@
 """Precision, recall, density and coverage: are generated sounds like real ones, and is every kind of real one made?
 
-What is judged
+What is evaluated
     Precision and density: fidelity (do generated clips lie where real ones lie?). Recall and coverage: variety (is
     there a generated clip near each real one?).
 

@@ -1,6 +1,6 @@
 """Memorisation: is a generated sound a copy of a training sound, or of another generated one?
 
-What is judged
+What is evaluated
     For each clip the most similar one of another set, first by embedding (any likeness), then, for the likeliest pairs,
     by laying the two sounds over each other at every delay (the same recording).
 

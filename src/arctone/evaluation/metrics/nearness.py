@@ -1,6 +1,6 @@
 """How near sounds are to a set of others: for tuned models, whose sounds shall move to one's own.
 
-What is judged
+What is evaluated
     Whether sounds of a model, before and after a change, are like the sounds of a set, however few those are.
 
 Conventions

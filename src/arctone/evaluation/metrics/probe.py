@@ -1,6 +1,6 @@
 """An independent listener: which instrument family does a sound belong to?
 
-What is judged
+What is evaluated
     A linear classifier over a fixed embedding, fitted to real renders of the training split only. It shares nothing
     with the generator: not its text encoder, not its autoencoder. Its accuracy on real held-out sounds is the ceiling
     for everything else it is asked.

@@ -1,8 +1,8 @@
 """How far apart two halves of one real set are: the floor of every distance between sets.
 
-What is judged
-    Nothing but the measure itself and the number of clips: a distance that is no larger than this floor cannot be told
-    from the real thing with so few clips.
+What is evaluated
+    Nothing but the measure itself and the number of clips: a distance that is no larger than this floor cannot be
+    distinguished from that of real sounds with so few clips.
 
 Conventions
     The real set is cut into two random halves, several times; the floor is the mean distance between the halves. For

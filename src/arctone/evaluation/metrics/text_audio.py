@@ -1,14 +1,14 @@
 """Closeness of captions and sounds in a joint space: is a sound what its caption says?
 
-What is judged
+What is evaluated
     Prompt adherence, by an embedder with a side for words and a side for sounds. Cosines have no scale of their own:
-    they are compared within one embedder only, beside those of real sounds and those of captions dealt at random.
+    they are compared within one embedder only, next to those of real sounds and those of captions dealt at random.
 
 Conventions
     Caption c belongs to sound `owners[c]`. `text_audio_score` is the mean cosine of caption and own sound.
     `recall_at_k` is the share of captions whose own sound is among the k nearest of all sounds; sounds with the same
-    caption are no rivals, equal cosines count against. It falls as the number of sounds grows, so that number belongs
-    to it. Intervals: bootstrap over captions.
+    caption are no negatives, equal cosines count against. It falls as the number of sounds grows, so that number
+    belongs to it. Intervals: bootstrap over captions.
 
 Measures
     * :func:`scores`: cosine of each caption with its own sound
@@ -59,14 +59,14 @@ def scores(cosines: FloatArray, owners: IntArray) -> FloatArray:
 
 def ranks(cosines: FloatArray, captions: Sequence[str], owners: IntArray) -> IntArray:
     """Place of the own sound among the sounds, [C], from 1."""
-    rival = ~_same_caption(cosines.shape[1], captions, owners)
-    return np.asarray(1 + (rival & (cosines >= scores(cosines, owners)[:, None])).sum(axis=1))
+    negative = ~_same_caption(cosines.shape[1], captions, owners)
+    return np.asarray(1 + (negative & (cosines >= scores(cosines, owners)[:, None])).sum(axis=1))
 
 
 def unrelated_score(cosines: FloatArray, captions: Sequence[str], owners: IntArray) -> float | None:
     """Mean cosine of captions with sounds that are not theirs; None if there is no such pair."""
-    rival = ~_same_caption(cosines.shape[1], captions, owners)
-    return float(cosines[rival].mean()) if rival.any() else None
+    negative = ~_same_caption(cosines.shape[1], captions, owners)
+    return float(cosines[negative].mean()) if negative.any() else None
 
 
 def evaluate(

@@ -1,6 +1,6 @@
 """Vendi score: the effective number of different sounds in a set.
 
-What is judged
+What is evaluated
     Variety, without a reference: 1 if all clips are alike, N if no two have anything in common.
 
 Conventions

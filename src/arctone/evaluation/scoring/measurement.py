@@ -30,7 +30,7 @@ def as_markdown(report: Report) -> str:
     """A page with the table, what was left out, suspects of copying, and where the embedders come from."""
     counts = ", ".join(f"{count} {name}" for name, count in report.counts.items())
     settings = ", ".join(f"{name} {value}" for name, value in report.settings.items() if value is not None)
-    parts = [f"# {report.judged}", f"Sounds: {counts}. arctone {report.version}; {settings}."]
+    parts = [f"# {report.title}", f"Sounds: {counts}. arctone {report.version}; {settings}."]
     parts += [table(HEAD, rows(report)), LEGEND]
     parts += _section("Notes", sorted({f"{m.metric}, {m.embedder}: {m.note}" for m in report.measurements if m.note}))
     parts += _section("Not measured", [f"{one.metric}, {one.embedder}: {one.reason}" for one in report.skipped])
@@ -108,11 +108,24 @@ BETTER = {
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """A number and how it came about.
 
-    metric, embedder, version: what was measured, in whose ears. value; low, high: its interval at `confidence`, made by
-    `interval`. count: what was averaged or how many sounds were compared. reference_count: real sounds that took part.
-    seed: of resampling and cuts. real: the same measure on real sounds (for a distance: between two halves of the real
-    set). matched: the value with `matched_count` sounds on each side, as many as `real` had; None where `value` has
-    that many. chance: what unrelated pairs score. note: what else must be known.
+    Args:
+        metric: Name of the measure.
+        embedder: By which embedder it was measured.
+        version: Of the embedder.
+        value: The number.
+        low: Lower end of its interval at `confidence`.
+        high: Upper end of its interval.
+        confidence: Share of intervals that hold the true value, 0 to 1.
+        interval: How the interval was made.
+        count: What was averaged, or how many sounds were compared.
+        seed: Of resampling and cuts.
+        reference_count: Real sounds that took part.
+        real: The same measure on real sounds; for a distance, between two halves of the real set.
+        matched: The value with `matched_count` sounds on each side, as many as `real` had; None where `value` has
+            that many.
+        matched_count: Sounds on each side of `matched`.
+        chance: What unrelated pairs score.
+        note: What else must be known.
     """
 
     metric: str
@@ -156,11 +169,11 @@ class Suspect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole evaluation. judged, reference, training: what they are called. counts: sounds of each. left_out: a
+    """A whole evaluation. title: name of the evaluated sounds. counts: sounds of each. left_out: a
     sentence for each file that could not be used. credits: of the embedders, by name.
     """
 
-    judged: str
+    title: str
     version: str
     counts: dict[str, int]
     measurements: list[Measurement]

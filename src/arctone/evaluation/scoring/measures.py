@@ -31,12 +31,12 @@ from arctone.evaluation.scoring.takes import pair
 BOOTSTRAP, JACKKNIFE = "bootstrap over {}", "jackknife over clips of both sets"
 
 
-class NotJudged(Exception):
+class NotMeasured(Exception):
     """Why a measure cannot be taken."""
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class MeasureInputs:
     """All that a measure may ask for. reference: real sounds. training: what the model was trained on."""
 
     embedder: Embedder
@@ -46,9 +46,9 @@ class Judged:
     seed: int = 0
 
     def real(self) -> EmbeddedSet:
-        """The reference. Raises: NotJudged without one."""
+        """The reference. Raises: NotMeasured without one."""
         if self.reference is None:
-            raise NotJudged("needs a reference: name a folder of real sounds with --reference")
+            raise NotMeasured("needs a reference: name a folder of real sounds with --reference")
         return self.reference
 
     def measured(self, found: Mapping[str, Interval], interval: str, **more: object) -> list[Measurement]:
@@ -58,114 +58,114 @@ class Judged:
         return [measured(name, one, *about, by_name[name]) for name, one in found.items()]
 
 
-Measure = Callable[[Judged], list[Measurement]]
+Measure = Callable[[MeasureInputs], list[Measurement]]
 
 
-def frechet_distance(judged: Judged) -> list[Measurement]:
+def frechet_distance(inputs: MeasureInputs) -> list[Measurement]:
     """Frechet distance to the reference; rows are clips or windows as is custom of the embedder."""
-    real, rows = judged.real(), judged.embedder.frechet_rows
+    real, rows = inputs.real(), inputs.embedder.frechet_rows
 
     def distance(first: EmbeddedSet, second: EmbeddedSet) -> dict[str, float]:
         return {"frechet_distance": frechet.frechet_distance(*(_rows(part, rows) for part in (first, second)))}
 
-    points = [_rows(part, rows) for part in (real, judged.generated)]
-    owners = [part.owners if rows == "windows" else None for part in (real, judged.generated)]
-    found = frechet.evaluate(points[0], points[1], owners[0], owners[1], judged.seed)
+    points = [_rows(part, rows) for part in (real, inputs.generated)]
+    owners = [part.owners if rows == "windows" else None for part in (real, inputs.generated)]
+    found = frechet.evaluate(points[0], points[1], owners[0], owners[1], inputs.seed)
     few = min(map(len, points)) <= points[0].shape[1]
     note = f"rows are {rows}; fewer rows than the {points[0].shape[1]} dimensions" if few else f"rows are {rows}"
-    return judged.measured(found, JACKKNIFE, reference_count=len(real), note=note, **_floor(judged, distance))
+    return inputs.measured(found, JACKKNIFE, reference_count=len(real), note=note, **_floor(inputs, distance))
 
 
-def kernel(judged: Judged) -> list[Measurement]:
+def kernel(inputs: MeasureInputs) -> list[Measurement]:
     """Kernel distance to the reference."""
-    real = judged.real()
+    real = inputs.real()
 
     def distance(first: EmbeddedSet, second: EmbeddedSet) -> dict[str, float]:
         return {"kernel_distance": kernel_distance.kernel_distance(first.pooled, second.pooled)}
 
-    found = kernel_distance.evaluate(real.pooled, judged.generated.pooled)
-    return judged.measured(found, JACKKNIFE, reference_count=len(real), **_floor(judged, distance))
+    found = kernel_distance.evaluate(real.pooled, inputs.generated.pooled)
+    return inputs.measured(found, JACKKNIFE, reference_count=len(real), **_floor(inputs, distance))
 
 
-def divergence(judged: Judged) -> list[Measurement]:
+def divergence(inputs: MeasureInputs) -> list[Measurement]:
     """Divergence of the classes of each generated sound from those of its real one."""
-    real, made = judged.real(), judged.generated
+    real, made = inputs.real(), inputs.generated
     if real.probabilities is None or made.probabilities is None:
-        raise NotJudged(f"the embedder {judged.embedder.name} has no classes")
+        raise NotMeasured(f"the embedder {inputs.embedder.name} has no classes")
     pairs = pair(made.takes, real.takes)
     if not pairs:
-        raise NotJudged("no generated sound has a real one of the same file name or caption")
+        raise NotMeasured("no generated sound has a real one of the same file name or caption")
     rows = np.array(pairs)
     targets, answers = real.probabilities[rows[:, 1]], made.probabilities[rows[:, 0]]
-    found = class_divergence.evaluate(targets, answers, judged.seed)
+    found = class_divergence.evaluate(targets, answers, inputs.seed)
     chance = _dealt(targets, answers, [real.takes[row].captions for row in rows[:, 1]])
     note = "" if len(pairs) == len(made) else f"{len(made) - len(pairs)} sounds have no partner"
-    return judged.measured(
+    return inputs.measured(
         found, BOOTSTRAP.format("pairs"), reference_count=len(set(rows[:, 1].tolist())), chance=chance, note=note
     )
 
 
-def adherence(judged: Judged) -> list[Measurement]:
+def adherence(inputs: MeasureInputs) -> list[Measurement]:
     """Closeness of captions and sounds, and retrieval."""
-    embedder = judged.embedder
+    embedder = inputs.embedder
     if not isinstance(embedder, TextEmbedder):
-        raise NotJudged(f"the embedder {embedder.name} does not hear words")
-    made = _with_captions(judged.generated)
-    found, chance = _adherence(embedder, made, judged.seed)
+        raise NotMeasured(f"the embedder {embedder.name} does not embed text")
+    made = _with_captions(inputs.generated)
+    found, chance = _adherence(embedder, made, inputs.seed)
     real: dict[str, float | None] = {}
-    if judged.reference is not None and any(judged.reference.prompts):
-        known = _with_captions(judged.reference)
-        order = np.random.default_rng(judged.seed).permutation(len(known))[: len(made)]
-        real = {name: one.value for name, one in _adherence(embedder, known.part(order), judged.seed)[0].items()}
+    if inputs.reference is not None and any(inputs.reference.prompts):
+        known = _with_captions(inputs.reference)
+        order = np.random.default_rng(inputs.seed).permutation(len(known))[: len(made)]
+        real = {name: one.value for name, one in _adherence(embedder, known.part(order), inputs.seed)[0].items()}
         if len(known) < len(made):  # retrieval among fewer sounds is easier
             real = {"text_audio_score": real["text_audio_score"]}
     chances: dict[str, float | None] = {"text_audio_score": chance}
     chances |= {f"recall_at_{k}": min(1.0, k / len(made)) for k in text_audio.PLACES}
     note = f"retrieval among {len(made)} sounds"
-    return judged.measured(found, BOOTSTRAP.format("captions"), real=real, chance=chances, note=note)
+    return inputs.measured(found, BOOTSTRAP.format("captions"), real=real, chance=chances, note=note)
 
 
-def neighbourhoods(judged: Judged) -> list[Measurement]:
+def neighbourhoods(inputs: MeasureInputs) -> list[Measurement]:
     """Precision, recall, density and coverage."""
-    real, made = judged.real(), judged.generated
+    real, made = inputs.real(), inputs.generated
 
     def shares(first: EmbeddedSet, second: EmbeddedSet) -> dict[str, float]:
         found = manifold.precision_recall_density_coverage(first.pooled, second.pooled)
         return {name: float(values.mean()) for name, values in found.items()}
 
-    found = manifold.evaluate(real.pooled, made.pooled, seed=judged.seed)
+    found = manifold.evaluate(real.pooled, made.pooled, seed=inputs.seed)
     note = f"{manifold.NUM_NEIGHBOURS} neighbours"
-    more = _floor(judged, shares)
-    return judged.measured(found, BOOTSTRAP.format("clips"), reference_count=len(real), note=note, **more)
+    more = _floor(inputs, shares)
+    return inputs.measured(found, BOOTSTRAP.format("clips"), reference_count=len(real), note=note, **more)
 
 
-def diversity(judged: Judged) -> list[Measurement]:
+def diversity(inputs: MeasureInputs) -> list[Measurement]:
     """Mean distance of several sounds for one prompt; `chance` is that of sounds for different prompts."""
-    made = _with_captions(judged.generated)
-    found = conditional_diversity.evaluate(made.pooled, made.prompts, judged.seed)
-    return judged.measured(found, BOOTSTRAP.format("prompts"), chance=_between(made), note="cosine distance")
+    made = _with_captions(inputs.generated)
+    found = conditional_diversity.evaluate(made.pooled, made.prompts, inputs.seed)
+    return inputs.measured(found, BOOTSTRAP.format("prompts"), chance=_between(made), note="cosine distance")
 
 
-def variety(judged: Judged) -> list[Measurement]:
+def variety(inputs: MeasureInputs) -> list[Measurement]:
     """Effective number of different sounds."""
-    found = vendi.evaluate(judged.generated.pooled, judged.seed)
-    real, size = None, len(judged.generated)
-    if judged.reference is not None and len(judged.reference) >= size:
-        order = np.random.default_rng(judged.seed).permutation(len(judged.reference))[:size]
-        real = vendi.vendi_score(judged.reference.part(order).pooled)
-    return judged.measured(found, "jackknife over clips", real=real)
+    found = vendi.evaluate(inputs.generated.pooled, inputs.seed)
+    real, size = None, len(inputs.generated)
+    if inputs.reference is not None and len(inputs.reference) >= size:
+        order = np.random.default_rng(inputs.seed).permutation(len(inputs.reference))[:size]
+        real = vendi.vendi_score(inputs.reference.part(order).pooled)
+    return inputs.measured(found, "jackknife over clips", real=real)
 
 
-def memory(judged: Judged) -> list[Measurement]:
+def memory(inputs: MeasureInputs) -> list[Measurement]:
     """Share of generated sounds that are nearer to a training sound than real held-out ones."""
-    if judged.training is None:
-        raise NotJudged("needs the training sounds: name their folder with --training")
-    held_out = judged.real().pooled
-    found = memorisation.evaluate(judged.generated.pooled, judged.training.pooled, held_out, judged.seed)
-    threshold = memorisation.calibrated_threshold(held_out, judged.training.pooled)
+    if inputs.training is None:
+        raise NotMeasured("needs the training sounds: name their folder with --training")
+    held_out = inputs.real().pooled
+    found = memorisation.evaluate(inputs.generated.pooled, inputs.training.pooled, held_out, inputs.seed)
+    threshold = memorisation.calibrated_threshold(held_out, inputs.training.pooled)
     note = f"cosine above {threshold:.4f}, calibrated on {len(held_out)} real sounds"
     real = {"memorised_share": 1 - memorisation.QUANTILE}
-    return judged.measured(found, BOOTSTRAP.format("clips"), reference_count=len(held_out), real=real, note=note)
+    return inputs.measured(found, BOOTSTRAP.format("clips"), reference_count=len(held_out), real=real, note=note)
 
 
 # Name for the command line: the measure.
@@ -190,10 +190,10 @@ def _rows(part: EmbeddedSet, rows: str) -> FloatArray:
 
 
 def _floor(
-    judged: Judged, distances: Callable[[EmbeddedSet, EmbeddedSet], dict[str, float]]
+    inputs: MeasureInputs, distances: Callable[[EmbeddedSet, EmbeddedSet], dict[str, float]]
 ) -> dict[str, dict[str, float]]:
     """The fields real, matched and matched_count by measure; none if there are too few sounds for halves."""
-    real, made = judged.real(), judged.generated
+    real, made = inputs.real(), inputs.generated
 
     def among(first: IntArray, second: IntArray) -> dict[str, float]:
         return distances(real.part(first), real.part(second))
@@ -202,7 +202,7 @@ def _floor(
         return distances(real.part(first), made.part(second))
 
     try:
-        floors = real_floor.evaluate(among, against, len(real), len(made), seed=judged.seed)
+        floors = real_floor.evaluate(among, against, len(real), len(made), seed=inputs.seed)
     except ValueError:
         return {}
     return {
@@ -215,7 +215,7 @@ def _floor(
 def _with_captions(part: EmbeddedSet) -> EmbeddedSet:
     kept = [number for number, prompt in enumerate(part.prompts) if prompt]
     if not kept:
-        raise NotJudged("no sound has a caption: put .txt files beside them or name a table with --captions")
+        raise NotMeasured("no sound has a caption: put .txt files next to them or name a table with --captions")
     return part.part(kept)
 
 

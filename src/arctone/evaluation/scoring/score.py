@@ -19,7 +19,7 @@ from arctone.evaluation.metrics.probe import Probe, kind_of
 from arctone.evaluation.metrics.probe import load as load_probe
 from arctone.evaluation.scoring.embedded_sets import EmbeddedSet, embed_takes, read_sound
 from arctone.evaluation.scoring.measurement import Measurement, Report, Skipped, Suspect, measured
-from arctone.evaluation.scoring.measures import MEASURES, Judged, NotJudged
+from arctone.evaluation.scoring.measures import MEASURES, MeasureInputs, NotMeasured
 from arctone.evaluation.scoring.takes import Take
 from arctone.inference.request import stated_bpm
 from arctone.version import __version__
@@ -109,7 +109,7 @@ FACTS = (
 
 
 def family_fact(probe: Probe) -> Fact:
-    """Return the fact of instrument families, as a fitted probe tells them apart."""
+    """Return the fact of instrument families, as a fitted probe classifies them."""
     return Fact(
         "family",
         lambda caption: stated_class(caption, probe.classes),
@@ -187,7 +187,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Material:
-    """The sounds. generated: what is judged. reference: real ones. training: what the model was trained on."""
+    """The sounds. generated: those to be evaluated. reference: real ones. training: what the model was trained on."""
 
     generated: Sequence[Take]
     reference: Sequence[Take] | None = None
@@ -250,7 +250,7 @@ class _Found:
 
 
 def score(
-    judged: str,
+    title: str,
     material: Material,
     embedders: Sequence[Embedder],
     options: ScoringOptions | None = None,
@@ -258,7 +258,7 @@ def score(
 ) -> Report:
     """Take every measure under every embedder that allows it.
 
-    Args: judged: what the report calls the generated sounds. progress: called with (done, total, stage).
+    Args: title: what the report calls the generated sounds. progress: called with (done, total, stage).
     Raises: InputFileError if no sound of a set can be read; ModelError if an embedder's weights are missing.
     """
     chosen, report = options or ScoringOptions(), progress or (lambda done, total, stage: None)
@@ -270,16 +270,16 @@ def score(
         raise UsageError("there is no embedder, but at least one is needed.")
     for embedder in embedders if of_sets else ():
         sets = _embedded(material, embedder, EmbeddingCache(chosen.cache), report, found)
-        view = Judged(embedder, sets["generated"], sets.get("reference"), sets.get("training"), chosen.seed)
+        view = MeasureInputs(embedder, sets["generated"], sets.get("reference"), sets.get("training"), chosen.seed)
         for number, name in enumerate(of_sets):
             report(number, len(of_sets), f"measuring, {embedder.name}")
             _take(name, view, found)
         if "memorisation" in chosen.measures and view.training is not None and view.reference is not None:
             found.suspects += suspects(view, chosen.num_pairs_aligned)
-    # That aisfx does not hear words matters only if nobody does.
+    # That aisfx does not embed text matters only if no embedder does.
     missing = [one for one in found.skipped if one.metric not in found.taken]
     return Report(
-        judged=judged,
+        title=title,
         version=__version__,
         counts={name: len(takes) for name, takes in material.named().items()},
         measurements=found.measurements,
@@ -291,20 +291,20 @@ def score(
     )
 
 
-def suspects(judged: Judged, limit: int = MAX_SUSPECTS) -> list[Suspect]:
+def suspects(inputs: MeasureInputs, limit: int = MAX_SUSPECTS) -> list[Suspect]:
     """The generated sounds above the threshold, the most similar first, with their alignment to the training sound.
 
-    Raises: NotJudged without a reference or training sounds.
+    Raises: NotMeasured without a reference or training sounds.
     """
-    training = judged.training
+    training = inputs.training
     if training is None:
-        raise NotJudged("needs the training sounds")
-    threshold = memorisation.calibrated_threshold(judged.real().pooled, training.pooled)
-    found = memorisation.nearest(judged.generated.pooled, training.pooled)
+        raise NotMeasured("needs the training sounds")
+    threshold = memorisation.calibrated_threshold(inputs.real().pooled, training.pooled)
+    found = memorisation.nearest(inputs.generated.pooled, training.pooled)
     order = np.argsort(-found.similarity, kind="stable")
     above = [int(number) for number in order if found.similarity[number] > threshold]
     return [
-        _suspect(judged, training, number, int(found.clip[number]), float(found.similarity[number]))
+        _suspect(inputs, training, number, int(found.clip[number]), float(found.similarity[number]))
         for number in above[:limit]
     ]
 
@@ -319,11 +319,11 @@ def _embedded(
     return sets
 
 
-def _take(name: str, view: Judged, found: _Found) -> None:
+def _take(name: str, view: MeasureInputs, found: _Found) -> None:
     try:
         found.measurements += MEASURES[name](view)
         found.taken.add(name)
-    except (NotJudged, ValueError) as reason:
+    except (NotMeasured, ValueError) as reason:
         found.skipped.append(Skipped(metric=name, embedder=view.embedder.name, reason=str(reason)))
 
 
@@ -335,13 +335,13 @@ def _take_fact(fact: Fact, material: Material, seed: int, found: _Found) -> None
         found.skipped.append(Skipped(metric=fact.name, embedder=fact.measured_by, reason=str(reason)))
 
 
-def _suspect(judged: Judged, training: EmbeddedSet, number: int, other: int, similarity: float) -> Suspect:
-    made, trained = judged.generated.takes[number], training.takes[other]
+def _suspect(inputs: MeasureInputs, training: EmbeddedSet, number: int, other: int, similarity: float) -> Suspect:
+    made, trained = inputs.generated.takes[number], training.takes[other]
     sounds = read_sound(made), read_sound(trained)
     return Suspect(
         generated=made.name,
         training=trained.name,
-        embedder=judged.embedder.name,
+        embedder=inputs.embedder.name,
         similarity=round(similarity, 6),
         waveform=round(memorisation.waveform_alignment(*sounds), 4),
         spectrum=round(memorisation.spectral_alignment(*sounds), 4),

@@ -28,17 +28,17 @@ class _Result(Protocol):
 
 
 @dataclass(frozen=True)
-class Maker:
-    """A model as a maker of sounds. model_hash: names its weights. generate: prompt and request fields to a result."""
+class EvaluatedModel:
+    """A model under evaluation. model_hash: names its weights. generate: prompt and request fields to a result."""
 
     name: str
     model_hash: str
     generate: Callable[..., _Result]
 
 
-def maker_of(model: Model) -> Maker:
-    """A loaded model as a maker."""
-    return Maker(model.name, model.engine.model_hash, model.generate)
+def evaluated_model(model: Model) -> EvaluatedModel:
+    """Return a loaded model as one to evaluate."""
+    return EvaluatedModel(model.name, model.engine.model_hash, model.generate)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,11 @@ class Wanted:
 
 
 def make_takes(
-    maker: Maker, wanted: Sequence[Wanted], root: Path, settings: Mapping[str, Any], progress: Progress | None = None
+    model: EvaluatedModel,
+    wanted: Sequence[Wanted],
+    root: Path,
+    settings: Mapping[str, Any],
+    progress: Progress | None = None,
 ) -> list[Take]:
     """The wanted sounds of a model, those that are missing generated.
 
@@ -60,17 +64,17 @@ def make_takes(
     for all, such as steps and cfg_scale; fields that are None are left to the model. Raises: what generating raises.
     """
     given = {name: value for name, value in settings.items() if value is not None}
-    folder = root / f"{slug(maker.name)}-{digest(maker.model_hash, given)}"
+    folder = root / f"{slug(model.name)}-{digest(model.model_hash, given)}"
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"model": maker.name, "model_hash": maker.model_hash, "settings": given}
+    about = {"model": model.name, "model_hash": model.model_hash, "settings": given}
     write_atomically(folder / "settings.json", json.dumps(about, indent=2).encode(), force=True)
     report, takes = progress or (lambda done, total, stage: None), []
     for number, one in enumerate(wanted):
-        report(number, len(wanted), f"generating, {maker.name}")
+        report(number, len(wanted), f"generating, {model.name}")
         path = folder / f"{slug(one.prompt)}-{digest(one.prompt, one.duration_seconds, one.seed)}.wav"
         takes.append(Take(f"{one.name}.wav", path, (one.prompt,)))
-        keep(takes[-1], lambda one=one: _made(maker, one, given))  # type: ignore[misc]
-    report(len(wanted), len(wanted), f"generating, {maker.name}")
+        keep(takes[-1], lambda one=one: _made(model, one, given))  # type: ignore[misc]
+    report(len(wanted), len(wanted), f"generating, {model.name}")
     return takes
 
 
@@ -108,9 +112,9 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def _made(maker: Maker, wanted: Wanted, settings: Mapping[str, Any]) -> Waveform:
+def _made(model: EvaluatedModel, wanted: Wanted, settings: Mapping[str, Any]) -> Waveform:
     fields = {**settings, "duration_seconds": wanted.duration_seconds, "seed": wanted.seed}
-    return maker.generate(wanted.prompt, **fields).waveforms[0]
+    return model.generate(wanted.prompt, **fields).waveforms[0]
 
 
 @dataclass(frozen=True)
@@ -135,9 +139,9 @@ class Take:
 def read_takes(place: Path, captions: Path | None = None) -> tuple[list[Take], list[str]]:
     """The sounds of a folder or manifest, and a sentence for each file that is left out.
 
-    Args: place: a folder, with captions in .txt or .json files beside the sounds, or a .csv, .tsv or .jsonl manifest.
+    Args: place: a folder, with captions in .txt or .json files next to the sounds, or a .csv, .tsv or .jsonl manifest.
     captions: a manifest whose paths are those of the sounds inside the folder, with or without their endings; it takes
-    the place of the files beside them. Raises: InputFileError if nothing can be read; UsageError for another kind.
+    the place of the files next to them. Raises: InputFileError if nothing can be read; UsageError for another kind.
     """
     if place.is_dir():
         found = list_folder(place)

@@ -105,7 +105,7 @@ def teacher_part(batch: TeacherBatch, rows: slice, number: int) -> TeacherBatch:
 def bank_step(step: int, size: int, uses: int) -> int:
     """The step that drew the batch which a step finds in a bank of `size`, where each batch is used `uses` times.
 
-    The places of the bank are visited in turn; which of them is filled anew moves on by one from round to round, so
+    The places of the bank are visited in turn; which of them is refilled moves on by one from round to round, so
     that the work is spread evenly.
     """
     turn, place = divmod(step, size)
@@ -224,8 +224,8 @@ def caption_groups(captions: Sequence[str]) -> Tensor:
 def mismatched(groups: Tensor, source: torch.Generator) -> tuple[Tensor, Tensor]:
     """A random permutation that gives as many items as possible a caption that is not theirs.
 
-    Items are laid in a circle in random order, equal captions side by side, and each takes the caption so many places
-    on as the largest group has members. So nobody stays within its group, unless one group is more than half of all.
+    Items are laid in a circle in random order, equal captions side by side, and each takes the caption as many
+    places on as the largest group has members. So no item stays within its group, unless one group is more than half.
 
     Args: groups: [N], equal numbers for equal captions.
     Returns: order [N], item i takes the caption of order[i]; usable [N], True where that is another caption.

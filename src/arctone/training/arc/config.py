@@ -175,7 +175,7 @@ class ArcConfig:
         self_output: Part of the items whose input is the generator's own estimate from a noisier level, noised again,
             as in ping-pong; the others start from noised real latents.
         rollout_steps: 0 = the discriminator sees one-step estimates, made of noised real latents; above 0 = it sees
-            what the generator's sampler makes of noise and prompt, with gradients through its last so many steps.
+            what the generator's sampler makes of noise and prompt, with gradients through this many of its last steps.
         first: Which network is updated first, "discriminator" or "generator".
         micro_items: Items that pass through the networks at a time; less memory, the same numbers. 0 = all.
         discriminator: See `DiscriminatorConfig`.

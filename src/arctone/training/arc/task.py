@@ -134,7 +134,7 @@ class ArcTask(LatentTask):
         return of_role[self.role_at(step)](batch)
 
     def generator_losses(self, batch: ArcBatch) -> Losses:
-        """Returns how clearly the discriminator tells generated latents from the real ones beside them."""
+        """Returns how clearly the discriminator tells generated latents from the real ones next to them."""
         config, loss = self.config, ADVERSARIAL_LOSSES[self.config.loss]
         # First, while no graph takes up memory yet.
         real = self._real_logits(batch) if loss.paired else torch.zeros(())
@@ -156,7 +156,7 @@ class ArcTask(LatentTask):
         return scores.logits
 
     def discriminator_losses(self, batch: ArcBatch) -> Losses:
-        """Returns how badly real and fake, and right and wrong captions, are told apart; in one pass of the network."""
+        """Returns how badly one pass of the discriminator separates real from fake, and right from wrong captions."""
         logits, mask = self._views(batch)
         real, fake, config = logits["real"], logits["fake"], self.config
         losses = {"adversarial": _mean(ADVERSARIAL_LOSSES[config.loss].discriminator(real, fake), mask, batch.weight)}

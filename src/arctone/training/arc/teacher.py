@@ -136,6 +136,6 @@ def rolled(noise: Tensor, index: int, num_steps: int) -> Tensor:
 
 
 def divided(times: Sequence[float], parts: int) -> tuple[float, ...]:
-    """A grid with each of its steps divided into so many equal ones."""
+    """Return a grid with each of its steps divided into equal ones."""
     steps = ((first + (last - first) * part / parts) for first, last in pairwise(times) for part in range(parts))
     return (*steps, times[-1])

@@ -51,7 +51,7 @@ class DmdConfig:
         level_low: Lowest level at which the two scores are compared, and the fake score is trained; above 0.
         level_high: Highest of these levels; below 1.
         gan_weight: Of the adversarial loss in the student's steps; 0 = there is none.
-        discriminator_weight: Of the discriminator's loss beside the fake score's own.
+        discriminator_weight: Of the discriminator's loss next to the fake score's own.
         loss: Adversarial loss: "least_squares" as in Presto, "softplus" as in DMD2, or "hinge".
         head: Name of the discriminator's head.
         num_blocks: Blocks of the fake score before the head; None = three of four.

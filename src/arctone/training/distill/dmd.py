@@ -13,7 +13,7 @@ The student is moved down the gradient of KL(student || teacher), averaged over 
     weighted by t^2 / (1 - t) / mean |x_0 - x_0_real|:  gradient = (x_0_fake - x_0_real) / mean |x_0 - x_0_real|
     loss = 0.5 mean (x_0 - stop(x_0 - gradient))^2
 
-Beside it stands an adversarial loss on the fake score's features, whose real examples are noised data. Several updates
+An adversarial loss is added on the fake score's features, whose real examples are noised data. Several updates
 of the fake score go to one of the student.
 B items, C channels, T latent frames.
 Sources: Yin et al. 2023, "One-step Diffusion with Distribution Matching Distillation" (equations 7 and 8); Yin et al.
@@ -144,7 +144,7 @@ class DmdTask(LatentTask):
         return self.student_losses(batch) if self.role_at(step) == GENERATOR else self.fake_losses(batch)
 
     def student_losses(self, batch: DmdBatch) -> Losses:
-        """Distance in distribution from the guided teacher, and how easily the judge knows the student's outputs."""
+        """Returns the distance from the guided teacher's distribution, and how well the discriminator spots outputs."""
         x_0 = self.output(batch)
         losses = {"matching": self._matching(x_0, batch)}
         weighted = losses["matching"]
@@ -165,7 +165,7 @@ class DmdTask(LatentTask):
         return 0.5 * (latent_error(x_0, target, mask) * batch.weight).sum()
 
     def fake_losses(self, batch: DmdBatch) -> Losses:
-        """Flow matching on the student's outputs, and how badly they are told from real latents."""
+        """Flow matching on the student's outputs, and how badly the discriminator separates them from real latents."""
         with untracked():
             x_0 = self.output(batch)
         x_t, t = renoised(x_0, batch.matched), batch.matched.s

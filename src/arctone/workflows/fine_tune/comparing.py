@@ -1,8 +1,8 @@
 """What tuning changed: how near the sounds came to one's own, and what became of everything else.
 
-Each prompt is made before and after with the same seed. The rest is judged by prompts that have nothing to do with the
-user's sounds: how far each sound moved, beside how far apart two seeds of the untuned model are, and (for embedders
-that hear words) whether it is still what the prompt says.
+Each prompt is made before and after with the same seed. The rest is measured on prompts that have nothing to do with
+the user's sounds: how far each sound moved, next to how far apart two seeds of the untuned model are, and (for
+embedders of text) whether it is still what the prompt says.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from arctone.evaluation.metrics import nearness
 from arctone.evaluation.metrics.intervals import Interval, bootstrap
 from arctone.evaluation.metrics.manifold import FloatArray, unit_rows
 from arctone.evaluation.scoring.embedded_sets import EmbeddedSet, embed_takes
-from arctone.evaluation.scoring.takes import Maker, Progress, Take, Wanted, make_takes
+from arctone.evaluation.scoring.takes import EvaluatedModel, Progress, Take, Wanted, make_takes
 
 # Seeds of second takes lie far from those of other prompts.
 _OTHER_SEED = 1_000_000
@@ -40,7 +40,7 @@ class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     own_before, own_after, own_change: distance of sounds made for the user's captions to the user's sounds; own_floor:
     of the user's sounds to each other. rest_moved: general prompts, before to after, same seed; rest_other_seed: the
     untuned model's own distance between two seeds. rest_score_*: cosine of general prompts and their sounds, None if
-    the embedder does not hear words.
+    the embedder does not embed text.
     """
 
     embedder: str
@@ -68,12 +68,17 @@ class Made:
 
 
 def make(
-    before: Maker, after: Maker, own: Sequence[Wanted], rest: Sequence[Wanted], root: Path, progress: Progress
+    before: EvaluatedModel,
+    after: EvaluatedModel,
+    own: Sequence[Wanted],
+    rest: Sequence[Wanted],
+    root: Path,
+    progress: Progress,
 ) -> Made:
     """All sounds of a comparison, those that are missing generated into the folder."""
     again = [Wanted(f"{one.name}-again", one.prompt, one.duration_seconds, one.seed + _OTHER_SEED) for one in rest]
     asked = ((before, own), (after, own), (before, rest), (after, rest), (before, again))
-    return Made(*(make_takes(maker, wanted, root, {}, progress) for maker, wanted in asked))
+    return Made(*(make_takes(model, wanted, root, {}, progress) for model, wanted in asked))
 
 
 def wanted(names: Sequence[str], prompts: Sequence[str], seconds: Sequence[float]) -> list[Wanted]:
@@ -92,12 +97,12 @@ def compare(
 def _compared(
     made: Made, real: Sequence[Take], embedder: Embedder, cache: EmbeddingCache, progress: Progress
 ) -> Comparison:
-    def heard(takes: Sequence[Take], about: str) -> EmbeddedSet:
+    def embed(takes: Sequence[Take], about: str) -> EmbeddedSet:
         return embed_takes(takes, embedder, cache, progress, about)[0]
 
     own, rest = (
-        [heard(takes, "own sounds") for takes in (real, made.own_before, made.own_after)],
-        [heard(takes, "other sounds") for takes in (made.rest_before, made.rest_after, made.rest_again)],
+        [embed(takes, "own sounds") for takes in (real, made.own_before, made.own_after)],
+        [embed(takes, "other sounds") for takes in (made.rest_before, made.rest_after, made.rest_again)],
     )
     near = nearness.evaluate(own[1].pooled, own[2].pooled, own[0].pooled)
     floor = bootstrap(nearness.own_distances(own[0].pooled)) if len(own[0]) > 1 else None

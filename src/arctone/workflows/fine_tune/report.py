@@ -1,4 +1,4 @@
-"""The page about a tuned model: what came nearer, what became of the rest, and sounds to hear for oneself."""
+"""The page about a tuned model: what came nearer, what became of the rest, and sounds to play."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from arctone.workflows.fine_tune.comparing import Comparison, Number
 from arctone.workflows.fine_tune.run import Settings, Tuned
 
 PAGE, NUMBERS = "report.html", "report.json"
-# Sounds of each kind that can be heard on the page.
-NUM_HEARD = 6
+# Sounds of each kind that can be played on the page.
+NUM_PLAYABLE = 6
 # With fewer pairs an interval says too little for a sentence.
 _MIN_TO_TELL = 5
 _LABELS = {
@@ -58,8 +58,8 @@ def write_report(settings: Settings, tuned: Tuned, model_name: str, steps: int) 
         num_real=len(tuned.real),
         are_apart=tuned.are_apart,
         comparisons=[_view(one) for one in tuned.comparisons],
-        own=_heard(out, tuned.made.own_before, tuned.made.own_after, tuned.real),
-        rest=_heard(out, tuned.made.rest_before, tuned.made.rest_after),
+        own=_playable(out, tuned.made.own_before, tuned.made.own_after, tuned.real),
+        rest=_playable(out, tuned.made.rest_before, tuned.made.rest_after),
     )
     write_atomically(out / PAGE, page.encode(), force=True)
     return out / PAGE
@@ -77,12 +77,12 @@ def sentence(one: Comparison) -> str:
     """What a comparison says, in words that hold for its intervals."""
     change = one.own_change
     if change.count < _MIN_TO_TELL:
-        return f"{change.count} sounds are too few to tell anything; --report-prompts makes more."
+        return f"{change.count} sounds are too few to conclude anything; --report-prompts makes more."
     own = "came nearer to your sounds" if change.high < 0 else "moved away from your sounds" if change.low > 0 else ""
-    told = f"Sounds for your captions {own}" if own else "Whether sounds for your captions came nearer cannot be told"
+    found = f"Sounds for your captions {own}" if own else "Sounds for your captions did not measurably move"
     kept = one.rest_moved.value <= one.rest_other_seed.value
     rest = "no further than another seed would move them" if kept else "further than another seed would move them"
-    return f"{told}: {_text(change)}. Sounds for other prompts moved {rest}."
+    return f"{found}: {_text(change)}. Sounds for other prompts moved {rest}."
 
 
 def _places(number: Number, top: float) -> tuple[float, float, float]:
@@ -94,7 +94,7 @@ def _text(number: Number) -> str:
     return f"{number.value:+.3f} ({number.low:+.3f} to {number.high:+.3f})"
 
 
-def _heard(
+def _playable(
     out: Path, before: Sequence[Take], after: Sequence[Take], real: Sequence[Take] = ()
 ) -> list[tuple[str, list[tuple[str, str]]]]:
     """Prompt, then label and path of each sound as seen from the page."""
@@ -102,7 +102,7 @@ def _heard(
     for number, (first, second) in enumerate(zip(before, after, strict=True)):
         sounds = [("before", first), ("after", second)] + ([("yours", real[number % len(real)])] if real else [])
         rows.append((first.prompt, [(label, _relative(take.path, out)) for label, take in sounds]))
-    return rows[:NUM_HEARD]
+    return rows[:NUM_PLAYABLE]
 
 
 def _relative(path: Path, out: Path) -> str:

@@ -19,7 +19,7 @@ from arctone.data.sound import ClipInfo, ClipSource
 from arctone.data.sources import open_source, problems_of, remarks
 from arctone.errors import InputFileError, ModelError, UsageError
 from arctone.evaluation.embedders.protocol import Embedder, open_embedder
-from arctone.evaluation.scoring.takes import Progress, Take, maker_of, real_takes
+from arctone.evaluation.scoring.takes import Progress, Take, evaluated_model, real_takes
 from arctone.files.strict_json import read_config, write_config
 from arctone.inference.engine import Model
 from arctone.training.lora import FineTuning, TuneStage, with_targets
@@ -273,7 +273,7 @@ def compare(settings: Settings, sounds: OwnSounds, embedders: Sequence[Embedder]
     )
     general = GENERAL_PROMPTS[: settings.num_prompts]
     rest = comparing.wanted(general, general, [min(SECONDS, longest)] * len(general))
-    made = comparing.make(maker_of(before), maker_of(after), own, rest, folder / "made", progress)
+    made = comparing.make(evaluated_model(before), evaluated_model(after), own, rest, folder / "made", progress)
     found = comparing.compare(made, real, embedders, folder / "embeddings", progress)
     return Tuned(made, real, found, bool(apart))
 
@@ -305,11 +305,11 @@ def tuned(settings: Settings) -> Model:
 
 
 def open_embedders(names: Sequence[str], tell: Tell) -> list[Embedder]:
-    """The named embedders; without names `ears`, or `mel` where the packages of ears are not installed."""
+    """The named embedders; without names `corpus-clap`, or `mel` where its packages are not installed."""
     if names:
         return [open_embedder(name) for name in names]
     try:
-        return [open_embedder("ears")]
+        return [open_embedder("corpus-clap")]
     except ModelError as reason:
         tell(f"the report listens with mel statistics only: {reason}")
         return [open_embedder("mel")]

@@ -1,1 +1,1 @@
-"""The paper in miniature: data, flow, ARC, rivals, ablations, measures and a report, within a budget of time."""
+"""The paper in miniature: data, flow, ARC, baselines, ablations, measures and a report, within a budget of time."""

@@ -22,7 +22,7 @@ from arctone.evaluation.embedders.protocol import Embedder
 from arctone.evaluation.scoring.embedded_sets import choose, wanted_of
 from arctone.evaluation.scoring.measurement import Report
 from arctone.evaluation.scoring.score import Material, ScoringOptions, score
-from arctone.evaluation.scoring.takes import Maker, make_takes, maker_of, real_takes
+from arctone.evaluation.scoring.takes import EvaluatedModel, evaluated_model, make_takes, real_takes
 from arctone.files.strict_json import read_config, write_config
 from arctone.inference.backends.torch import TorchBackend
 from arctone.inference.engine import Engine, Model
@@ -121,7 +121,7 @@ def _limited(recipe: Recipe, loop: str, minutes: float) -> Recipe:
 # Parts of the budget; the rest is for starting up and for the report. All ablations together have one share.
 SHARES = {"data": 0.15, "flow": 0.3, "arc": 0.1, "dmd": 0.1, "consistency": 0.04, "ablations": 0.14, "measures": 0.14}
 ABLATION = "arc-"
-# Rendering and encoding a clip, and making and judging a sound, on two CPU cores.
+# Rendering and encoding a clip, and making and measuring a sound, on two CPU cores.
 _SECONDS_PER_CLIP, _SECONDS_PER_SOUND = 0.6, 4.0
 _UNITS = {"m": 1.0, "h": 60.0}
 
@@ -226,7 +226,7 @@ NUM_SHOWN = 3
 Tell = Callable[[str], None]
 
 
-class Heard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SampleSound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A sound of the report. path: seen from the reproduction's folder."""
 
     prompt: str
@@ -238,7 +238,7 @@ class RowResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     title: str
     report: Report
-    sounds: list[Heard]
+    sounds: list[SampleSound]
 
 
 class State(msgspec.Struct, forbid_unknown_fields=True):
@@ -355,21 +355,21 @@ class Reproduction:
             self._measure_row(place, row, source, clips, Material([], real))
 
     def _measure_row(self, place: int, row: Row, source: ClipSource, clips: list[int], material: Material) -> None:
-        """Make and judge a row's sounds; its numbers stand in rows/PLACE.json."""
+        """Make and measure a row's sounds; its numbers stand in rows/PLACE.json."""
         path = self.settings.out / "rows" / f"{place:02d}.json"
         if path.exists():
             return
         self.tell(f"measures: {row.title}")
-        maker, times = _timed(maker_of(open_model(row.stage, self.root)), row.stage)
+        model, times = _timed(evaluated_model(open_model(row.stage, self.root)), row.stage)
         repeated = clips[: min(NUM_REPEATED, max(len(clips) // 3, NUM_SHOWN))]
         several = wanted_of(source, repeated, NUM_TAKES, FIRST_OF_SEVERAL)
         folder = self.settings.out / "sounds"
-        made = make_takes(maker, wanted_of(source, clips, 1, 0), folder, row.settings)
+        made = make_takes(model, wanted_of(source, clips, 1, 0), folder, row.settings)
         found = self._scored(row.title, dataclasses.replace(material, generated=made), MEASURES)
-        more = make_takes(maker, several, folder, row.settings)
+        more = make_takes(model, several, folder, row.settings)
         varied = self._scored(row.title, Material(more), ("diversity",))
         shown = made[:NUM_SHOWN]
-        sounds = [Heard(take.prompt, str(take.path.relative_to(self.settings.out))) for take in shown]
+        sounds = [SampleSound(take.prompt, str(take.path.relative_to(self.settings.out))) for take in shown]
         seconds = {"seconds_per_sound": sum(times) / len(times) if times else None}
         path.parent.mkdir(exist_ok=True)
         report = msgspec.structs.replace(
@@ -385,14 +385,14 @@ class Reproduction:
         return score(title, material, self.settings.embedders, options)
 
 
-def _timed(maker: Maker, name: str) -> tuple[Maker, list[float]]:
-    """The maker under another name, and the list to which it adds the seconds of each sound that it makes."""
+def _timed(model: EvaluatedModel, name: str) -> tuple[EvaluatedModel, list[float]]:
+    """The model under another name, and the list to which it adds the seconds of each sound that it makes."""
     times: list[float] = []
 
     def generate(*arguments: object, **fields: object) -> object:
         started = time.perf_counter()
-        result = maker.generate(*arguments, **fields)
+        result = model.generate(*arguments, **fields)
         times.append(time.perf_counter() - started)
         return result
 
-    return dataclasses.replace(maker, name=name, generate=generate), times  # type: ignore[arg-type]
+    return dataclasses.replace(model, name=name, generate=generate), times  # type: ignore[arg-type]

@@ -1,6 +1,4 @@
-"""What was heard before, so that a measurement goes on where it stopped: one line of JSON for each sound and
-question.
-"""
+"""Answers of earlier runs, so that a measurement resumes: one line of JSON for each sound and question."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from arctone.audio.waveform import Waveform
 JSON = dict[str, Any]
 
 
-class Heard:
+class StoredAnswers:
     """A file of answers by key; lines are added at once, a line that was cut short by an interruption is left out.
 
     Args: path: created with its folder at the first answer.
@@ -25,10 +23,10 @@ class Heard:
         self._path = path
         self._answers = dict(_read(path))
 
-    def recall(self, key: str, listen: Callable[[], JSON]) -> JSON:
-        """The stored answer, or that of `listen`, which is stored."""
+    def recall(self, key: str, measure: Callable[[], JSON]) -> JSON:
+        """The stored answer, or that of `measure`, which is stored."""
         if key not in self._answers:
-            self._answers[key] = listen()
+            self._answers[key] = measure()
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a") as file:
                 file.write("\n" + json.dumps([key, self._answers[key]]) + "\n")

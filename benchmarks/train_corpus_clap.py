@@ -1,9 +1,9 @@
-"""Fit `ears`, the joint space of captions and sounds, to the training split; report retrieval on the test split.
+"""Fit `corpus-clap`, the small CLAP, to the training split; report retrieval on the test split.
 
-    python -m benchmarks.train_ears --pack FOLDER --strums FOLDER
+    python -m benchmarks.train_corpus_clap --pack FOLDER --strums FOLDER
 
 Features of every sound are kept in `--cache`, so that a run that was stopped goes on where it was. Nearly half of the
-training sounds are damaged first (`degrade`), so that the heads judge what is heard and not how clean it is.
+training sounds are damaged first (`degrade`), so that the heads embed the content and not how clean the recording is.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ import numpy.typing as npt
 from rich.progress import track
 
 from arctone.data.sound import ClipInfo, ClipSource
-from arctone.evaluation.embedders import aisfx, musicnn
-from arctone.evaluation.embedders import corpus_clap as ears
-from arctone.evaluation.embedders.corpus_clap_training import EarsRecipe, Pairs, fit
+from arctone.evaluation.embedders import aisfx, corpus_clap, musicnn
+from arctone.evaluation.embedders.corpus_clap_training import CorpusClapRecipe, Pairs, fit
 from arctone.evaluation.metrics import text_audio
 from arctone.files.strict_json import write_array
 from benchmarks import clips, results, train_probe
@@ -48,7 +47,7 @@ def features(source: ClipSource, chosen: Sequence[Chosen], cache: Path, damage: 
 def pairs(chosen: Sequence[Chosen], audio: FloatArray) -> Pairs:
     """The clips with their first captions as features."""
     captions = [wordings(clip.info) for clip in chosen]
-    text = ears.text_features([caption for one in captions for caption in one])
+    text = corpus_clap.text_features([caption for one in captions for caption in one])
     return Pairs(audio, text.reshape(len(captions), NUM_CAPTIONS, -1), captions)
 
 
@@ -58,7 +57,7 @@ def wordings(info: ClipInfo) -> list[str]:
     return [given[number % len(given)] for number in range(NUM_CAPTIONS)]
 
 
-def judged(heads: ears.Ears, test: Pairs, chosen: Sequence[Chosen]) -> JSON:
+def retrieval(heads: corpus_clap.CorpusClap, test: Pairs, chosen: Sequence[Chosen]) -> JSON:
     """Retrieval on held-out clips: all of them, and those whose only novelty is their wording."""
     unseen = [i for i, clip in enumerate(chosen) if "unseen_wording" in clip.info.held_out]
     groups = {"all": list(range(len(chosen))), "unseen_wording": unseen}
@@ -85,7 +84,7 @@ def block(result: JSON) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train, judge, store."""
+    """Train, evaluate, store."""
     options = _parser().parse_args(arguments)
     source = clips.open_corpus(options)
     chosen = {split: sample(source, split, getattr(options, split)) for split in ("train", "valid", "test")}
@@ -93,15 +92,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         split: pairs(found, features(source, found, options.cache, split == "train", f"{split} sounds"))
         for split, found in chosen.items()
     }
-    recipe = EarsRecipe(seed=options.seed)
+    recipe = CorpusClapRecipe(seed=options.seed)
     heads, loss = fit(data["train"], data["valid"], recipe)
     counts = {f"num_{split}": len(found) for split, found in chosen.items()}
     credit = f"{aisfx.CREDIT}; {musicnn.CREDIT}; all-MiniLM-L6-v2, Apache-2.0"
     about = {**asdict(recipe), **counts, **train_probe.vars_of_corpus(options), "valid_loss": round(loss, 4)}
     replace(heads, recipe={**about, "credit": credit}).save(options.output)
-    kept = ears.load(options.output)
-    values = {"retrieval": judged(kept, data["test"], chosen["test"])}
-    print(results.write("train_ears", {**about, "heads": kept.version}, values, options.results))
+    kept = corpus_clap.load(options.output)
+    values = {"retrieval": retrieval(kept, data["test"], chosen["test"])}
+    print(results.write("train_corpus_clap", {**about, "heads": kept.version}, values, options.results))
 
 
 def _feature(source: ClipSource, clip: Chosen, cache: Path, damage: bool) -> FloatArray:
@@ -109,11 +108,11 @@ def _feature(source: ClipSource, clip: Chosen, cache: Path, damage: bool) -> Flo
     path = cache / f"{clip.info.id}{'-damaged' if spoilt else ''}.npy"
     if not path.exists():
         waveform = source.waveform(clip.index)
-        write_array(path, ears.audio_features(degraded(waveform, clip.index) if spoilt else waveform))
+        write_array(path, corpus_clap.audio_features(degraded(waveform, clip.index) if spoilt else waveform))
     return np.asarray(np.load(path), dtype=np.float32)
 
 
-def _retrieval(heads: ears.Ears, test: Pairs, rows: list[int]) -> JSON:
+def _retrieval(heads: corpus_clap.CorpusClap, test: Pairs, rows: list[int]) -> JSON:
     sounds = np.repeat(heads.audio(test.audio[rows]), NUM_CAPTIONS, axis=0)
     captions = [caption for row in rows for caption in test.captions[row]]
     words = heads.text(test.text[rows].reshape(len(captions), -1))
@@ -123,13 +122,13 @@ def _retrieval(heads: ears.Ears, test: Pairs, rows: list[int]) -> JSON:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.train_ears", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.train_corpus_clap", description=__doc__)
     parser.add_argument("--train", type=int, default=2000, help="number of training sounds")
     parser.add_argument("--valid", type=int, default=150, help="number of sounds that choose the moment to stop")
     parser.add_argument("--test", type=int, default=300, help="number of held-out sounds for the report")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cache", type=Path, default=results.ROOT / "outputs" / "ears")
-    parser.add_argument("--output", type=Path, default=ears.PATH)
+    parser.add_argument("--cache", type=Path, default=results.ROOT / "outputs" / "corpus-clap")
+    parser.add_argument("--output", type=Path, default=corpus_clap.PATH)
     parser.add_argument("--results", type=Path, default=results.FOLDER)
     clips.add_corpus_options(parser)
     return parser
