@@ -43,6 +43,7 @@ from benchmarks import (
     silence_table,
     train_corpus_clap,
     train_kind_probe,
+    web_page,
 )
 from benchmarks.arm import table as arm_table
 from benchmarks.parity import published_table
@@ -95,6 +96,7 @@ BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "against-others": ("sao_cpu", questions.others_block),
     "gallery": ("gallery", gallery.block),
     "sounds": ("gallery", gallery.first_block),
+    "web-page": ("web_page", web_page.block),
     "full-tables": ("latency", lambda _: full_list()),
 }
 # Blocks that say the same in short; the dated files leave them out.
@@ -138,6 +140,7 @@ TITLES = {
     "serve_load": "The server under load",
     "silence_table": "How often short sounds are silent",
     "train_corpus_clap": "The small CLAP trained on our corpus",
+    "web_page": "The engine in a page",
 }
 
 

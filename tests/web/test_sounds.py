@@ -17,7 +17,7 @@ from arctone.audio.waveform import Waveform
 from arctone.inference.edit_plan import plan_request, plan_seam, seam_position
 from arctone.inference.engine import seems_english
 from arctone.inference.request import from_dict, from_metadata, named_fields, stated_bpm
-from tests.web.static_page import EnginePage, packed
+from tests.web.static_page import DECODED, EnginePage, packed
 from tests.web.test_numbers import snr_db
 
 # By how much a sound may differ from the native engine's, as signal over error: latents and magnitudes of a model with
@@ -79,31 +79,6 @@ def test_a_sound_is_that_of_the_native_engine(engine_page: EnginePage, native_fl
     assert found["warnings"] == list(wanted.warnings)
 
 
-LATENTS = """
-const { generate } = await engine("generate"), { Graph, loadRuntime } = await engine("graphs");
-const { Synthesis } = await engine("synthesis"), { Tokenizer } = await engine("tokenizer");
-const manifest = await (await fetch("model/web.json")).json(), { config } = manifest;
-const litert = (window.litert ??= await loadRuntime(new URL("runtime/", location.href)));
-const bytes = async (path) => new Uint8Array(await (await fetch(`model/${path}`)).arrayBuffer());
-const graphs = {}, seen = [];
-const graph = async (path) => {
-  graphs[path] ??= await Graph.open(litert, path, await bytes(path));
-  if (path !== "decoder.tflite") return graphs[path];
-  const run = (signature, inputs) => {
-    seen.push(packed(inputs.latents[0].slice()));
-    return graphs[path].run(signature, inputs);
-  };
-  return { window: (frames) => graphs[path].window(frames), run };
-};
-const tokenizer = new Tokenizer(await (await fetch("model/tokenizer.json")).json(), config.text.max_tokens);
-const parts = { config, tokenizer, synthesis: new Synthesis(0), graph };
-const { resolve } = await engine("request"), { description: about, record, features } = manifest;
-const resolved = resolve(given[0], { ...about, config, request: record.request, features });
-await generate(parts, resolved, async () => {}, () => {});
-return seen;
-"""
-
-
 def test_latents_are_those_of_the_native_engine(
     engine_page: EnginePage, native: arctone.Model, monkeypatch: pytest.MonkeyPatch
 ):
@@ -117,7 +92,7 @@ def test_latents_are_those_of_the_native_engine(
     monkeypatch.setattr(native.engine.backend, "decode", kept)
     fields = {"prompt": "rain", "duration_seconds": 7.0, "seed": 7, "steps": 2}
     native.generate(**fields)
-    found = [latents.reshape(8, -1) for latents in engine_page.run(LATENTS, fields)]
+    found = [latents.reshape(8, -1) for latents, _ in engine_page.run(DECODED, fields)]
     assert len(found) == len(wanted) == 4
     for latents, native_latents in zip(found, wanted, strict=True):
         assert snr_db(latents[:, : native_latents.shape[1]], native_latents) >= LATENTS_DB
