@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -78,13 +78,29 @@ def hub(published: dict[str, Path], t5: Path) -> Iterator[str]:
     server.server_close()
 
 
-def arctone(folder: Path, endpoint: str, *words: str) -> subprocess.CompletedProcess[str]:
+# Several command lines in one process; says their exit codes and what each wrote to standard error.
+SEVERAL = """
+import contextlib, io, json, sys
+from arctone.cli.main import run
+
+ended = []
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        code = run(words)
+    ended.append([code, errors.getvalue()])
+print(json.dumps(ended))
+"""
+
+
+def arctone(
+    folder: Path, endpoint: str, *words: str, program: Sequence[str] = ("-m", "arctone")
+) -> subprocess.CompletedProcess[str]:
     """In a process of its own, because the hub's client reads its settings once."""
     settings = {"HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "ARCTONE_MODELS": str(folder / "models")}
     environment = {**os.environ, **settings, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     environment |= {"PYTHONPATH": "src", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     environment.pop("HF_TOKEN", None)
-    command = [sys.executable, "-m", "arctone", *words]
+    command = [sys.executable, *program, *words]
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=300)
 
 
@@ -107,11 +123,13 @@ def test_what_goes_wrong_is_one_sentence(hub: str, tmp_path: Path) -> None:
         ("stand-in/nothing",): "no model stand-in/nothing",
         ("stand-in/small", "--offline"): "--offline",
     }
-    for words, told in cases.items():
-        done = arctone(tmp_path, hub, "convert", *words[:1], str(tmp_path / "out"), *words[1:])
-        assert done.returncode == 4, done.stderr
-        assert told in done.stderr
-        assert done.stderr.count("\n") == 1, done.stderr
+    commands = [["convert", *words[:1], str(tmp_path / "out"), *words[1:]] for words in cases]
+    done = arctone(tmp_path, hub, json.dumps(commands), program=("-c", SEVERAL))
+    assert done.returncode == 0, done.stderr
+    for (code, errors), told in zip(json.loads(done.stdout), cases.values(), strict=True):
+        assert code == 4, errors
+        assert told in errors
+        assert errors.count("\n") == 1, errors
 
 
 def test_one_layout_and_one_set_of_weights_is_fetched() -> None:

@@ -128,12 +128,6 @@ def test_the_reference_is_fresh():
     assert list(reference.stale()) == [], "run make docs"
 
 
-def test_the_generated_blocks_are_fresh():
-    from benchmarks import report
-
-    assert report.stale(report.pages()) == [], "run make docs"
-
-
 def test_the_changelog_is_in_order():
     assert changelog.main() == 0
 

@@ -41,11 +41,28 @@ def tiniest(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return small_test(tmp_path_factory.mktemp("tiniest"), dimensions=("adherence",))
 
 
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One browser for all tests of the page."""
+    folder = tmp_path_factory.mktemp("browser")
+    browser = start_browser(folder)
+    browser.downloads = folder / "downloads"
+    yield browser
+    browser.quit()
+
+
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Any]:
-    driver = start_browser(tmp_path)
+def browser(driver: Any) -> Iterator[Any]:
+    """The browser, afterwards without what the test left in it: answers, downloads, emulated devices, logs."""
     yield driver
-    driver.quit()
+    driver.execute_script("localStorage.clear(); sessionStorage.clear()")
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    driver.get("about:blank")
+    for path in driver.downloads.iterdir():
+        path.unlink()
+    for log in ("browser", "performance"):
+        driver.get_log(log)
 
 
 class Listener:
@@ -154,7 +171,7 @@ def complaints(driver: Any) -> list[str]:
     return [entry["message"] for entry in driver.get_log("browser")]
 
 
-def test_a_listener_with_a_keyboard_goes_from_the_first_screen_to_the_analysis(tiny, browser, tmp_path):
+def test_a_listener_with_a_keyboard_goes_from_the_first_screen_to_the_analysis(tiny, browser):
     """From a disk, with a reload in the middle."""
     address = (tiny.folder / "listeners/index.html").as_uri()
     browser.get(f"{address}?listener=2")
@@ -178,7 +195,7 @@ def test_a_listener_with_a_keyboard_goes_from_the_first_screen_to_the_analysis(t
     listener.press("\ue007")
     listener.tab_to("Download answers (JSON)")
     listener.press(" ")
-    downloads = tmp_path / "downloads"
+    downloads = browser.downloads
     listener.wait(lambda: downloaded(downloads) == [".csv", ".json"])
 
     from_csv = read_results(downloads.glob("*.csv"), tiny.key)

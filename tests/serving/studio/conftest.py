@@ -32,14 +32,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> None:
     """Skips where there is no Chromium with its driver."""
     if IS_MISSING:
         pytest.skip("no Chromium: install chromium and chromium-driver to test the studio page")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def serve() -> Iterator[Callable[..., str]]:
     """Starts `arctone serve` with arguments; returns its address."""
     processes: list[subprocess.Popen[str]] = []
@@ -58,15 +58,15 @@ def serve() -> Iterator[Callable[..., str]]:
         process.wait(20)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def address(serve: Callable[..., str], tiny_model_folder: Path) -> str:
     """The address of a server with the tiny model."""
     return serve("--model", str(tiny_model_folder))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def driver(chromium: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """One browser for all tests; each gets an empty history."""
+    """One browser for all tests of the studio; each gets an empty history."""
     folder = tmp_path_factory.mktemp("browser")
     browser = start_browser(folder, *FLAGS)
     browser.downloads = folder / "downloads"

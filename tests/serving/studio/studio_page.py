@@ -1,6 +1,5 @@
 """The studio page, used as a person would."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,18 @@ class Page:
 
     def wait(self, condition: str, seconds: float = 60) -> Any:
         """Wait until an expression is true. Returns: its value."""
-        end = time.monotonic() + seconds
-        while not (value := self.script(condition)):
-            if time.monotonic() > end:
-                raise AssertionError(f"never true: {condition}\n{self.script('document.body.innerText')}")
-            time.sleep(0.03)
+        self.driver.set_script_timeout(seconds + 30)
+        value = self.driver.execute_script(
+            "const end = performance.now() + 1000 * arguments[0];"
+            "return (async () => { for (;;) {"
+            f"  const value = await (async () => ({condition}))();"
+            "  if (value || performance.now() > end) return value;"
+            "  await new Promise((wake) => setTimeout(wake, 15));"
+            "} })()",
+            seconds,
+        )
+        if not value:
+            raise AssertionError(f"never true: {condition}\n{self.script('document.body.innerText')}")
         return value
 
     def press(self, *keys: str) -> None:

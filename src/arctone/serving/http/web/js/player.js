@@ -18,15 +18,11 @@ export class Player extends EventTarget {
   #loop = null; // {source, seconds, startedAt}: what sounds now as a loop
   #turn = 0;
   #levels = new Map(); // take id -> RMS
+  #frame = null; // the next frame that tells the time; none is asked for while nothing plays
 
   constructor() {
     super();
     for (const name of ["play", "pause", "ended"]) audio.addEventListener(name, () => this.#changed());
-    const tick = () => {
-      if (this.take && this.playing) this.#tellTime();
-      requestAnimationFrame(tick);
-    };
-    requestAnimationFrame(tick);
   }
 
   get playing() {
@@ -197,6 +193,17 @@ export class Player extends EventTarget {
   #changed() {
     this.dispatchEvent(new Event("change"));
     this.#tellTime();
+    this.#follow();
+  }
+
+  /** Tell the time on every frame until nothing plays. */
+  #follow() {
+    if (this.#frame !== null || !this.playing) return;
+    this.#frame = requestAnimationFrame(() => {
+      this.#frame = null;
+      if (this.take) this.#tellTime();
+      this.#follow();
+    });
   }
 
   #tellTime() {
