@@ -35,8 +35,8 @@ from arctone.audio.formats import with_serial
 from arctone.audio.waveform import Waveform, resample
 from arctone.evaluation.metrics.silence import sounds_silent
 from benchmarks import engines, results
-from benchmarks.heard import Heard, fingerprint
 from benchmarks.results import JSON, ROOT
+from benchmarks.stored_answers import StoredAnswers, fingerprint
 
 FOLDER = ROOT / "docs" / "gallery"
 EXAMPLES = ROOT / "src" / "arctone" / "serving" / "http" / "web" / "sounds"
@@ -230,7 +230,7 @@ def measure(takes: int, threads: int | None = None, cache: Path = CACHE) -> dict
     from arctone.evaluation.embedders import corpus_clap
 
     plain = [sound for sound in SOUNDS if sound.is_plain]
-    subject, clap, kept = engines.load("spark", threads), corpus_clap.load(), Heard(cache)
+    subject, clap, kept = engines.load("spark", threads), corpus_clap.load(), StoredAnswers(cache)
     prompts = list(dict.fromkeys(sound.prompt for sound in plain))
     text = clap.text(corpus_clap.text_features(prompts))
 
