@@ -92,6 +92,14 @@ def test_what_is_no_model_is_said(own_page: EnginePage):
     assert own_page.run(script) == ["UsageError", "storage must be one of cache, none, got 'disk'."]
 
 
+@pytest.mark.parametrize("name", ["worker.js", "synthesis.js"])
+def test_a_folder_that_lacks_a_script_says_so(own_page: EnginePage, name: str):
+    (own_page.files.folder / "engine" / name).unlink()
+    kind, message, _ = own_page.run(REFUSED)
+    assert kind == "ModelError"
+    assert message.startswith("The engine's")
+
+
 def test_sound_is_made_with_the_network_cut(own_page: EnginePage):
     script = """
     const sound = await (await opened("model/")).generate("rain", { seconds: 0.5, seed: given[0], steps: 1 });

@@ -3,7 +3,11 @@
 
 const ready = import("./serve.js");
 
-self.onmessage = async (event) => {
-  const { receive } = await ready;
-  receive(event.data);
+self.onmessage = async ({ data }) => {
+  try {
+    (await ready).receive(data);
+  } catch (failure) {
+    const message = `The engine's scripts cannot be loaded: ${failure.message ?? failure}.`;
+    self.postMessage({ id: data.id, kind: "failed", error: { name: "ModelError", message } });
+  }
 };
