@@ -128,6 +128,23 @@ def test_windows_are_those_of_the_native_engine(engine_page: EnginePage, native:
         assert found == [first, seam, last], (duration, bpm, loop)
 
 
+def test_a_long_sound_comes_in_parts_that_only_change_their_level(engine_page: EnginePage):
+    script = """
+    const parts = [], onPart = (part) => parts.push([part.start, part.isLast, ...part.samples.map(packed)]);
+    const sound = await (await opened("float32/")).generate("rain", { seconds: 6, seed: 7, steps: 1, onPart });
+    return [parts, sound.samples.map(packed)];
+    """
+    parts, samples = engine_page.run(script)
+    assert len(parts) > 2
+    assert [is_last for _, is_last, *_ in parts] == [False] * (len(parts) - 1) + [True]
+    ends = np.cumsum([len(left) for _, _, left, _ in parts])
+    assert [start for start, *_ in parts] == [0, *ends[:-1]]
+    whole, joined = np.stack(samples), np.stack([np.concatenate([part[side] for part in parts]) for side in (2, 3)])
+    gain = float(np.sum(whole * joined) / np.sum(joined**2))
+    assert np.abs(joined[:, : ends[0]]).max() == pytest.approx(10 ** (-1 / 20), rel=1e-3)
+    assert snr_db(gain * joined, whole) > 100
+
+
 WRONG: list[dict[str, Any]] = [
     {"prompt": "  "},
     {"prompt": "rain", "seed": -1},

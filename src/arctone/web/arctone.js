@@ -97,14 +97,17 @@ export class Model {
    * Generate one sound.
    *
    * `prompt`: text, or an object with all fields. `options`: fields of the request (seconds, seed, steps, sampler,
-   * normalize, loop, bars, bpm, ...), and `onProgress({ stage, item, step, num_steps })`, `signal`.
+   * normalize, loop, bars, bpm, ...), and `onProgress({ stage, item, step, num_steps })`, `signal`. `onPart({ samples, start,
+   * isLast })` gets each part of a sound of several windows as soon as it is done, so that its beginning can be played;
+   * parts have the level of the first one, because that of the whole is known only at its end. Loops come as a whole.
    * Returns: Sound. Throws: UsageError for a request that cannot be met; ModelError; the signal's reason.
    */
   async generate(prompt, options = {}) {
-    const { onProgress = () => {}, signal, ...fields } = typeof prompt === "object" ? { ...prompt, ...options } : { prompt, ...options };
+    const given = typeof prompt === "object" ? { ...prompt, ...options } : { prompt, ...options };
+    const { onProgress = () => {}, onPart, signal, ...fields } = given;
     signal?.throwIfAborted();
     const resolved = this.check(fields);
-    const made = await this._call({ kind: "generate", resolved }, onProgress, signal);
+    const made = await this._call({ kind: "generate", resolved, wantsParts: Boolean(onPart) }, onProgress, signal, onPart);
     this._secondsPerStep = made.timings.total / 1000 / this._cost(resolved.request);
     return new Sound(made, resolved.request, this._manifest.record, this.sampleRate);
   }
@@ -135,7 +138,7 @@ export class Model {
     return this._call({ kind: "open", base, runtime, manifest: this._manifest, storage }, onProgress, signal);
   }
 
-  _call(message, onProgress, signal) {
+  _call(message, onProgress, signal, onPart) {
     if (this._failure) return Promise.reject(this._failure);
     const id = this._numCalls++;
     return new Promise((resolveCall, reject) => {
@@ -145,7 +148,7 @@ export class Model {
         signal?.removeEventListener("abort", cancel);
         act(value);
       };
-      this._calls.set(id, { onProgress, done: settle(resolveCall), fail: settle(reject), signal });
+      this._calls.set(id, { onProgress, onPart, done: settle(resolveCall), fail: settle(reject), signal });
       signal?.addEventListener("abort", cancel);
       this._worker.postMessage({ ...message, id });
     });
@@ -155,6 +158,7 @@ export class Model {
     const call = this._calls.get(id);
     if (!call) return;
     if (kind === "progress") call.onProgress(value);
+    else if (kind === "part") call.onPart(value);
     else if (kind === "done") call.done(value);
     else if (kind === "cancelled") call.fail(call.signal?.reason ?? new DOMException("The work was cancelled.", "AbortError"));
     else call.fail(unpacked(error));

@@ -6,7 +6,7 @@ import { features, mirrored } from "./features.js";
 import { SAMPLERS, addNoise, bridged, guided, holding, projected, resampled, samplerTimes } from "./flow.js";
 import { cut, filled } from "./graphs.js";
 import { statedNote, keyNumber } from "./keys.js";
-import { fadeEdges, isSilent, normalize, rotated, spliceWindow } from "./level.js";
+import { fadeEdges, isSilent, normalize, peakGain, rotated, spliceWindow } from "./level.js";
 import { planRequest, planSeam, seamPosition } from "./plan.js";
 import { itemNoise, windowSeed } from "./random.js";
 import { drawSeed, samplingOf } from "./request.js";
@@ -19,17 +19,20 @@ const STEPS_PER_WINDOW = 10_000n, STEPS_PER_PASS = 10n ** 12n;
  * Generate the sound of a resolved request.
  *
  * `parts`: { config, tokenizer, synthesis, graph(path): an open Graph }. `resolved`: see request.js. `pause()`: lets
- * messages in and throws if the sound is no longer wanted. `report(stage, step, numSteps)`: progress.
+ * messages in and throws if the sound is no longer wanted. `report(stage, step, numSteps)`: progress. `give(samples, start,
+ * isLast)`: takes each part of a sound of several windows as soon as it no longer changes, but for its level; or null.
  * Returns: { samples, seed, warnings, timings }.
  */
-export async function generate(parts, resolved, pause, report) {
-  return new Generation(parts, resolved, pause, report).run();
+export async function generate(parts, resolved, pause, report, give = null) {
+  return new Generation(parts, resolved, pause, report, give).run();
 }
 
 class Generation {
-  constructor(parts, resolved, pause, report) {
+  constructor(parts, resolved, pause, report, give) {
     const { request, network } = resolved, { config } = parts;
     Object.assign(this, parts, { request, network, pause, report });
+    // A loop changes at its seam at the end.
+    this.give = request.loop ? null : give;
     this.hasDrawnSeed = resolved.hasDrawnSeed;
     this.warnings = [...resolved.warnings];
     this.timings = {};
@@ -139,10 +142,23 @@ class Generation {
         const decoded = await this.decoded(latents, window.stop - window.start, windowSeed(seed, window.start, plan.pass));
         spliceWindow(sound, decoded, window, before, plan);
       });
+      this.givePart(sound, before, window);
       before = window;
       this.advance("decoding", 1);
     }
     return sound;
+  }
+
+  /** Give what no later window changes, at the level of the first part alone: the sound's own is known at its end. */
+  givePart(sound, before, window) {
+    if (!this.give) return;
+    const { config } = this, length = sound[0].length, start = before ? before.keptStop * config.hop_length : 0;
+    const isLast = window.stop >= this.plan.numFrames;
+    const part = sound.map((channel) => channel.slice(start, isLast ? length : window.keptStop * config.hop_length));
+    fadeEdges(part, config.sample_rate, start === 0, isLast);
+    if (start === 0) this.partGain = this.request.normalize === "off" || isSilent(part) ? 1 : peakGain(part);
+    for (const channel of part) for (let n = 0; n < channel.length; n++) channel[n] *= this.partGain;
+    this.give(part, start, isLast);
   }
 
   /** The latents of a window; those that are kept become known to the windows after it. */

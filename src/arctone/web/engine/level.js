@@ -23,6 +23,9 @@ export function peakDb(sound) {
 /** Whether a sound is below -70 dBFS. */
 export const isSilent = (sound) => peakDb(sound) < SILENCE_DB;
 
+/** The gain that brings the highest sample of a sound to its target. */
+export const peakGain = (sound) => 10 ** ((PEAK_TARGET_DB - peakDb(sound)) / 20);
+
 /** Bring a sound to its level, in place. `policy`: "peak", "loudness" or "off". Returns: what could not be met, in words. */
 export function normalize(sound, policy, sampleRate) {
   if (policy === "off") return "";
@@ -100,12 +103,12 @@ function highPassOf(sampleRate) {
 
 // --- edges -------------------------------------------------------------------------------------------------------
 
-/** Let a sound begin and end at zero, in place: one cut in full swing ends in a click. */
-export function fadeEdges(sound, sampleRate) {
+/** Let a sound begin and end at zero, in place: one cut in full swing ends in a click. `begins`, `ends`: which of both. */
+export function fadeEdges(sound, sampleRate, begins = true, ends = true) {
   for (const channel of sound) {
     const length = channel.length;
-    const head = Math.min(length >> 1, rounded(EDGE_IN_SECONDS * sampleRate));
-    const tail = Math.min(length >> 1, rounded(EDGE_OUT_SECONDS * sampleRate));
+    const head = begins ? Math.min(length >> 1, rounded(EDGE_IN_SECONDS * sampleRate)) : 0;
+    const tail = ends ? Math.min(length >> 1, rounded(EDGE_OUT_SECONDS * sampleRate)) : 0;
     for (let n = 0; n < head; n++) channel[n] *= Math.fround(Math.sin((Math.PI / 2) * (n / head)) ** 2);
     for (let n = 0; n < tail; n++) channel[length - 1 - n] *= Math.fround(Math.sin((Math.PI / 2) * (n / tail)) ** 2);
   }

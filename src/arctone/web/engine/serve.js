@@ -81,14 +81,16 @@ const json = (content) => JSON.parse(new TextDecoder().decode(content));
 
 // --- generating --------------------------------------------------------------------------------------------------
 
-async function sound({ id, resolved }) {
+async function sound({ id, resolved, wantsParts }) {
   const report = (stage, step, num_steps) =>
     self.postMessage({ id, kind: "progress", value: { stage, item: 0, step, num_steps } });
   const pause = async () => {
     await turn();
     if (cancelled.has(id)) throw new Cancelled();
   };
-  const value = await generate(opened, resolved, pause, report);
+  const give = (samples, start, isLast) =>
+    self.postMessage({ id, kind: "part", value: { samples, start, isLast } }, samples.map((channel) => channel.buffer));
+  const value = await generate(opened, resolved, pause, report, wantsParts ? give : null);
   return { value, transfer: value.samples.map((channel) => channel.buffer) };
 }
 
