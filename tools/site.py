@@ -34,6 +34,7 @@ GALLERY = DOCS / "gallery"
 SOUNDS = (".opus", ".ogg", ".wav", ".flac", ".mp3")
 _LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)#\s]*)(?P<anchor>#[^)\s]+)?\)")
 _FENCE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.M | re.S)
+_PLAYED = re.compile(r'<audio\b[^>]*? src="(?P<address>[^"]+)"')
 _LOADED = re.compile(
     r"<(?:script|img|audio|source|iframe|link)\b[^>]*?(?:src|href)=[\"'](?P<address>(?:https?:)?//[^\"']+)"
 )
@@ -163,6 +164,25 @@ def foreign_hosts() -> list[str]:
     return found
 
 
+def copy_sounds() -> None:
+    """Copy the sounds next to the built pages: players are plain HTML, which Sphinx does not follow."""
+    for path in STAGE.rglob("*"):
+        if path.suffix in SOUNDS:
+            target = SITE / path.relative_to(STAGE)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+
+def missing_sounds(site: Path = SITE) -> list[str]:
+    """Find the players of the built pages whose sound is not part of the site, one sentence each."""
+    return [
+        f"{path.relative_to(site)} plays {match['address']}, which is not part of the site."
+        for path in site.rglob("*.html")
+        for match in _PLAYED.finditer(path.read_text())
+        if not (path.parent / match["address"]).is_file()
+    ]
+
+
 def main() -> int:
     """Build the site. Returns the exit code."""
     stage()
@@ -172,9 +192,10 @@ def main() -> int:
     done = subprocess.run(command, env=environment, check=False)
     if done.returncode:
         return done.returncode
+    copy_sounds()
     if STUDIO.is_dir():
         shutil.copytree(STUDIO, SITE / "studio", dirs_exist_ok=True)
-    found = foreign_hosts()
+    found = foreign_hosts() + missing_sounds()
     for problem in found:
         print(problem, file=sys.stderr)
     return 1 if found else 0

@@ -59,3 +59,10 @@ def test_what_a_page_loads_from_another_host_is_found(tmp_path, monkeypatch):
         "a.html loads https://cdn.example.org/x.js.",
         "b.css loads from another host.",
     ]
+
+
+def test_a_player_without_its_sound_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text('<audio controls src="gallery/there.opus"></audio><audio src="gone.opus"></audio>')
+    (tmp_path / "gallery").mkdir()
+    (tmp_path / "gallery" / "there.opus").write_bytes(b"")
+    assert site.missing_sounds(tmp_path) == ["a.html plays gone.opus, which is not part of the site."]

@@ -41,7 +41,10 @@ def test_axe_finds_nothing_serious(page: Page, name: str):
     page.generate("bells", takes=2, seconds="0.5")
     page.leave_field()
     page.press("a", "s", "e")
+    page.leave_field()
+    page.press("w")
     page.wait("document.getElementById('source').dataset.ready !== undefined")
+    page.wait("document.getElementById('closeup').dataset.ready !== undefined")
     assert violations(page) == []
     page.leave_field()
     page.press("v")

@@ -6,6 +6,7 @@ import { decode } from "./wav.js";
 
 const AHEAD = 2.2; // parts that are kept ready beyond the one that plays
 const GUARD_MS = 100;
+const PLAYED = 8; // parts that can still be kept when they are over
 const FIRST_FADE = 0.05; // seconds
 const SOON = 0.15; // seconds that the audio clock is left to take a change in
 const POINTS = 64;
@@ -35,6 +36,7 @@ export class Live extends EventTarget {
     this.make = make;
     this.running = false;
     this.parts = []; // {source, gain, buffer, start, end, fade, words, kept}: on the clock, in order
+    this.played = []; // the last parts that are over: {settings, made, seconds}, newest first
     this.stats = { made: 0, gaps: 0, repeats: 0, speed: null };
     this.problem = null;
   }
@@ -169,7 +171,7 @@ export class Live extends EventTarget {
   /** Forget parts that are over; lay the last one again if the next is not there in time. */
   #watch() {
     const { now } = this;
-    while (this.parts.length > 1 && this.parts[0].end < now) this.parts.shift();
+    while (this.parts.length > 1 && this.parts[0].end < now) this.#remember(this.parts.shift());
     const last = this.parts.at(-1);
     if (last) {
       const length = last.end - last.start;
@@ -181,6 +183,11 @@ export class Live extends EventTarget {
       }
     }
     this.#changed();
+  }
+
+  #remember({ settings, made, buffer, isRepeat }) {
+    if (isRepeat) return;
+    this.played = [{ settings, made, seconds: buffer.duration }, ...this.played].slice(0, PLAYED);
   }
 
   #changed() {

@@ -5,6 +5,8 @@ import { partTimes } from "./live.js";
 
 const PART_SECONDS = 12;
 const STEER_AFTER_MS = 600; // people type: steer when they pause
+// Prompts that the gallery's measurement finds again in the sounds of the bundled model.
+const STEER_TO = ["dark drone, evolving", "string ensemble, long chords", "ocean waves on a beach", "a choir singing ah, cathedral", "techno drum loop, 130 BPM"];
 const panel = document.getElementById("live");
 
 /** The panel. on: {toggle(), newTheme(), keep(part)}. */
@@ -33,6 +35,7 @@ export class LivePage {
     this.ready = el("span", { class: "ready" });
     this.timeline = el("div", { class: "timeline", "aria-hidden": "true" });
     this.facts = el("p", { class: "quiet", id: "live-facts" });
+    this.played = el("ul", { class: "played", "aria-label": "Parts that have played" });
     this.hint = el("p", { class: "hint", id: "live-hint", role: "alert" });
     this.keep = button("Keep this part", () => this.on.keep(this.live.current), { glyph: "save", disabled: true });
     panel.replaceChildren(
@@ -43,9 +46,14 @@ export class LivePage {
         el("div", { class: "field" }, this.strengthLabel, el("div", { class: "slider" }, this.strength, this.shownStrength)),
         this.tempoField),
       el("div", { class: "actions" }, this.toggle, button("New theme", () => this.on.newTheme(), { glyph: "again", key: "R" }), this.keep),
+      el("ul", { class: "steer", "aria-label": "Prompts to steer to" }, STEER_TO.map((words) => el("li", {}, button(words, () => {
+        this.prompt.value = words;
+        steer();
+      }, { kind: "idea" })))),
       el("div", { class: "buffer" }, el("span", {}, "Ready"), this.meter, this.ready),
       this.timeline,
       this.facts,
+      this.played,
     );
   }
 
@@ -101,6 +109,17 @@ export class LivePage {
     this.hint.textContent = live.problem ?? "";
     this.facts.textContent = this.#describe();
     this.#drawTimeline(most);
+    this.#showPlayed();
+  }
+
+  /** What has played can still be kept. The list is built again only when it changes. */
+  #showPlayed() {
+    const [newest] = this.live.played;
+    if (newest === this.newest) return;
+    this.newest = newest;
+    this.played.replaceChildren(...this.live.played.map((part) => el("li", {},
+      el("span", {}, part.settings.words), el("span", { class: "quiet" }, clock(part.seconds)),
+      button("Keep", () => this.on.keep(part), { glyph: "save", "aria-label": `Keep the part: ${part.settings.words}` }))));
   }
 
   #describe() {
