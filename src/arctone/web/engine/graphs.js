@@ -59,7 +59,7 @@ export class Graph {
     this._lengths.sort((a, b) => a - b);
   }
 
-  /** The shortest length that holds so many latent frames. */
+  /** The shortest length that holds a number of latent frames. */
   window(frames) {
     const found = this._lengths.find((length) => length >= frames);
     if (found) return found;

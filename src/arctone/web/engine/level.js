@@ -174,11 +174,11 @@ function gainsOf(sound, decoded, begin, place, sampleRate) {
 }
 
 function edgeGainDb(sound, decoded, begin, kept, made) {
-  const beside = rms(sound, kept[0], kept[1]);
-  const back = differenceDb(rms(decoded, kept[0] - begin, kept[1] - begin), beside);
+  const reference = rms(sound, kept[0], kept[1]);
+  const back = differenceDb(rms(decoded, kept[0] - begin, kept[1] - begin), reference);
   if (back === null) return null;
   const returned = limited(back, MAX_RETURN_DB);
-  const goingOn = made && differenceDb(rms(decoded, made[0] - begin, made[1] - begin), beside);
+  const goingOn = made && differenceDb(rms(decoded, made[0] - begin, made[1] - begin), reference);
   return goingOn === null ? returned : returned + limited(goingOn - returned, MAX_GOING_ON_DB);
 }
 

@@ -100,13 +100,14 @@ export class Synthesis {
   /** How the levels of two frames of noise deviate from their median, in nepers. */
   _scatter(noise, frame) {
     const re = this._re, im = this._im, out = this._deviation, first = frame * HOP, second = first + HOP;
+    const window = WINDOW, places = PLACE, mirrors = MIRROR;
     for (let n = 0; n < N_FFT; n++) {
-      re[n] = noise[first + n] * WINDOW[n];
-      im[n] = noise[second + n] * WINDOW[n];
+      re[n] = noise[first + n] * window[n];
+      im[n] = noise[second + n] * window[n];
     }
     fft.forward(re, im);
     for (let bin = 0; bin < BINS; bin++) {
-      const p = PLACE[bin], q = MIRROR[bin];
+      const p = places[bin], q = mirrors[bin];
       const aRe = re[p] + re[q], aIm = im[p] - im[q], bRe = im[p] + im[q], bIm = re[q] - re[p];
       out[bin] = 0.5 * Math.log(0.25 * (aRe * aRe + aIm * aIm) + 1e-4);
       out[BINS + bin] = 0.5 * Math.log(0.25 * (bRe * bRe + bIm * bIm) + 1e-4);
@@ -116,13 +117,14 @@ export class Synthesis {
   /** The level of a frame with its scatter, natural logarithm, in `_drawn`. */
   _level(row, noise) {
     const { below, way } = this._bands, rows = this._rows, drawn = this._drawn, amounts = this._gains;
+    const deviation = this._deviation;
     for (let band = 0; band < BANDS; band++) {
       amounts[band] = (Math.exp(rows[row + SCATTER + band]) * LEVEL_SCALE) / NOISE_SCATTER;
     }
     for (let bin = 0; bin < BINS; bin++) {
       const band = below[bin];
       const amount = Math.min(1, amounts[band] + (amounts[band + 1] - amounts[band]) * way[bin]);
-      drawn[bin] = rows[row + bin] * LEVEL_SCALE + LEVEL_CENTER + this._deviation[noise + bin] * amount * amount;
+      drawn[bin] = rows[row + bin] * LEVEL_SCALE + LEVEL_CENTER + deviation[noise + bin] * amount * amount;
     }
   }
 
@@ -151,6 +153,7 @@ export class Synthesis {
    */
   _polar(phase, half, frame, signs, left, right, at) {
     const drawn = this._drawn, { below, way } = this._bands, re = this._re, im = this._im;
+    const places = PLACE, mirrors = MIRROR, row = frame * BANDS;
     let peak = nextPeak(drawn, 0) || BINS >> 1, first = 0;
     while (peak) {
       const next = nextPeak(drawn, peak), end = next ? ((peak + next) >> 1) + 1 : BINS;
@@ -158,15 +161,22 @@ export class Synthesis {
       const cos = Math.cos(angle), sin = Math.sin(angle);
       for (let bin = first; bin < end; bin++) {
         phase[bin] = angle;
-        const band = frame * BANDS + below[bin];
-        const spread = half[band] + (half[band + 1] - half[band]) * way[bin];
+        const band = row + below[bin];
+        // Sine and cosine, to 1e-8, of an angle from 0 to pi / 2, by way of its half.
+        const x = 0.5 * (half[band] + (half[band + 1] - half[band]) * way[bin]), y = x * x;
+        const s = x * (1 + y * (-1 / 6 + y * (1 / 120 + y * (-1 / 5040 + y * (1 / 362880)))));
+        const c = 1 + y * (-1 / 2 + y * (1 / 24 + y * (-1 / 720 + y * (1 / 40320 - y * (1 / 3628800)))));
         // Frames that start at their first sample turn the phase of bin k by -pi k.
-        const centered = bin & 1 ? -1 : 1;
-        const across = cosine(spread) * centered, along = sine(spread) * signs[bin] * centered;
+        const centered = bin & 1 ? -1 : 1, across = (1 - 2 * s * s) * centered, along = 2 * s * c * signs[bin] * centered;
         const l = left[at + bin], r = right[at + bin];
         const lRe = l * (cos * across - sin * along), lIm = l * (sin * across + cos * along);
         const rRe = r * (cos * across + sin * along), rIm = r * (sin * across - cos * along);
-        put(re, im, bin, lRe, lIm, rRe, rIm);
+        const p = places[bin], q = mirrors[bin];
+        re[q] = lRe + rIm;
+        im[q] = rRe - lIm;
+        re[p] = lRe - rIm;
+        im[p] = lIm + rRe;
+        if (p === q) keepReal(re, im, p, lRe, rRe);
       }
       first = end;
       peak = next;
@@ -192,10 +202,10 @@ export class Synthesis {
 
   /** Give a spectrum the wanted magnitudes, in place; `hasPrevious`: go on beyond it in the direction of the last change. */
   _scaled(left, right, at, hasPrevious, keeps) {
-    const re = this._re, im = this._im, previous = this._previous;
+    const re = this._re, im = this._im, places = PLACE, mirrors = MIRROR, previous = this._previous;
     for (let bin = 0; bin < BINS; bin++) {
-      const p = PLACE[bin], q = MIRROR[bin];
-      let lRe = 0.5 * (re[p] + re[q]), lIm = 0.5 * (im[p] - im[q]), rRe = 0.5 * (im[p] + im[q]), rIm = 0.5 * (re[q] - re[p]);
+      const p = places[bin], q = mirrors[bin];
+      let lRe = re[p] + re[q], lIm = im[p] - im[q], rRe = im[p] + im[q], rIm = re[q] - re[p];
       if (hasPrevious || keeps) {
         const n = 4 * (at + bin), was = hasPrevious ? previous.slice(n, n + 4) : null;
         if (keeps) previous.set([lRe, lIm, rRe, rIm], n);
@@ -206,25 +216,21 @@ export class Synthesis {
           rIm += MOMENTUM * (rIm - was[3]);
         }
       }
-      const l = left[at + bin] / Math.max(1e-9, Math.sqrt(lRe * lRe + lIm * lIm));
-      const r = right[at + bin] / Math.max(1e-9, Math.sqrt(rRe * rRe + rIm * rIm));
-      put(re, im, bin, l * lRe, l * lIm, r * rRe, r * rIm);
+      const l = left[at + bin] / Math.max(2e-9, Math.sqrt(lRe * lRe + lIm * lIm));
+      const r = right[at + bin] / Math.max(2e-9, Math.sqrt(rRe * rRe + rIm * rIm));
+      re[q] = l * lRe + r * rIm;
+      im[q] = r * rRe - l * lIm;
+      re[p] = l * lRe - r * rIm;
+      im[p] = l * lIm + r * rRe;
+      if (p === q) keepReal(re, im, p, l * lRe, r * rRe);
     }
   }
 }
 
-/** Put one bin of left and right into a complex spectrum; the first and the last bin of a real sound are real. */
-function put(re, im, bin, lRe, lIm, rRe, rIm) {
-  const p = PLACE[bin], q = MIRROR[bin];
-  if (p === q) {
-    re[p] = lRe;
-    im[p] = rRe;
-  } else {
-    re[p] = lRe - rIm;
-    im[p] = lIm + rRe;
-    re[q] = lRe + rIm;
-    im[q] = rRe - lIm;
-  }
+/** The first and the last bin of a real sound are real. */
+function keepReal(re, im, place, left, right) {
+  re[place] = left;
+  im[place] = right;
 }
 
 /** The first peak above a bin; 0 if there is none. */
@@ -241,16 +247,6 @@ function advance(level, peak) {
   const offset = (before - after) / Math.min(-1e-6, 2 * (before + after - 2 * here));
   const turns = ((peak & (OVERLAPS - 1)) + Math.min(0.5, Math.max(-0.5, offset))) * (HOP / N_FFT);
   return Math.fround((turns - Math.round(turns)) * 2 * Math.PI);
-}
-
-/** Cosine and sine from 0 to pi / 2, to 1e-8. */
-function cosine(angle) {
-  return sine(Math.PI / 2 - angle);
-}
-
-function sine(x) {
-  const y = x * x;
-  return x * (1 + y * (-1 / 6 + y * (1 / 120 + y * (-1 / 5040 + y * (1 / 362880 + y * (-1 / 39916800 + y / 6227020800))))));
 }
 
 /** All that is random: noise [512 M + 1536] with zeros at its ends, the first phases [K], the side of each bin [K]. */
@@ -292,10 +288,10 @@ class Overlap {
 
   /** Add a frame: `re` is of the left channel, `im` of the right. */
   add(frame, re, im) {
-    const at = frame * HOP, left = this._left, right = this._right;
+    const at = frame * HOP, left = this._left, right = this._right, window = SYNTHESIS_WINDOW;
     for (let n = 0; n < N_FFT; n++) {
-      left[at + n] += re[n] * SYNTHESIS_WINDOW[n];
-      right[at + n] += im[n] * SYNTHESIS_WINDOW[n];
+      left[at + n] += re[n] * window[n];
+      right[at + n] += im[n] * window[n];
     }
   }
 
@@ -319,10 +315,10 @@ class Overlap {
 
   /** A frame of both sounds, windowed. */
   windowed(frame, re, im) {
-    const at = frame * HOP, left = this._left, right = this._right;
+    const at = frame * HOP, left = this._left, right = this._right, window = WINDOW;
     for (let n = 0; n < N_FFT; n++) {
-      re[n] = left[at + n] * WINDOW[n];
-      im[n] = right[at + n] * WINDOW[n];
+      re[n] = left[at + n] * window[n];
+      im[n] = right[at + n] * window[n];
     }
   }
 
