@@ -164,31 +164,41 @@ def test_a_continuation_keeps_the_source_and_its_level(spark: Model, prompt: str
     assert score.click_rank < 0.99
 
 
-@pytest.mark.parametrize("prompt", ["rain on a tin roof", "a dark pad in C minor"])
-def test_seams_between_windows_cannot_be_told(spark: Model, prompt: str) -> None:
+LONG_PROMPTS = ("rain on a tin roof", "a dark pad in C minor")
+LONG_SECONDS = 14.0
+
+
+@pytest.fixture(scope="module", params=LONG_PROMPTS)
+def long_sounds(spark: Model, request: pytest.FixtureRequest) -> tuple[Waveform, ...]:
+    """Twelve sounds of two windows, without levelling."""
+    fields: dict[str, Any] = {"steps": 6, "duration_seconds": LONG_SECONDS, "normalize": "off"}
+    return tuple(made(spark, request.param, seed=seed, **fields) for seed in range(3, 15))
+
+
+def seam_between_windows(long: Waveform) -> int:
+    """Return the sample that the second window's sound begins at."""
+    assert long.num_samples == LONG_SECONDS * RATE
+    (first, _) = windows(np.ones(-(-long.num_samples // 2048), bool), 256)
+    return first.kept_stop * 2048
+
+
+def test_seams_between_windows_cannot_be_told(long_sounds: tuple[Waveform, ...]) -> None:
     scores, cuts = [], []
-    for seed in range(3, 15):
-        long = made(spark, prompt, seed=seed, steps=6, duration_seconds=14.0, normalize="off")
-        assert long.num_samples == 14 * RATE
-        plan = windows(np.ones(-(-long.num_samples // 2048), bool), 256)
-        seams = [window.kept_stop * 2048 for window in plan[:-1]]
-        assert len(seams) == 1
-        middles = [seam + round(WINDOW_FADE_SECONDS / 2 * RATE) for seam in seams]
-        scores += [seam_score(long, at) for at in (*seams, *middles)]
+    for long in long_sounds:
+        seam = seam_between_windows(long)
+        scores += [seam_score(long, at) for at in (seam, seam + round(WINDOW_FADE_SECONDS / 2 * RATE))]
         # The same without care: another part of the sound, at another level, set hard against what was before.
-        cut = np.concatenate([long.samples[:, : seams[0]], 0.25 * long.samples[:, : seams[0]]], axis=1)
-        cuts.append(seam_score(Waveform(cut, RATE), seams[0]))
+        cut = np.concatenate([long.samples[:, :seam], 0.25 * long.samples[:, :seam]], axis=1)
+        cuts.append(seam_score(Waveform(cut, RATE), seam))
     assert cannot_be_told(scores)
     assert not cannot_be_told(cuts)
 
 
-@pytest.mark.parametrize("prompt", ["rain on a tin roof", "a dark pad in C minor"])
-def test_windows_go_on_at_the_level_of_the_one_before(spark: Model, prompt: str) -> None:
+def test_windows_go_on_at_the_level_of_the_one_before(long_sounds: tuple[Waveform, ...]) -> None:
     """Without matching, levels jumped by up to 13 dB; within one window they wander by 2 to 7 dB in the same time."""
     jumps = []
-    for seed in (3, 4, 5, 6):
-        long = made(spark, prompt, seed=seed, steps=6, duration_seconds=14.0, normalize="off")
-        seam = windows(np.ones(-(-long.num_samples // 2048), bool), 256)[0].kept_stop * 2048
+    for long in long_sounds[:4]:
+        seam = seam_between_windows(long)
         before, after = (long.samples[:, at - RATE : at + RATE] for at in (seam - RATE, seam + 2 * RATE))
         jumps.append(abs(20 * np.log10(after.std() / before.std())))
     assert np.mean(jumps) < 3

@@ -17,6 +17,8 @@ STRETCH_SECONDS = 0.023
 STEP_SECONDS = 0.005
 CLICK_SECONDS = 0.001
 _FLOOR = 1e-9
+# Points whose spectra are computed together: some ten megabytes.
+_POINTS_AT_ONCE = 256
 
 
 class SeamScore(NamedTuple):
@@ -42,8 +44,7 @@ def seam_score(waveform: Waveform, seam: int, *, is_loop: bool = False) -> SeamS
     if is_loop:
         mono, seam = np.roll(mono, len(mono) // 2 - seam), len(mono) // 2
     points = _points(seam, len(mono), reach, _samples(STEP_SECONDS, waveform))
-    steps = np.array([_step_db(mono, point, waveform) for point in points])
-    clicks = np.array([_click(mono, point, waveform) for point in points])
+    steps, clicks = _steps_db(mono, points, waveform), _clicks(mono, points, waveform)
     here = int(np.flatnonzero(points == seam)[0])
     return SeamScore(float(steps[here]), _rank(steps, here), float(clicks[here]), _rank(clicks, here))
 
@@ -54,24 +55,33 @@ def _points(seam: int, num_samples: int, reach: int, step: int) -> NDArray[np.in
     return np.arange(first, num_samples - reach + 1, step)
 
 
-def _step_db(mono: Floats, point: int, waveform: Waveform) -> float:
+def _steps_db(mono: Floats, points: NDArray[np.int64], waveform: Waveform) -> Floats:
+    """Mean difference of the band levels before and after each point, in dB."""
     length = _samples(STRETCH_SECONDS, waveform)
-    before, after = (_band_levels_db(mono[start : start + length], waveform) for start in (point - length, point))
-    return float(np.abs(after - before).mean())
+    stretches = np.lib.stride_tricks.sliding_window_view(mono, length)
+    parts = [points[start : start + _POINTS_AT_ONCE] for start in range(0, len(points), _POINTS_AT_ONCE)]
+    levels = [[_band_levels_db(stretches[part - back]) for back in (length, 0)] for part in parts]
+    steps: Floats = np.concatenate([np.abs(after - before).mean(axis=1) for before, after in levels])
+    return steps
 
 
-def _band_levels_db(stretch: Floats, waveform: Waveform) -> Floats:
-    """Levels of 48 mel bands in a stretch of sound."""
-    num_bins = int(band_edges()[-1])
-    power = np.abs(np.fft.rfft(stretch * np.hanning(len(stretch)), 2 * (num_bins - 1))) ** 2 / len(stretch)
-    return 10 * np.log10(np.add.reduceat(power, band_edges()[:-1]) + _FLOOR)
+def _band_levels_db(stretches: Floats) -> Floats:
+    """Levels of 48 mel bands in stretches of sound, [stretches, samples]."""
+    num_bins, length = int(band_edges()[-1]), stretches.shape[1]
+    power = np.abs(np.fft.rfft(stretches * np.hanning(length), 2 * (num_bins - 1))) ** 2 / length
+    levels: Floats = 10 * np.log10(np.add.reduceat(power, band_edges()[:-1], axis=1) + _FLOOR)
+    return levels
 
 
-def _click(mono: Floats, point: int, waveform: Waveform) -> float:
+def _clicks(mono: Floats, points: NDArray[np.int64], waveform: Waveform) -> Floats:
+    """Steepest bend near each point, in relation to the root mean square of those around it."""
     near, around = _samples(CLICK_SECONDS, waveform), _samples(STRETCH_SECONDS, waveform)
-    bends = np.abs(np.diff(mono[point - around : point + around], 2))
-    middle = bends[around - near : around + near]
-    return float(middle.max() / (np.sqrt(np.mean(bends**2)) + _FLOOR))
+    bends = np.abs(np.diff(mono, 2))
+    middle = np.lib.stride_tricks.sliding_window_view(bends, 2 * near)[points - near].max(axis=1)
+    sums = np.concatenate([[0.0], np.cumsum(bends**2)])
+    mean = (sums[points + around - 2] - sums[points - around]) / (2 * around - 2)
+    clicks: Floats = middle / (np.sqrt(np.maximum(mean, 0.0)) + _FLOOR)
+    return clicks
 
 
 def _rank(values: Floats, here: int) -> float:

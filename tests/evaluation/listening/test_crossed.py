@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from arctone.evaluation.listening.scores import holm, mean_interval, sign_flip, t_quantile
 
@@ -12,6 +11,8 @@ from arctone.evaluation.listening.scores import holm, mean_interval, sign_flip, 
 @pytest.mark.parametrize("degrees", [1.5, 3, 13, 100])
 @pytest.mark.parametrize("probability", [0.75, 0.975, 0.995])
 def test_t_quantiles_are_those_of_scipy(probability, degrees):
+    from scipy import stats
+
     assert t_quantile(probability, degrees) == pytest.approx(stats.t.ppf(probability, degrees), abs=1e-8)
 
 
@@ -64,6 +65,8 @@ def test_sign_flips_are_exact_for_few_clusters():
 
 
 def test_sign_flips_agree_with_scipy_for_many_clusters():
+    from scipy import stats
+
     values = np.random.default_rng(2).normal(0.25, 1.0, 40)
     ours = sign_flip(values)
     theirs = stats.permutation_test(

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from mcp import Client, StdioServerParameters
 
 import arctone
 from arctone.audio.files import encode_audio
@@ -36,6 +35,8 @@ def call(model: Model, tmp_path: Path) -> Callable[..., Any]:
 
     def run(name: str, **arguments: Any) -> Any:
         async def within() -> Any:
+            from mcp import Client
+
             async with Client(server) as client:
                 return await client.call_tool(name, arguments)
 
@@ -105,6 +106,8 @@ def test_the_program_speaks_the_protocol_and_nothing_else_on_its_output(
     tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     words = ["-m", "arctone", "mcp", "--model", str(tiny_model_folder), "--threads", "1", "-o", str(tmp_path / "out")]
+    from mcp import Client, StdioServerParameters
+
     program = StdioServerParameters(command=sys.executable, args=words, env={"PYTHONPATH": ":".join(sys.path)})
 
     async def within() -> Any:
