@@ -37,6 +37,7 @@ def own_page(engine_page: EnginePage, web_folder: Path, tmp_path: Path) -> Itera
 
 def test_a_second_visit_reads_the_storage_and_a_corrupted_file_is_fetched_again(own_page: EnginePage):
     first = own_page.run(SOUND)
+    assert "/model/encoder.tflite" not in own_page.files.paths
     assert own_page.run("return await storedBytes('model/');") > 100_000
     own_page.files.paths.clear()
     second = own_page.run(SOUND)
@@ -220,6 +221,7 @@ def test_a_folder_holds_the_studio_and_the_hashes_of_its_files(tiny_model_folder
     for file in made["files"]:
         data = (tmp_path / "out" / "model" / file["path"]).read_bytes()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (file["bytes"], file["sha256"])
+        assert file["needed"] == (file["path"] != "encoder.tflite")
     for name in ("index.html", "sw.js", "example.html", "arctone.js", "engine/worker.js", "LICENSE", "NOTICE"):
         assert (tmp_path / "out" / name).is_file()
     assert "model/web.json" in (tmp_path / "out" / "sw.js").read_text()

@@ -39,6 +39,8 @@ ENGINE = "web"
 """Name of the page's engine in records."""
 _LICENCES = ("card.md", "LICENSE", "licence", "NOTICE")
 _KINDS = {str: "text", int: "integer", float: "number", bool: "boolean"}
+# Fetched by the first request that needs them.
+_ON_DEMAND = (ENCODER, FLOW)
 # What the page's engine cannot do yet, and what it decides itself.
 _LEFT_OUT = frozenset({"threads", "init_noise_level", "inpaint", "extend"})
 _GUIDANCE = frozenset({"cfg_scale", "negative_prompt"})
@@ -165,7 +167,12 @@ def manifest(model: WebModel) -> dict[str, Any]:
     """Build what web.json holds: files with their hashes, the config, fields with their limits, an empty record."""
     config = model.config
     files = [
-        {"path": name, "bytes": (model.folder / name).stat().st_size, "sha256": file_hash(model.folder / name)}
+        {
+            "path": name,
+            "bytes": (model.folder / name).stat().st_size,
+            "sha256": file_hash(model.folder / name),
+            "needed": name not in _ON_DEMAND,
+        }
         for name in model.files
     ]
     return {
@@ -249,7 +256,7 @@ def _sizes(folder: Path, model: WebModel) -> dict[str, float]:
     page = [path for name, path in files.items() if name.parts[0] not in parts]
     # Browsers fetch one of the runtime's two builds; the one of today's is the larger.
     spared = [path for path in parts["runtime"] if "compat" in path.name]
-    optional = [folder / "model" / name for name in (ENCODER, FLOW)]
+    optional = [folder / "model" / name for name in _ON_DEMAND]
     fetched = [path for path in files.values() if path not in (*spared, *optional)]
     return {
         "model": megabytes(parts["model"]),

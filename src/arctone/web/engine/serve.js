@@ -50,7 +50,7 @@ async function open({ base, runtime, manifest, storage }) {
   const report = (stage, file, loaded, total) => self.postMessage({ id: 0, kind: "progress", value: { stage, file, loaded, total } });
   const onBytes = (file, loaded, total) => report("downloading", file, loaded, total);
   const files = new ModelFiles(base, manifest.files, { storage, signal, onBytes });
-  files.expect(["tokenizer.json", ...GENERATING]);
+  files.expect(manifest.files.filter((file) => file.needed).map((file) => file.path));
   const reading = GENERATING.map((path) => files.read(path));
   for (const promise of reading) promise.catch(() => {});
   const [litert, tokenizer] = await Promise.all([loadRuntime(runtime, signal), files.read("tokenizer.json").then(json)]);
