@@ -85,7 +85,7 @@ export class Model {
     Object.assign(this, { sampleRate: about.sample_rate, channels: about.channels, defaults: about.defaults });
     Object.assign(this, { maxDurationSeconds: about.max_duration_seconds, windowSeconds: about.window_seconds });
     Object.assign(this, { fields: about.fields, features: manifest.features });
-    this._worker = new Worker(new URL("engine/worker.js", import.meta.url), { name: `arctone ${about.name}` });
+    this._worker = startWorker(`arctone ${about.name}`);
     this._worker.onmessage = ({ data }) => this._receive(data);
     this._worker.onerror = (event) => {
       event.preventDefault?.();
@@ -168,6 +168,15 @@ export class Model {
     this._failure ??= failure;
     this._worker.terminate();
     for (const call of [...this._calls.values()]) call.fail(this._failure);
+  }
+}
+
+function startWorker(name) {
+  const script = new URL("engine/worker.js", import.meta.url);
+  try {
+    return new Worker(script, { name });
+  } catch (failure) {
+    throw new ModelError(`The engine's worker cannot be started from ${script}: ${failure.message}`);
   }
 }
 

@@ -14,8 +14,12 @@ function show(done, total, words) {
   output.textContent = words;
 }
 
-const onLoading = ({ stage, loaded, total }) =>
-  show(loaded, total, stage === "downloading" ? `Fetching the model: ${Math.round(loaded / 1e6)} of ${Math.round(total / 1e6)} MB` : "Opening the model");
+const megabytes = (bytes) => Math.round(bytes / 1e6);
+
+function onLoading({ stage, loaded, total }) {
+  const fetching = `Fetching the model: ${megabytes(loaded)} of ${megabytes(total)} MB`;
+  show(loaded, total, stage === "downloading" ? fetching : "Opening the model");
+}
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();

@@ -166,7 +166,10 @@ export function standardNormal(source) {
   }
 }
 
-/** A draw beyond r. The logarithm is rounded correctly, which C libraries do not all do: one in 500,000 draws may differ in its last bit. */
+/**
+ * A draw beyond r. The logarithm is rounded correctly, which C libraries do not all do: one in 500,000 draws may differ in
+ * its last bit.
+ */
 function tail(source, size) {
   for (;;) {
     const x = round(-round(R_INVERSE) * round(Math.log1p(-uniform(source))));
@@ -177,7 +180,8 @@ function tail(source, size) {
 
 /**
  * Standard normal noise of one sound at one step, as `arctone.flow.noise.item_noise`.
- * `seed`, `step`: 0 to 2**63 - 1. Returns: Float32Array [channels, frames]; a longer sound begins with the noise of a shorter one.
+ * `seed`, `step`: 0 to 2**63 - 1. Returns: Float32Array [channels, frames]; a longer sound begins with the noise of a
+ * shorter one.
  */
 export function itemNoise(seed, step, channels, frames) {
   const source = new Philox([seed, step]);

@@ -42,7 +42,8 @@ function wholeNumber(value) {
 
 /**
  * A request on one model: every open field filled in, and the network that answers it.
- * `given`: see namedFields. `about`: description of the model, with config, features and an empty request. Returns: { request, network, warnings, hasDrawnSeed }.
+ * `given`: see namedFields. `about`: description of the model, with config, features and an empty request.
+ * Returns: { request, network, warnings, hasDrawnSeed }.
  * Throws: UsageError in one sentence.
  */
 export function resolve(given, about) {
@@ -168,7 +169,8 @@ function checkLimits(request, { max_duration_seconds: longest }) {
 function warnings(named, request, about, network) {
   const { config } = about, dit = config.dit, found = [];
   if (samplingOf(config, network).post_trained && request.cfg_scale !== 1) {
-    found.push(`cfg_scale is ${request.cfg_scale}, but ${config.name} is post-trained and has its guidance built in: 1 suits it.`);
+    const scale = `cfg_scale is ${request.cfg_scale}`;
+    found.push(`${scale}, but ${config.name} is post-trained and has its guidance built in: 1 suits it.`);
   }
   if (request.negative_prompt.trim() && request.cfg_scale === 1) found.push("negative_prompt has no effect at cfg_scale 1.");
   if (named.key !== undefined && !(dit.controls ?? []).includes("key")) {

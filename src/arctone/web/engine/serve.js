@@ -36,8 +36,10 @@ async function answer(message, work) {
   }
 }
 
-const asModelError = (failure) =>
-  ["ModelError", "UsageError"].includes(failure?.name) ? failure : new ModelError(`The engine failed: ${failure?.message ?? failure}`);
+function asModelError(failure) {
+  const isKnown = ["ModelError", "UsageError"].includes(failure?.name);
+  return isKnown ? failure : new ModelError(`The engine failed: ${failure?.message ?? failure}`);
+}
 
 class Cancelled extends Error {}
 
@@ -47,7 +49,8 @@ const GENERATING = ["text.tflite", "dit.tflite", "decoder.tflite"];
 
 async function open({ base, runtime, manifest, storage }) {
   const { signal } = opening;
-  const report = (stage, file, loaded, total) => self.postMessage({ id: 0, kind: "progress", value: { stage, file, loaded, total } });
+  const report = (stage, file, loaded, total) =>
+    self.postMessage({ id: 0, kind: "progress", value: { stage, file, loaded, total } });
   const onBytes = (file, loaded, total) => report("downloading", file, loaded, total);
   const files = new ModelFiles(base, manifest.files, { storage, signal, onBytes });
   files.expect(manifest.files.filter((file) => file.needed).map((file) => file.path));

@@ -183,7 +183,7 @@ export class Synthesis {
     }
   }
 
-  /** One step of fast Griffin-Lim: the phases of the sound's own spectra, the wanted magnitudes. Source: Perraudin et al. 2013. */
+  /** One step of fast Griffin-Lim: phases of the sound's own spectra, wanted magnitudes. Source: Perraudin et al. 2013. */
   _refined(sound, left, right, frames, turn) {
     const re = this._re, im = this._im, overlap = new Overlap(frames);
     const isLast = turn + 1 === this._iterations;
