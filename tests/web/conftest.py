@@ -19,7 +19,7 @@ def web_folder(tiny_model_folder: Path, tiny_float_folder: Path, tmp_path_factor
     return out
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def engine_page(web_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnginePage]:
     """A browser on the example page; skips where there is no Chromium with its driver."""
     if IS_MISSING:
