@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "arctone"
-ROOMS = ("files", "flow", "model_folder")
+ROOMS = ("data", "evaluation", "export", "files", "flow", "model_folder", "training", "workflows")
 _INLINE = re.compile(r"(?:^\s*|\"\"\"|[.:] )(?:Args|Returns|Yields|Raises): +\S")
 
 

@@ -23,10 +23,18 @@ class LengthBucketSampler:
     Iterating gives the rest of the running epoch and ends; the next iteration is the next epoch. `state_dict` after
     any batch and `load_state_dict` later continue exactly there.
 
-    Args: lengths: latent frames of each clip. max_frames: budget of a batch over all processes, counted with padding
-    (clips times the longest, rounded up to bucket_frames). seed: 0 or more. bucket_frames: lengths that round up to the
-    same multiple of it count as equal. max_clips: the most clips in a batch, or None.
-    Raises: UsageError if the budget cannot give each process one of the longest clips, or there are too few clips.
+    Args:
+        lengths: Latent frames of each clip.
+        max_frames: Budget of a batch over all processes, counted with padding (clips times the longest, rounded up to
+            bucket_frames).
+        seed: 0 or more.
+        rank: Of this process, from 0.
+        world_size: Number of processes.
+        bucket_frames: Lengths that round up to the same multiple of it count as equal.
+        max_clips: The most clips in a batch, or None.
+
+    Raises:
+        UsageError: if the budget cannot give each process one of the longest clips, or there are too few clips.
     """
 
     def __init__(
@@ -83,7 +91,14 @@ class LengthBucketSampler:
         return {"seed": self.seed, "epoch": self._epoch, "batch": self._batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue from a state_dict. Raises: UsageError if it has another seed or no such batch."""
+        """Continue from a state_dict.
+
+        Args:
+            state: What `state_dict` gave.
+
+        Raises:
+            UsageError: if it has another seed or no such batch.
+        """
         if state["seed"] != self.seed:
             raise UsageError(f"the sampler's state has the seed {state['seed']}, but seed is {self.seed}.")
         if not 0 <= state["batch"] <= len(self) or state["epoch"] < 0:
@@ -147,9 +162,14 @@ def _without_small_tail(cuts: list[tuple[int, int]], world_size: int) -> list[tu
 def collate(examples: Sequence[dict[str, Any]], *, frames_multiple: int = 1, text_multiple: int = 8) -> dict[str, Any]:
     """Pad examples of LatentDataset to one batch. Masks: True is real, False padding; padding is zero.
 
-    Args: frames_multiple, text_multiple: T and L are rounded up to multiples of these.
-    Returns: latents [B, C, T], frame_mask [B, T], seconds [B], bpm [B] (0 unknown), index [B]; id and caption as lists;
-    with text also text_tokens [B, L, D], text_mask [B, L], text_pooled [B, D]. Numbers are float32, index int64.
+    Args:
+        examples: Clips of one batch, at least one.
+        frames_multiple: T and L are rounded up to multiples of these.
+        text_multiple: T and L are rounded up to multiples of these.
+
+    Returns:
+        Latents [B, C, T], frame_mask [B, T], seconds [B], bpm [B] (0 unknown), index [B]; id and caption as lists; with
+        text also text_tokens [B, L, D], text_mask [B, L], text_pooled [B, D]. Numbers are float32, index int64.
     """
     if not examples:
         raise UsageError("a batch needs at least one example, got none.")
@@ -187,9 +207,20 @@ def load_batch(
 ) -> dict[str, Any]:
     """Read and collate clips, each with one of its captions, and with its controls, drawn by (seed, epoch, clip).
 
-    Args: controls: which the model receives; their arrays are in the batch by their names, see `ControlDraws.collate`,
-    and mask and known latents as `inpaint`.
-    Raises: InputFileError if the model receives curves and the dataset has none.
+    Args:
+        dataset: Latents of clips.
+        indices: Clips of the batch.
+        seed: Of the draw of captions.
+        epoch: Epoch, from 0, of the draw of captions.
+        frames_multiple: Frames are padded to a multiple of this.
+        controls: Which the model receives; their arrays are in the batch by their names, see `ControlDraws.collate`,
+            and mask and known latents as `inpaint`.
+
+    Returns:
+        Arrays of the batch by name, as `collate` gives them.
+
+    Raises:
+        InputFileError: if the model receives curves and the dataset has none.
     """
     draws = [caption_draw(seed, epoch, index) for index in indices]
     examples = [dataset.example(index, draw) for index, draw in zip(indices, draws, strict=True)]

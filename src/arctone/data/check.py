@@ -31,7 +31,11 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unusable(msgspec.Struct, frozen=True, kw_only=True):
-    """A clip or a file that cannot be trained on. clip: its id, empty if it did not even become a clip."""
+    """A clip or a file that cannot be trained on.
+
+    Args:
+        clip: Its id, empty if it did not even become a clip.
+    """
 
     clip: str
     problem: str
@@ -40,12 +44,18 @@ class Unusable(msgspec.Struct, frozen=True, kw_only=True):
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     """What check found.
 
-    unusable: must be repaired or left out. The other lists hold ids and are worth a look: silent (peak below -60 dBFS
-    or a constant), clipped, too_short (below 0.25 s), without_caption, without_licence. duplicate_captions: captions
-    that stand first in more than one clip, and how often. sample_rates, channels: of the files. batches_per_epoch: of
-    the train split. listened: whether the sound itself was looked at. layout: of the collection, as it was recognised.
-    examples: the first clips with their captions. passed_over: files that are neither sounds nor about one. notes:
-    remarks on how files were read.
+    Args:
+        sample_rates: Of the files.
+        channels: Of the files.
+        unusable: Must be repaired or left out. The other lists hold ids and are worth a look: silent (peak below -60
+            dBFS or a constant), clipped, too_short (below 0.25 s), without_caption, without_licence.
+        duplicate_captions: Captions that stand first in more than one clip, and how often.
+        batches_per_epoch: Of the train split.
+        listened: Whether the sound itself was looked at.
+        layout: Of the collection, as it was recognised.
+        examples: The first clips with their captions.
+        passed_over: Files that are neither sounds nor about one.
+        notes: Remarks on how files were read.
     """
 
     total: Group
@@ -93,11 +103,18 @@ def check(
     num_workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
-    """Look at every clip of a source.
+    """Check every clip of a source.
 
-    Args: batch_size: clips of a training batch, for batches_per_epoch; max_frames: if given, the batch is a budget of
-    latent frames instead. listen: decode or render every clip; without it only facts and file headers are looked at.
-    num_workers: processes that read the sounds. progress: called with (done, total).
+    Args:
+        source: Source of clips.
+        batch_size: Clips of a training batch, for batches_per_epoch.
+        max_frames: If given, the batch is a budget of latent frames instead.
+        listen: Decode or render every clip; without it only facts and file headers are looked at.
+        num_workers: Processes that read the sounds.
+        progress: Called with (done, total).
+
+    Returns:
+        Counts, lists of clips to look at, and facts of the whole source.
     """
     files = files_of(source)
     infos = [source.info(index) for index in range(len(source))]
@@ -135,7 +152,18 @@ def check(
 
 
 def check_sound(source: ClipSource, index: int) -> SoundLevels:
-    """Check whether the sound of one clip is silent or clipped. Raises: InputFileError if it cannot be made."""
+    """Check whether the sound of one clip is silent or clipped.
+
+    Args:
+        source: Source of clips.
+        index: Number of the clip, from 0.
+
+    Returns:
+        Whether it is silent and whether it is clipped.
+
+    Raises:
+        InputFileError: if it cannot be made.
+    """
     samples = source.waveform(index).samples
     swing = float(np.ptp(samples, axis=1).max()) / 2 if samples.size else 0.0
     full = np.abs(samples) >= _FULL_SCALE  # [2, N]

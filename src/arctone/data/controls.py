@@ -85,6 +85,9 @@ class ControlDraws:
             seed: Of the run.
             epoch: Of the example.
             index: Of the clip.
+
+        Returns:
+            Value by name of the control.
         """
         chances = _generator(seed, epoch, index, 0).random(len(_NUMBERS))
         facts = {"key": key_number(info.key or ""), "note": note_number(info.attributes.get("pitch", ""))}
@@ -99,6 +102,9 @@ class ControlDraws:
             seed: Of the run.
             epoch: Of the example.
             index: Of the clip.
+
+        Returns:
+            [2, T] by name of the control.
         """
         rng = _generator(seed, epoch, index, 1)
         num_frames = curves.shape[1]
@@ -125,6 +131,9 @@ class ControlDraws:
             seed: Of the run.
             epoch: Of the example.
             index: Of the clip.
+
+        Returns:
+            [T], 1 where the frame is known.
         """
         rng = _generator(seed, epoch, index, 2)
         known = np.zeros(num_frames, np.float32)
@@ -145,6 +154,9 @@ class ControlDraws:
         Args:
             examples: Controls of each example.
             num_frames: T, padding included.
+
+        Returns:
+            Arrays by name of the control.
         """
         batch = {name: np.array([example[name] for example in examples], np.float32) for name in self.numbers}
         for name in self.curves:
@@ -163,6 +175,9 @@ class ControlDraws:
             seed: Of the run.
             epoch: Of the examples.
             indices: Of the clips.
+
+        Returns:
+            Mask and known latents, [B, 1 + C, T].
         """
         mask = np.zeros((len(latents), 1, latents.shape[2]), np.float32)
         for row, num_frames, index in zip(mask, frames, indices, strict=True):
@@ -176,6 +191,9 @@ def smoothed(values: Floats, num_frames: int) -> Floats:
     Args:
         values: Curve, [T].
         num_frames: Frames that are averaged; 1 = none.
+
+    Returns:
+        [T].
     """
     if num_frames == 1:
         return values

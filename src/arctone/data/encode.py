@@ -49,13 +49,23 @@ _job: tuple[ClipSource, Work[Any]] | None = None
 def map_in_order(
     source: ClipSource, work: Work[T], order: Sequence[int], num_workers: int
 ) -> Generator[T | ArctoneError, None, None]:
-    """work(source, index) for the clips `order`, in that order.
+    """Run work(source, index) for the clips `order`, in several processes.
 
     A clip that fails is handed over as the error, not raised, so that the others still come. Close the generator when
     leaving early.
 
-    Args: source, work: must be picklable where processes cannot be forked. num_workers: 0 works in this process.
-    Raises: UsageError for a negative num_workers, MemoryLimitError if a worker process died.
+    Args:
+        source: Must be picklable where processes cannot be forked.
+        work: Must be picklable where processes cannot be forked.
+        order: Numbers of clips, in the order of the results.
+        num_workers: 0 works in this process.
+
+    Returns:
+        Results in that order; an error of ours stands in the place of a result.
+
+    Raises:
+        UsageError: for a negative num_workers.
+        MemoryLimitError: if a worker process died.
     """
     if num_workers < 0:
         raise UsageError(f"num_workers must be 0 or more, got {num_workers}.", field="num_workers")
@@ -133,7 +143,13 @@ ProgressFn = Callable[["EncodeProgress"], None]
 
 @dataclass(frozen=True)
 class EncodeProgress:
-    """How far an encode is. stage: "text" or "latents". done, total: captions or clips."""
+    """How far an encode is.
+
+    Args:
+        stage: "text" or "latents".
+        done: Captions or clips.
+        total: Captions or clips.
+    """
 
     stage: str
     done: int
@@ -145,12 +161,15 @@ class EncodeProgress:
 class EncodeSettings:
     """How the work is cut.
 
-    clips_per_shard: clips lost at most when a run is killed. batch_frames: latent frames of one encoder call, padding
-    included. frames_multiple: clips are padded with silence to whole multiples of this many frames, so that the
-    encoder sees few different lengths. num_workers: rendering processes, 0 renders in this one; does not change the
-    files. precision: what the encoder computes in; only recorded, so that a restart in another is refused. skip_bad:
-    leave unusable clips out (their records say why) instead of stopping. curves: whether loudness, brightness and pitch
-    of each frame are stored next to the latents.
+    Args:
+        clips_per_shard: Clips lost at most when a run is killed.
+        batch_frames: Latent frames of one encoder call, padding included.
+        frames_multiple: Clips are padded with silence to whole multiples of this many frames, so that the encoder sees
+            few different lengths.
+        precision: What the encoder computes in; only recorded, so that a restart in another is refused.
+        num_workers: Rendering processes, 0 renders in this one; does not change the files.
+        skip_bad: Leave unusable clips out (their records say why) instead of stopping.
+        curves: Whether loudness, brightness and pitch of each frame are stored next to the latents.
     """
 
     clips_per_shard: int = 256
@@ -184,11 +203,20 @@ def encode_corpus(
 
     Shards that are already there are kept. The folder then holds the same bytes as after one undisturbed run.
 
-    Args: encoder: float32 [B, 2, N] to latents [B, C, N / hop_length], deterministic. text_encoder: captions to a list
-    of (token states [L, D], pooled [D]), or None to store no text. autoencoder_hash, text_encoder_hash: name the
-    weights, so that others are refused later.
-    Raises: ModelError if the folder holds latents of another autoencoder or text encoder; UsageError if it holds
-    another source or other settings; InputFileError for an unusable clip unless settings.skip_bad.
+    Args:
+        source: Source of clips.
+        encoder: Float32 [B, 2, N] to latents [B, C, N / hop_length], deterministic.
+        text_encoder: Captions to a list of (token states [L, D], pooled [D]), or None to store no text.
+        folder: New folder of latents.
+        autoencoder_hash: Name the weights, so that others are refused later.
+        text_encoder_hash: Name the weights, so that others are refused later.
+        settings: Sizes and processes.
+        progress: Called with (done, total).
+
+    Raises:
+        ModelError: if the folder holds latents of another autoencoder or text encoder.
+        UsageError: if it holds another source or other settings.
+        InputFileError: for an unusable clip unless settings.skip_bad.
     """
     report = progress or (lambda _: None)
     folder = Path(folder)

@@ -30,7 +30,12 @@ PRECISIONS = ("32-true", "bf16-mixed")
 
 
 class AudioEncoding(NamedTuple):
-    """encode: float32 [B, 2, N] to latents [B, C, N / hop_length]. hash: SHA-256 of the weights."""
+    """An autoencoder as encoding needs it.
+
+    Args:
+        encode: Float32 [B, 2, N] to latents [B, C, N / hop_length].
+        hash: SHA-256 of the weights.
+    """
 
     encode: Encoder
     hash: str
@@ -39,18 +44,31 @@ class AudioEncoding(NamedTuple):
 
 
 class TextEncoding(NamedTuple):
-    """encode: captions to a list of (tokens [L, D], pooled [D]). hash: SHA-256 of the weights."""
+    """A text encoder as encoding needs it.
+
+    Args:
+        encode: Captions to a list of (tokens [L, D], pooled [D]).
+        hash: SHA-256 of the weights.
+    """
 
     encode: TextEncoder
     hash: str
 
 
 def open_autoencoder(folder: str | Path, precision: str = "32-true") -> AudioEncoding:
-    """The encoder half of a trained model's autoencoder.
+    """Open the encoder half of a trained model's autoencoder.
 
-    Args: precision: "32-true", or "bf16-mixed" for matrix products in bfloat16: twice as fast on CPUs that have them,
-    latents off by about 0.5 % of their deviation.
-    Raises: UsageError for another precision, ModelError if the folder has no autoencoder.
+    Args:
+        folder: Model folder.
+        precision: "32-true", or "bf16-mixed" for matrix products in bfloat16: twice as fast on CPUs that have them,
+            latents off by about 0.5 % of their deviation.
+
+    Returns:
+        The encoder and the hash of its weights.
+
+    Raises:
+        UsageError: for another precision.
+        ModelError: if the folder has no autoencoder.
     """
     folder = Path(folder)
     if precision not in PRECISIONS:
@@ -81,7 +99,17 @@ def _latents_of(folder: Path, config: ModelConfig) -> Callable[[Array], Tensor]:
 
 
 def open_text_encoder(folder: str | Path) -> TextEncoding:
-    """The text encoder of a model folder, or the installed all-MiniLM-L6-v2. Raises: ModelError if there is neither."""
+    """Open the text encoder of a model folder, or the installed all-MiniLM-L6-v2.
+
+    Args:
+        folder: Model folder.
+
+    Returns:
+        The encoder and the hash of its weights.
+
+    Raises:
+        ModelError: if there is neither.
+    """
     config = load_config(Path(folder))
     if not isinstance(config.text, TextConfig):
         return _words_encoding(Path(folder), config)
@@ -89,7 +117,18 @@ def open_text_encoder(folder: str | Path) -> TextEncoding:
 
 
 def text_encoding(found: Path, config: TextConfig) -> TextEncoding:
-    """The text encoder in a folder that find_text_folder gave. Raises: ModelError."""
+    """Open the text encoder in a folder that find_text_folder gave.
+
+    Args:
+        found: Folder of the text encoder.
+        config: Sizes of the text.
+
+    Returns:
+        The encoder and the hash of its weights.
+
+    Raises:
+        ModelError: if a part is missing or damaged.
+    """
     module, tokenizer = load_text_encoder(found, config), Tokenizer(found, config.max_tokens)
 
     @torch.inference_mode()

@@ -27,7 +27,9 @@ DURATION_TOLERANCE_SECONDS = 0.05
 class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a person may state about a sound file; everything may be left out. Meanings as in ClipInfo.
 
-    caption, captions: either or both. licence may be spelt license.
+    Args:
+        caption: Either or both. licence may be spelt license.
+        captions: Either or both. licence may be spelt license.
     """
 
     id: str = ""
@@ -58,8 +60,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class FileDefaults:
     """For files that do not say it themselves.
 
-    licence, source: of all files. valid_share: share of the files, 0 to 0.5, that become the "valid" split, chosen by
-    a hash of their names, so that new files do not move old ones.
+    Args:
+        licence: Of all files.
+        source: Of all files.
+        valid_share: Share of the files, 0 to 0.5, that become the "valid" split, chosen by a hash of their names, so
+            that new files do not move old ones.
     """
 
     licence: str = ""
@@ -73,7 +78,11 @@ class FileDefaults:
 
 @dataclass(frozen=True)
 class SoundEntry:
-    """A sound file and its facts. name: unique and stable inside the source, such as the path from the folder on."""
+    """A sound file and its facts.
+
+    Args:
+        name: Unique and stable inside the source, such as the path from the folder on.
+    """
 
     name: str
     place: SoundPlace
@@ -93,8 +102,13 @@ class FileSource:
     """Sound files as a ClipSource: any rate and channels become 44.1 kHz stereo, long files equal windows of at most
     11.89 s, with the file's captions each.
 
-    problems: one sentence for each file or row that cannot be used and is left out. layout: how the collection is laid
-    out, for people. passed_over: files that are neither sounds nor about one. notes: remarks on how files were read.
+    Args:
+        entries: Sounds with their facts.
+        problems: One sentence for each file or row that cannot be used and is left out.
+        defaults: Facts of files that name none of their own.
+        layout: How the collection is laid out, for people.
+        passed_over: Files that are neither sounds nor about one.
+        notes: Remarks on how files were read.
     """
 
     def __init__(
@@ -129,11 +143,32 @@ class FileSource:
         return len(self._windows)
 
     def info(self, index: int) -> ClipInfo:
-        """Facts of clip `index`. Raises: IndexError outside the range."""
+        """Return the facts of clip `index`.
+
+        Args:
+            index: Number of the clip, from 0.
+
+        Returns:
+            Facts of the clip.
+
+        Raises:
+            IndexError: outside the range.
+        """
         return self._windows[index].info
 
     def waveform(self, index: int) -> Waveform:
-        """Sound of clip `index`, stereo, 44.1 kHz. Raises: IndexError; InputFileError if the file cannot be decoded."""
+        """Decode clip `index`.
+
+        Args:
+            index: Number of the clip, from 0.
+
+        Returns:
+            Stereo, 44.1 kHz.
+
+        Raises:
+            IndexError: outside the range.
+            InputFileError: if the file cannot be decoded.
+        """
         window = self._windows[index]
         return read_stretch(window.place, window.start, window.count)
 

@@ -22,18 +22,31 @@ MANIFEST_SUFFIXES = TABLE_SUFFIXES
 
 
 class ManifestRow(Facts, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Facts and the sound file they are about. path: from the manifest's folder on, or absolute."""
+    """Facts and the sound file they are about.
+
+    Args:
+        path: From the manifest's folder on, or absolute.
+    """
 
     path: str
 
 
 def open_manifest(path: str | Path, defaults: FileDefaults | None = None) -> FileSource:
-    """Clips of the files that a table names, in its order.
+    """Open the files that a table names, in its order.
 
     Our own layout has the columns (CSV, TSV) or keys (JSON lines) path and any field of Facts; a CSV cell takes several
     `captions` separated by "|", and columns such as attributes.instrument. Others are in `layouts.LAYOUTS`.
-    Raises: InputFileError if the table is unreadable or has no rows, or no column names the files. Single bad rows are
-    in the source's `problems`.
+
+    Args:
+        path: Table in CSV, TSV or JSON Lines.
+        defaults: Facts of files that name none of their own.
+
+    Returns:
+        Their clips.
+
+    Raises:
+        InputFileError: if the table is unreadable or has no rows, or no column names the files. Single bad rows are in
+            the source's `problems`.
     """
     path = Path(path)
     table = read_table(path)
@@ -47,16 +60,33 @@ def open_manifest(path: str | Path, defaults: FileDefaults | None = None) -> Fil
 
 
 def manifest_entries(path: str | Path) -> tuple[list[SoundEntry], list[str]]:
-    """The rows of a table, and a sentence for each that cannot be used. Raises: InputFileError as open_manifest."""
+    """Read the rows of a table.
+
+    Args:
+        path: Table in CSV, TSV or JSON Lines.
+
+    Returns:
+        Sounds with their facts, and a sentence for each row that cannot be used.
+
+    Raises:
+        InputFileError: as open_manifest.
+    """
     path = Path(path)
     table = read_table(path)
     return list(_entries(path, table)), list(table.problems)
 
 
 def read_manifest(path: Path) -> tuple[list[tuple[int, ManifestRow]], list[str]]:
-    """The rows of a table with their line numbers, and one sentence for each row that cannot be used.
+    """Read the rows of a table with their line numbers.
 
-    Raises: InputFileError as open_manifest.
+    Args:
+        path: Table in CSV, TSV or JSON Lines.
+
+    Returns:
+        The rows, and one sentence for each row that cannot be used.
+
+    Raises:
+        InputFileError: as open_manifest.
     """
     table = read_table(path)
     return [(row.number, _manifest_row(row)) for row in table.rows], list(table.problems)
@@ -119,8 +149,14 @@ _FACTS_BYTES = 10_000_000
 
 @dataclass
 class Listing:
-    """What a folder holds. problems: a sentence for each file that cannot be used. passed_over: files that are neither
-    sounds nor about one. layout: how the captions are kept. notes: remarks on how files were read."""
+    """What a folder holds.
+
+    Args:
+        problems: A sentence for each file that cannot be used.
+        passed_over: Files that are neither sounds nor about one.
+        layout: How the captions are kept.
+        notes: Remarks on how files were read.
+    """
 
     entries: list[SoundEntry] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -130,13 +166,22 @@ class Listing:
 
 
 def open_folder(folder: str | Path, defaults: FileDefaults | None = None) -> FileSource:
-    """Clips of all sound files in a folder and the folders in it, in the order of their names.
+    """Open all sound files in a folder and the folders in it, in the order of their names.
 
     Next to `rain.wav` may stand `rain.txt` or `rain.caption`, one caption a line, and `rain.json` with the fields of
     Facts or those of MusicGen. Captions may also be in `metadata.csv`, `.jsonl` or `.parquet` in the same folder or one
     above, as the Hugging Face audio folder keeps them. Names that begin with a dot are left out.
-    Raises: InputFileError if the folder does not exist or holds no sound file. Single bad files are in the source's
-    `problems`, what is no sound in its `passed_over`.
+
+    Args:
+        folder: Folder of sounds.
+        defaults: Facts of files that name none of their own.
+
+    Returns:
+        Their clips.
+
+    Raises:
+        InputFileError: if the folder does not exist or holds no sound file. Single bad files are in the source's
+            `problems`, what is no sound in its `passed_over`.
     """
     found = list_folder(folder)
     return FileSource(
@@ -150,7 +195,17 @@ def open_folder(folder: str | Path, defaults: FileDefaults | None = None) -> Fil
 
 
 def list_folder(folder: str | Path) -> Listing:
-    """Everything in a folder. Raises: InputFileError as open_folder does."""
+    """List everything in a folder.
+
+    Args:
+        folder: Folder of sounds.
+
+    Returns:
+        Sounds, problems and files that were passed over.
+
+    Raises:
+        InputFileError: as open_folder does.
+    """
     root = Path(folder)
     if not root.is_dir():
         raise InputFileError(f"{root} is not a folder.")
@@ -229,7 +284,19 @@ class _Sidecars:
         self.used: set[Path] = set()
 
     def facts(self, path: Path, notes: list[str], kinds: set[str]) -> Facts:
-        """Read the facts of a sound's sidecar files. Raises: InputFileError if one cannot be used."""
+        """Read the facts of a sound's sidecar files.
+
+        Args:
+            path: File of the sound.
+            notes: Receives remarks on how files were read.
+            kinds: Receives the kinds of sidecars that were found.
+
+        Returns:
+            Facts of all sidecars together.
+
+        Raises:
+            InputFileError: if one cannot be used.
+        """
         facts = Facts()
         sidecar = self._sidecar(path, ".json")
         if sidecar is not None:

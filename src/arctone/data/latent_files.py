@@ -35,9 +35,13 @@ CURVES = ("loudness", "brightness", "pitch")
 class LatentsHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Says what the latents are, and refuses mixtures.
 
-    autoencoder_hash, source_hash: SHA-256 in hex. num_clips: clips of the source. clips_per_shard, batch_frames:
-    how the work is cut; both change the arithmetic's order, so a restart must use the same. curves: names of those that
-    are stored.
+    Args:
+        autoencoder_hash: SHA-256 in hex.
+        source_hash: SHA-256 in hex.
+        num_clips: Clips of the source.
+        clips_per_shard: How the work is cut; both change the arithmetic's order, so a restart must use the same.
+        batch_frames: As `clips_per_shard`.
+        curves: Names of those that are stored.
     """
 
     autoencoder_hash: str
@@ -58,9 +62,14 @@ class LatentsHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ClipRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One stored clip. index: its number in the source. offset: first row in the shard's array; frames: rows.
+    """One stored clip.
 
     problem: empty, or why the clip could not be used; then frames is 0.
+
+    Args:
+        index: Its number in the source.
+        offset: First row in the shard's array.
+        frames: Rows.
     """
 
     index: int
@@ -71,7 +80,12 @@ class ClipRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class TextHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Says what the text embeddings are. encoder_hash, captions_hash: SHA-256 in hex."""
+    """Says what the text embeddings are.
+
+    Args:
+        encoder_hash: SHA-256 in hex.
+        captions_hash: SHA-256 in hex.
+    """
 
     encoder_hash: str
     captions_hash: str
@@ -86,7 +100,12 @@ class TextHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class CaptionRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One embedded caption. offset: first row in the shard's token array; tokens: rows."""
+    """One embedded caption.
+
+    Args:
+        offset: First row in the shard's token array.
+        tokens: Rows.
+    """
 
     caption: str
     offset: int
@@ -151,9 +170,17 @@ def encode_captions(
 ) -> None:
     """Embed captions and store them; shards that are already there are kept.
 
-    Args: captions: all different. text_encoder: a list of captions to a list of (tokens [L, D], pooled [D]).
-    encoder_hash: names its weights. progress: called with (done, total).
-    Raises: ModelError if the folder holds embeddings of another text encoder, UsageError if of other captions.
+    Args:
+        captions: All different.
+        text_encoder: A list of captions to a list of (tokens [L, D], pooled [D]).
+        folder: Folder of latents.
+        encoder_hash: Names its weights.
+        captions_per_shard: Captions of one file.
+        progress: Called with (done, total).
+
+    Raises:
+        ModelError: if the folder holds embeddings of another text encoder.
+        UsageError: if of other captions.
     """
     folder, report = Path(folder), progress or (lambda done, total: None)
     _start_folder(
@@ -226,7 +253,11 @@ class _Place:
 class CaptionTable:
     """Stored text embeddings, looked up by caption.
 
-    Args: folder: as encode_captions wrote it. Raises: InputFileError if the folder is missing or unfinished.
+    Args:
+        folder: As encode_captions wrote it.
+
+    Raises:
+        InputFileError: if the folder is missing or unfinished.
     """
 
     def __init__(self, folder: str | Path) -> None:

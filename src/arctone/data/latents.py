@@ -22,10 +22,16 @@ Array = npt.NDArray[Any]
 class LatentDataset:
     """Clips of one split as latents and text embeddings; fits torch.utils.data.DataLoader.
 
-    Args: folder: as encode_corpus wrote it. split: "train", "valid", "test" or None for all. autoencoder_hash: if
-    given, latents of other weights are refused. keep: which clips to take, of the split's. allow_partial: open a folder
-    whose encode has not finished.
-    Raises: InputFileError if the folder is missing, damaged or unfinished; ModelError for another autoencoder.
+    Args:
+        folder: As encode_corpus wrote it.
+        split: "train", "valid", "test" or None for all.
+        autoencoder_hash: If given, latents of other weights are refused.
+        keep: Which clips to take, of the split's.
+        allow_partial: Open a folder whose encode has not finished.
+
+    Raises:
+        InputFileError: if the folder is missing, damaged or unfinished.
+        ModelError: for another autoencoder.
     """
 
     def __init__(
@@ -87,8 +93,16 @@ class LatentDataset:
         return self.header.curves == files.CURVES
 
     def curves(self, index: int) -> npt.NDArray[np.float32]:
-        """Loudness in dB, brightness and pitch of a clip, [3, T]; see `audio.curves`. Raises: InputFileError if none
-        are stored.
+        """Read loudness in dB, brightness and pitch of a clip; see `audio.curves`.
+
+        Args:
+            index: Number of the clip, from 0.
+
+        Returns:
+            [3, T].
+
+        Raises:
+            InputFileError: if none are stored.
         """
         if not self.has_curves:
             raise InputFileError(f"{self.folder} holds no curves: encode the corpus again into another folder.")
@@ -99,9 +113,13 @@ class LatentDataset:
     def example(self, index: int, caption: int = 0) -> dict[str, Any]:
         """One training example, what collate takes.
 
-        Args: caption: which of the clip's captions, any whole number (taken modulo their count).
-        Returns: index, id, caption, latents [C, T], seconds, bpm (0 where there is none) and, if the folder has text,
-        text_tokens [L, D] and text_pooled [D] (L = 0 and zeros for a clip without caption). Arrays are float32.
+        Args:
+            index: Number of the clip, from 0.
+            caption: Which of the clip's captions, any whole number (taken modulo their count).
+
+        Returns:
+            Index, id, caption, latents [C, T], seconds, bpm (0 where there is none) and, if the folder has text,
+            text_tokens [L, D] and text_pooled [D] (L = 0 and zeros for a clip without caption). Arrays are float32.
         """
         latents = {"latents": self.latents(index), "seconds": self.info(index).duration_seconds}
         return latents | self.prompt(index, caption)

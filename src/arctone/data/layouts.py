@@ -33,8 +33,11 @@ Cells = dict[str, Any]
 class Layout:
     """How one kind of collection names things.
 
-    name: for people. file: the column that names the sound. needs: further columns by which it is recognised. captions:
-    columns that describe the sound, any number of them; a name ending in * stands for all that begin so.
+    Args:
+        name: For people.
+        file: The column that names the sound.
+        needs: Further columns by which it is recognised.
+        captions: Columns that describe the sound, any number of them; a name ending in * stands for all that begin so.
     """
 
     name: str
@@ -86,7 +89,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that was read. unused: columns passed over. problems: one sentence for each row that cannot be used."""
+    """A table that was read.
+
+    Args:
+        problems: One sentence for each row that cannot be used.
+        unused: Columns passed over.
+    """
 
     layout: str
     rows: tuple[Row, ...]
@@ -98,7 +106,14 @@ class Table:
 def read_table(path: Path) -> Table:
     """Read a table of sounds in any layout that is known.
 
-    Raises: InputFileError if it is unreadable, has no rows, or no column that names the files.
+    Args:
+        path: File in CSV, JSON Lines or Parquet.
+
+    Returns:
+        Rows, problems and unused columns.
+
+    Raises:
+        InputFileError: if it is unreadable, has no rows, or no column that names the files.
     """
     rows: list[Row] = []
     problems: list[str] = []
@@ -145,7 +160,18 @@ def facts_of_sidecar(values: Mapping[str, Any]) -> Facts | None:
 
 
 def _described(layout: Layout, cells: Cells) -> tuple[str, Facts, list[str]]:
-    """The file, the facts and the columns passed over. Raises: ValueError in a few words."""
+    """Read one row.
+
+    Args:
+        layout: Which columns hold what.
+        cells: Cells of the row by column.
+
+    Returns:
+        The file, the facts and the columns passed over.
+
+    Raises:
+        ValueError: in a few words.
+    """
     file = cells[layout.file]
     if isinstance(file, dict):  # datasets keep a path next to the bytes
         file = file.get("path")

@@ -23,7 +23,11 @@ CLIPS = "clips"
 
 
 class RenderHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Says which clips a folder is for. source_hash: SHA-256 in hex over the facts of all clips."""
+    """Says which clips a folder is for.
+
+    Args:
+        source_hash: SHA-256 in hex over the facts of all clips.
+    """
 
     source_hash: str
     num_clips: int
@@ -32,7 +36,12 @@ class RenderHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 @dataclass(frozen=True)
 class RenderReport:
-    """What was written. skipped: (clip id, problem). over_full_scale: clips that this run cut off at full scale."""
+    """What was written.
+
+    Args:
+        skipped: (clip id, problem).
+        over_full_scale: Clips that this run cut off at full scale.
+    """
 
     manifest: Path
     num_clips: int
@@ -53,8 +62,19 @@ def render(
     Files are written whole, the manifest last, so a run that was killed is continued by calling again; what is there is
     kept.
 
-    Args: skip_bad: leave out clips that cannot be made instead of stopping. progress: called with (done, total).
-    Raises: UsageError if the folder is for other clips or cannot be written; InputFileError for a bad clip.
+    Args:
+        source: Source of clips.
+        folder: New folder.
+        num_workers: Processes that render.
+        skip_bad: Leave out clips that cannot be made instead of stopping.
+        progress: Called with (done, total).
+
+    Returns:
+        Clips written, skipped and cut at full scale.
+
+    Raises:
+        UsageError: if the folder is for other clips or cannot be written.
+        InputFileError: for a bad clip.
     """
     folder, report = Path(folder), progress or (lambda done, total: None)
     infos = [source.info(index) for index in range(len(source))]

@@ -31,12 +31,17 @@ Split = Literal["train", "valid", "test"]
 class ClipInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Everything known about a clip except its sound.
 
-    id: unique and stable name inside its source. caption: what the clip is, in English.
-    captions: all wordings, the first is `caption`. duration_seconds: exact length of the waveform.
-    bpm: exact tempo, None where there is no beat. key: tonic and mode such as "C minor", None where unpitched.
-    attributes: machine readable labels, such as family, instrument, genre, kit. held_out: names of the rules that put
-    the clip into the test split, empty elsewhere. licence: SPDX-like names, joined by " AND ". source: where the
-    sounds come from, joined by " + ".
+    Args:
+        id: Unique and stable name inside its source.
+        caption: What the clip is, in English.
+        captions: All wordings, the first is `caption`.
+        duration_seconds: Exact length of the waveform.
+        bpm: Exact tempo, None where there is no beat.
+        key: Tonic and mode such as "C minor", None where unpitched.
+        attributes: Machine readable labels, such as family, instrument, genre, kit.
+        held_out: Names of the rules that put the clip into the test split, empty elsewhere.
+        licence: SPDX-like names, joined by " AND ".
+        source: Where the sounds come from, joined by " + ".
     """
 
     id: str
@@ -79,7 +84,11 @@ _UNKNOWN_LENGTH = 2**62
 
 @dataclass(frozen=True)
 class SoundPlace:
-    """Where a sound lies: a file, or `size` bytes from `offset` on inside an archive. name: for messages."""
+    """Where a sound lies: a file, or `size` bytes from `offset` on inside an archive.
+
+    Args:
+        name: For messages.
+    """
 
     path: Path
     name: str
@@ -89,7 +98,11 @@ class SoundPlace:
 
 @dataclass(frozen=True)
 class SoundFormat:
-    """What a file announces. num_samples: at sample_rate, per channel."""
+    """What a file announces.
+
+    Args:
+        num_samples: At sample_rate, per channel.
+    """
 
     sample_rate: int
     num_channels: int
@@ -97,7 +110,17 @@ class SoundFormat:
 
 
 def read_format(place: SoundPlace) -> SoundFormat:
-    """Rate, channels and length, without decoding. Raises: InputFileError in one sentence if it is no sound file."""
+    """Read rate, channels and length, without decoding.
+
+    Args:
+        place: Where the sound is stored.
+
+    Returns:
+        Format of the file.
+
+    Raises:
+        InputFileError: in one sentence if it is no sound file.
+    """
     with _open(place) as stream:
         if _is_media(stream):
             return SoundFormat(*media_format(stream, place.name))
@@ -114,11 +137,21 @@ def _announced(stream: BinaryIO, place: SoundPlace) -> SoundFormat:
 
 
 def read_stretch(place: SoundPlace, start: int, count: int) -> Waveform:
-    """`count` samples from `start` on (at the file's own rate), as stereo at 44.1 kHz.
+    """Read `count` samples from `start` on (at the file's own rate).
 
     Mono is doubled; more than two channels are mixed to the middle, because their places are not known. The level is
     left alone.
-    Raises: InputFileError in one sentence if the file is unreadable, cut off, or holds NaN or infinite samples.
+
+    Args:
+        place: Where the sound is stored.
+        start: First sample.
+        count: Number of samples.
+
+    Returns:
+        Stereo at 44.1 kHz.
+
+    Raises:
+        InputFileError: in one sentence if the file is unreadable, cut off, or holds NaN or infinite samples.
     """
     samples, rate = _stretch(place, start, count)
     if samples.shape[1] < count:

@@ -26,12 +26,21 @@ _Members = dict[str, tarfile.TarInfo]
 
 
 def open_webdataset(shards: Sequence[str | Path], defaults: FileDefaults | None = None) -> FileSource:
-    """Clips of plain .tar shards, in the order of the shards and of the samples in them.
+    """Open plain .tar shards, in the order of the shards and of the samples in them.
 
     A sample is `key.flac` (or another sound format) with `key.txt`, one caption a line, and `key.json` with the fields
     of Facts; `key.audio.flac` counts as `key.flac`.
-    Raises: InputFileError if no shard is given, or one is compressed or unreadable. Single bad samples are in the
-    source's `problems`.
+
+    Args:
+        shards: Tar files.
+        defaults: Facts of files that name none of their own.
+
+    Returns:
+        Their clips.
+
+    Raises:
+        InputFileError: if no shard is given, or one is compressed or unreadable. Single bad samples are in the source's
+            `problems`.
     """
     if not shards:
         raise InputFileError("no shard is given, but at least one .tar file is needed.")
@@ -100,7 +109,17 @@ class Subset:
         return len(self.indices)
 
     def info(self, index: int) -> ClipInfo:
-        """Facts of clip `index`. Raises: IndexError outside the range."""
+        """Return the facts of clip `index`.
+
+        Args:
+            index: Number of the clip, from 0.
+
+        Returns:
+            Facts of the clip.
+
+        Raises:
+            IndexError: outside the range.
+        """
         return self.source.info(self.indices[index])
 
     def waveform(self, index: int) -> Waveform:
@@ -109,7 +128,19 @@ class Subset:
 
 
 def restricted(source: ClipSource, *, split: str | None = None, limit: int | None = None) -> ClipSource:
-    """The clips of one split, then the first `limit` of them; None leaves all. Raises: UsageError for bad values."""
+    """Keep the clips of one split, then the first `limit` of them; None leaves all.
+
+    Args:
+        source: Source of clips.
+        split: Name of a split; None = all.
+        limit: The most clips; None = all.
+
+    Returns:
+        Source of the clips that are left.
+
+    Raises:
+        UsageError: for bad values.
+    """
     if split not in (None, "train", "valid", "test"):
         raise UsageError(f"split must be train, valid or test, got {split!r}.", field="split")
     if limit is not None and limit < 1:
@@ -174,12 +205,21 @@ def open_source(
 ) -> ClipSource:
     """Open a source of clips.
 
-    Args: spec: a folder of sound files; a .csv, .tsv or .jsonl manifest; .tar shards, also as a pattern such as
-    `shards/*.tar` or `shards/{00..12}.tar`; or `corpus:` for the generated corpus, with options such as
-    `corpus:version=2,seed=1,size=2000,pack=../audio-pack`. defaults: for files that do not say it themselves.
-    size: clips of the generated corpus if the spec does not name it; files have the number they have. split, limit:
-    only the clips of one split, only the first `limit` of them.
-    Raises: UsageError for an unknown kind or option, InputFileError if it cannot be read.
+    Args:
+        spec: A folder of sound files; a .csv, .tsv or .jsonl manifest; .tar shards, also as a pattern such as
+            `shards/*.tar` or `shards/{00..12}.tar`; or `corpus:` for the generated corpus, with options such as
+            `corpus:version=2,seed=1,size=2000,pack=../audio-pack`.
+        defaults: For files that do not say it themselves.
+        size: Clips of the generated corpus if the spec does not name it; files have the number they have.
+        split: Only the clips of one split, only the first `limit` of them.
+        limit: Only the clips of one split, only the first `limit` of them.
+
+    Returns:
+        The source.
+
+    Raises:
+        UsageError: for an unknown kind or option.
+        InputFileError: if it cannot be read.
     """
     text = str(spec)
     if text.startswith(CORPUS_PREFIX):

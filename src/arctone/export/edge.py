@@ -33,8 +33,13 @@ _CLIPS = np.linspace(0.4, 1.0, 25)
 def narrow_rare_words(path: Path, out: Path, num_frequent: int = NUM_FREQUENT) -> None:
     """Write a text graph whose rare words have 4 bits.
 
-    Args: path: a graph with one signature that looks words up in one table of int8. num_frequent: ids below it keep 8.
-    Raises: ModelError if there is no such table.
+    Args:
+        path: A graph with one signature that looks words up in one table of int8.
+        out: New file.
+        num_frequent: Ids below it keep 8.
+
+    Raises:
+        ModelError: if there is no such table.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -174,11 +179,18 @@ def copy_for_edge(
 ) -> dict[str, float]:
     """Copy a model folder without its encoder and without the way back to torch weights; rare words get 4 bits.
 
-    Args: model: name of a bundled model, or a folder with graphs. out: the new folder; it appears whole or not at all.
-    exact_words: keep the table of words as it is; that of T5, and float32 ones, always stay. force: replace a folder
-    that is there.
-    Returns: megabytes of each file.
-    Raises: ModelError if the model is unknown, altered or has no graphs; UsageError if `out` exists.
+    Args:
+        model: Name of a bundled model, or a folder with graphs.
+        out: The new folder; it appears whole or not at all.
+        exact_words: Keep the table of words as it is; that of T5, and float32 ones, always stay.
+        force: Replace a folder that is there.
+
+    Returns:
+        Megabytes of each file.
+
+    Raises:
+        ModelError: if the model is unknown, altered or has no graphs.
+        UsageError: if `out` exists.
     """
     refuse_folder(Path(out), "model", force=force)
     folder = find_model(model)

@@ -218,7 +218,16 @@ def answers(signature: Signature) -> dict[str, np.ndarray]:
 
 
 def agreement(name: str, wanted: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """SNR and largest error of what a graph gave. Args: name: of the signature."""
+    """Compare the outputs of a graph with those of its module.
+
+    Args:
+        name: Of the signature.
+        wanted: What the torch module gives, by name.
+        got: What the graph gives, by name.
+
+    Returns:
+        SNR in dB and largest error.
+    """
     pairs = [(value, got[output]) for output, value in wanted.items()]
     return {
         f"snr_db_{name}": round(min(snr_db(want, have) for want, have in pairs), 2),
@@ -240,7 +249,14 @@ def _max_error(wanted: np.ndarray, got: np.ndarray) -> float:
 
 
 def check_documents(documents: Mapping[str, str]) -> None:
-    """Refuse a document with the name of one of the model's own files. Raises: UsageError."""
+    """Refuse a document with the name of one of the model's own files.
+
+    Args:
+        documents: Further text files by name.
+
+    Raises:
+        UsageError: for a value that is not allowed.
+    """
     for name in documents:
         if name in _OWN_FILES or name.endswith((".tflite", ".onnx", ".safetensors")):
             raise UsageError(f"a document cannot be called {name}: the model's own file has that name.")

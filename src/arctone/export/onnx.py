@@ -77,13 +77,20 @@ def build_onnx(
 ) -> Report:
     """Write a model's parts as ONNX files, with config, tokenizer, documents and hashes.
 
-    Args: model: name or folder of a model that torch opens: bundled, trained, exported or converted. out: the new
-    folder; it appears whole or not at all. precision: float32 or int8, see INT8_OPERATIONS. documents: further
-    text files by name, such as card.md. force: replace a folder that is there.
-    Returns: what parity.json records: per part the megabytes, the signal-to-noise ratio of ONNX Runtime against torch
-    in dB, and the largest error as a part of the largest value.
-    Raises: ModelError if packages are missing, or the model has parts that no graph is known for; UsageError if `out`
-    exists, for an unknown precision or a paper's name that cannot be.
+    Args:
+        model: Name or folder of a model that torch opens: bundled, trained, exported or converted.
+        out: The new folder; it appears whole or not at all.
+        precision: Float32 or int8, see INT8_OPERATIONS.
+        documents: Further text files by name, such as card.md.
+        force: Replace a folder that is there.
+
+    Returns:
+        What parity.json records: per part the megabytes, the signal-to-noise ratio of ONNX Runtime against torch in dB,
+        and the largest error as a part of the largest value.
+
+    Raises:
+        ModelError: if packages are missing, or the model has parts that no graph is known for.
+        UsageError: if `out` exists, for an unknown precision or a paper's name that cannot be.
     """
     out = Path(out)
     if precision not in PRECISIONS:
@@ -115,7 +122,18 @@ def _signatures(folder: Path, config: ModelConfig) -> Iterator[tuple[str, Signat
 
 
 def _signature(module: Any, config: ModelConfig) -> Signature:
-    """The part's graph at the longest length. Raises: ModelError for a module that none is known for."""
+    """Build the graph of a part at the longest length.
+
+    Args:
+        module: Part of the model.
+        config: Config of the model.
+
+    Returns:
+        Module with its inputs.
+
+    Raises:
+        ModelError: for a module that none is known for.
+    """
     longest = (config.dit.max_frames,)
     if isinstance(module, ContinuousDiT):
         return transformer_signatures(module, config)[0]
@@ -139,7 +157,16 @@ def _signature(module: Any, config: ModelConfig) -> Signature:
 
 
 def _write(signature: Signature, path: Path, int8: Sequence[str]) -> dict[str, float]:
-    """One graph; returns its size and how closely it follows its module. Args: int8: operations that get 8 bits."""
+    """Write one graph.
+
+    Args:
+        signature: Module with its inputs.
+        path: New file.
+        int8: Operations that get 8 bits.
+
+    Returns:
+        Its size and how closely it follows its module.
+    """
     num_bytes = sum(tensor.nbytes for tensor in signature.module.state_dict().values())
     is_large = num_bytes > MOST_BYTES_INSIDE
     full = path.with_suffix(".f32") if int8 else path

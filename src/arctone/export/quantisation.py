@@ -27,9 +27,12 @@ _BITS = {0: 32, 1: 16, 9: 8, 17: 4}
 class Rule(NamedTuple):
     """Weights of one operation.
 
-    operation: of LiteRT, such as "FULLY_CONNECTED". bits: 8, 4, or 16 and 32 = float. block: neighbouring inputs that
-    share a scale; 0 = one scale for each output channel. names: regular expression, searched in the name of what the
-    operation gives, which holds the torch modules' names. Of several rules that fit, the last holds.
+    Args:
+        operation: Of LiteRT, such as "FULLY_CONNECTED".
+        bits: 8, 4, or 16 and 32 = float.
+        block: Neighbouring inputs that share a scale; 0 = one scale for each output channel.
+        names: Regular expression, searched in the name of what the operation gives, which holds the torch modules'
+            names. Of several rules that fit, the last holds.
     """
 
     operation: str
@@ -62,7 +65,12 @@ def rule_of(operation: str, name: str, rules: Sequence[Rule]) -> Rule:
 def check_weights(path: Path, rules: Sequence[Rule]) -> None:
     """Compare every large weight of a quantised graph, its names not yet taken away, with the rules.
 
-    Raises: ModelError that names a weight of another type.
+    Args:
+        path: Quantised graph.
+        rules: Which operations are quantised, and how.
+
+    Raises:
+        ModelError: that names a weight of another type.
     """
     for weight in weights(path):
         wanted = rule_of(weight.operation, weight.name, rules)

@@ -83,12 +83,20 @@ def build_published(
 ) -> Report:
     """Export a published model that `arctone convert` has read.
 
-    Args: checkpoint: folder with config.json and the parts as safetensors. out: the new folder; it appears whole or not
-    at all. documents: further text files by name. precision: float32 or one of RULES. encoder: False
-    leaves out the encoder, which only editing needs. force: replace a folder that is there.
-    Returns: what parity.json records, see `bundle.build`.
-    Raises: ModelError if the parts are of other types or do not quantise; UsageError if `out` exists, or for an unknown
-    precision or a paper's name that cannot be.
+    Args:
+        checkpoint: Folder with config.json and the parts as safetensors.
+        out: The new folder; it appears whole or not at all.
+        documents: Further text files by name.
+        precision: Float32 or one of RULES.
+        encoder: False leaves out the encoder, which only editing needs.
+        force: Replace a folder that is there.
+
+    Returns:
+        What parity.json records, see `bundle.build`.
+
+    Raises:
+        ModelError: if the parts are of other types or do not quantise.
+        UsageError: if `out` exists, or for an unknown precision or a paper's name that cannot be.
     """
     checkpoint, out = Path(checkpoint), Path(out)
     if precision != "float32" and precision not in RULES:

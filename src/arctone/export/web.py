@@ -79,6 +79,9 @@ def open_model(name_or_folder: str | Path, *, slim: bool = False) -> WebModel:
         name_or_folder: name of a bundled or fetched model, or a folder with graphs.
         slim: whether to leave out what only guidance, loops and long sounds need.
 
+    Returns:
+        The model.
+
     Raises:
         ModelError: if it is unknown, altered, or of a kind that the page's engine does not run.
     """

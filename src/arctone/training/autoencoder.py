@@ -64,6 +64,9 @@ class FeaturePool:
             num_workers: Processes that render; 0 renders in this one. The file is the same for any number.
             on_clip: Called with the number of clips done and of all.
 
+        Returns:
+            The stored features.
+
         Raises:
             UsageError: If no clip would be left.
             InputFileError: If a clip cannot be read.
@@ -89,7 +92,19 @@ class FeaturePool:
 
 
 def drawn_clips(source: ClipSource, num_clips: int, seed: int) -> list[int]:
-    """Return at most this many clips of a source, each once, in a random order. Raises: UsageError if that is none."""
+    """Return at most this many clips of a source, each once, in a random order.
+
+    Args:
+        source: Source of clips.
+        num_clips: The most clips.
+        seed: Of the order.
+
+    Returns:
+        Numbers of clips.
+
+    Raises:
+        UsageError: if that is none.
+    """
     order: list[int] = np.random.default_rng([seed, len(source)]).permutation(len(source))[:num_clips].tolist()
     if not order:
         raise UsageError(f"num_clips: {num_clips} clips of a source of {len(source)} leave nothing to train on")
@@ -107,8 +122,11 @@ def _rows(source: ClipSource, index: int) -> np.ndarray:
 class AutoencoderConfig:
     """Batches of the autoencoder, and its critic.
 
-    adversarial_start: the step from which a discriminator of spectrograms takes part (it and the autoencoder then take
-    turns); None = never. adversarial_weight, feature_weight: of its score, and of the distance in its hidden features.
+    Args:
+        adversarial_start: The step from which a discriminator of spectrograms takes part (it and the autoencoder then
+            take turns); None = never.
+        adversarial_weight: Of its score, and of the distance in its hidden features.
+        feature_weight: Of its score, and of the distance in its hidden features.
     """
 
     batch_size: int = 24
@@ -124,7 +142,13 @@ class AutoencoderConfig:
 class SpectralTask(SteadyRate, ABC):
     """What training an autoencoder and training a decoder alone have in common: windows, losses and the critic.
 
-    Args: name: of the role that is kept. module: what is trained in it. num_frames: of the pool. channels: C.
+    Args:
+        name: Of the role that is kept.
+        module: What is trained in it.
+        num_frames: Of the pool.
+        channels: C.
+        config: Settings of the losses.
+        seed: Of the windows.
     """
 
     frozen: Sequence[nn.Module] = ()

@@ -41,6 +41,9 @@ def silence_of(folder: Path, config: ModelConfig) -> Tensor | None:
         folder: Of the model.
         config: The model's config.
 
+    Returns:
+        [C], or None.
+
     Raises:
         ModelError: If the folder has no autoencoder.
     """
@@ -136,6 +139,9 @@ class LatentBatches:
             silence: One frame of encoded silence, [C]; given, every clip is filled up to the model's whole window.
             rates: How often the model's controls are given; None = the published rates for published models, else the
                 defaults.
+
+        Returns:
+            The batches.
         """
         text_length = config.text.max_tokens if config.dit.pads_text else 0
         window = config.dit.max_frames if silence is not None else 0

@@ -44,10 +44,14 @@ HOP = 2048
 class DecoderConfig(AutoencoderConfig):
     """The decoder's size and what it learns.
 
-    width, expansion, blocks, fine_blocks: of the decoder; None = those of a `spectral` teacher, else of SpectralConfig.
-    target: sound that is to be made of the latents: the "original" that was encoded, or what the "teacher" decodes;
-    "auto" = the original for `spectral` teachers, which can be surpassed, else the teacher's.
-    latent_noise: added to the latents, in their standard deviations, because latents that are generated err, too.
+    Args:
+        width: Of the decoder; None = those of a `spectral` teacher, else of SpectralConfig.
+        expansion: As `width`.
+        blocks: As `width`.
+        fine_blocks: As `width`.
+        target: Sound that is to be made of the latents: the "original" that was encoded, or what the "teacher" decodes;
+            "auto" = the original for `spectral` teachers, which can be surpassed, else the teacher's.
+        latent_noise: Added to the latents, in their standard deviations, because latents that are generated err, too.
     """
 
     width: int | None = None
@@ -61,7 +65,9 @@ class DecoderConfig(AutoencoderConfig):
 class LatentPool:
     """Latents and features of many clips, in memory-mapped files: latents.float16 [T, C], targets.float16 [4 T, F].
 
-    Args: folder: that `build` filled. channels: C.
+    Args:
+        folder: That `build` filled.
+        channels: C.
     """
 
     LATENTS, TARGETS = "latents.float16", "targets.float16"
@@ -85,8 +91,21 @@ class LatentPool:
     ) -> LatentPool:
         """Encode clips drawn from a source, each once, in a random order.
 
-        Args: target: "original" or "teacher". on_clip: called with the number of clips done and of all.
-        Raises: UsageError if there is no clip.
+        Args:
+            source: Source of clips.
+            teacher: Autoencoder that encodes, and decodes if it is the target.
+            folder: New folder.
+            channels: Latent channels.
+            num_clips: The most clips.
+            target: "original" or "teacher".
+            seed: Of the random draws.
+            on_clip: Called with the number of clips done and of all.
+
+        Returns:
+            The stored latents.
+
+        Raises:
+            UsageError: if there is no clip.
         """
         order = drawn_clips(source, num_clips, seed)
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,10 +172,18 @@ class DecoderTask(SpectralTask):
 
 
 def student_config(teacher: ModelConfig, config: DecoderConfig) -> SpectralConfig:
-    """The config that describes the new decoder (its encoder fields mean nothing where the teacher is no `spectral`).
+    """Describe the new decoder (its encoder fields mean nothing where the teacher is no `spectral`).
 
-    Raises: UsageError if the teacher's latents do not have the decoder's hop, rate or channels, or a `spectral` teacher
-    would get another width.
+    Args:
+        teacher: Config of the model whose latents are decoded.
+        config: Settings of the decoder.
+
+    Returns:
+        Its config.
+
+    Raises:
+        UsageError: if the teacher's latents do not have the decoder's hop, rate or channels, or a `spectral` teacher
+            would get another width.
     """
     facts = {"hop_length": HOP, "sample_rate": 44_100, "channels": 2}
     for name, wanted in facts.items():
@@ -226,6 +253,9 @@ class DecoderStage:
 
     def trainer(self) -> Trainer:
         """See `stages.Stage`.
+
+        Returns:
+            The trainer.
 
         Raises:
             UsageError: If init is missing or is `out` itself, or its latents are none for a spectral decoder.

@@ -48,9 +48,14 @@ NUM_DEMOS = 2
 
 
 def flow_listener(model: ModelConfig, folder: Path) -> Listener:
-    """Listener that samples the first captions of the training set with the averaged weights and writes the audio.
+    """Build a listener that samples the first captions of the training set with the averaged weights and writes audio.
 
-    Args: model: its sampling defaults are used. folder: the model folder that holds the autoencoder.
+    Args:
+        model: Its sampling defaults are used.
+        folder: The model folder that holds the autoencoder.
+
+    Returns:
+        The listener.
     """
     decoder = load_autoencoder(folder).decoder
     phase_iterations = of_type(model.sounding, SpectralConfig).phase_iterations

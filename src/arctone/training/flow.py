@@ -99,6 +99,9 @@ class FlowTask(OneRole):
         Args:
             draws: Of the step.
             frames: Latent frames of the window.
+
+        Returns:
+            [B], 0 to 1.
         """
         config = self.config
         quantiles = draws.quantiles(_TIMES, even=config.even_times)
@@ -143,6 +146,9 @@ def straight_levels(time: Tensor) -> Tensor:
 
     Args:
         time: Of the diffusion, [B], 0 to 1: data and noise are mixed by cosine and sine of time * pi / 2.
+
+    Returns:
+        [B], 0 to 1.
     """
     angle = time * (torch.pi / 2)
     return angle.sin() / (angle.sin() + angle.cos())

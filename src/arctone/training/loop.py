@@ -145,6 +145,9 @@ class Trainer:
         Args:
             on_step: Called after each step with its number and the last logged means.
 
+        Returns:
+            Mean of each loss over the last logged steps.
+
         Raises:
             KeyboardInterrupt: If it was ended so.
             NotFinite: If the losses stay not finite; the checkpoint then holds the last good state.

@@ -73,6 +73,9 @@ def fine_tuning(*, is_full: bool = False) -> FineTuning:
 
     Args:
         is_full: Whether all weights are trained.
+
+    Returns:
+        The settings.
     """
     rate = 5e-5 if is_full else 1e-3
     loop = LoopConfig(
@@ -122,6 +125,9 @@ def with_targets(plan: FineTuning, model: Path) -> FineTuning:
         plan: Its targets stay if they are not the usual ones.
         model: Folder of the model.
 
+    Returns:
+        The plan.
+
     Raises:
         UsageError: If a target is no linear layer of the model's transformer.
     """
@@ -154,6 +160,9 @@ class TuneStage:
 
     def trainer(self) -> Trainer:
         """See `stages.Stage`.
+
+        Returns:
+            The trainer.
 
         Raises:
             ModelError: If the latents come from another autoencoder.

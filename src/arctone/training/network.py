@@ -31,6 +31,9 @@ def new_network(config: TransformerConfig, seed: int) -> nn.Module:
     Args:
         config: Type and sizes.
         seed: Of the weights.
+
+    Returns:
+        The network.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -83,6 +86,9 @@ def guided_at(network: nn.Module, x: Tensor, t: Tensor, conditions: Conditions, 
         t: Their noise levels, [B], 0 to 1.
         conditions: Conditions of the items.
         cfg_scale: Scale of classifier-free guidance, at least 0.
+
+    Returns:
+        [B, C, T].
     """
     with_text: Tensor = network(x, t, conditions)
     if cfg_scale == 1:
@@ -97,6 +103,9 @@ def guided_velocity(network: nn.Module, conditions: Conditions, cfg_scale: float
         network: Velocity network.
         conditions: Conditions of the items.
         cfg_scale: Scale of classifier-free guidance, at least 0.
+
+    Returns:
+        The function.
     """
 
     def velocity_of(x: Tensor, t: float) -> Tensor:
@@ -113,6 +122,9 @@ def estimate_x_0(network: nn.Module, x_t: Tensor, t: Tensor, conditions: Conditi
         x_t: Noisy latents, [B, C, T].
         t: Their noise levels, [B].
         conditions: Conditions of the items.
+
+    Returns:
+        [B, C, T], float32.
     """
     return denoised(x_t, network(x_t, t, conditions).float(), expand(t, x_t))
 

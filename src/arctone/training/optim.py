@@ -92,6 +92,9 @@ def inverse_rate_factor(step: int, *, inv_gamma: float = 1e6, power: float = 0.5
         warmup: The warm-up lacks warmup^(step + 1) of the full rate.
 
     Source: InverseLR of k-diffusion, which the public trainer uses.
+
+    Returns:
+        0 to 1.
     """
     return float((1 - warmup ** (step + 1)) * (1 + step / inv_gamma) ** -power)
 

@@ -33,6 +33,9 @@ def open_fabric(config: Machine) -> Fabric:
 
     Args:
         config: Gives the precision.
+
+    Returns:
+        The fabric.
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     precision: Any = config.precision
@@ -105,6 +108,9 @@ class Part:
         Args:
             batch: Of the task.
             step: Step of the loop.
+
+        Returns:
+            Loss by name.
         """
         values: dict[str, float] = {}
         with self._fabric.autocast():

@@ -104,6 +104,9 @@ def plan_stage(stage: Any) -> StagePlan:
     Args:
         stage: A stage on latents, with a field `out`.
 
+    Returns:
+        Memory, time and sizes.
+
     Raises:
         UsageError: As the stage itself.
         ModelError: As the stage itself.
@@ -117,6 +120,9 @@ def plan_trainer(trainer: Trainer) -> StagePlan:
 
     Args:
         trainer: Its weights stay as they are.
+
+    Returns:
+        Memory, time and sizes.
     """
     task = trainer.task
     items = _items(task.batch(0, 0, 1))

@@ -67,6 +67,9 @@ class ArcStage:
     def trainer(self) -> Trainer:
         """See `Stage`.
 
+        Returns:
+            The trainer.
+
         Raises:
             UsageError: If init is missing or is `out` itself.
             ModelError: If a part does not fit.
@@ -118,6 +121,9 @@ class DistillStage:
 
     def trainer(self) -> Trainer:
         """See `Stage`.
+
+        Returns:
+            The trainer.
 
         Raises:
             UsageError: If init is missing or is `out` itself.
@@ -202,7 +208,14 @@ def _consistency_task(
 
 
 def _check_student(student: Path | None) -> None:
-    """Before anything is written. Raises: UsageError if the student is a flow model."""
+    """Before anything is written.
+
+    Args:
+        student: Model that the generator begins with.
+
+    Raises:
+        UsageError: if the student is a flow model.
+    """
     if student is not None and not load_config(student).sampling.post_trained:
         raise UsageError(
             f"student: {student} is no post-trained model; post-training begins with the flow model of init"
@@ -210,7 +223,15 @@ def _check_student(student: Path | None) -> None:
 
 
 def _begin_with(module: nn.Module, student: Path | None) -> None:
-    """Fills what is post-trained with the weights of a post-trained model, if there is one. Raises: ModelError."""
+    """Fills what is post-trained with the weights of a post-trained model, if there is one.
+
+    Args:
+        module: Network to fill.
+        student: Model that the generator begins with.
+
+    Raises:
+        ModelError: if a part is missing or damaged.
+    """
     if student is not None:
         fill(module, load_state(student, DIT), str(student))
 
@@ -226,6 +247,9 @@ def few_step(
         sampler: Name of the sampler.
         steps: Number of its steps.
         shift: Of their grid.
+
+    Returns:
+        The config.
     """
     sampling = msgspec.structs.replace(
         config.sampling, sampler=sampler, steps=steps, cfg_scale=1.0, shift=shift, schedule="auto", post_trained=True

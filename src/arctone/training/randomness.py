@@ -44,8 +44,15 @@ def noisier(t: Tensor, quantiles: Tensor, low: float) -> Tensor:
 def sampler_levels(quantiles: Tensor, step_counts: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Levels at which the ping-pong sampler of one of these step counts calls the model, t = 1 included.
 
-    Every step count has the same chance, then every step of it. Returns: the levels, and for each the level before it
-    (1 for a first step). Source: the congruent timesteps of the public trainer after May 2026.
+    Every step count has the same chance, then every step of it.
+
+    Args:
+        quantiles: [batch], 0 to 1.
+        step_counts: Numbers of steps to draw from.
+
+    Returns:
+        The levels, and for each the level before it (1 for a first step). Source: the congruent timesteps of the public
+        trainer after May 2026.
     """
     grids = [log_snr(count)[:-1] for count in step_counts]
     levels = torch.tensor([t for grid in grids for t in grid])
@@ -69,6 +76,9 @@ def truncated_logit_normal(quantiles: Tensor, low: float = 0.075) -> Tensor:
         low: Where the law is cut off, 0 to 1.
 
     Source: trunc_logit_normal of the public trainer.
+
+    Returns:
+        Levels, the shape of the quantiles, 0 to 1.
     """
     below = torch.special.ndtr(torch.logit(torch.tensor(low)))
     y = torch.sigmoid(torch.special.ndtri((below + (1 - below) * quantiles).clamp(1e-6, 1 - 1e-6)))
@@ -82,6 +92,9 @@ def length_shift(frames: int) -> float:
         frames: Latent frames of the window.
 
     Source: the distribution shift of Stable Audio Open small and Stable Audio 3.
+
+    Returns:
+        At least 0.
     """
     length = min(max(frames, 256), 4096)
     return math.exp(0.5 + (1.15 - 0.5) * (length - 256) / (4096 - 256))
@@ -91,7 +104,10 @@ def generator(*key: int) -> torch.Generator:
     """Returns the random source of a (seed, step, purpose, item) key.
 
     Args:
-        key: Whole numbers of at least 0.
+        *key: Whole numbers of at least 0.
+
+    Returns:
+        The source, on the CPU.
     """
     mixed = 0
     for part in key:
@@ -106,6 +122,9 @@ def share(items: int, rank: int, world_size: int) -> slice:
         items: Size of the batch of all processes.
         rank: Number of this process.
         world_size: Number of processes.
+
+    Returns:
+        Slice of the items.
 
     Raises:
         UsageError: If the batch cannot be split evenly.
@@ -143,6 +162,9 @@ class Draws:
             seed: Seed of the run.
             step: Step of the loop.
             world_size: Number of processes.
+
+        Returns:
+            The draws.
         """
         return cls(seed, step, batch["item"], int(batch["num_items"]), world_size)
 
@@ -156,7 +178,10 @@ class Draws:
 
         Args:
             purpose: Number that no other draw of the same task uses.
-            item: Place of an item, if the source is its own.
+            *item: Place of an item, if the source is its own.
+
+        Returns:
+            The source, on the CPU.
         """
         return generator(self.seed, self.step, purpose, *item)
 
@@ -165,7 +190,10 @@ class Draws:
 
         Args:
             purpose: See `source`.
-            rows: Leading sizes.
+            *rows: Leading sizes.
+
+        Returns:
+            [*rows, B], 0 to 1.
         """
         return torch.rand(*rows, self.count, generator=self.source(purpose))[..., self.items]
 
@@ -175,6 +203,9 @@ class Draws:
         Args:
             purpose: See `source`.
             even: Whether the batch of all processes is spread evenly over (0, 1), which lowers its variance.
+
+        Returns:
+            [B], 0 to 1.
         """
         return even_quantiles(self.count, self.source(purpose))[self.items] if even else self.chances(purpose)
 
@@ -184,6 +215,9 @@ class Draws:
         Args:
             purpose: See `source`.
             shape: Sizes of one item.
+
+        Returns:
+            [B, *shape].
         """
         return torch.stack([torch.randn(*shape, generator=self.source(purpose, int(item))) for item in self.items])
 
@@ -194,6 +228,9 @@ class Draws:
             purpose: See `source`.
             shape: Sizes of one item.
             number: Number of draws.
+
+        Returns:
+            [number, B, *shape].
         """
         columns = []
         for item in self.items:
@@ -207,6 +244,9 @@ class Draws:
         Args:
             purpose: See `source`.
             number: Number of possibilities.
+
+        Returns:
+            0 to number - 1.
         """
         return int(torch.randint(number, (), generator=self.source(purpose)))
 
@@ -238,6 +278,9 @@ def load_material(
         world_size: Number of processes.
         tempo_dropout: Part of the items that are not conditioned on their tempo, 0 to 1.
         purpose: Of the draw of those items; see `Draws.source`.
+
+    Returns:
+        Latents, conditions and draws.
     """
     batch = batches.batch(step, rank, world_size)
     draws = Draws.of_batch(batch, seed, step, world_size)

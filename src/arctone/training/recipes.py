@@ -350,7 +350,17 @@ RECIPES = {
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of a name. Raises: UsageError listing the known ones."""
+    """Return the recipe of a name.
+
+    Args:
+        name: One of `RECIPES`.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        UsageError: listing the known ones.
+    """
     if name not in RECIPES:
         raise UsageError(f"recipe: {name!r} is unknown, choose from {', '.join(RECIPES)}")
     return RECIPES[name]()

@@ -157,6 +157,9 @@ def decoder_stage(recipe: Recipe, data: str, out: Path, init: Path | None) -> De
         data: Source of clips.
         out: Folder of the new model.
         init: Folder of the model whose encoder stays.
+
+    Returns:
+        The stage.
     """
     sizes = recipe.corpus_size, recipe.autoencoder_clips
     return DecoderStage(recipe.decoder, recipe.decoder_loop, data, out, init, *sizes)
@@ -199,6 +202,9 @@ class FlowStage:
     def trainer(self) -> Trainer:
         """See `Stage`.
 
+        Returns:
+            The trainer.
+
         Raises:
             UsageError: If the folder of a post-trained `init` lacks its flow model.
             ModelError: If a part is missing, or the latents come from another autoencoder.
@@ -234,6 +240,9 @@ def open_batches(
         config: The model's config.
         folder: Of the model, with its autoencoder.
         recipe: Its `window` says whether models that always receive a whole window do so in training.
+
+    Returns:
+        The batches.
 
     Raises:
         ModelError: If the latents come from another autoencoder.

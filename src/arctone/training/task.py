@@ -102,6 +102,9 @@ def micro_batches(items: int, size: int) -> list[slice]:
     Args:
         items: Size of the batch.
         size: Items of a part; 0 = all.
+
+    Returns:
+        Slices of the batch.
     """
     return [slice(start, start + size) for start in range(0, items, size)] if 0 < size < items else []
 

@@ -195,10 +195,18 @@ _PLURAL = re.compile(
 def write_captions(
     frame_set: str, fields: Fields, unseen: bool, rng: np.random.Generator, pitch_share: float | None = None
 ) -> tuple[str, ...]:
-    """NUM_CAPTIONS different captions.
+    """Write NUM_CAPTIONS different captions.
 
-    Args: frame_set: key of FRAMES. fields: options by field. unseen: use wording kept out of training. pitch_share:
-    part of the captions that say the key or the pitch of a clip that has one; None leaves it to the frames.
+    Args:
+        frame_set: Key of FRAMES.
+        fields: Options by field.
+        unseen: Use wording kept out of training.
+        rng: Source of the random draws.
+        pitch_share: Part of the captions that say the key or the pitch of a clip that has one; None leaves it to the
+            frames.
+
+    Returns:
+        The captions, the main one first.
     """
     frames = _usable((HELD_OUT_FRAMES if unseen else FRAMES)[frame_set], frozenset(fields))
     said = next((name for name in PITCH_FIELDS if name in fields), None) if pitch_share is not None else None

@@ -47,13 +47,21 @@ _GOLDEN = 0.6180339887498949
 class Corpus:
     """Captioned stereo clips that are made when they are asked for.
 
-    Args: seed: another seed is another corpus. size: number of clips over all splits. pack: folder of the audio pack,
-    None to do without. soundfonts: files of FluidR3_GM, FluidR3_GS, MuseScore_General; missing ones are left out, see
-    `missing`. sonic_pi: folder of Sonic Pi's samples. strums: folder with the kit belofilms_GuitarStrums. split: which
-    clips to number; filtering makes no sound. Without any file all categories remain, synthesised.
-    Raises: UsageError for a bad size or split, InputFileError for a broken file.
-
     The same arguments and the same files give the same clips, in any order and in any process.
+
+    Args:
+        seed: Another seed is another corpus.
+        size: Number of clips over all splits.
+        pack: Folder of the audio pack, None to do without.
+        soundfonts: Files of FluidR3_GM, FluidR3_GS, MuseScore_General; missing ones are left out, see `missing`.
+        sonic_pi: Folder of Sonic Pi's samples.
+        strums: Folder with the kit belofilms_GuitarStrums.
+        split: Which clips to number; filtering makes no sound. Without any file all categories remain, synthesised.
+        version: Of the planner, 1 or 2.
+
+    Raises:
+        UsageError: for a bad size or split.
+        InputFileError: for a broken file.
     """
 
     def __init__(
@@ -86,7 +94,17 @@ class Corpus:
         return len(self._numbers)
 
     def info(self, index: int) -> ClipInfo:
-        """Facts and captions of clip `index` of this split; makes no sound. Raises: IndexError."""
+        """Return the facts and captions of clip `index` of this split, without making its sound.
+
+        Args:
+            index: Number of the clip, from 0.
+
+        Returns:
+            Facts of the clip.
+
+        Raises:
+            IndexError: outside the range.
+        """
         number = self._number(index)
         plan, split, rules = self._cached_plan(number)
         wording = _generator(self.seed, number, 2)
@@ -109,13 +127,33 @@ class Corpus:
         )
 
     def waveform(self, index: int) -> Waveform:
-        """Sound of clip `index` of this split, stereo, 44.1 kHz, the same at every call. Raises: IndexError."""
+        """Render clip `index` of this split; every call gives the same sound.
+
+        Args:
+            index: Number of the clip, from 0.
+
+        Returns:
+            Stereo, 44.1 kHz.
+
+        Raises:
+            IndexError: outside the range.
+        """
         number = self._number(index)
         plan, _, _ = self._cached_plan(number)
         return Waveform(render_plan(plan, self._library, _generator(self.seed, number, 1)), SAMPLE_RATE)
 
     def plan(self, index: int) -> Plan:
-        """What was decided about clip `index`: layers, scores' frames, room. Raises: IndexError."""
+        """Plan clip `index`: layers, scores' frames, room.
+
+        Args:
+            index: Number of the clip, from 0.
+
+        Returns:
+            The plan.
+
+        Raises:
+            IndexError: outside the range.
+        """
         return self._cached_plan(self._number(index))[0]
 
     def _number(self, index: int) -> int:

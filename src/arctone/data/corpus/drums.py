@@ -239,7 +239,10 @@ GENRE_TEMPOS: dict[str, tuple[int, int]] = {
 class Kit:
     """A drum sound.
 
-    presets: "font/bank:program". sampled: name of a set of recordings. genres: the only ones it plays, empty for all.
+    Args:
+        presets: "font/bank:program".
+        sampled: Name of a set of recordings.
+        genres: The only ones it plays, empty for all.
     """
 
     name: str
@@ -275,7 +278,11 @@ KITS: tuple[Kit, ...] = (
 
 @dataclass(frozen=True, order=True)
 class Hit:
-    """One stroke. piece: key of GENERAL_MIDI_NOTES; velocity 0 to 1."""
+    """One stroke.
+
+    Args:
+        piece: Key of GENERAL_MIDI_NOTES; velocity 0 to 1.
+    """
 
     start_seconds: float
     piece: str
@@ -288,9 +295,17 @@ def genres() -> tuple[str, ...]:
 
 
 def write_hits(genre: str, bpm: float, num_bars: int, with_fill: bool, rng: np.random.Generator) -> list[Hit]:
-    """A loop of whole bars of four beats; the first stroke falls at time 0.
+    """Write a loop of whole bars of four beats; the first stroke falls at time 0.
 
-    Args: with_fill: the second half of the last bar is a fill. Times vary by some milliseconds, velocities by 10 %.
+    Args:
+        genre: Name of a genre.
+        bpm: Tempo in beats per minute.
+        num_bars: Bars to write.
+        with_fill: The second half of the last bar is a fill. Times vary by some milliseconds, velocities by 10 %.
+        rng: Source of the random draws.
+
+    Returns:
+        Strokes in order of time.
     """
     bar = _BARS[genre][int(rng.integers(len(_BARS[genre])))]
     bar_seconds = 240.0 / bpm

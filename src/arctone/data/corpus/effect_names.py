@@ -44,9 +44,13 @@ _PLURAL_OR_MASS = re.compile(r"(ing|[^s]s|cloth|noise|rain|water|thunder|music)$
 
 
 def describe_effect(source: str) -> str | None:
-    """An English phrase for a file of the effect packs, None if it should not be used.
+    """Describe a file of the effect packs in English.
 
-    Args: source: "repository/pack/folders/name.ext".
+    Args:
+        source: "repository/pack/folders/name.ext".
+
+    Returns:
+        A phrase; None = the file should not be used.
     """
     _, pack, *folders = source.rsplit(".", 1)[0].split("/")
     name = re.sub(r"[\d_\-() ]+$", "", "/".join(folders).removeprefix("Audio/"))

@@ -171,7 +171,14 @@ choir pad synth|formant choir pad, breathy vowel pad|voice|0:13|45-76|s|p
 
 @dataclass(frozen=True)
 class Instrument:
-    """One named timbre. low, high: MIDI notes. sustained: holds its level. polyphonic: is asked for chords."""
+    """One named timbre.
+
+    Args:
+        low: MIDI notes.
+        high: MIDI notes.
+        sustained: Holds its level.
+        polyphonic: Is asked for chords.
+    """
 
     name: str
     aliases: tuple[str, ...]

@@ -28,7 +28,13 @@ Audio = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, order=True)
 class Note:
-    """One note. start_seconds from the stem's beginning; pitch: MIDI number; velocity: 0 to 1."""
+    """One note.
+
+    Args:
+        start_seconds: From the stem's beginning.
+        pitch: MIDI number.
+        velocity: 0 to 1.
+    """
 
     start_seconds: float
     duration_seconds: float
@@ -39,7 +45,12 @@ class Note:
 class SoundFont:
     """A loaded sf2 or sf3 file that renders one stem at a time.
 
-    Args: path: the file. Raises: InputFileError if it cannot be loaded, UsageError if tinysoundfont is missing.
+    Args:
+        path: The file.
+
+    Raises:
+        InputFileError: if it cannot be loaded.
+        UsageError: if tinysoundfont is missing.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -124,7 +135,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FontSound:
-    """An effect preset of a soundfont. pitch: the key that sounds natural; seconds: how long it is held."""
+    """An effect preset of a soundfont.
+
+    Args:
+        pitch: The key that sounds natural.
+        seconds: How long it is held.
+    """
 
     font: str
     bank: int
@@ -190,7 +206,13 @@ FONT_SOUNDS: tuple[FontSound, ...] = (
 
 @dataclass(frozen=True)
 class Library:
-    """fonts: path by font name. instruments: (instrument, its presets), none empty. kits: those that can sound."""
+    """All soundfonts, instruments and kits.
+
+    Args:
+        fonts: Path by font name.
+        instruments: (instrument, its presets), none empty.
+        kits: Those that can sound.
+    """
 
     fonts: dict[str, str]
     instruments: tuple[tuple[Instrument, tuple[Preset, ...]], ...]
@@ -230,7 +252,17 @@ def open_library(
 
 
 def font_name(path: str | Path) -> str:
-    """Which known font a file is, by its name. Raises: UsageError for other soundfonts."""
+    """Identify a known soundfont by its file name.
+
+    Args:
+        path: File of a soundfont.
+
+    Returns:
+        Name of the font.
+
+    Raises:
+        UsageError: for other soundfonts.
+    """
     name = Path(path).name
     for known in (FLUID_GS, FLUID, MUSESCORE):
         if name.startswith(known):

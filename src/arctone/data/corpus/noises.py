@@ -30,9 +30,16 @@ class NoiseSound:
 
 
 def shaped_noise(seconds: float, rng: np.random.Generator, shape: Shape, width: float = 0.8) -> Audio:
-    """Noise whose spectrum changes with time, [2, samples].
+    """Make noise whose spectrum changes with time.
 
-    Args: shape(frame_seconds [F, 1], hertz [1, K]) -> magnitudes [F, K]. width: 0 mono to 1 independent channels.
+    Args:
+        seconds: Length.
+        rng: Source of the random draws.
+        shape: Of (frame_seconds [F, 1], hertz [1, K]) the magnitudes [F, K].
+        width: 0 mono to 1 independent channels.
+
+    Returns:
+        Float32 [2, samples].
     """
     num_samples = round(seconds * SAMPLE_RATE)
     num_frames = num_samples // HOP + 5

@@ -123,7 +123,13 @@ Sound = Recording | FontSound | str
 
 @dataclass(frozen=True)
 class NotesLayer:
-    """One instrument. preset: id. style: of playing, or "bass:" and a feel. pan: -1 left to 1 right."""
+    """One instrument.
+
+    Args:
+        preset: Id.
+        style: Of playing, or "bass:" and a feel.
+        pan: -1 left to 1 right.
+    """
 
     preset: str
     style: str
@@ -134,7 +140,11 @@ class NotesLayer:
 
 @dataclass(frozen=True)
 class DrumLayer:
-    """A drum loop of whole bars. preset: id, "" for sampled kits, whose strokes are `strokes` by piece."""
+    """A drum loop of whole bars.
+
+    Args:
+        preset: Id, "" for sampled kits, whose strokes are `strokes` by piece.
+    """
 
     preset: str
     genre: str
@@ -150,8 +160,14 @@ class DrumLayer:
 class SoundLayer:
     """A recording, a font's effect or a synthesised sound ("AMBIENCES/3", "EFFECTS/0", "STROKES/1:kick").
 
-    start_seconds: where it begins; times: repetitions every period_seconds; filling: repeat and crossfade to the end;
-    crop_seconds: first second of the recording that is used. semitones, stretch, tilt_db: as in `variation.varied`.
+    Args:
+        start_seconds: Where it begins.
+        times: Repetitions every period_seconds.
+        filling: Repeat and crossfade to the end.
+        crop_seconds: First second of the recording that is used.
+        semitones: As in `variation.varied`.
+        stretch: As in `variation.varied`.
+        tilt_db: As in `variation.varied`.
     """
 
     sound: Sound
@@ -173,10 +189,14 @@ FrameSet = Literal["note", "phrase", "duet", "drums", "music", "ambience", "effe
 
 @dataclass(frozen=True)
 class Plan:
-    """pairs: (kind, first, second) for the held-out rules. fields: wordings for the captions.
+    """Everything decided about a clip.
 
     trimmed: silence before the sound is left out. fade_seconds: how long the sound falls to nothing at its end; 0 only
     has the edge of 5 ms that every clip has.
+
+    Args:
+        fields: Wordings for the captions.
+        pairs: (kind, first, second) for the held-out rules.
     """
 
     category: str

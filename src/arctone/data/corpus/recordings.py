@@ -25,9 +25,16 @@ Audio = npt.NDArray[np.float32]
 class Recording:
     """A recorded sound.
 
-    source: identity in its source repository. fold: ESC-10 fold, "" elsewhere. kind: "effect", "ambience", "note" or
-    "stroke". wordings: phrases for captions, the first is the name. pitch: MIDI number where it is known.
-    family, instrument: of notes. piece: of drum strokes; kit: their set.
+    Args:
+        source: Identity in its source repository.
+        kind: "effect", "ambience", "note" or "stroke".
+        wordings: Phrases for captions, the first is the name.
+        fold: ESC-10 fold, "" elsewhere.
+        pitch: MIDI number where it is known.
+        family: Of notes.
+        instrument: Of notes.
+        piece: Of drum strokes.
+        kit: Their set.
     """
 
     path: str
@@ -71,7 +78,17 @@ def _at_rate(samples: Audio, rate: int) -> Audio:
 
 
 def pack_recordings(pack: Path) -> list[Recording]:
-    """Usable recordings of the audio pack, in the order of its manifest. Raises: InputFileError without manifest."""
+    """List the usable recordings of the audio pack.
+
+    Args:
+        pack: Folder of recordings.
+
+    Returns:
+        Recordings in the order of the manifest.
+
+    Raises:
+        InputFileError: without manifest.
+    """
     try:
         entries = parse_json(read_bytes(pack / "manifest.json"))
     except (InputFileError, ValueError) as problem:

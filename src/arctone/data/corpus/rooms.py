@@ -21,7 +21,13 @@ Audio = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Room:
-    """decay_seconds: time to -60 dB at low frequencies; damping_hz: where it has halved; wet: level to direct."""
+    """A kind of room.
+
+    Args:
+        decay_seconds: Time to -60 dB at low frequencies.
+        damping_hz: Where it has halved.
+        wet: Level to direct.
+    """
 
     name: str
     decay_seconds: float
@@ -43,9 +49,15 @@ ROOMS: dict[str, Room] = {
 
 
 def add_room(dry: Audio, name: str, variant: int) -> Audio:
-    """`dry` [2, N] as it sounds in a room, same length, float32.
+    """Place `dry` [2, N] in a room.
 
-    Args: name: a key of ROOMS. variant: 0 to NUM_VARIANTS - 1, another response of the same kind.
+    Args:
+        dry: Sound without a room, [2, N].
+        name: A key of ROOMS.
+        variant: 0 to NUM_VARIANTS - 1, another response of the same kind.
+
+    Returns:
+        Float32, the same length.
     """
     room = ROOMS[name]
     if room.wet == 0.0:

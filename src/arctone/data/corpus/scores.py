@@ -27,7 +27,12 @@ RHYTHMS = (
 class Frame:
     """What a style needs to know.
 
-    tonic: 0 (C) to 11. low, high: MIDI range in use. sustained: as in Instrument. degrees: chord roots; () draws.
+    Args:
+        tonic: 0 (C) to 11.
+        low: MIDI range in use.
+        high: MIDI range in use.
+        sustained: As in Instrument.
+        degrees: Chord roots; () draws.
     """
 
     seconds: float

@@ -114,10 +114,15 @@ HELD_OUT_RECORDING_PERCENT = 10
 
 
 def recording_is_held_out(source: str, fold: str = "") -> bool:
-    """Whether a recording belongs to the test split only.
+    """Tell whether a recording belongs to the test split only.
 
-    Args: source: its path in its source repository, the identity that no re-encoding changes. fold: for ESC-10, whose
-    folds keep all cuts of one original together: only fold 5 is held out. Others: 10 % by hash of `source`.
+    Args:
+        source: Its path in its source repository, the identity that no re-encoding changes.
+        fold: For ESC-10, whose folds keep all cuts of one original together: only fold 5 is held out. Others: 10 % by
+            hash of `source`.
+
+    Returns:
+        True = test split only.
     """
     if fold:
         return fold == HELD_OUT_FOLD
@@ -137,9 +142,16 @@ def broken_rules(
     recordings: Iterable[tuple[str, str]],
     presets: Iterable[str],
 ) -> tuple[str, ...]:
-    """The rules that keep a clip with these facts out of training, in the order of RULES.
+    """Find the rules that keep a clip with these facts out of training.
 
-    Args: pairs: (kind, first, second) as in `pair_is_held_out`. recordings: (source, fold). presets: preset ids.
+    Args:
+        pairs: (kind, first, second) as in `pair_is_held_out`.
+        bpm: Tempo in beats per minute; None = the clip has none.
+        recordings: (source, fold).
+        presets: Preset ids.
+
+    Returns:
+        Rules in the order of RULES.
     """
     broken = {
         "unseen_pair": any(pair_is_held_out(*pair) for pair in pairs),

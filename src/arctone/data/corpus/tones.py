@@ -24,9 +24,17 @@ Voice = Callable[[float, int, float, np.random.Generator], Audio]
 
 
 def render_voice(program: int, pitch: int, seconds: float, velocity: float, rng: np.random.Generator) -> Audio:
-    """One note of a synthesised instrument, [samples], longer than `seconds` by its release.
+    """Render one note of a synthesised instrument.
 
-    Args: program: number in the instrument table. pitch: MIDI. velocity: 0 to 1, changes level and brightness.
+    Args:
+        program: Number in the instrument table.
+        pitch: MIDI.
+        seconds: Length of the sound.
+        velocity: 0 to 1, changes level and brightness.
+        rng: Source of the random draws.
+
+    Returns:
+        [samples], longer than `seconds` by its release.
     """
     frequency = 440.0 * 2.0 ** ((pitch - 69) / 12)
     voice, attack, release = VOICES[program]

@@ -48,8 +48,15 @@ def is_available() -> bool:
 def embed(waveform: Waveform) -> npt.NDArray[np.float32]:
     """Mean embedding of a sound over blocks of 2.3 s that overlap by half.
 
-    Args: waveform: 44,100 Hz, any channels (mixed to one) and length; the level does not matter.
-    Returns: [512], all from 0 upwards. Raises: ValueError for another sample rate; ModelError without the weights.
+    Args:
+        waveform: 44,100 Hz, any channels (mixed to one) and length; the level does not matter.
+
+    Returns:
+        [512], all from 0 upwards.
+
+    Raises:
+        ValueError: for another sample rate.
+        ModelError: without the weights.
     """
     return np.asarray(embed_blocks(waveform)[0].mean(axis=0), dtype=np.float32)
 
@@ -58,7 +65,12 @@ def embed_blocks(waveform: Waveform) -> tuple[npt.NDArray[np.float32], npt.NDArr
     """Embedding and class logits of each block of 2.3 s, hop half of it.
 
     The classes are the 78 categories of the library that the authors call prosfx; their names are not published.
-    Args: see `embed`. Returns: [B, 512] and [B, 78]. Raises: see `embed`.
+
+    Args:
+        waveform: See `embed`.
+
+    Returns:
+        [B, 512] and [B, 78].
     """
     import torch
 

@@ -34,7 +34,11 @@ class _Library(Protocol):
 class ClapEmbedder:
     """512 numbers for a sound and for a caption, in the same space.
 
-    Args: weights: the .pt file or the folder. Raises: ModelError without it or without the package that reads it.
+    Args:
+        weights: The .pt file or the folder.
+
+    Raises:
+        ModelError: without it or without the package that reads it.
     """
 
     name = "clap"

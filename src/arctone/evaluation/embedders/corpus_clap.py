@@ -40,7 +40,13 @@ _TENSORS = ("mean", "scale", "weight_in", "bias_in", "weight_out", "bias_out")
 class Head:
     """Standardise, linear, rectifier, linear, unit length.
 
-    mean, scale: [F]. weight_in: [F, H]. bias_in: [H]. weight_out: [H, D]. bias_out: [D].
+    Args:
+        mean: [F].
+        scale: [F].
+        weight_in: [F, H].
+        bias_in: [H].
+        weight_out: [H, D].
+        bias_out: [D].
     """
 
     mean: FloatArray
@@ -51,7 +57,17 @@ class Head:
     bias_out: FloatArray
 
     def __call__(self, features: FloatArray) -> FloatArray:
-        """[N, F] to unit vectors [N, D]. Raises: ValueError for another F."""
+        """Map features [N, F] to the joint space.
+
+        Args:
+            features: [N, F].
+
+        Returns:
+            Unit vectors [N, D].
+
+        Raises:
+            ValueError: for another F.
+        """
         if features.ndim != 2 or features.shape[1] != len(self.mean):
             raise ValueError(f"features have the shape {features.shape}, but must be [items, {len(self.mean)}].")
         hidden = np.maximum((features - self.mean) / self.scale @ self.weight_in + self.bias_in, 0.0)
@@ -61,7 +77,12 @@ class Head:
 
 @dataclass(frozen=True, eq=False)
 class CorpusClap:
-    """Both heads. recipe: how they were trained, plain values only. version: names the weights."""
+    """Both heads.
+
+    Args:
+        recipe: How they were trained, plain values only.
+        version: Names the weights.
+    """
 
     audio: Head
     text: Head
@@ -83,7 +104,17 @@ class CorpusClap:
 
 @lru_cache(maxsize=2)
 def load(path: Path = PATH) -> CorpusClap:
-    """Read what `CorpusClap.save` wrote. Raises: ModelError if the file is missing or damaged."""
+    """Read what `CorpusClap.save` wrote.
+
+    Args:
+        path: File of the weights.
+
+    Returns:
+        Both heads.
+
+    Raises:
+        ModelError: if the file is missing or damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -97,9 +128,16 @@ def load(path: Path = PATH) -> CorpusClap:
 
 
 def audio_features(waveform: Waveform) -> FloatArray:
-    """What the audio head is given: mean aiSFX and mean MusiCNN embedding, [712].
+    """Compute the input of the audio head: mean aiSFX and mean MusiCNN embedding.
 
-    Args: waveform: any rate, channels and length. Raises: ModelError without the weights of either.
+    Args:
+        waveform: Any rate, channels and length.
+
+    Returns:
+        [712].
+
+    Raises:
+        ModelError: without the weights of either.
     """
     blocks = aisfx.embed(conform(waveform, aisfx.SAMPLE_RATE, 1))
     tagged, _ = musicnn.embed(waveform)
@@ -107,7 +145,17 @@ def audio_features(waveform: Waveform) -> FloatArray:
 
 
 def text_features(captions: list[str]) -> FloatArray:
-    """What the text head is given: pooled MiniLM vectors, [N, 384]. Raises: ModelError without its weights."""
+    """Compute the input of the text head: pooled MiniLM vectors.
+
+    Args:
+        captions: Texts, N of them.
+
+    Returns:
+        [N, 384].
+
+    Raises:
+        ModelError: without its weights.
+    """
     encode = _text_encoder()
     starts = range(0, len(captions), _CAPTIONS_AT_ONCE)
     pooled = [vector for start in starts for _, vector in encode(captions[start : start + _CAPTIONS_AT_ONCE])]

@@ -31,7 +31,10 @@ FloatArray = npt.NDArray[np.float32]
 class Pairs:
     """Sounds and their captions.
 
-    audio: [N, F]. text: [N, M, F]. captions: N lists of M.
+    Args:
+        audio: [N, F].
+        text: [N, M, F].
+        captions: N lists of M.
     """
 
     audio: FloatArray
@@ -48,7 +51,11 @@ class Pairs:
 
 @dataclass(frozen=True)
 class CorpusClapRecipe:
-    """Settings of the fit. noise: standard deviation added to standardised features."""
+    """Settings of the fit.
+
+    Args:
+        noise: Standard deviation added to standardised features.
+    """
 
     hidden: int = 384
     steps: int = 3000

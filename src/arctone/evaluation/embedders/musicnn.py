@@ -39,7 +39,18 @@ _DTYPE, _SHAPE, _SHARD, _OFFSET, _SIZE = 1, 2, 3, 4, 5
 
 
 def read_checkpoint(index: Path, data: Path) -> dict[str, Array]:
-    """All tensors by name. Raises: ModelError if the files are missing, damaged, compressed or of another type."""
+    """Read all tensors of a checkpoint.
+
+    Args:
+        index: Content of the index file.
+        data: Content of the data file.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        ModelError: if the files are missing, damaged, compressed or of another type.
+    """
     try:
         table, content = index.read_bytes(), data.read_bytes()
         return {name.decode(): _tensor(_fields(entry), content) for name, entry in _entries(table) if name}
@@ -215,8 +226,14 @@ def is_available() -> bool:
 def embed(waveform: Waveform) -> tuple[FloatArray, FloatArray]:
     """Last hidden layer and tag logits of windows of 3 s side by side; the last one ends with the sound.
 
-    Args: waveform: any rate, channels and length; the level does not matter.
-    Returns: [B, 200] and [B, 50], the latter in the order of `TAGS`. Raises: ModelError without the weights.
+    Args:
+        waveform: Any rate, channels and length; the level does not matter.
+
+    Returns:
+        [B, 200] and [B, 50], the latter in the order of `TAGS`.
+
+    Raises:
+        ModelError: without the weights.
     """
     import torch
 

@@ -23,7 +23,11 @@ _REVISION = 1
 
 
 class AisfxEmbedder:
-    """aiSFX: 512 numbers and 78 class logits for each block of 2.3 s, full band. Raises: ModelError without it."""
+    """aiSFX: 512 numbers and 78 class logits for each block of 2.3 s, full band.
+
+    Raises:
+        ModelError: without it.
+    """
 
     name = "aisfx"
     sample_rate = aisfx.SAMPLE_RATE
@@ -39,7 +43,11 @@ class AisfxEmbedder:
 
 
 class MusicnnEmbedder:
-    """MusiCNN: 200 numbers and 50 tag logits for each 3 s, up to 8 kHz. Raises: ModelError without it."""
+    """MusiCNN: 200 numbers and 50 tag logits for each 3 s, up to 8 kHz.
+
+    Raises:
+        ModelError: without it.
+    """
 
     name = "musicnn"
     sample_rate = musicnn.SAMPLE_RATE
@@ -57,7 +65,8 @@ class MusicnnEmbedder:
 class CorpusClapEmbedder:
     """The small CLAP trained on our corpus: 128 numbers for a sound or a caption, in the same space.
 
-    Raises: ModelError without the packages aisfx and musicnn; embed_text also without all-MiniLM-L6-v2.
+    Raises:
+        ModelError: without the packages aisfx and musicnn; embed_text also without all-MiniLM-L6-v2.
     """
 
     name = "corpus-clap"
@@ -85,7 +94,18 @@ class CorpusClapEmbedder:
 
 
 def package_version(name: str, wanted: str) -> str:
-    """Version of an installed package and of our use of it. Raises: ModelError if it is missing."""
+    """Read the version of an installed package, and add that of our use of it.
+
+    Args:
+        name: Of the package.
+        wanted: Version that the sentence names.
+
+    Returns:
+        Such as "0.1.2.1".
+
+    Raises:
+        ModelError: if it is missing.
+    """
     try:
         return f"{version(name)}.{_REVISION}"
     except PackageNotFoundError:
@@ -101,7 +121,11 @@ HOP_SECONDS = 0.5
 class OpenL3Embedder:
     """1,024 numbers for each second, hop 0.5 s.
 
-    Args: weights: the .h5 file; None = where the package itself keeps it. Raises: ModelError without either.
+    Args:
+        weights: The .h5 file; None = where the package itself keeps it.
+
+    Raises:
+        ModelError: without either.
     """
 
     name = "openl3"
@@ -152,7 +176,11 @@ _MEL = {
 class PasstEmbedder:
     """768 features and 527 logits for each 10 s.
 
-    Args: weights: the .pt file. Raises: ModelError without it or without the package.
+    Args:
+        weights: The .pt file.
+
+    Raises:
+        ModelError: without it or without the package.
     """
 
     name = "passt"

@@ -31,7 +31,11 @@ _NUM_BANDS, _RANGE_DB = 64, 80.0
 def mel_statistics(waveform: Waveform) -> npt.NDArray[np.float32]:
     """Mean, spread and mean change of 64 mel bands in units of 10 dB, the level of the sound taken out.
 
-    Returns: [192]; zeros for silence.
+    Args:
+        waveform: Sound of any rate and length.
+
+    Returns:
+        [192]; zeros for silence.
     """
     mono = waveform.samples.mean(axis=0, keepdims=True)
     power = mel_power(mono, waveform.sample_rate, 2048, 512, _NUM_BANDS)[0]
@@ -86,7 +90,18 @@ def mono_at(waveform: Waveform, sample_rate: int) -> Samples:
 
 
 def imported(module: str, package: str) -> Any:
-    """An optional module. Raises: ModelError that names the package to install."""
+    """Import an optional module.
+
+    Args:
+        module: Module to import.
+        package: Package that holds it, for the sentence.
+
+    Returns:
+        The module.
+
+    Raises:
+        ModelError: that names the package to install.
+    """
     try:
         return import_module(module)
     except ImportError as problem:
@@ -96,7 +111,19 @@ def imported(module: str, package: str) -> Any:
 
 
 def existing(path: Path | None, name: str, what: str) -> Path:
-    """The file or folder of an embedder's weights. Raises: ModelError that says which file is needed."""
+    """Find the file or folder of an embedder's weights.
+
+    Args:
+        path: Named by the user; None = no file was named.
+        name: Of the embedder.
+        what: Description of the file, for the sentence.
+
+    Returns:
+        Path that exists.
+
+    Raises:
+        ModelError: that says which file is needed.
+    """
     if path is None:
         raise ModelError(
             f"the embedder {name} reads its weights from this machine: name {what} with --weights {name}=PATH."

@@ -28,7 +28,12 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
-    """One sound. windows: [W, D], W at least 1. logits: of classes, [W', K], or None if the embedder has no classes."""
+    """One sound.
+
+    Args:
+        windows: [W, D], W at least 1.
+        logits: Of classes, [W', K], or None if the embedder has no classes.
+    """
 
     windows: FloatArray
     logits: FloatArray | None = None
@@ -42,9 +47,12 @@ class Embedded:
 class Embedder(Protocol):
     """From sounds to embeddings.
 
-    name: what reports call it. version: another whenever the numbers would be others (package, weights, settings).
-    sample_rate: at which it listens, Hz. credit: whose work and licence it is. frechet_rows: what one row of the
-    Frechet distance is by custom of this embedder.
+    Args:
+        name: What reports call it.
+        version: Another whenever the numbers would be others (package, weights, settings).
+        sample_rate: At which it listens, Hz.
+        credit: Whose work and licence it is.
+        frechet_rows: What one row of the Frechet distance is by custom of this embedder.
     """
 
     name: str
@@ -54,7 +62,17 @@ class Embedder(Protocol):
     frechet_rows: Literal["clips", "windows"]
 
     def embed(self, waveform: Waveform) -> Embedded:
-        """Embedding of a sound of any rate, length and one or two channels. Raises: ModelError without the weights."""
+        """Embed a sound of any rate, length and one or two channels.
+
+        Args:
+            waveform: Sound of any rate and length.
+
+        Returns:
+            The embedding.
+
+        Raises:
+            ModelError: without the weights.
+        """
         ...
 
 
@@ -63,7 +81,17 @@ class TextEmbedder(Protocol):
     """An embedder that also embeds text, in the same space."""
 
     def embed_text(self, captions: Sequence[str]) -> FloatArray:
-        """[N, D]. Raises: ModelError without the weights."""
+        """Embed texts.
+
+        Args:
+            captions: Texts, N of them.
+
+        Returns:
+            [N, D].
+
+        Raises:
+            ModelError: without the weights.
+        """
         ...
 
 
@@ -83,7 +111,11 @@ class DerivedEmbedder(Protocol):
 
 
 class EmbeddingCache:
-    """A folder of embeddings. Args: folder: made when it is first written to; None keeps nothing."""
+    """A folder of embeddings.
+
+    Args:
+        folder: Made when it is first written to; None keeps nothing.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -165,10 +197,18 @@ OFFLINE = ("aisfx", "musicnn", "corpus-clap")
 
 
 def open_embedder(name: str, weights: Path | None = None) -> Embedder:
-    """An embedder, ready to use.
+    """Open an embedder by its name.
 
-    Args: name: one of `NAMES`. weights: file or folder, for those that read one.
-    Raises: UsageError for another name or weights that are not read; ModelError if a package or file is missing.
+    Args:
+        name: One of `NAMES`.
+        weights: File or folder, for those that read one.
+
+    Returns:
+        The embedder, ready to use.
+
+    Raises:
+        UsageError: for another name or weights that are not read.
+        ModelError: if a package or file is missing.
     """
     if name not in _PLACES:
         raise UsageError(f"embedder must be one of {', '.join(NAMES)}, got '{name}'.", field="embedder")

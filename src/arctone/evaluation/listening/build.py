@@ -64,7 +64,7 @@ def balanced_orders(num_conditions: int, num_prompts: int, num_orders: int, seed
     """Orders of all (condition, prompt) cells, in rounds that hold each condition once, on different prompts where
     there are enough of them.
 
-    Args: num_orders: the fewest that are made, up to the next whole number of squares. seed: of the prompts' order.
+    There are at least `num_orders`, up to the next whole number of squares; `seed` draws the order of the prompts.
     """
     square = williams_square(num_conditions)
     count = -(-num_orders // len(square)) * len(square)
@@ -275,10 +275,11 @@ Progress = Callable[[int, int], None]
 class BuildSettings:
     """How a test is made.
 
-    kind: "page" or "webmushra". num_prompts, clips_per_prompt: None for 8 and 3, or what there is. num_repeats: ratings
-    of each dimension that are asked twice. dimensions: of diversity, quality, adherence. seed: of all draws and of
-    the names.
-    Raises: UsageError for values that cannot be.
+    Args:
+        seed: Of all draws and of the names.
+        kind: "page" or "webmushra".
+        num_prompts: None for 8, or what there is.
+        clips_per_prompt: None for 3, or what there is.
     """
 
     seed: int
@@ -328,9 +329,21 @@ def build(
 ) -> Built:
     """Make a listening test.
 
-    Args: systems: folders (manifests, shards) by name, at least two. reference: real sounds of the same prompts.
-    captions: a manifest with captions for files that go without. progress: called with (done, total) sounds.
-    Raises: UsageError, InputFileError in one sentence; then `out` is as it was before.
+    Args:
+        systems: Folders (manifests, shards) by name, at least two.
+        out: New folder.
+        settings: Scales, loudness and layout.
+        reference: Real sounds of the same prompts.
+        captions: A manifest with captions for files that go without.
+        force: Whether files that exist are replaced.
+        progress: Called with (done, total) sounds.
+
+    Returns:
+        Folder, key and warnings.
+
+    Raises:
+        UsageError: for a value that is not allowed.
+        InputFileError: in one sentence; then `out` is as it was before.
     """
     _refuse_names(list(systems))
     refuse_folder(Path(out), KIND, force=force)

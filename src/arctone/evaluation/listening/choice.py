@@ -22,7 +22,12 @@ NUM_POINTS = 5
 
 @dataclass(frozen=True)
 class Scale:
-    """A question with five answers. words: from 1 to 5. shows_prompt: whether the listener reads the description."""
+    """A question with five answers.
+
+    Args:
+        words: From 1 to 5.
+        shows_prompt: Whether the listener reads the description.
+    """
 
     name: str
     question: str
@@ -61,7 +66,12 @@ Captions = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A clip of a system. name: its file from the folder on. prompts: what it sounds, the main wording first."""
+    """A clip of a system.
+
+    Args:
+        name: Its file from the folder on.
+        prompts: What it sounds, the main wording first.
+    """
 
     name: str
     prompts: tuple[str, ...]
@@ -74,16 +84,32 @@ class Clip:
         return round(self.source.info(self.index).duration_seconds * 44_100)
 
     def waveform(self) -> Waveform:
-        """Sound, stereo, 44.1 kHz. Raises: InputFileError if the file cannot be decoded."""
+        """Read the sound.
+
+        Returns:
+            Stereo, 44.1 kHz.
+
+        Raises:
+            InputFileError: if the file cannot be decoded.
+        """
         return self.source.waveform(self.index)
 
 
 def read_clips(spec: str | Path, captions: Captions | None = None) -> list[Clip]:
-    """The clips of a folder, a manifest or shards, in the order of their names.
+    """List the clips of a folder, a manifest or shards, in the order of their names.
 
     A clip's prompt is its caption in `captions`, else in a .txt or .json file next to it or in the manifest, else the
     prompt that arctone wrote into the file. Of a file longer than 11.89 s the first window is taken.
-    Raises: InputFileError if nothing is there, a file cannot be read, or a clip has no caption.
+
+    Args:
+        spec: NAME=PLACE, a folder or a manifest.
+        captions: Caption by file name; None = those stored with the sounds.
+
+    Returns:
+        The clips.
+
+    Raises:
+        InputFileError: if nothing is there, a file cannot be read, or a clip has no caption.
     """
     source = open_source(spec)
     if not isinstance(source, FileSource):
@@ -107,7 +133,15 @@ def read_captions(path: str | Path) -> dict[str, tuple[str, ...]]:
     """Captions by name, for clips that go without: a manifest whose `path` is a clip's file from its folder on.
 
     The ending of `path` does not count, so that one list serves the .wav of one system and the .mp3 of another.
-    Raises: InputFileError if the list or one of its rows cannot be used.
+
+    Args:
+        path: Table of names and captions.
+
+    Returns:
+        Captions by name.
+
+    Raises:
+        InputFileError: if the list or one of its rows cannot be used.
     """
     rows, problems = read_manifest(Path(path))
     if problems:
@@ -144,8 +178,11 @@ ByPrompt = Mapping[str, Sequence[Clip]]
 class Choice:
     """What was drawn.
 
-    prompts: those that are judged. practice: another one, or a judged one if there is no other. clips: by (system,
-    prompt), those of the diversity question; the first is the one of quality and adherence. references: by prompt.
+    Args:
+        prompts: Those that are judged.
+        practice: Another one, or a judged one if there is no other.
+        clips: By (system, prompt), those of the diversity question; the first is the one of quality and adherence.
+        references: By prompt.
     """
 
     prompts: tuple[str, ...]
@@ -166,9 +203,19 @@ def choose(
 ) -> Choice:
     """Draw prompts that all systems share, and clips of them.
 
-    Args: systems: by name, each its clips by prompt. references: real sounds by prompt, or None. num_prompts: None
-    for 8, or as many as there are. clips_per_prompt: None for 3, or as many as all systems have of some prompt.
-    Raises: UsageError in one sentence if the systems share too little.
+    Args:
+        systems: By name, each its clips by prompt.
+        references: Real sounds by prompt, or None.
+        dimensions: Names of what listeners rate.
+        num_prompts: None for 8, or as many as there are.
+        clips_per_prompt: None for 3, or as many as all systems have of some prompt.
+        seed: Of the random draws.
+
+    Returns:
+        Prompts, clips and remarks.
+
+    Raises:
+        UsageError: in one sentence if the systems share too little.
     """
     shared = sorted(set.intersection(*(set(clips) for clips in systems.values())))
     if not shared:

@@ -27,8 +27,12 @@ RESERVED = (REFERENCE, *ANCHOR_HZ)
 class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing that is rated once.
 
-    trial: opaque name of a trial or page. stimulus: what is rated there, "" if there is only one thing. system: its
-    name, or reference, anchor35, anchor70. prompt: number in the key's list. occasion: 1, or 2 for a repeat.
+    Args:
+        trial: Opaque name of a trial or page.
+        stimulus: What is rated there, "" if there is only one thing.
+        system: Its name, or reference, anchor35, anchor70.
+        prompt: Number in the key's list.
+        occasion: 1, or 2 for a repeat.
     """
 
     trial: str
@@ -41,8 +45,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class StimulusRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a sound file comes from. files: clips of the system, from its folder on. gain_db: what each was raised
-    by."""
+    """Where a sound file comes from.
+
+    Args:
+        files: Clips of the system, from its folder on. gain_db: what each was raised by.
+    """
 
     name: str
     system: str
@@ -53,7 +60,11 @@ class StimulusRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that undoes the blinding. limits: lowest and highest answer of each dimension."""
+    """All that undoes the blinding.
+
+    Args:
+        limits: Lowest and highest answer of each dimension.
+    """
 
     format_version: Literal[1]
     arctone: str
@@ -75,7 +86,17 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 def read_key(path: str | Path) -> Key:
-    """Read a key.json, or the one of a test folder. Raises: InputFileError in one sentence."""
+    """Read a key.json, or the one of a test folder.
+
+    Args:
+        path: File or folder that holds the key.
+
+    Returns:
+        The key.
+
+    Raises:
+        InputFileError: in one sentence.
+    """
     path = Path(path)
     return read_config(path / "key" / "key.json" if path.is_dir() else path, Key, error=InputFileError)
 
@@ -84,9 +105,14 @@ def read_key(path: str | Path) -> Key:
 class Presentation:
     """A test laid out.
 
-    questions: all that may be answered. texts: files of the listeners' folder by path. stimuli: sound files by path.
-    volume_path: where the noise for the volume goes. limits: lowest and highest answer. heard_seconds: what a
-    listener hears in all, each sound once. num_ratings: by one listener, with practice and repeats.
+    Args:
+        questions: All that may be answered.
+        texts: Files of the listeners' folder by path.
+        stimuli: Sound files by path.
+        volume_path: Where the noise for the volume goes.
+        limits: Lowest and highest answer.
+        heard_seconds: What a listener hears in all, each sound once.
+        num_ratings: By one listener, with practice and repeats.
     """
 
     questions: tuple[Question, ...]
@@ -104,8 +130,9 @@ _LENGTH = 12
 class Blinding:
     """Opaque names drawn from a secret.
 
-    Args: seed: the secret; the same seed gives the same names. Whoever knows it can undo the blinding, so it is kept
-    in the key file only.
+    Args:
+        seed: The secret; the same seed gives the same names. Whoever knows it can undo the blinding, so it is kept in
+            the key file only.
     """
 
     def __init__(self, seed: int) -> None:
@@ -136,8 +163,9 @@ class Cell:
 class Design:
     """What a test consists of, whoever presents it.
 
-    conditions: by dimension, names of systems, reference and anchors. cells: by (dimension, condition, prompt), also of
-    the practice prompt.
+    Args:
+        conditions: By dimension, names of systems, reference and anchors.
+        cells: By (dimension, condition, prompt), also of the practice prompt.
     """
 
     choice: Choice
@@ -176,8 +204,20 @@ def make_design(
 ) -> Design:
     """Lay out all conditions.
 
-    Args: num_anchors: 0 to 2; the low-passed references that are rated for quality if there are references.
-    Raises: InputFileError if a clip is too short.
+    Args:
+        choice: Prompts and clips.
+        systems: Names of the systems.
+        dimensions: Names of what listeners rate.
+        seed: Of the random draws.
+        title: Of the test.
+        num_repeats: Questions that are asked twice.
+        num_anchors: 0 to 2; the low-passed references that are rated for quality if there are references.
+
+    Returns:
+        Trials and questions.
+
+    Raises:
+        InputFileError: if a clip is too short.
     """
     blinding = Blinding(seed)
     extra = (REFERENCE,) if choice.references else ()

@@ -76,7 +76,16 @@ Row = list[str]
 
 
 def write_report(analysis: Analysis, out: str | Path, *, force: bool = False) -> None:
-    """Write the report's folder, whole or not at all. Raises: UsageError if it is there already and force is off."""
+    """Write the report's folder, whole or not at all.
+
+    Args:
+        analysis: Scores of the test.
+        out: New page.
+        force: Whether files that exist are replaced.
+
+    Raises:
+        UsageError: if it is there already and force is off.
+    """
     with folder_atomically(out, KIND, force=force) as folder:
         (folder / DATA).write_bytes(msgspec.json.format(msgspec.json.encode(_as_data(analysis)), indent=1) + b"\n")
         (folder / "report.md").write_text(markdown(analysis), encoding="utf-8")

@@ -21,8 +21,13 @@ NOT_RATED = "NA"
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One answer on our page. position: step of the test. plays: how often sounds were started. seconds: until the
-    answer."""
+    """One answer on our page.
+
+    Args:
+        position: Step of the test.
+        plays: How often sounds were started.
+        seconds: Until the answer.
+    """
 
     trial: str
     dimension: str
@@ -34,7 +39,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All answers of one listener on our page. session: 16 hexadecimal digits. order: which of the orders was heard."""
+    """All answers of one listener on our page.
+
+    Args:
+        session: 16 hexadecimal digits.
+        order: Which of the orders was heard.
+    """
 
     test: str
     listener: str
@@ -45,7 +55,11 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 @dataclass(frozen=True)
 class Rating:
-    """What a listener answered to a question. score: on the scale of the question's dimension."""
+    """What a listener answered to a question.
+
+    Args:
+        score: On the scale of the question's dimension.
+    """
 
     listener: str
     question: Question
@@ -62,7 +76,11 @@ class Results:
 
 @dataclass(frozen=True)
 class _Row:
-    """An answer as a file states it. session: "" where the file has none."""
+    """An answer as a file states it.
+
+    Args:
+        session: "" where the file has none.
+    """
 
     test: str
     listener: str
@@ -75,8 +93,15 @@ class _Row:
 def read_results(paths: Iterable[str | Path], key: Key) -> Results:
     """Read answers.
 
-    Args: paths: files of our page (.csv, .json), webMUSHRA's mushra.csv and lms.csv, or folders of such files.
-    Raises: InputFileError in one sentence: unreadable, of another test, or an answer that the key does not know.
+    Args:
+        paths: Files of our page (.csv, .json), webMUSHRA's mushra.csv and lms.csv, or folders of such files.
+        key: Key of the listening test.
+
+    Returns:
+        Ratings and remarks.
+
+    Raises:
+        InputFileError: in one sentence: unreadable, of another test, or an answer that the key does not know.
     """
     questions = key.by_trial()
     found: dict[tuple[str, str, str], Rating] = {}
@@ -101,7 +126,18 @@ def read_results(paths: Iterable[str | Path], key: Key) -> Results:
 
 
 def parse_submission(data: bytes, key: Key) -> Submission:
-    """A listener's answers as the page sends them. Raises: InputFileError if they do not belong to this test."""
+    """Parse a listener's answers as the page sends them.
+
+    Args:
+        data: Body of a request.
+        key: Key of the listening test.
+
+    Returns:
+        The answers.
+
+    Raises:
+        InputFileError: if they do not belong to this test.
+    """
     try:
         submission = parse_typed(data, Submission)
     except ValueError as problem:
@@ -203,9 +239,13 @@ MIN_REPEATS, MIN_ANCHORS, MIN_ANSWERS = 3, 2, 8
 class ListenerCheck:
     """What was found about one listener.
 
-    num_ratings, num_questions: given and asked, practice left out. repeat_difference: mean share of the scale between
-    repeats. failed_anchors: share of prompts with the low anchor above the reference. same_share: see the module.
-    Each is None without enough answers. reasons: why the listener is left out, empty if not.
+    Args:
+        num_ratings: Given and asked, practice left out.
+        num_questions: Given and asked, practice left out.
+        repeat_difference: Mean share of the scale between repeats.
+        failed_anchors: Share of prompts with the low anchor above the reference.
+        same_share: See the module. Each is None without enough answers.
+        reasons: Why the listener is left out, empty if not.
     """
 
     listener: str

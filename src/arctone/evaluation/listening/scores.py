@@ -21,14 +21,18 @@ _NUM_POINTS = 2001
 
 
 def t_quantile(probability: float, degrees: float) -> float:
-    """The value that a t variable with `degrees` of freedom stays below with `probability`.
-
-    Args: probability: 0.5 to 1, both excluded. degrees: above 0, not necessarily whole.
-    With t = sqrt(degrees) tan(angle) the probability is an integral of a power of a cosine, done here by Simpson's
-    rule.
+    """Compute the value that a t variable with `degrees` of freedom stays below with `probability`.
 
     >>> round(t_quantile(0.975, 13), 4)
     2.1604
+
+    Args:
+        probability: 0.5 to 1, both excluded.
+        degrees: Above 0, not necessarily whole. With t = sqrt(degrees) tan(angle) the probability is an integral of a
+            power of a cosine, done here by Simpson's rule.
+
+    Returns:
+        The quantile.
     """
     low, high = 0.0, math.pi / 2
     for _ in range(60):
@@ -54,7 +58,14 @@ _RANDOM_FLIPS = 20_000
 
 
 def validate(table: Table) -> None:
-    """Raises: ValueError if the table is not [listeners, prompts] with at least one rating."""
+    """Refuse arguments that cannot be measured.
+
+    Args:
+        table: Ratings, [listeners, prompts, conditions]; NaN = not rated.
+
+    Raises:
+        ValueError: if the table is not [listeners, prompts] with at least one rating.
+    """
     if table.ndim != 2 or not np.isfinite(table).any():
         raise ValueError(f"a table must be [listeners, prompts] with at least one rating, not of shape {table.shape}.")
 
@@ -64,9 +75,17 @@ def mean_interval(
 ) -> Interval:
     """Mean of all ratings and its interval for other listeners and other prompts.
 
-    Returns: low and high are NaN with fewer than two listeners or two prompts, because nothing is known then about
-    others.
-    Raises: ValueError as `validate` says.
+    Args:
+        table: Ratings, [listeners, prompts]; NaN = not rated.
+        confidence: Share of intervals that hold the true value, between 0 and 1.
+        num_resamples: Bootstrap samples, at least 1.
+        seed: Of the random draws.
+
+    Returns:
+        Low and high are NaN with fewer than two listeners or two prompts, because nothing is known then about others.
+
+    Raises:
+        ValueError: as `validate` says.
     """
     validate(table)
     value, count = float(np.nanmean(table)), int(np.isfinite(table).sum())
@@ -82,8 +101,12 @@ def mean_interval(
 def sign_flip(differences: Table, seed: int = 0) -> float:
     """p value, two-sided, of clusters' mean differences being symmetric about 0.
 
-    Args: differences: [clusters]; NaN are left out. All 2^n signs up to 14 clusters, else 20,000 drawn ones.
-    Returns: 1 if there is none. n clusters can give no p below 2 / 2^n.
+    Args:
+        differences: [clusters]; NaN are left out. All 2^n signs up to 14 clusters, else 20,000 drawn ones.
+        seed: Of the flips.
+
+    Returns:
+        1 if there is none. n clusters can give no p below 2 / 2^n.
     """
     values = differences[np.isfinite(differences)]
     if values.size == 0:
@@ -136,7 +159,11 @@ def _widened_tail(tail: float, degrees: float) -> float:
 
 @dataclass(frozen=True)
 class SystemScore:
-    """Mean opinion score of a condition. mean: with its interval over listeners and prompts."""
+    """Mean opinion score of a condition.
+
+    Args:
+        mean: With its interval over listeners and prompts.
+    """
 
     dimension: Dimension
     system: str
@@ -149,8 +176,11 @@ class SystemScore:
 class Difference:
     """first minus second, rated by the same listeners on the same prompts.
 
-    p_listeners: would other listeners, on these prompts, see a difference? p_prompts: would these listeners on other
-    prompts? p: the larger of the two. p_holm: p corrected for all pairs of the dimension.
+    Args:
+        p_listeners: Whether other listeners, on these prompts, would see a difference.
+        p_prompts: Whether these listeners would on other prompts.
+        p: The larger of the two.
+        p_holm: `p` corrected for all pairs of the dimension.
     """
 
     dimension: Dimension
@@ -243,7 +273,11 @@ ENOUGH_LISTENERS = 20
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything that a report says. is_screened: whether listeners with reasons against them were left out."""
+    """Everything that a report says.
+
+    Args:
+        is_screened: Whether listeners with reasons against them were left out.
+    """
 
     key: Key
     confidence: float
@@ -259,9 +293,19 @@ def analyse(
 ) -> Analysis:
     """Analyse the answers of a test.
 
-    Args: paths: files or folders of answers. keep_all: count listeners who fail the screening, too. confidence: of the
-    intervals, 0.5 to 0.999. seed: of the bootstrap.
-    Raises: InputFileError for files that cannot be used or hold no answers; UsageError if nobody is left to be counted.
+    Args:
+        paths: Files or folders of answers.
+        key: Key of the listening test.
+        keep_all: Count listeners who fail the screening, too.
+        confidence: Of the intervals, 0.5 to 0.999.
+        seed: Of the bootstrap.
+
+    Returns:
+        Scores, intervals and tests.
+
+    Raises:
+        InputFileError: for files that cannot be used or hold no answers.
+        UsageError: if nobody is left to be counted.
     """
     if not 0.5 <= confidence <= 0.999:
         raise UsageError(f"confidence must be from 0.5 to 0.999, got {confidence:g}.", field="confidence")

@@ -25,7 +25,10 @@ _SESSION_LETTERS = frozenset("0123456789abcdef")
 class Receiver:
     """Keeps the answers of a test.
 
-    Args: folder: where each listener's answers become a file. on_answer: called with each listener's code.
+    Args:
+        key: Key of the listening test.
+        folder: Where each listener's answers become a file.
+        on_answer: Called with each listener's code.
     """
 
     def __init__(self, key: Key, folder: Path, on_answer: Callable[[str], None]) -> None:
@@ -37,8 +40,17 @@ class Receiver:
         return next(self._numbers)
 
     def keep(self, body: bytes) -> Submission:
-        """Check and store answers; the same session again replaces its file. Raises: ArctoneError if they are not of
-        this test."""
+        """Check and store answers; the same session again replaces its file.
+
+        Args:
+            body: Body of a request.
+
+        Returns:
+            The answers.
+
+        Raises:
+            ArctoneError: if they are not of this test.
+        """
         submission = parse_submission(body, self._key)
         if len(submission.session) != 16 or set(submission.session) - _SESSION_LETTERS:
             raise UsageError("the session must be 16 hexadecimal digits.")
@@ -55,11 +67,21 @@ def make_server(
     port: int = 0,
     on_answer: Callable[[str], None] = lambda listener: None,
 ) -> ThreadingHTTPServer:
-    """A server that is ready: call serve_forever, later shutdown and server_close.
+    """Build a server: call serve_forever, later shutdown and server_close.
 
-    Args: test_folder: as `build` made it, of the kind "page". results: folder for the answers, made if missing.
-    port: 0 for any free one.
-    Raises: InputFileError without a key; UsageError if the test is no page or the address is taken.
+    Args:
+        test_folder: As `build` made it, of the kind "page".
+        results: Folder for the answers, made if missing.
+        host: Address to listen on.
+        port: 0 for any free one.
+        on_answer: Called after each stored answer.
+
+    Returns:
+        The server, bound to its port.
+
+    Raises:
+        InputFileError: without a key.
+        UsageError: if the test is no page or the address is taken.
     """
     key = read_key(Path(test_folder))
     if key.kind != "page":

@@ -57,8 +57,13 @@ _VOLUME_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Sound:
-    """One clip as it is heard. name: opaque. num_samples: length. lowpass_hz: of an anchor; None leaves the band as
-    it is."""
+    """One clip as it is heard.
+
+    Args:
+        name: Opaque.
+        num_samples: Length.
+        lowpass_hz: Of an anchor; None leaves the band as it is.
+    """
 
     name: str
     clip: Clip
@@ -68,14 +73,28 @@ class Sound:
 
 @dataclass(frozen=True)
 class Joined:
-    """Several sounds in one file, with pauses of half a second. name: opaque."""
+    """Several sounds in one file, with pauses of half a second.
+
+    Args:
+        name: Opaque.
+    """
 
     name: str
     sounds: tuple[Sound, ...]
 
 
 def shortest(clips: Iterable[Clip]) -> int:
-    """Samples of the shortest clip. Raises: InputFileError if that is less than 0.25 s."""
+    """Find the length of the shortest clip.
+
+    Args:
+        clips: Clips of one prompt.
+
+    Returns:
+        Samples.
+
+    Raises:
+        InputFileError: if that is less than 0.25 s.
+    """
     clip = min(clips, key=lambda clip: clip.num_samples)
     if clip.num_samples < MIN_SECONDS * SAMPLE_RATE:
         seconds = clip.num_samples / SAMPLE_RATE
@@ -86,8 +105,11 @@ def shortest(clips: Iterable[Clip]) -> int:
 class Levels:
     """One loudness for all sounds.
 
-    Args: sounds: all of the test. Fields: target_lufs; gains_db by name.
-    Raises: InputFileError if a sound is silent, so that it has no loudness, or cannot be decoded.
+    Args:
+        sounds: All of the test. Fields: target_lufs; gains_db by name.
+
+    Raises:
+        InputFileError: if a sound is silent, so that it has no loudness, or cannot be decoded.
     """
 
     def __init__(self, sounds: Sequence[Sound]) -> None:

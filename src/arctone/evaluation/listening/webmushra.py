@@ -25,14 +25,18 @@ Plain = str | int | float | bool | Mapping[str, "Plain"] | Sequence["Plain"]
 def to_yaml(value: Mapping[str, Plain]) -> str:
     """Lines with two more spaces a level; strings are always in double quotes.
 
-    Args: value: keys are plain words; no empty maps or lists.
-
     >>> print(to_yaml({"pages": [["random", {"id": "a"}]], "size": 2}), end="")
     pages:
       -
         - "random"
         - id: "a"
     size: 2
+
+    Args:
+        value: Keys are plain words; no empty maps or lists.
+
+    Returns:
+        The lines.
     """
     return "".join(f"{line}\n" for line in _lines(value))
 
@@ -84,7 +88,12 @@ MUSHRA_QUESTION = (
 
 @dataclass(frozen=True)
 class _Page:
-    """All conditions of a prompt in one dimension. id: opaque. occasion: 2 for a repeat."""
+    """All conditions of a prompt in one dimension.
+
+    Args:
+        id: Opaque.
+        occasion: 2 for a repeat.
+    """
 
     id: str
     cells: tuple[Cell, ...]
@@ -101,7 +110,17 @@ class _Page:
 
 
 def present(design: Design) -> Presentation:
-    """Lay a design out for webMUSHRA. Raises: UsageError if there are too many systems for a mushra page."""
+    """Lay a design out for webMUSHRA.
+
+    Args:
+        design: Questions and stimuli.
+
+    Returns:
+        Pages and files.
+
+    Raises:
+        UsageError: if there are too many systems for a mushra page.
+    """
     _refuse_crowd(design)
     blocks = {dimension: _pages(design, dimension) for dimension in design.dimensions}
     pages = [page for block in blocks.values() for page in block]

@@ -36,6 +36,9 @@ def rise_seconds(waveform: Waveform) -> float:
 
     Args:
         waveform: One sound.
+
+    Returns:
+        Seconds.
     """
     level = _levels(waveform)
     peak = float(level.max(initial=0.0))
@@ -52,6 +55,9 @@ def treble_share(waveform: Waveform) -> float:
 
     Args:
         waveform: One sound.
+
+    Returns:
+        0 to 1.
     """
     power = np.sum(np.abs(np.fft.rfft(waveform.samples)) ** 2, axis=0)
     power[1:-1] *= 2
@@ -72,6 +78,9 @@ def distances(
         kinds: Their kinds, N.
         real: Positive values of real sounds.
         real_kinds: Their kinds.
+
+    Returns:
+        [N].
 
     Raises:
         ValueError: If values and kinds differ in length.
@@ -97,6 +106,9 @@ def evaluate(
         kinds: Their kinds.
         real: Real sounds; the same list as `sounds` gives the distances among the real ones.
         real_kinds: Their kinds.
+
+    Returns:
+        Intervals by name.
 
     Raises:
         ValueError: If no sound has a real one of its kind.

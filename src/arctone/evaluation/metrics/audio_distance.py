@@ -36,8 +36,13 @@ AudioArray = npt.NDArray[np.float32]
 def magnitudes(samples: npt.NDArray[np.floating], n_fft: int, hop: int) -> AudioArray:
     """Magnitude spectrogram with a Hann window, scaled so that a full-scale sine peaks at 0.5.
 
-    Args: samples: [C, N], any length from 1 (the ends are padded with zeros by half a window). n_fft, hop: samples.
-    Returns: [C, T, F] with T = 1 + ceil(N / hop) and F = n_fft / 2 + 1.
+    Args:
+        samples: [C, N], any length from 1 (the ends are padded with zeros by half a window).
+        n_fft: Samples.
+        hop: Samples.
+
+    Returns:
+        [C, T, F] with T = 1 + ceil(N / hop) and F = n_fft / 2 + 1.
     """
     return np.asarray(np.abs(spectra(samples, n_fft, hop)), dtype=np.float32)
 
@@ -54,7 +59,15 @@ def mel_filters(
 ) -> AudioArray:
     """Triangular filters of unit area, equally spaced on the HTK mel scale.
 
-    Args: high_hz: upper edge, the Nyquist frequency when None. Returns: [F, M].
+    Args:
+        sample_rate: In Hz.
+        n_fft: Samples of a window.
+        num_bands: Number of bands.
+        low_hz: Lower edge of the first band.
+        high_hz: Upper edge, the Nyquist frequency when None.
+
+    Returns:
+        [F, M].
     """
     return _mel_filters(sample_rate, n_fft, num_bands, low_hz, high_hz or sample_rate / 2)
 
@@ -63,7 +76,13 @@ def slaney_mel_filters(sample_rate: int, n_fft: int, num_bands: int) -> AudioArr
     """Triangular filters on Slaney's mel scale (linear below 1 kHz), each of area 2 / width in Hz, as librosa's
     default.
 
-    Returns: [F, M], from 0 Hz to the Nyquist frequency. Source: M. Slaney, "Auditory Toolbox", 1998.
+    Args:
+        sample_rate: In Hz.
+        n_fft: Samples of a window.
+        num_bands: Number of bands.
+
+    Returns:
+        [F, M], from 0 Hz to the Nyquist frequency. Source: M. Slaney, "Auditory Toolbox", 1998.
     """
     edges = _slaney_hertz(np.linspace(0.0, _slaney_mel(sample_rate / 2), num_bands + 2))
     bins = np.fft.rfftfreq(n_fft, 1 / sample_rate)[:, None]
@@ -140,8 +159,14 @@ _N_FFT, _HOP = 2048, 512
 
 
 def validate(reference: Waveform, estimate: Waveform) -> None:
-    """Raises: ValueError if the two cannot be compared or the reference is silent, which leaves no scale to compare
-    by.
+    """Refuse arguments that cannot be measured.
+
+    Args:
+        reference: Original sound.
+        estimate: Sound to compare, of the same rate and shape.
+
+    Raises:
+        ValueError: if the two cannot be compared or the reference is silent, which leaves no scale to compare by.
     """
     if reference.sample_rate != estimate.sample_rate:
         raise ValueError(
@@ -162,15 +187,35 @@ def multi_resolution_stft_distance(reference: Waveform, estimate: Waveform) -> f
     """Mean over window lengths of 512, 1024 and 2048 samples (hop a quarter) of spectral convergence + log distance.
 
     Spectral convergence is the Frobenius norm of the magnitude difference over that of the reference; the log distance
-    is the mean absolute difference of the natural logarithms. Returns: 0 (equal) and upwards. Raises: ValueError, see
-    `validate`.
+    is the mean absolute difference of the natural logarithms.
+
+    Args:
+        reference: Original sound.
+        estimate: Sound to compare, of the same rate and shape.
+
+    Returns:
+        0 (equal) and upwards.
+
+    Raises:
+        ValueError: see `validate`.
     """
     validate(reference, estimate)
     return float(np.mean([_stft_distance(reference, estimate, n_fft) for n_fft in RESOLUTIONS]))
 
 
 def mel_distance(reference: Waveform, estimate: Waveform) -> float:
-    """Mean absolute difference of 80 mel bands in dB (window 2048, hop 512). Raises: ValueError, see `validate`."""
+    """Compute the mean absolute difference of 80 mel bands in dB (window 2048, hop 512).
+
+    Args:
+        reference: Original sound.
+        estimate: Sound to compare, of the same rate and shape.
+
+    Returns:
+        0 dB and upwards.
+
+    Raises:
+        ValueError: see `validate`.
+    """
     validate(reference, estimate)
     mel_reference, mel_estimate = (_mel(waveform) for waveform in (reference, estimate))
     floor = _power_floor(mel_reference)
@@ -180,8 +225,15 @@ def mel_distance(reference: Waveform, estimate: Waveform) -> float:
 def si_sdr(reference: Waveform, estimate: Waveform) -> float:
     """Scale-invariant signal-to-distortion ratio in dB over all channels together.
 
-    Returns: infinity for a perfect copy at any level, minus infinity for a silent estimate. Raises: ValueError, see
-    `validate`.
+    Args:
+        reference: Original sound.
+        estimate: Sound to compare, of the same rate and shape.
+
+    Returns:
+        Infinity for a perfect copy at any level, minus infinity for a silent estimate.
+
+    Raises:
+        ValueError: see `validate`.
     """
     validate(reference, estimate)
     target = reference.samples.astype(np.float64).ravel()
@@ -198,7 +250,16 @@ def stereo_error(reference: Waveform, estimate: Waveform) -> float:
     """Mean absolute difference, in dB, of the level difference left - right per mel band and frame.
 
     Spots weigh by their energy in the reference; level differences are limited to +-30 dB.
-    Returns: 0 to 60. Raises: ValueError, see `validate`, or if the waveforms are not stereo.
+
+    Args:
+        reference: Original sound.
+        estimate: Sound to compare, of the same rate and shape.
+
+    Returns:
+        0 to 60.
+
+    Raises:
+        ValueError: see `validate`, or if the waveforms are not stereo.
     """
     _validate_stereo(reference, estimate)
     mel_reference, mel_estimate = (_mel(waveform) for waveform in (reference, estimate))
@@ -211,7 +272,17 @@ def coherence_error(reference: Waveform, estimate: Waveform) -> float:
     """Mean absolute difference of the channels' coherence per mel band, averaged over nine frames (0.1 s).
 
     Coherence is 1 for a source at one place and falls towards 0 for a wide, diffuse sound. Spots weigh by their energy
-    in the reference. Returns: 0 to 1. Raises: ValueError, see `validate`, or if the waveforms are not stereo.
+    in the reference.
+
+    Args:
+        reference: Original sound.
+        estimate: Sound to compare, of the same rate and shape.
+
+    Returns:
+        0 to 1.
+
+    Raises:
+        ValueError: see `validate`, or if the waveforms are not stereo.
     """
     _validate_stereo(reference, estimate)
     coherence_reference, energy = _coherence(reference)
@@ -222,7 +293,15 @@ def coherence_error(reference: Waveform, estimate: Waveform) -> float:
 def log_spectral_correlation(reference: Waveform, estimate: Waveform) -> float:
     """Pearson correlation of the log magnitudes (window 2048, hop 512).
 
-    Returns: -1 to 1; 0 if one of the two spectra is constant. Raises: ValueError, see `validate`.
+    Args:
+        reference: Original sound.
+        estimate: Sound to compare, of the same rate and shape.
+
+    Returns:
+        -1 to 1; 0 if one of the two spectra is constant.
+
+    Raises:
+        ValueError: see `validate`.
     """
     validate(reference, estimate)
     power_reference, power_estimate = (np.square(magnitudes(w.samples, _N_FFT, _HOP)) for w in (reference, estimate))
@@ -234,7 +313,18 @@ def log_spectral_correlation(reference: Waveform, estimate: Waveform) -> float:
 
 
 def evaluate(reference: Waveform, estimate: Waveform) -> dict[str, float]:
-    """All measures by name; the two stereo measures only for stereo. Raises: ValueError, see `validate`."""
+    """Compute all measures; the two stereo measures only for stereo.
+
+    Args:
+        reference: Original sound.
+        estimate: Sound to compare, of the same rate and shape.
+
+    Returns:
+        Values by name.
+
+    Raises:
+        ValueError: see `validate`.
+    """
     measures = {
         "multi_resolution_stft_distance": multi_resolution_stft_distance(reference, estimate),
         "mel_distance_db": mel_distance(reference, estimate),

@@ -44,15 +44,26 @@ _FLATS = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#", "Cb": "B",
 
 @dataclass(frozen=True)
 class Key:
-    """name: such as "C major", or "none". confidence: correlation of the chroma with the key's profile, 0 to 1."""
+    """An estimated key.
+
+    Args:
+        name: Such as "C major", or "none".
+        confidence: Correlation of the chroma with the key's profile, 0 to 1.
+    """
 
     name: str
     confidence: float
 
 
 def validate(reference: Sequence[str], estimated: Sequence[str]) -> None:
-    """Raises: ValueError if the lists are empty or differ in length, or a name is not a key ("none" only if
-    estimated).
+    """Refuse arguments that cannot be measured.
+
+    Args:
+        reference: True keys, such as "C major".
+        estimated: Estimated keys, one for each reference.
+
+    Raises:
+        ValueError: if the lists are empty or differ in length, or a name is not a key ("none" only if estimated).
     """
     if len(reference) != len(estimated):
         raise ValueError(f"there are {len(reference)} references, but {len(estimated)} estimates.")
@@ -63,10 +74,19 @@ def validate(reference: Sequence[str], estimated: Sequence[str]) -> None:
 
 
 def parse_key(name: str) -> tuple[int, bool]:
-    """Pitch class of the tonic (0 = C to 11 = B) and whether the key is minor. Raises: ValueError for anything else.
+    """Parse the name of a key.
 
     >>> parse_key("Bb minor"), parse_key("F sharp major")
     ((10, True), (6, False))
+
+    Args:
+        name: Such as "Bb minor".
+
+    Returns:
+        Pitch class of the tonic (0 = C to 11 = B) and whether the key is minor.
+
+    Raises:
+        ValueError: for anything else.
     """
     tonic, _, mode = name.strip().replace(" flat ", "b ").replace(" sharp ", "# ").partition(" ")
     tonic = _FLATS.get(tonic, tonic)
@@ -80,8 +100,12 @@ def parse_key(name: str) -> tuple[int, bool]:
 def chroma(waveform: Waveform) -> FloatArray:
     """Share of each pitch class (C first) among the spectral peaks between 60 and 1,300 Hz, tuned to A = 440 Hz.
 
-    Returns: [12], sum 1, or all zeros if there is nothing to hear. All frames weigh alike, so that loud notes do not
-    drown the others.
+    Args:
+        waveform: Sound of any rate and length.
+
+    Returns:
+        [12], sum 1, or all zeros if there is nothing to hear. All frames weigh alike, so that loud notes do not drown
+        the others.
     """
     if not waveform.num_samples:
         return np.zeros(12)
@@ -102,7 +126,17 @@ def estimate_key(waveform: Waveform) -> Key:
 
 
 def key_of_chroma(shares: FloatArray) -> Key:
-    """Key of a chroma vector [12]; "none" if it is constant. Raises: ValueError for another shape."""
+    """Estimate the key of a chroma vector.
+
+    Args:
+        shares: [12], sum 1.
+
+    Returns:
+        The key; "none" if the vector is constant.
+
+    Raises:
+        ValueError: for another shape.
+    """
     if shares.shape != (12,):
         raise ValueError(f"chroma has the shape {shares.shape}, but must have twelve values.")
     centred = shares - shares.mean()
@@ -133,7 +167,18 @@ def relation(reference: str, estimated: str) -> Relation:
 
 
 def evaluate(reference: Sequence[str], estimated: Sequence[str]) -> dict[str, float]:
-    """Share of each relation, 0 to 1, the sum being 1. Raises: ValueError, see `validate`."""
+    """Count the relations of estimated to true keys.
+
+    Args:
+        reference: True keys, such as "C major".
+        estimated: Estimated keys, one for each reference.
+
+    Returns:
+        Share of each relation, 0 to 1, the sum being 1.
+
+    Raises:
+        ValueError: see `validate`.
+    """
     validate(reference, estimated)
     found = [relation(*pair) for pair in zip(reference, estimated, strict=True)]
     return {name: found.count(name) / len(found) for name in RELATIONS}

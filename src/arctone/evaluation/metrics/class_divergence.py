@@ -34,7 +34,18 @@ REFERENCE_FLOOR = 1e-6
 
 
 def validate(reference: npt.ArrayLike, generated: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Both as [N, K]. Raises: ValueError unless both are equally many distributions over the same classes."""
+    """Check the arguments and convert them.
+
+    Args:
+        reference: Class probabilities of real sounds, [N, K].
+        generated: Those of generated sounds, one for each real one, [N, K].
+
+    Returns:
+        Both as [N, K].
+
+    Raises:
+        ValueError: unless both are equally many distributions over the same classes.
+    """
     first, second = (np.asarray(values, dtype=np.float64) for values in (reference, generated))
     if first.ndim != 2 or first.shape != second.shape or first.size == 0:
         shapes = f"{list(first.shape)} and {list(second.shape)}"
@@ -46,7 +57,17 @@ def validate(reference: npt.ArrayLike, generated: npt.ArrayLike) -> tuple[FloatA
 
 
 def probabilities(logits: npt.ArrayLike) -> FloatArray:
-    """Mean over the windows, then softmax: [W, K] to [K]. Raises: ValueError for another shape or no window."""
+    """Average the logits over the windows, then apply softmax.
+
+    Args:
+        logits: [W, K].
+
+    Returns:
+        [K].
+
+    Raises:
+        ValueError: for another shape or no window.
+    """
     values = np.asarray(logits, dtype=np.float64)
     if values.ndim != 2 or values.size == 0 or not np.isfinite(values).all():
         raise ValueError(
@@ -58,12 +79,35 @@ def probabilities(logits: npt.ArrayLike) -> FloatArray:
 
 
 def divergences(reference: npt.ArrayLike, generated: npt.ArrayLike) -> FloatArray:
-    """KL(generated || reference) of each pair in nats, [N]. Raises: ValueError, see `validate`."""
+    """Compute KL(generated || reference) of each pair in nats.
+
+    Args:
+        reference: Class probabilities of real sounds, [N, K].
+        generated: Those of generated sounds, one for each real one, [N, K].
+
+    Returns:
+        [N].
+
+    Raises:
+        ValueError: see `validate`.
+    """
     first, second = validate(reference, generated)
     ratio = np.log(np.where(second > 0, second, 1.0)) - np.log(first + REFERENCE_FLOOR)
     return np.asarray((second * ratio).sum(axis=1))
 
 
 def evaluate(reference: npt.ArrayLike, generated: npt.ArrayLike, seed: int = 0) -> dict[str, Interval]:
-    """`class_divergence`: mean over the pairs with its interval. Raises: ValueError, see `validate`."""
+    """Compute `class_divergence`: mean over the pairs with its interval.
+
+    Args:
+        reference: Class probabilities of real sounds, [N, K].
+        generated: Those of generated sounds, one for each real one, [N, K].
+        seed: Of the random draws.
+
+    Returns:
+        Intervals by name.
+
+    Raises:
+        ValueError: see `validate`.
+    """
     return {"class_divergence": bootstrap(divergences(reference, generated), seed=seed)}

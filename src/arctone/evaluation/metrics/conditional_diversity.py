@@ -31,7 +31,18 @@ from arctone.evaluation.metrics.manifold import FloatArray, as_points, unit_rows
 
 
 def validate(audio: npt.ArrayLike, prompts: Sequence[str]) -> FloatArray:
-    """Embeddings as [N, D]. Raises: ValueError for bad shapes, or if no prompt has two clips."""
+    """Check the arguments and convert them.
+
+    Args:
+        audio: Embeddings of sounds, [N, D].
+        prompts: Prompt of each sound, N of them.
+
+    Returns:
+        [N, D].
+
+    Raises:
+        ValueError: for bad shapes, or if no prompt has two clips.
+    """
     points = as_points("audio", audio)
     if len(points) != len(prompts):
         raise ValueError(f"there are {len(points)} clips, but {len(prompts)} prompts.")
@@ -41,7 +52,18 @@ def validate(audio: npt.ArrayLike, prompts: Sequence[str]) -> FloatArray:
 
 
 def prompt_diversities(audio: npt.ArrayLike, prompts: Sequence[str]) -> dict[str, float]:
-    """Mean pairwise cosine distance of each prompt that has several clips. Raises: ValueError, see `validate`."""
+    """Compute the mean pairwise cosine distance of each prompt that has several clips.
+
+    Args:
+        audio: Embeddings of sounds, [N, D].
+        prompts: Prompt of each sound, N of them.
+
+    Returns:
+        Distance by prompt, 0 to 2.
+
+    Raises:
+        ValueError: see `validate`.
+    """
     units = unit_rows(validate(audio, prompts))
     rows: dict[str, list[int]] = {}
     for row, prompt in enumerate(prompts):
@@ -50,7 +72,19 @@ def prompt_diversities(audio: npt.ArrayLike, prompts: Sequence[str]) -> dict[str
 
 
 def evaluate(audio: npt.ArrayLike, prompts: Sequence[str], seed: int = 0) -> dict[str, Interval]:
-    """`conditional_diversity` with its interval over prompts. Raises: ValueError, see `validate`."""
+    """Compute `conditional_diversity` with its interval over prompts.
+
+    Args:
+        audio: Embeddings of sounds, [N, D].
+        prompts: Prompt of each sound, N of them.
+        seed: Of the random draws.
+
+    Returns:
+        Intervals by name.
+
+    Raises:
+        ValueError: see `validate`.
+    """
     return {"conditional_diversity": bootstrap(list(prompt_diversities(audio, prompts).values()), seed=seed)}
 
 

@@ -32,7 +32,15 @@ from arctone.evaluation.metrics.intervals import Interval, bootstrap
 
 
 def validate(seconds: Sequence[float], audio_seconds: float) -> None:
-    """Raises: ValueError unless there is at least one run, and all times are above 0."""
+    """Refuse arguments that cannot be measured.
+
+    Args:
+        seconds: Time of each run.
+        audio_seconds: Length of the sound that each run makes.
+
+    Raises:
+        ValueError: unless there is at least one run, and all times are above 0.
+    """
     if not len(seconds) or not all(np.isfinite(value) and value > 0 for value in seconds):
         raise ValueError(f"seconds must be at least one time above 0, not {list(seconds)}.")
     if not (np.isfinite(audio_seconds) and audio_seconds > 0):
@@ -40,8 +48,18 @@ def validate(seconds: Sequence[float], audio_seconds: float) -> None:
 
 
 def timed(work: Callable[[], object], repeats: int, num_warm_up: int = 1) -> list[float]:
-    """Wall clock in seconds of `repeats` runs after `num_warm_up` that do not count. Raises: ValueError for repeats <
-    1.
+    """Time `repeats` runs after `num_warm_up` that do not count.
+
+    Args:
+        work: What is timed.
+        repeats: Runs that count, at least 1.
+        num_warm_up: Runs before that do not count.
+
+    Returns:
+        Wall clock of each run in seconds.
+
+    Raises:
+        ValueError: for repeats < 1.
     """
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}, but must be at least 1.")
@@ -54,9 +72,18 @@ def timed(work: Callable[[], object], repeats: int, num_warm_up: int = 1) -> lis
 
 
 def peak_memory_bytes(process: int | None = None) -> int:
-    """Largest resident memory of a process (None = this one) since it began, in bytes.
+    """Read the largest resident memory of a process since it began.
 
-    Other systems than Linux know that of this process only. Raises: ValueError if it cannot be known.
+    Other systems than Linux know that of this process only.
+
+    Args:
+        process: Id of a process; None = this one.
+
+    Returns:
+        Bytes.
+
+    Raises:
+        ValueError: if it cannot be known.
     """
     status = Path("/proc") / ("self" if process is None else str(process)) / "status"
     if status.exists():
@@ -72,9 +99,15 @@ def peak_memory_bytes(process: int | None = None) -> int:
 
 
 def evaluate(seconds: Sequence[float], audio_seconds: float, seed: int = 0) -> dict[str, Interval]:
-    """`latency_seconds` and `real_time_factor`, medians with their intervals.
+    """Compute `latency_seconds` and `real_time_factor`, medians with their intervals.
 
-    Args: seconds: wall clock of each run. audio_seconds: length of the sound that a run makes. Raises: see `validate`.
+    Args:
+        seconds: Wall clock of each run.
+        audio_seconds: Length of the sound that a run makes.
+        seed: Of the random draws.
+
+    Returns:
+        Intervals by name.
     """
     validate(seconds, audio_seconds)
     factors = [audio_seconds / value for value in seconds]

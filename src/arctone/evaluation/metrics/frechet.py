@@ -40,14 +40,30 @@ from arctone.evaluation.metrics.manifold import FloatArray, IntArray, as_points,
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """mean: [D]. factor: [R, D], with factor^T factor = covariance."""
+    """A normal distribution.
+
+    Args:
+        mean: [D].
+        factor: [R, D], with factor^T factor = covariance.
+    """
 
     mean: FloatArray
     factor: FloatArray
 
 
 def validate(reference: npt.ArrayLike, generated: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Both sets as [N, D]. Raises: ValueError for bad shapes or values, different D, or fewer than 2 rows."""
+    """Check the arguments and convert them.
+
+    Args:
+        reference: Real sounds, [N, D].
+        generated: Generated sounds, [M, D].
+
+    Returns:
+        Both sets, [N, D] and [M, D].
+
+    Raises:
+        ValueError: for bad shapes or values, different D, or fewer than 2 rows.
+    """
     first, second = (as_points(*pair, minimum=2) for pair in (("reference", reference), ("generated", generated)))
     same_size(first, second)
     return first, second
@@ -63,7 +79,18 @@ def gaussian(points: FloatArray) -> Gaussian:
 
 
 def from_statistics(mean: npt.ArrayLike, covariance: npt.ArrayLike) -> Gaussian:
-    """A Gaussian from a stored mean [D] and covariance [D, D]. Raises: ValueError if they do not fit each other."""
+    """Build a Gaussian from a stored mean and covariance.
+
+    Args:
+        mean: Two means, [D] each.
+        covariance: Two covariances, [D, D] each.
+
+    Returns:
+        The Gaussian.
+
+    Raises:
+        ValueError: if they do not fit each other.
+    """
     centre, matrix = (np.asarray(values, dtype=np.float64) for values in (mean, covariance))
     if centre.ndim != 1 or matrix.shape != (len(centre), len(centre)):
         raise ValueError(
@@ -82,7 +109,18 @@ def distance(first: Gaussian, second: Gaussian) -> float:
 
 
 def frechet_distance(reference: npt.ArrayLike, generated: npt.ArrayLike) -> float:
-    """Squared Frechet distance of two sets [N, D], 0 and upwards. Raises: ValueError, see `validate`."""
+    """Compute the squared Frechet distance of two sets.
+
+    Args:
+        reference: Real sounds, [N, D].
+        generated: Generated sounds, [M, D].
+
+    Returns:
+        0 and upwards.
+
+    Raises:
+        ValueError: see `validate`.
+    """
     first, second = validate(reference, generated)
     return distance(gaussian(first), gaussian(second))
 
@@ -94,10 +132,20 @@ def evaluate(
     generated_owners: IntArray | None = None,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """`frechet_distance` with its interval.
+    """Compute `frechet_distance` with its interval.
 
-    Args: reference, generated: [N, D]. owners: clip of each row, 0 upwards; None = every row is a clip. seed: of the
-    jackknife's groups. Raises: ValueError, see `validate`, or if a set has fewer than 3 clips.
+    Args:
+        reference: [N, D]. owners: clip of each row, 0 upwards; None = every row is a clip.
+        generated: As `reference`.
+        reference_owners: Clip of each real row, [N]; None = a row is a clip.
+        generated_owners: Clip of each generated row, [M]; None = a row is a clip.
+        seed: Of the jackknife's groups.
+
+    Returns:
+        Intervals by name.
+
+    Raises:
+        ValueError: see `validate`, or if a set has fewer than 3 clips.
     """
     first, second = validate(reference, generated)
     owners = [_owners(*pair) for pair in ((first, reference_owners), (second, generated_owners))]

@@ -49,7 +49,16 @@ class Interval:
 
 
 def validate(values: npt.NDArray[np.float64], confidence: float, num_resamples: int) -> None:
-    """Raises: ValueError for no values, values that are not finite numbers, or settings out of range."""
+    """Refuse arguments that cannot be measured.
+
+    Args:
+        values: Numbers to average, [N].
+        confidence: Share of intervals that hold the true value, between 0 and 1.
+        num_resamples: Bootstrap samples, at least 1.
+
+    Raises:
+        ValueError: for no values, values that are not finite numbers, or settings out of range.
+    """
     if values.ndim != 1 or values.size == 0:
         raise ValueError(f"values must be a list of at least one number, not an array of shape {values.shape}.")
     if not np.isfinite(values).all():
@@ -67,13 +76,23 @@ def bootstrap(
     num_resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Statistic of the values and its bootstrap interval.
-
-    Args: values: one number per clip, at least one, finite. statistic: "mean" or "median". confidence: 0 to 1, both
-    excluded. num_resamples: at least 1. seed: of the draws. Raises: ValueError as `validate` says.
+    """Compute a statistic of the values and its bootstrap interval.
 
     >>> bootstrap([True, True, True, False]).value
     0.75
+
+    Args:
+        values: One number per clip, at least one, finite.
+        statistic: "mean" or "median".
+        confidence: 0 to 1, both excluded.
+        num_resamples: At least 1.
+        seed: Of the draws.
+
+    Returns:
+        The interval.
+
+    Raises:
+        ValueError: as `validate` says.
     """
     array = np.asarray(values, dtype=np.float64)
     validate(array, confidence, num_resamples)
@@ -86,14 +105,23 @@ def bootstrap(
 def jackknife_variance(
     statistic: Callable[[npt.NDArray[np.intp]], float], count: int, num_groups: int = NUM_GROUPS, seed: int = 0
 ) -> float:
-    """Variance of a statistic of `count` clips, from the statistic without each group of clips.
-
-    Args: statistic: from the indices of the clips that are kept. count: at least 2. num_groups: at most `count`; more
-    are fewer. seed: which clips share a group. Raises: ValueError for counts out of range.
+    """Estimate the variance of a statistic of `count` clips from the statistic without each group of clips.
 
     >>> values = np.array([1.0, 2.0, 4.0, 9.0])
     >>> round(jackknife_variance(lambda kept: values[kept].mean(), 4), 6), round(float(values.var(ddof=1)) / 4, 6)
     (3.166667, 3.166667)
+
+    Args:
+        statistic: From the indices of the clips that are kept.
+        count: At least 2.
+        num_groups: At most `count`; more are fewer.
+        seed: Which clips share a group.
+
+    Returns:
+        The variance.
+
+    Raises:
+        ValueError: for counts out of range.
     """
     if count < 2 or num_groups < 2:
         raise ValueError(f"count is {count} and num_groups {num_groups}, but both must be at least 2.")
@@ -103,7 +131,20 @@ def jackknife_variance(
 
 
 def normal(value: float, variance: float, count: int, confidence: float = 0.95) -> Interval:
-    """Interval of a statistic that varies normally around its value. Raises: ValueError for a negative variance."""
+    """Compute the interval of a statistic that varies normally around its value.
+
+    Args:
+        value: The number.
+        variance: Of the number.
+        count: Sounds that it is made of.
+        confidence: Share of intervals that hold the true value, between 0 and 1.
+
+    Returns:
+        The interval.
+
+    Raises:
+        ValueError: for a negative variance.
+    """
     if not variance >= 0 or not 0.0 < confidence < 1.0:
         raise ValueError(f"variance is {variance} and confidence {confidence}, but must be >= 0 and between 0 and 1.")
     reach = NormalDist().inv_cdf(0.5 + confidence / 2) * variance**0.5

@@ -29,21 +29,54 @@ from arctone.evaluation.metrics.manifold import FloatArray, as_points, same_size
 
 
 def validate(reference: npt.ArrayLike, generated: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Both sets as [N, D]. Raises: ValueError for bad shapes or values, different D, or fewer than 2 clips."""
+    """Check the arguments and convert them.
+
+    Args:
+        reference: Real sounds, [N, D].
+        generated: Generated sounds, [M, D].
+
+    Returns:
+        Both sets, [N, D] and [M, D].
+
+    Raises:
+        ValueError: for bad shapes or values, different D, or fewer than 2 clips.
+    """
     first, second = (as_points(*pair, minimum=2) for pair in (("reference", reference), ("generated", generated)))
     same_size(first, second)
     return first, second
 
 
 def kernel_distance(reference: npt.ArrayLike, generated: npt.ArrayLike) -> float:
-    """Unbiased squared MMD of two sets [N, D] and [M, D]. Raises: ValueError, see `validate`."""
+    """Compute the unbiased squared MMD of two sets.
+
+    Args:
+        reference: Real sounds, [N, D].
+        generated: Generated sounds, [M, D].
+
+    Returns:
+        The distance; may be slightly negative.
+
+    Raises:
+        ValueError: see `validate`.
+    """
     first, second = validate(reference, generated)
     within = [_sums(points).sum() / (len(points) * (len(points) - 1)) for points in (first, second)]
     return float(sum(within) - 2 * _kernel(first, second).mean())
 
 
 def evaluate(reference: npt.ArrayLike, generated: npt.ArrayLike) -> dict[str, Interval]:
-    """`kernel_distance` with its interval. Raises: ValueError, see `validate`, or for fewer than 3 clips."""
+    """Compute `kernel_distance` with its interval.
+
+    Args:
+        reference: Real sounds, [N, D].
+        generated: Generated sounds, [M, D].
+
+    Returns:
+        Intervals by name.
+
+    Raises:
+        ValueError: see `validate`, or for fewer than 3 clips.
+    """
     first, second = validate(reference, generated)
     if min(len(first), len(second)) < 3:
         raise ValueError(f"the sets have {len(first)} and {len(second)} clips, but an interval needs at least 3.")

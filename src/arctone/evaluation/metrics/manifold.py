@@ -35,7 +35,19 @@ _ROWS_AT_ONCE = 16
 
 
 def as_points(name: str, values: npt.ArrayLike, minimum: int = 1) -> FloatArray:
-    """Embeddings as float64 [N, D]. Raises: ValueError that names them if the shape, the number or a value is wrong."""
+    """Convert embeddings to float64.
+
+    Args:
+        name: Name in sentences.
+        values: Rows to check.
+        minimum: Fewest rows.
+
+    Returns:
+        [N, D].
+
+    Raises:
+        ValueError: that names them if the shape, the number or a value is wrong.
+    """
     points = np.asarray(values, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] == 0:
         raise ValueError(f"{name} must be embeddings of shape [clips, size], not {list(points.shape)}.")
@@ -47,7 +59,15 @@ def as_points(name: str, values: npt.ArrayLike, minimum: int = 1) -> FloatArray:
 
 
 def same_size(first: FloatArray, second: FloatArray) -> None:
-    """Raises: ValueError if two sets come from different embeddings."""
+    """Refuse two sets of different embeddings.
+
+    Args:
+        first: [N, D].
+        second: [M, D].
+
+    Raises:
+        ValueError: if two sets come from different embeddings.
+    """
     if first.shape[1] != second.shape[1]:
         raise ValueError(f"the sets have embeddings of size {first.shape[1]} and {second.shape[1]}, but need the same.")
 
@@ -76,7 +96,19 @@ NUM_NEIGHBOURS = 5
 def validate(
     reference: npt.ArrayLike, generated: npt.ArrayLike, num_neighbours: int = NUM_NEIGHBOURS
 ) -> tuple[FloatArray, FloatArray]:
-    """Both sets as [N, D]. Raises: ValueError for bad shapes or values, or not more clips than neighbours."""
+    """Check the arguments and convert them.
+
+    Args:
+        reference: Real sounds, [N, D].
+        generated: Generated sounds, [M, D].
+        num_neighbours: Neighbours that make a radius, at least 1.
+
+    Returns:
+        Both sets, [N, D] and [M, D].
+
+    Raises:
+        ValueError: for bad shapes or values, or not more clips than neighbours.
+    """
     if num_neighbours < 1:
         raise ValueError(f"num_neighbours is {num_neighbours}, but must be at least 1.")
     pairs = (("reference", reference), ("generated", generated))
@@ -88,9 +120,18 @@ def validate(
 def precision_recall_density_coverage(
     reference: npt.ArrayLike, generated: npt.ArrayLike, num_neighbours: int = NUM_NEIGHBOURS
 ) -> dict[str, FloatArray]:
-    """What each clip contributes: `precision` and `density` [M], `recall` and `coverage` [N].
+    """Compute what each clip contributes to the four measures.
 
-    Raises: ValueError, see `validate`.
+    Args:
+        reference: Real sounds, [N, D].
+        generated: Generated sounds, [M, D].
+        num_neighbours: Neighbours that make a radius, at least 1.
+
+    Returns:
+        `precision` and `density` [M], `recall` and `coverage` [N].
+
+    Raises:
+        ValueError: see `validate`.
     """
     real, made = validate(reference, generated, num_neighbours)
     between = distances(real, made)
@@ -107,7 +148,20 @@ def precision_recall_density_coverage(
 def evaluate(
     reference: npt.ArrayLike, generated: npt.ArrayLike, num_neighbours: int = NUM_NEIGHBOURS, seed: int = 0
 ) -> dict[str, Interval]:
-    """The four measures with their intervals. Raises: ValueError, see `validate`."""
+    """Compute the four measures with their intervals.
+
+    Args:
+        reference: Real sounds, [N, D].
+        generated: Generated sounds, [M, D].
+        num_neighbours: Neighbours that make a radius, at least 1.
+        seed: Of the random draws.
+
+    Returns:
+        Intervals by name.
+
+    Raises:
+        ValueError: see `validate`.
+    """
     found = precision_recall_density_coverage(reference, generated, num_neighbours)
     return {name: bootstrap(values, seed=seed) for name, values in found.items()}
 

@@ -45,28 +45,65 @@ _ROWS_AT_ONCE = 1024
 
 
 class Nearest(NamedTuple):
-    """clip: [N], index of the most similar one. similarity: [N], -1 to 1."""
+    """The most similar clip of each.
+
+    Args:
+        clip: [N], index of the most similar one.
+        similarity: [N], -1 to 1.
+    """
 
     clip: IntArray
     similarity: FloatArray
 
 
 def validate(clips: npt.ArrayLike, others: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Both as [N, D]. Raises: ValueError for bad shapes or values, different D, or an empty set."""
+    """Check the arguments and convert them.
+
+    Args:
+        clips: [N, D].
+        others: [M, D].
+
+    Returns:
+        Both sets, [N, D] and [M, D].
+
+    Raises:
+        ValueError: for bad shapes or values, different D, or an empty set.
+    """
     first, second = as_points("clips", clips), as_points("others", others)
     same_size(first, second)
     return first, second
 
 
 def nearest(clips: npt.ArrayLike, others: npt.ArrayLike) -> Nearest:
-    """For each clip [N, D] the most similar of the others [M, D]. Raises: ValueError, see `validate`."""
+    """Find for each clip the most similar of the others.
+
+    Args:
+        clips: [N, D].
+        others: [M, D].
+
+    Returns:
+        Index and similarity of each, [N].
+
+    Raises:
+        ValueError: see `validate`.
+    """
     first, second = (unit_rows(points) for points in validate(clips, others))
     found = [_best(first[start : start + _ROWS_AT_ONCE] @ second.T) for start in range(0, len(first), _ROWS_AT_ONCE)]
     return Nearest(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
 def nearest_inside(clips: npt.ArrayLike) -> Nearest:
-    """For each clip the most similar other clip of the same set. Raises: ValueError for fewer than 2 clips."""
+    """Find for each clip the most similar other clip of the same set.
+
+    Args:
+        clips: [N, D].
+
+    Returns:
+        Index and similarity of each, [N].
+
+    Raises:
+        ValueError: for fewer than 2 clips.
+    """
     units = unit_rows(as_points("clips", clips, minimum=2))
     cosines = units @ units.T
     np.fill_diagonal(cosines, -np.inf)
@@ -74,9 +111,18 @@ def nearest_inside(clips: npt.ArrayLike) -> Nearest:
 
 
 def calibrated_threshold(held_out: npt.ArrayLike, training: npt.ArrayLike, quantile: float = QUANTILE) -> float:
-    """The similarity to the training set that a share of 1 - quantile of real held-out clips reaches.
+    """Compute the similarity to the training set that a share of 1 - quantile of real held-out clips reaches.
 
-    Raises: ValueError, see `validate`, or for a quantile outside 0 to 1.
+    Args:
+        held_out: Real sounds that were not trained on, [N, D].
+        training: Sounds that were trained on, [M, D].
+        quantile: Share of held-out sounds below the threshold, 0 to 1.
+
+    Returns:
+        Cosine, -1 to 1.
+
+    Raises:
+        ValueError: see `validate`, or for a quantile outside 0 to 1.
     """
     if not 0.0 < quantile < 1.0:
         raise ValueError(f"quantile is {quantile}, but must lie between 0 and 1.")
@@ -86,10 +132,22 @@ def calibrated_threshold(held_out: npt.ArrayLike, training: npt.ArrayLike, quant
 def evaluate(
     generated: npt.ArrayLike, training: npt.ArrayLike, held_out: npt.ArrayLike, seed: int = 0
 ) -> dict[str, Interval]:
-    """`memorised_share`: clips nearer to a training clip than 99 % of real held-out clips are; `duplicate_share`: clips
+    """Compute the shares of copies.
+
+    `memorised_share`: clips nearer to a training clip than 99 % of real held-out clips are; `duplicate_share`: clips
     with another generated clip that near (several takes of one prompt are counted, too).
 
-    Args: [N, D] each. Raises: ValueError, see `validate`, or for fewer than 2 generated clips.
+    Args:
+        generated: Generated sounds, [N, D].
+        training: Sounds that were trained on, [M, D].
+        held_out: Real sounds that were not, [K, D].
+        seed: Of the bootstrap.
+
+    Returns:
+        Intervals by name.
+
+    Raises:
+        ValueError: see `validate`, or for fewer than 2 generated clips.
     """
     threshold = calibrated_threshold(held_out, training)
     copied = nearest(generated, training).similarity > threshold

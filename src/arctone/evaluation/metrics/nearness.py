@@ -26,10 +26,20 @@ from arctone.evaluation.metrics.manifold import FloatArray, as_points, same_size
 
 
 def set_distances(points: npt.ArrayLike, reference: npt.ArrayLike) -> FloatArray:
-    """Distance of each of N points to M others, [N]. Raises: ValueError for bad shapes or values, or different D.
+    """Compute the distance of each of N points to M others.
 
     >>> set_distances([[1, 0], [0, 2], [-1, 0]], [[3, 0]]).tolist()
     [0.0, 1.0, 2.0]
+
+    Args:
+        points: [N, D].
+        reference: [M, D].
+
+    Returns:
+        [N].
+
+    Raises:
+        ValueError: for bad shapes or values, or different D.
     """
     first, second = as_points("points", points), as_points("reference", reference)
     same_size(first, second)
@@ -37,7 +47,17 @@ def set_distances(points: npt.ArrayLike, reference: npt.ArrayLike) -> FloatArray
 
 
 def own_distances(reference: npt.ArrayLike) -> FloatArray:
-    """Distance of each of M points to the others, [M]. Raises: ValueError for fewer than 2 points."""
+    """Compute the distance of each of M points to the others.
+
+    Args:
+        reference: [M, D], M at least 2.
+
+    Returns:
+        [M].
+
+    Raises:
+        ValueError: for fewer than 2 points.
+    """
     units = unit_rows(as_points("reference", reference, minimum=2))
     others = units.sum(axis=0) - units
     return np.asarray(1 - (units * others).sum(axis=1) / (len(units) - 1))
@@ -46,10 +66,19 @@ def own_distances(reference: npt.ArrayLike) -> FloatArray:
 def evaluate(
     before: npt.ArrayLike, after: npt.ArrayLike, reference: npt.ArrayLike, seed: int = 0
 ) -> dict[str, Interval]:
-    """Mean distances `before` and `after`, and `change`, their paired difference; below 0 is nearer.
+    """Compute mean distances `before` and `after`, and `change`, their paired difference; below 0 is nearer.
 
-    Args: before, after: [N, D], row i of both of one prompt and seed. reference: [M, D]. seed: of the bootstrap.
-    Raises: ValueError, see `set_distances`, or if the numbers of pairs differ.
+    Args:
+        before: [N, D], row i of both of one prompt and seed.
+        after: [N, D], row i of both of one prompt and seed.
+        reference: [M, D].
+        seed: Of the bootstrap.
+
+    Returns:
+        Intervals by name.
+
+    Raises:
+        ValueError: , see `set_distances`, or if the numbers of pairs differ.
     """
     rows = [set_distances(points, reference) for points in (before, after)]
     if len(rows[0]) != len(rows[1]):

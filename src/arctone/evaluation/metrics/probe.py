@@ -43,8 +43,14 @@ FORMAT_VERSION = 1
 class Probe:
     """A fitted probe.
 
-    classes: K names. weights: [D, K]. bias: [K]. mean, scale: [D], of the training embeddings. embedding: name in
-    `EMBEDDINGS`. recipe: how it was trained, plain values only.
+    Args:
+        classes: K names.
+        weights: [D, K].
+        bias: [K].
+        mean: [D], of the training embeddings.
+        scale: [D], of the training embeddings.
+        embedding: Name in `EMBEDDINGS`.
+        recipe: How it was trained, plain values only.
     """
 
     classes: tuple[str, ...]
@@ -56,7 +62,17 @@ class Probe:
     recipe: Mapping[str, str | int | float] = field(default_factory=dict)
 
     def probabilities(self, embeddings: FloatArray) -> FloatArray:
-        """Probability of each family, [N, K], from embeddings [N, D]. Raises: ValueError for another shape."""
+        """Compute the probability of each family.
+
+        Args:
+            embeddings: [N, D].
+
+        Returns:
+            [N, K].
+
+        Raises:
+            ValueError: for another shape.
+        """
         if embeddings.ndim != 2 or embeddings.shape[1] != len(self.mean):
             raise ValueError(f"embeddings have the shape {embeddings.shape}, but must be [sounds, {len(self.mean)}].")
         logits = (embeddings - self.mean) / self.scale @ self.weights + self.bias
@@ -90,7 +106,17 @@ class Probe:
 
 
 def load(path: str | Path) -> Probe:
-    """Read what `Probe.save` wrote. Raises: ModelError if the file is missing or is no probe of this version."""
+    """Read what `Probe.save` wrote.
+
+    Args:
+        path: File of the weights.
+
+    Returns:
+        The probe.
+
+    Raises:
+        ModelError: if the file is missing or is no probe of this version.
+    """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             about = json.loads(str(arrays["about"]))
@@ -103,7 +129,15 @@ def load(path: str | Path) -> Probe:
 
 
 def validate(embeddings: FloatArray, families: Sequence[str]) -> None:
-    """Raises: ValueError unless there is one finite embedding for each family, and at least two different families."""
+    """Refuse arguments that cannot be measured.
+
+    Args:
+        embeddings: [N, D].
+        families: Label of each, N of them.
+
+    Raises:
+        ValueError: unless there is one finite embedding for each family, and at least two different families.
+    """
     if embeddings.ndim != 2 or len(embeddings) != len(families):
         raise ValueError(f"embeddings have the shape {embeddings.shape}, but must be [{len(families)}, size].")
     if len(set(families)) < 2:
@@ -119,10 +153,20 @@ def fit(
     penalty: float = 1e-2,
     recipe: Mapping[str, str | int | float] | None = None,
 ) -> Probe:
-    """Multinomial logistic regression by L-BFGS; the same data give the same probe. Needs torch.
+    """Fit a multinomial logistic regression by L-BFGS; the same data give the same probe. Needs torch.
 
-    Args: embeddings: [N, D]. families: N names. embedding: name in `EMBEDDINGS`. penalty: of the squared weights, >= 0.
-    recipe: kept in the probe. Raises: ValueError, see `validate`.
+    Args:
+        embeddings: [N, D].
+        families: N names.
+        embedding: Name in `EMBEDDINGS`.
+        penalty: Of the squared weights, >= 0.
+        recipe: Kept in the probe.
+
+    Returns:
+        The probe.
+
+    Raises:
+        ValueError: see `validate`.
     """
     validate(embeddings, families)
     mean, scale = embeddings.mean(axis=0), embeddings.std(axis=0) + 1e-3
@@ -133,9 +177,17 @@ def fit(
 
 
 def evaluate(reference: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:
-    """Accuracy, balanced accuracy (mean over families) and the chance level of naming the most frequent family always.
+    """Compute accuracy, its mean over families, and the chance level of always naming the most frequent family.
 
-    Raises: ValueError if the lists are empty or differ in length.
+    Args:
+        reference: True labels.
+        predicted: Labels that the probe gave.
+
+    Returns:
+        Values by name, 0 to 1.
+
+    Raises:
+        ValueError: if the lists are empty or differ in length.
     """
     if len(reference) != len(predicted) or not reference:
         raise ValueError(
@@ -223,6 +275,9 @@ def kind_of(words: str) -> str | None:
     'dog'
     >>> kind_of("a dog barking in the rain") is None
     True
+
+    Returns:
+        Name of the kind, or None.
     """
     found = [name for name, pattern in _PATTERNS if pattern.search(words)]
     if len(found) == 2:

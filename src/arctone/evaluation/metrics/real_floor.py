@@ -30,8 +30,13 @@ Distances = Callable[[IntArray, IntArray], Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Floor:
-    """real: mean distance between two halves of the real set. generated: mean distance between such a half and as many
-    generated clips. size: clips of each of the two sets. num_splits: over how many cuts.
+    """Distances at equal numbers of sounds.
+
+    Args:
+        real: Mean distance between two halves of the real set.
+        generated: Mean distance between such a half and as many generated clips.
+        size: Clips of each of the two sets.
+        num_splits: Over how many cuts.
     """
 
     real: float
@@ -41,7 +46,19 @@ class Floor:
 
 
 def validate(num_real: int, num_generated: int, num_splits: int) -> int:
-    """Clips of a half. Raises: ValueError for fewer than 4 real or 2 generated clips, or no split."""
+    """Check the arguments and convert them.
+
+    Args:
+        num_real: Real sounds.
+        num_generated: Generated sounds.
+        num_splits: Random halves.
+
+    Returns:
+        Clips of a half.
+
+    Raises:
+        ValueError: for fewer than 4 real or 2 generated clips, or no split.
+    """
     if num_real < 4 or num_generated < 2:
         raise ValueError(f"there are {num_real} real and {num_generated} generated clips, but 4 and 2 are needed.")
     if num_splits < 1:
@@ -57,10 +74,21 @@ def evaluate(
     num_splits: int = 5,
     seed: int = 0,
 ) -> dict[str, Floor]:
-    """The floor of each distance by name.
+    """Measure the floor of each distance.
 
-    Args: real_real: distances of two parts of the real set, by their indices. real_generated: of a part of the real set
-    and a part of the generated one. Raises: ValueError, see `validate`.
+    Args:
+        real_real: Distances of two parts of the real set, by their indices.
+        real_generated: Of a part of the real set and a part of the generated one.
+        num_real: Real sounds.
+        num_generated: Generated sounds.
+        num_splits: Random halves.
+        seed: Of the random draws.
+
+    Returns:
+        Floor by name.
+
+    Raises:
+        ValueError: see `validate`.
     """
     size = validate(num_real, num_generated, num_splits)
     rng = np.random.default_rng(seed)

@@ -21,6 +21,9 @@ def sounds_silent(waveform: Waveform) -> bool:
 
     Args:
         waveform: One sound.
+
+    Returns:
+        True = silent.
     """
     if is_silent(waveform):
         return True
@@ -35,6 +38,9 @@ def evaluate(sounds: Sequence[Waveform]) -> tuple[float, float, float]:
 
     Args:
         sounds: At least one.
+
+    Returns:
+        Share, lower and upper end, 0 to 1.
 
     Raises:
         ValueError: If there is none.
@@ -52,6 +58,9 @@ def wilson(count: int, total: int) -> tuple[float, float, float]:
         total: Of all, at least 1.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+
+    Returns:
+        Share, lower and upper end, 0 to 1.
     """
     z, share = 1.959964, count / total
     centre = (share + z * z / (2 * total)) / (1 + z * z / total)

@@ -41,7 +41,12 @@ _N_FFT, _HOP, _NUM_BANDS, _NUM_GROUPS, _RANGE_DB = 1024, 256, 40, 4, 60.0
 
 @dataclass(frozen=True)
 class Tempo:
-    """bpm: beats per minute, 0 if none was found. confidence: 0 to 1, how strongly the onsets repeat at this beat."""
+    """An estimated tempo.
+
+    Args:
+        bpm: Beats per minute, 0 if none was found.
+        confidence: 0 to 1, how strongly the onsets repeat at this beat.
+    """
 
     bpm: float
     confidence: float
@@ -51,7 +56,15 @@ NO_TEMPO = Tempo(0.0, 0.0)
 
 
 def validate(reference_bpm: Sequence[float], estimated_bpm: Sequence[float]) -> None:
-    """Raises: ValueError if the lists are empty or differ in length, or a reference is not a tempo above 0."""
+    """Refuse arguments that cannot be measured.
+
+    Args:
+        reference_bpm: Stated tempos in BPM.
+        estimated_bpm: Estimated tempos in BPM; 0 = none found.
+
+    Raises:
+        ValueError: if the lists are empty or differ in length, or a reference is not a tempo above 0.
+    """
     if len(reference_bpm) != len(estimated_bpm):
         raise ValueError(f"there are {len(reference_bpm)} references, but {len(estimated_bpm)} estimates.")
     if not len(reference_bpm):
@@ -65,7 +78,11 @@ def validate(reference_bpm: Sequence[float], estimated_bpm: Sequence[float]) -> 
 def onset_strength(waveform: Waveform) -> tuple[FloatArray, float]:
     """Rise of the level in four bands (kick, body, snare, cymbals), at about 172 frames a second for 44,100 Hz.
 
-    Returns: strength [T, 4], 0 and upwards, and the frames per second. Silence gives zeros.
+    Args:
+        waveform: Sound of any rate and length.
+
+    Returns:
+        Strength [T, 4], 0 and upwards, and the frames per second. Silence gives zeros.
     """
     mono = waveform.samples.mean(axis=0, keepdims=True)
     power = mel_power(mono, waveform.sample_rate, _N_FFT, _HOP, _NUM_BANDS)[0]
@@ -80,7 +97,11 @@ def onset_strength(waveform: Waveform) -> tuple[FloatArray, float]:
 def estimate_tempo(waveform: Waveform) -> Tempo:
     """Tempo whose beat, and its multiples, the onsets repeat best, weighted by how usual the tempo is.
 
-    Returns: 40 to 240 BPM, or 0 with confidence 0 if there are no two onsets to compare.
+    Args:
+        waveform: Sound of any rate and length.
+
+    Returns:
+        40 to 240 BPM, or 0 with confidence 0 if there are no two onsets to compare.
     """
     strength, frame_rate = onset_strength(waveform)
     correlation = _autocorrelation(strength)
@@ -107,9 +128,17 @@ def is_match(reference_bpm: float, estimated_bpm: float, any_octave: bool = Fals
 
 
 def evaluate(reference_bpm: Sequence[float], estimated_bpm: Sequence[float]) -> dict[str, float]:
-    """Shares of right tempos, 0 to 1: `accuracy` within 3 %, `accuracy_octave` with octaves forgiven.
+    """Compute shares of right tempos, 0 to 1: `accuracy` within 3 %, `accuracy_octave` with octaves forgiven.
 
-    Args: tempos in BPM, one pair per waveform; an estimate of 0 is wrong. Raises: ValueError, see `validate`.
+    Args:
+        reference_bpm: Stated tempos in BPM.
+        estimated_bpm: One for each; 0 is wrong.
+
+    Returns:
+        Shares by name.
+
+    Raises:
+        ValueError: see `validate`.
     """
     validate(reference_bpm, estimated_bpm)
     pairs = list(zip(reference_bpm, estimated_bpm, strict=True))

@@ -39,7 +39,20 @@ PLACES = (1, 5)
 def validate(
     text: npt.ArrayLike, audio: npt.ArrayLike, captions: Sequence[str], owners: npt.ArrayLike
 ) -> tuple[FloatArray, IntArray]:
-    """Cosines [C, N] and owners [C]. Raises: ValueError for bad shapes, or an owner that is no sound."""
+    """Check the arguments and convert them.
+
+    Args:
+        text: Embeddings of captions, [C, D].
+        audio: Embeddings of sounds, [N, D].
+        captions: Texts, N of them.
+        owners: Sound of each caption, [C].
+
+    Returns:
+        Cosines [C, N] and owners [C].
+
+    Raises:
+        ValueError: for bad shapes, or an owner that is no sound.
+    """
     words, sounds = as_points("text", text), as_points("audio", audio)
     same_size(words, sounds)
     owned = np.asarray(owners)
@@ -72,9 +85,17 @@ def unrelated_score(cosines: FloatArray, captions: Sequence[str], owners: IntArr
 def evaluate(
     text: npt.ArrayLike, audio: npt.ArrayLike, captions: Sequence[str], owners: npt.ArrayLike, seed: int = 0
 ) -> dict[str, Interval]:
-    """`text_audio_score`, `recall_at_1` and `recall_at_5` with their intervals.
+    """Compute `text_audio_score`, `recall_at_1` and `recall_at_5` with their intervals.
 
-    Args: text: [C, D]. audio: [N, D]. captions: C wordings. owners: [C], sound of each. Raises: see `validate`.
+    Args:
+        text: [C, D].
+        audio: [N, D].
+        captions: C wordings.
+        owners: [C], sound of each.
+        seed: Of the random draws.
+
+    Returns:
+        Intervals by name.
     """
     cosines, owned = validate(text, audio, captions, owners)
     places = ranks(cosines, captions, owned)

@@ -28,17 +28,38 @@ from arctone.evaluation.metrics.manifold import FloatArray, as_points, unit_rows
 
 
 def validate(points: npt.ArrayLike) -> FloatArray:
-    """The set as [N, D]. Raises: ValueError for bad shapes or values, or no clip."""
+    """Check the arguments and convert them.
+
+    Args:
+        points: [N, D].
+
+    Returns:
+        [N, D].
+
+    Raises:
+        ValueError: for bad shapes or values, or no clip.
+    """
     return as_points("points", points)
 
 
 def vendi_score(points: npt.ArrayLike) -> float:
-    """exp of the entropy of the eigenvalues of the similarity matrix over N, 1 to N. Raises: see `validate`."""
+    """exp of the entropy of the eigenvalues of the similarity matrix over N, 1 to N."""
     return _score(unit_rows(validate(points)))
 
 
 def evaluate(points: npt.ArrayLike, seed: int = 0) -> dict[str, Interval]:
-    """`vendi_score` with its interval. Raises: ValueError, see `validate`, or for fewer than 2 clips."""
+    """Compute `vendi_score` with its interval.
+
+    Args:
+        points: [N, D].
+        seed: Of the random draws.
+
+    Returns:
+        Intervals by name.
+
+    Raises:
+        ValueError: see `validate`, or for fewer than 2 clips.
+    """
     units = unit_rows(validate(points))
     variance = jackknife_variance(lambda kept: _score(units[kept]), len(units), seed=seed)
     return {"vendi_score": normal(_score(units), variance, len(units))}

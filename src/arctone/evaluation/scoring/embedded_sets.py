@@ -29,7 +29,12 @@ from arctone.inference.engine import Model
 
 
 class Asked(NamedTuple):
-    """model; source; clips: of the source, whose captions are asked; wanted: the sounds to make."""
+    """What a model is asked for.
+
+    Args:
+        clips: Of the source, whose captions are asked.
+        wanted: The sounds to make.
+    """
 
     model: Model
     source: ClipSource
@@ -38,7 +43,10 @@ class Asked(NamedTuple):
 
 
 def asked(model: str, source: str, num_prompts: int, num_takes: int, first_seed: int, threads: int | None) -> Asked:
-    """Open both and choose the prompts. Raises: what arctone.load, open_source and choose raise."""
+    """Open both and choose the prompts.
+
+    Raises what arctone.load, open_source and choose raise.
+    """
     loaded, opened = arctone.load(model, threads=threads), open_source(source)
     chosen = choose(opened, num_prompts, loaded.config.dit.max_seconds)
     return Asked(loaded, opened, chosen, wanted_of(opened, chosen, num_takes, first_seed))
@@ -57,10 +65,20 @@ def wanted_of(source: ClipSource, chosen: list[int], num_takes: int, first_seed:
 
 
 def choose(source: ClipSource, count: int, max_seconds: float) -> list[int]:
-    """Clips whose captions become prompts: of the test split where there is one, the categories taking turns.
+    """Choose clips whose captions become prompts: of the test split where there is one, the categories taking turns.
 
-    The order is random but always the same, so more prompts keep the fewer ones. Args: max_seconds: longer clips and
-    clips without a caption are left out. Raises: UsageError if none is left.
+    The order is random but always the same, so more prompts keep the fewer ones.
+
+    Args:
+        source: Source of clips.
+        count: The most clips.
+        max_seconds: Longer clips and clips without a caption are left out.
+
+    Returns:
+        Numbers of clips.
+
+    Raises:
+        UsageError: if none is left.
     """
     infos = {number: source.info(number) for number in range(len(source))}
     usable = {n: info for n, info in infos.items() if info.caption and info.duration_seconds <= max_seconds}
@@ -82,7 +100,12 @@ Report = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedSet:
-    """takes: N. sounds: their embeddings, in the same order."""
+    """Embeddings of one set of sounds.
+
+    Args:
+        takes: N.
+        sounds: Their embeddings, in the same order.
+    """
 
     takes: tuple[Take, ...]
     sounds: tuple[Embedded, ...]
@@ -125,7 +148,21 @@ class EmbeddedSet:
 def embed_takes(
     takes: Sequence[Take], embedder: Embedder, cache: EmbeddingCache, report: Report, about: str
 ) -> tuple[EmbeddedSet, list[str]]:
-    """The takes that can be read, embedded, and a sentence for each that cannot. Raises: InputFileError if none can."""
+    """Embed the takes that can be read.
+
+    Args:
+        takes: Sounds of the set.
+        embedder: Which embedder.
+        cache: Stored embeddings.
+        report: Called with (done, total, stage).
+        about: Name of the set, for the stage.
+
+    Returns:
+        The set, and a sentence for each take that cannot be read.
+
+    Raises:
+        InputFileError: if none can.
+    """
     kept, sounds, problems = [], [], []
     for number, take in enumerate(takes):
         report(number, len(takes), f"{about}, {embedder.name}")
@@ -141,7 +178,17 @@ def embed_takes(
 
 
 def read_sound(take: Take) -> Waveform:
-    """The whole sound; more than two channels are mixed to one. Raises: InputFileError."""
+    """Read a whole sound; more than two channels are mixed to one.
+
+    Args:
+        take: Sound to read.
+
+    Returns:
+        The sound.
+
+    Raises:
+        InputFileError: if a file cannot be read.
+    """
     waveform = read_audio(take.path)
     return waveform if waveform.num_channels <= 2 else to_mono(waveform)
 

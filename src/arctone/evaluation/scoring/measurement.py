@@ -157,7 +157,10 @@ class Skipped(msgspec.Struct, frozen=True, kw_only=True):
 class Suspect(msgspec.Struct, frozen=True, kw_only=True):
     """A generated sound that is nearer to a training sound than real held-out ones are.
 
-    similarity: of the embeddings. waveform, spectrum: largest correlation over all delays, 0 to 1.
+    Args:
+        similarity: Of the embeddings.
+        waveform: Largest correlation over all delays, 0 to 1.
+        spectrum: Largest correlation over all delays, 0 to 1.
     """
 
     generated: str
@@ -169,8 +172,13 @@ class Suspect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole evaluation. title: name of the evaluated sounds. counts: sounds of each. left_out: a
-    sentence for each file that could not be used. credits: of the embedders, by name.
+    """A whole evaluation.
+
+    Args:
+        title: Name of the evaluated sounds.
+        counts: Sounds of each.
+        left_out: A sentence for each file that could not be used.
+        credits: Of the embedders, by name.
     """
 
     title: str

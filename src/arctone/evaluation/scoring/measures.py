@@ -37,7 +37,12 @@ class NotMeasured(Exception):
 
 @dataclass(frozen=True, eq=False)
 class MeasureInputs:
-    """All that a measure may ask for. reference: real sounds. training: what the model was trained on."""
+    """All that a measure may ask for.
+
+    Args:
+        reference: Real sounds.
+        training: What the model was trained on.
+    """
 
     embedder: Embedder
     generated: EmbeddedSet
@@ -46,7 +51,10 @@ class MeasureInputs:
     seed: int = 0
 
     def real(self) -> EmbeddedSet:
-        """The reference. Raises: NotMeasured without one."""
+        """The reference.
+
+        Raises NotMeasured without one.
+        """
         if self.reference is None:
             raise NotMeasured("needs a reference: name a folder of real sounds with --reference")
         return self.reference

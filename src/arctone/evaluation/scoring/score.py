@@ -187,7 +187,13 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Material:
-    """The sounds. generated: those to be evaluated. reference: real ones. training: what the model was trained on."""
+    """The sounds.
+
+    Args:
+        generated: Those to be evaluated.
+        reference: Real ones.
+        training: What the model was trained on.
+    """
 
     generated: Sequence[Take]
     reference: Sequence[Take] | None = None
@@ -230,6 +236,9 @@ class ScoringOptions:
     def facts(self) -> list[Fact]:
         """Return the facts among the measures, in their order.
 
+        Returns:
+            Facts in the order of the measures.
+
         Raises:
             ModelError: if the probe cannot be read.
         """
@@ -256,10 +265,21 @@ def score(
     options: ScoringOptions | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Take every measure under every embedder that allows it.
+    """Compute every measure under every embedder that allows it.
 
-    Args: title: what the report calls the generated sounds. progress: called with (done, total, stage).
-    Raises: InputFileError if no sound of a set can be read; ModelError if an embedder's weights are missing.
+    Args:
+        title: What the report calls the generated sounds.
+        material: The sounds.
+        embedders: Those that measure; may be empty if only facts are measured.
+        options: Measures, seed and cache; None = the defaults.
+        progress: Called with (done, total, stage).
+
+    Returns:
+        The report.
+
+    Raises:
+        InputFileError: if no sound of a set can be read.
+        ModelError: if an embedder's weights are missing.
     """
     chosen, report = options or ScoringOptions(), progress or (lambda done, total, stage: None)
     found = _Found()
@@ -294,7 +314,7 @@ def score(
 def suspects(inputs: MeasureInputs, limit: int = MAX_SUSPECTS) -> list[Suspect]:
     """The generated sounds above the threshold, the most similar first, with their alignment to the training sound.
 
-    Raises: NotMeasured without a reference or training sounds.
+    Raises NotMeasured without a reference or training sounds.
     """
     training = inputs.training
     if training is None:

@@ -29,7 +29,12 @@ class _Result(Protocol):
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """A model under evaluation. model_hash: names its weights. generate: prompt and request fields to a result."""
+    """A model under evaluation.
+
+    Args:
+        model_hash: Names its weights.
+        generate: Prompt and request fields to a result.
+    """
 
     name: str
     model_hash: str
@@ -43,7 +48,11 @@ def evaluated_model(model: Model) -> EvaluatedModel:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A sound to be made. name: unique among all that are wanted; a real sound of the same name is its partner."""
+    """A sound to be made.
+
+    Args:
+        name: Unique among all that are wanted; a real sound of the same name is its partner.
+    """
 
     name: str
     prompt: str
@@ -58,10 +67,20 @@ def make_takes(
     settings: Mapping[str, Any],
     progress: Progress | None = None,
 ) -> list[Take]:
-    """The wanted sounds of a model, those that are missing generated.
+    """Generate the wanted sounds of a model that are missing.
 
-    Args: root: folder that holds a folder for each model and settings. settings: fields of GenerationRequest that hold
-    for all, such as steps and cfg_scale; fields that are None are left to the model. Raises: what generating raises.
+    Raises what generating raises.
+
+    Args:
+        model: Model that generates.
+        wanted: Sounds to make.
+        root: Folder that holds a folder for each model and settings.
+        settings: Fields of GenerationRequest that hold for all, such as steps and cfg_scale; fields that are None are
+            left to the model.
+        progress: Called with (done, total, stage).
+
+    Returns:
+        All wanted sounds, in order.
     """
     given = {name: value for name, value in settings.items() if value is not None}
     folder = root / f"{slug(model.name)}-{digest(model.model_hash, given)}"
@@ -81,7 +100,7 @@ def make_takes(
 def real_takes(source: ClipSource, chosen: Sequence[int], folder: Path, progress: Progress | None = None) -> list[Take]:
     """The real sounds of some clips of a source, those that are missing rendered into the folder.
 
-    Raises: what the source raises for a bad clip.
+    Raises what the source raises for a bad clip.
     """
     folder.mkdir(parents=True, exist_ok=True)
     report, takes = progress or (lambda done, total, stage: None), []
@@ -119,7 +138,13 @@ def _made(model: EvaluatedModel, wanted: Wanted, settings: Mapping[str, Any]) ->
 
 @dataclass(frozen=True)
 class Take:
-    """One sound. name: from its folder on. path: of the file. captions: the first is the prompt; may be empty."""
+    """One sound.
+
+    Args:
+        name: From its folder on.
+        path: Of the file.
+        captions: The first is the prompt; may be empty.
+    """
 
     name: str
     path: Path
@@ -137,11 +162,19 @@ class Take:
 
 
 def read_takes(place: Path, captions: Path | None = None) -> tuple[list[Take], list[str]]:
-    """The sounds of a folder or manifest, and a sentence for each file that is left out.
+    """List the sounds of a folder or manifest.
 
-    Args: place: a folder, with captions in .txt or .json files next to the sounds, or a .csv, .tsv or .jsonl manifest.
-    captions: a manifest whose paths are those of the sounds inside the folder, with or without their endings; it takes
-    the place of the files next to them. Raises: InputFileError if nothing can be read; UsageError for another kind.
+    Args:
+        place: A folder, with captions in .txt or .json files next to the sounds, or a .csv, .tsv or .jsonl manifest.
+        captions: A manifest whose paths are those of the sounds inside the folder, with or without their endings; it
+            takes the place of the files next to them.
+
+    Returns:
+        The sounds, and a sentence for each file that is left out.
+
+    Raises:
+        InputFileError: if nothing can be read.
+        UsageError: for another kind.
     """
     if place.is_dir():
         found = list_folder(place)

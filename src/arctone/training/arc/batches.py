@@ -34,8 +34,9 @@ class Renoised(NamedTuple):
 class GeneratorInput(NamedTuple):
     """What the generator starts from: level t [B] and noise [B, C, T].
 
-    own: [B], True where the input is its own estimate from the level `earlier_t` [B] with `earlier_noise`; None where
-    that never happens.
+    Args:
+        own: [B], True where the input is its own estimate from the level `earlier_t` [B] with `earlier_noise`; None
+            where that never happens.
     """
 
     t: Tensor
@@ -67,7 +68,11 @@ class AllCaptions(NamedTuple):
 
 
 class ArcBatch(NamedTuple):
-    """One step's material. weight: of each item in the mean of all processes, a scalar."""
+    """One step's material.
+
+    Args:
+        weight: Of each item in the mean of all processes, a scalar.
+    """
 
     x_0: Tensor
     conditions: Conditions
@@ -227,8 +232,12 @@ def mismatched(groups: Tensor, source: torch.Generator) -> tuple[Tensor, Tensor]
     Items are laid in a circle in random order, equal captions side by side, and each takes the caption as many
     places on as the largest group has members. So no item stays within its group, unless one group is more than half.
 
-    Args: groups: [N], equal numbers for equal captions.
-    Returns: order [N], item i takes the caption of order[i]; usable [N], True where that is another caption.
+    Args:
+        groups: [N], equal numbers for equal captions.
+        source: Of random numbers.
+
+    Returns:
+        Order [N], item i takes the caption of order[i]; usable [N], True where that is another caption.
     """
     shuffled = torch.randperm(len(groups), generator=source)
     names = torch.randperm(int(groups.max()) + 1, generator=source)

@@ -16,7 +16,15 @@ from torch.nn.functional import relu, softplus
 
 
 def item_means(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of each item over its real positions. Args: values, mask: [B, S]. Returns: [B]."""
+    """Mean of each item over its real positions.
+
+    Args:
+        values: [B, S].
+        mask: [B, S].
+
+    Returns:
+        [B, S].
+    """
     weight = mask.to(values.dtype)
     return (values * weight).sum(-1) / weight.sum(-1)
 
@@ -49,19 +57,30 @@ ADVERSARIAL_LOSSES: dict[str, AdversarialLoss] = {
 
 
 def contrastive(right: Tensor, wrong: Tensor) -> Tensor:
-    """Loss of a discriminator that does not prefer real audio's own caption to another's.
+    """Compute the loss of a discriminator that does not prefer real audio's own caption to another's.
 
-    Args: right, wrong: logits [B, S] of the same noisy real audio with its own and with a wrong caption.
+    Args:
+        right: Logits [B, S] of the same noisy real audio with its own and with a wrong caption.
+        wrong: As `right`.
+
+    Returns:
+        [B, S].
     """
     return softplus(wrong - right)
 
 
 def gradient_penalty(logits: Tensor, disturbed: Tensor, std: float) -> Tensor:
-    """Half the squared slope of the logits [B, S] along the disturbance, by finite differences.
+    """Compute half the squared slope of the logits [B, S] along the disturbance, by finite differences.
 
-    Args: disturbed: logits of inputs to which normal noise of this standard deviation was added. Its expectation is
-    half the squared norm of the gradient, whatever `std` (R1 on real, R2 on fake inputs).
-    Source: R1/R2 (Mescheder et al., 2018), by finite differences as in Seaweed-APT (arXiv 2501.08316).
+    Args:
+        logits: What the discriminator gave, with gradients.
+        disturbed: Logits of inputs to which normal noise of this standard deviation was added. Its expectation is half
+            the squared norm of the gradient, whatever `std` (R1 on real, R2 on fake inputs). Source: R1/R2 (Mescheder
+            et al., 2018), by finite differences as in Seaweed-APT (arXiv 2501.08316).
+        std: Standard deviation of the noise on its inputs.
+
+    Returns:
+        [B].
     """
     return 0.5 * ((disturbed - logits) / std).square()
 
@@ -75,6 +94,9 @@ def difference_penalty(logits: Tensor, disturbed: Tensor, mask: Tensor) -> Tenso
         mask: Real positions, [B, S].
 
     Source: the public trainer, which divides neither by the disturbance's variance nor by the number of positions.
+
+    Returns:
+        [B].
     """
     return 0.5 * ((disturbed - logits).square() * mask).sum(-1)
 
@@ -82,9 +104,13 @@ def difference_penalty(logits: Tensor, disturbed: Tensor, mask: Tensor) -> Tenso
 def caption_choice(similarities: Tensor, own: Tensor, same: Tensor) -> Tensor:
     """InfoNCE: how badly the right caption is picked out among all.
 
-    Args: similarities: [B, N] of items and captions. own: [B], place of each item's caption. same: [B, N], True where a
-    caption equals the item's own; such copies are no wrong answers. Returns: [B].
-    Source: van den Oord et al., 2018.
+    Args:
+        similarities: [B, N] of items and captions.
+        own: [B], place of each item's caption.
+        same: [B, N], True where a caption equals the item's own; such copies are no wrong answers.
+
+    Returns:
+        [B]. Source: van den Oord et al., 2018.
     """
     copies = same.scatter(1, own[:, None], False)
     return -similarities.masked_fill(copies, -torch.inf).log_softmax(1).gather(1, own[:, None])[:, 0]

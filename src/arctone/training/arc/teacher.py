@@ -30,9 +30,12 @@ _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 class TeacherBatch(NamedTuple):
     """What a trajectory starts from, and where each item looks at it.
 
-    key: names the trajectories, by the step they were drawn for and the part of its batch; equal keys have equal
-    conditions and noise. noise: [B, C, T]. quantiles: [B], uniform.
-    weight: of each item in the mean of all processes, a scalar.
+    Args:
+        key: Names the trajectories, by the step they were drawn for and the part of its batch; equal keys have equal
+            conditions and noise.
+        noise: [B, C, T].
+        quantiles: [B], uniform.
+        weight: Of each item in the mean of all processes, a scalar.
     """
 
     key: tuple[int, int]
@@ -54,7 +57,9 @@ class Teacher:
 
     They are a function of the key alone, so that a resumed run makes the same ones again.
 
-    Args: module: the frozen flow model. config: steps, guidance and target.
+    Args:
+        module: The frozen flow model.
+        config: Steps, guidance and target.
     """
 
     def __init__(self, module: nn.Module, config: TeacherConfig) -> None:

@@ -211,23 +211,35 @@ class DmdTask(LatentTask):
 
 
 def matching_gradient(x_0: Tensor, real: Tensor, fake: Tensor, frame_mask: Tensor) -> Tensor:
-    """Direction [B, C, T] against which the student's outputs x_0 [B, C, T] are moved.
+    """Compute the direction against which the student's outputs are moved.
 
-    Args: real, fake: what the teacher and the fake score make of x_0 with noise. frame_mask: [B, T], True = real;
-    padding does not count in the mean that normalises.
-    Source: Yin et al. 2023, equations 7 and 8.
+    Args:
+        x_0: Output of the student, [batch, channels, frames].
+        real: What the teacher and the fake score make of x_0 with noise.
+        fake: What the teacher and the fake score make of x_0 with noise.
+        frame_mask: [B, T], True = real; padding does not count in the mean that normalises. Source: Yin et al. 2023,
+            equations 7 and 8.
+
+    Returns:
+        [B, C, T].
     """
     distance = item_means((x_0 - real).abs().mean(1), frame_mask)
     return (fake - real) / expand(distance.clamp_min(1e-6), x_0)
 
 
 def simulated_input(velocity_fn: VelocityFn, noises: Tensor, times: Sequence[float], place: int) -> Tensor:
-    """What the ping-pong sampler hands to its call number `place`, [B, C, T], at the level times[place].
+    """Compute what the ping-pong sampler passes to its call number `place`, at the level times[place].
 
     It is the sampler itself that is run, so grid, noise and arithmetic are those of generation.
 
-    Args: velocity_fn: the student. noises: [place + 1 or more, B, C, T]; noises[0] is the start, noises[i] the fresh
-    noise after call i. times: the sampler's grid, falling from 1 to 0. place: 0 for the first call, which gets noise.
+    Args:
+        velocity_fn: The student.
+        noises: [place + 1 or more, B, C, T]; noises[0] is the start, noises[i] the fresh noise after call i.
+        times: The sampler's grid, falling from 1 to 0.
+        place: 0 for the first call, which gets noise.
+
+    Returns:
+        [B, C, T].
     """
     x = noises[0]
     steps = ping_pong(velocity_fn, x, times, lambda index: noises[index])

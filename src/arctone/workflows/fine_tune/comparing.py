@@ -37,10 +37,14 @@ class Number(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One embedder's view; all distances are cosine distances.
 
-    own_before, own_after, own_change: distance of sounds made for the user's captions to the user's sounds; own_floor:
-    of the user's sounds to each other. rest_moved: general prompts, before to after, same seed; rest_other_seed: the
-    untuned model's own distance between two seeds. rest_score_*: cosine of general prompts and their sounds, None if
-    the embedder does not embed text.
+    Args:
+        own_before: Distance of sounds made for the user's captions to the user's sounds.
+        own_after: As `own_before`.
+        own_change: As `own_before`.
+        own_floor: Of the user's sounds to each other.
+        rest_moved: General prompts, before to after, same seed.
+        rest_other_seed: The untuned model's own distance between two seeds. rest_score_*: cosine of general prompts and
+            their sounds, None if the embedder does not embed text.
     """
 
     embedder: str
@@ -90,7 +94,21 @@ def wanted(names: Sequence[str], prompts: Sequence[str], seconds: Sequence[float
 def compare(
     made: Made, real: Sequence[Take], embedders: Sequence[Embedder], cache: Path | None, progress: Progress
 ) -> list[Comparison]:
-    """Every embedder's view. Args: real: the user's sounds that were kept apart. Raises: InputFileError."""
+    """Compare both models under every embedder.
+
+    Args:
+        made: Sounds of both models.
+        real: The user's sounds that were kept apart.
+        embedders: Each gives one comparison.
+        cache: Folder for embeddings; None = none are kept.
+        progress: Called with (done, total, stage).
+
+    Returns:
+        One comparison for each embedder.
+
+    Raises:
+        InputFileError: if a file cannot be read.
+    """
     return [_compared(made, real, embedder, EmbeddingCache(cache), progress) for embedder in embedders]
 
 

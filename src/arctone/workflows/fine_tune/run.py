@@ -51,9 +51,11 @@ _SHARE, _MAX_KEPT_APART = 0.2, 8
 class OwnSounds:
     """A source whose clips all have captions, of which some are kept apart from training (split "valid").
 
-    Args: fallback: caption of clips without one; "" makes one of the file's name. keep_apart: False trains on all that
-    do not say themselves that they are for something else.
-    uncaptioned: the ids of the clips without a caption.
+    Args:
+        source: Source of clips.
+        fallback: Caption of clips without one; "" makes one of the file's name.
+        keep_apart: False trains on all that do not say themselves that they are for something else. uncaptioned: the
+            ids of the clips without a caption.
     """
 
     def __init__(self, source: ClipSource, fallback: str = "", *, keep_apart: bool = True) -> None:
@@ -67,7 +69,17 @@ class OwnSounds:
         return len(self._infos)
 
     def info(self, index: int) -> ClipInfo:
-        """Facts of clip `index`. Raises: IndexError outside the range."""
+        """Return the facts of clip `index`.
+
+        Args:
+            index: Number of the clip, from 0.
+
+        Returns:
+            Facts of the clip.
+
+        Raises:
+            IndexError: outside the range.
+        """
         return self._infos[index]
 
     def waveform(self, index: int) -> Waveform:
@@ -138,10 +150,18 @@ class State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """source: folder, manifest or shards. model: folder of the model that is tuned. caption: of sounds without one; ""
-    = their file name. skip_bad: leave unusable files out. num_prompts: of each kind in the report, 0 to 12; 0 = none.
-    keep_apart: some of the sounds for the report; False trains on all.
-    Raises: UsageError for another number, or if `out` is the model.
+    """All that a run is given.
+
+    Args:
+        source: Folder, manifest or shards.
+        model: Folder of the model that is tuned.
+        caption: Of sounds without one; "" = their file name.
+        skip_bad: Leave unusable files out.
+        num_prompts: Of each kind in the report, 0 to 12; 0 = none.
+        keep_apart: Some of the sounds for the report; False trains on all.
+
+    Raises:
+        UsageError: for another number, or if `out` is the model.
     """
 
     source: str
@@ -165,7 +185,12 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Tuned:
-    """What a run leaves for the report. comparisons: one for each embedder. real: the user's sounds they speak of."""
+    """What a run leaves for the report.
+
+    Args:
+        real: The user's sounds they speak of.
+        comparisons: One for each embedder.
+    """
 
     made: Made
     real: list[Take]
@@ -174,7 +199,18 @@ class Tuned:
 
 
 def open_sounds(settings: Settings, tell: Tell) -> OwnSounds:
-    """The user's sounds, with captions. Raises: InputFileError for unusable files unless they may be skipped."""
+    """Open the user's sounds, with captions.
+
+    Args:
+        settings: All settings of the run.
+        tell: Receives the name of each stage as it begins.
+
+    Returns:
+        Usable sounds, each with a caption.
+
+    Raises:
+        InputFileError: for unusable files unless they may be skipped.
+    """
     source = open_source(settings.source)
     problems = problems_of(source)
     if problems and not settings.skip_bad:
@@ -200,7 +236,11 @@ def open_sounds(settings: Settings, tell: Tell) -> OwnSounds:
 def begin(settings: Settings) -> None:
     """Open the folder that is written.
 
-    Raises: UsageError if it was begun with other settings, or for targets the model does not have.
+    Args:
+        settings: All settings of the run.
+
+    Raises:
+        UsageError: if it was begun with other settings, or for targets the model does not have.
     """
     plan, path = with_targets(settings.plan, settings.model), settings.out / STATE
     wanted = State(
@@ -257,7 +297,10 @@ def tuning_stage(settings: Settings, sounds: OwnSounds) -> TuneStage:
 
 
 def compare(settings: Settings, sounds: OwnSounds, embedders: Sequence[Embedder], progress: Progress) -> Tuned:
-    """Sounds before and after, and the numbers. Raises: what generating and embedding raise."""
+    """Sounds before and after, and the numbers.
+
+    Raises what generating and embedding raise.
+    """
     before, after = untuned(settings), tuned(settings)
     apart = _readable(sounds, sounds.of_split("valid", "test"))
     chosen = apart or _readable(sounds, sounds.of_split("train"))
@@ -293,7 +336,17 @@ def _readable(sounds: OwnSounds, indices: Sequence[int]) -> list[int]:
 
 
 def untuned(settings: Settings) -> Model:
-    """The model before tuning, on torch. Raises: ModelError if its folder lacks a part."""
+    """Open the model before tuning, on torch.
+
+    Args:
+        settings: All settings of the run.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelError: if its folder lacks a part.
+    """
     return arctone.load(settings.model, engine="torch")
 
 

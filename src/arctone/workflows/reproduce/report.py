@@ -35,7 +35,14 @@ _SPEED = "seconds per sound"
 def write_report(folder: Path) -> Path:
     """Write both pages and their pictures into a reproduction's folder; returns the path of report.html.
 
-    Raises: ModelError if results in the folder are damaged.
+    Args:
+        folder: Folder of the reproduction.
+
+    Returns:
+        Path of report.html.
+
+    Raises:
+        ModelError: if results in the folder are damaged.
     """
     results = [read_config(path, RowResult) for path in sorted((folder / "rows").glob("*.json"))]
     state = read_config(folder / STATE, State)

@@ -37,7 +37,7 @@ from arctone.training.stages import FlowStage, Stage, run_stage
 
 @dataclasses.dataclass(frozen=True)
 class Ablation:
-    """title: what the table says. changes: of the first one's settings."""
+    """One changed setting of ARC: its title in the table, and what differs from the first one's settings."""
 
     title: str
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -67,9 +67,19 @@ FLOW = "flow"
 def prepare(given: Path, folder: Path, recipe: Recipe, keep_flow: bool = False) -> Recipe:
     """Write the parts that are not trained into a new flow model's folder; returns the recipe of that model.
 
-    Args: given: a model folder with an autoencoder; its sizes of latents and text replace the recipe's. keep_flow: its
-    transformer is among these parts, and its sizes replace the recipe's; of a post-trained model it is the flow that it
-    was made from. Raises: ModelError if it lacks a part; UsageError if the flow of a post-trained model is not there.
+    Args:
+        given: A model folder with an autoencoder; its sizes of latents and text replace the recipe's.
+        folder: New folder of the flow model.
+        recipe: Recipe of the flow model.
+        keep_flow: Its transformer is among these parts, and its sizes replace the recipe's; of a post-trained model it
+            is the flow that it was made from.
+
+    Returns:
+        Recipe of that model.
+
+    Raises:
+        ModelError: if it lacks a part.
+        UsageError: if the flow of a post-trained model is not there.
     """
     config = load_config(given).of_flow
     if keep_flow:
@@ -103,7 +113,18 @@ def stage_of(name: str, recipe: Recipe, root: Path, latents: Path, minutes: floa
 
 
 def open_model(stage: str, root: Path) -> Model:
-    """A trained model on torch, as arctone.load gives it. Raises: ModelError if a part is missing."""
+    """Open a trained model on torch, as arctone.load gives it.
+
+    Args:
+        stage: Name of the stage that trained it.
+        root: Folder of all models.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelError: if a part is missing.
+    """
     folder = root / stage
     config: ModelConfig = load_config(folder)
     text = load_text_encoder(find_text_folder(root / FLOW), of_type(config.text, TextConfig))
@@ -130,7 +151,9 @@ _UNITS = {"m": 1.0, "h": 60.0}
 class Budget:
     """A length of time and the sizes that fit into it.
 
-    minutes: of all. given: parts of SHARES that take none, because their results are there already.
+    Args:
+        minutes: Of all.
+        given: Parts of SHARES that take none, because their results are there already.
     """
 
     minutes: float
@@ -165,7 +188,18 @@ class Budget:
 
 
 def parse_budget(text: str, given: tuple[str, ...] = ()) -> Budget:
-    """A budget such as 60m or 6h, at least 1m. Raises: UsageError for anything else."""
+    """Parse a budget such as 60m or 6h, at least 1m.
+
+    Args:
+        text: Such as 60m or 6h.
+        given: Parts of `SHARES` that take no time.
+
+    Returns:
+        The budget.
+
+    Raises:
+        UsageError: for anything else.
+    """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([mh])", text.strip())
     minutes = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if minutes < 1:
@@ -177,7 +211,7 @@ def parse_budget(text: str, given: tuple[str, ...] = ()) -> Budget:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """title: what the table says. stage: which model. settings: fields of GenerationRequest, else the model's own."""
+    """A row of the table: title, stage that trained the model, and fields of GenerationRequest."""
 
     title: str
     stage: str
@@ -227,7 +261,7 @@ Tell = Callable[[str], None]
 
 
 class SampleSound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A sound of the report. path: seen from the reproduction's folder."""
+    """A sound of the report, with its path from the reproduction's folder."""
 
     prompt: str
     path: str
@@ -244,7 +278,9 @@ class RowResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class State(msgspec.Struct, forbid_unknown_fields=True):
     """What a folder was begun with, and the seconds of each stage that is done.
 
-    given: the parts that were there already. prompts: how many were wanted, 0 = as many as there is time for.
+    Args:
+        given: The parts that were there already.
+        prompts: How many were wanted, 0 = as many as there is time for.
     """
 
     minutes: float
@@ -257,9 +293,16 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """model: folder that gives autoencoder and text. source: of training and test clips. rows: None = what the budget
-    has time for. workers: of rendering. keep_flow: the model's transformer is the flow. latents: of the source's
-    training clips, by the model's encoder; None = they are made. num_prompts: None = as many as there is time for.
+    """All that a reproduction is given.
+
+    Args:
+        source: Of training and test clips.
+        model: Folder that gives autoencoder and text.
+        rows: None = what the budget has time for.
+        workers: Of rendering.
+        keep_flow: The model's transformer is the flow.
+        latents: Of the source's training clips, by the model's encoder; None = they are made.
+        num_prompts: None = as many as there is time for.
     """
 
     budget: Budget
@@ -276,7 +319,15 @@ class Settings:
 
 
 class Reproduction:
-    """All stages of one folder. Raises: UsageError if the folder was begun with other settings."""
+    """All stages of one folder.
+
+    Args:
+        settings: All settings of the reproduction.
+        tell: Receives the name of each stage as it begins.
+
+    Raises:
+        UsageError: if the folder was begun with other settings.
+    """
 
     def __init__(self, settings: Settings, tell: Tell = lambda _: None) -> None:
         self.settings, self.tell = settings, tell
