@@ -15,6 +15,7 @@ The site lies in build/site and loads nothing from other hosts, which the progra
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -98,9 +99,10 @@ def link(match: re.Match[str], page: Path, places: dict[Path, Path]) -> str:
 
 def studio_link(sound: Path) -> str:
     """Link a sound of the gallery to the studio next to the site, unless it was made from another sound."""
-    from arctone.audio.tags import read_metadata
+    import soundfile
 
-    request = (read_metadata(sound) or {}).get("request", {})
+    with soundfile.SoundFile(sound) as file:
+        request = json.loads(file.comment or "{}").get("request", {})
     if request.get("init_noise_level") is not None or request.get("inpaint") or request.get("extend"):
         return ""
     names = ("prompt", "seed", "duration_seconds", "bpm", "bars", "loop")
