@@ -11,6 +11,7 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from arctone.cli.main import run
 from arctone.errors import ModelError, UsageError
 from arctone.export.web import export_web, manifest, open_model
 from tests.web.static_page import EnginePage, StaticFiles
@@ -228,6 +229,20 @@ def test_a_folder_holds_the_studio_and_the_hashes_of_its_files(tiny_model_folder
     assert sizes["download"] < sizes["all"]
     with pytest.raises(UsageError, match="exists"):
         export_web(tiny_model_folder, tmp_path / "out")
+
+
+def test_the_command_writes_the_folder_and_its_sizes(
+    tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["export", "web", str(tiny_model_folder), str(tmp_path / "out"), "--slim", "--no-studio", "--json"]
+    assert run(words) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert set(made["megabytes"]) == {"model", "runtime", "page", "all", "download"}
+    assert not (tmp_path / "out" / "sw.js").exists()
+    assert (tmp_path / "out" / "index.html").read_bytes() == (tmp_path / "out" / "example.html").read_bytes()
+    assert run(words) == 2
+    assert "exists" in capsys.readouterr().err
+    assert run([*words, "--force"]) == 0
 
 
 def test_models_of_other_kinds_are_refused(tmp_path: Path):
