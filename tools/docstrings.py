@@ -14,7 +14,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "arctone"
-ROOMS = ("data", "evaluation", "export", "files", "flow", "model_folder", "training", "workflows")
+ROOMS = (
+    *("audio", "checkpoints", "cli", "data", "edge", "errors.py", "evaluation", "export", "files", "flow", "inference"),
+    *("model_folder", "models", "serving", "training", "version.py", "workflows"),
+)
 _INLINE = re.compile(r"(?:^\s*|\"\"\"|[.:] )(?:Args|Returns|Yields|Raises): +\S")
 
 
@@ -29,7 +32,10 @@ def main() -> int:
     """Check the clean rooms. Returns the exit code."""
     folders = [SOURCE / room for room in ROOMS]
     found = [
-        sentence for folder in folders for path in sorted(folder.rglob("*.py")) for sentence in inline_sections(path)
+        sentence
+        for folder in folders
+        for path in (sorted(folder.rglob("*.py")) or [folder])
+        for sentence in inline_sections(path)
     ]
     for sentence in found:
         print(sentence)

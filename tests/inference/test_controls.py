@@ -8,12 +8,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from arctone.audio.keys import stated_bpm
 from arctone.audio.regions import EDGE_OUT_SECONDS, faded_edges
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.inference.backends.base import Backend, TextEmbedding, VelocityInputs
 from arctone.inference.engine import Engine, choose_network, seems_english
-from arctone.inference.request import GenerationRequest, GenerationResult, resolve, stated_bpm, validate
+from arctone.inference.request import GenerationRequest, GenerationResult, resolve, validate
 from arctone.model_folder.config import (
     FLOW_NETWORK,
     NETWORK,

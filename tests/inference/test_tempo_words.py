@@ -2,7 +2,8 @@
 
 import pytest
 
-from arctone.inference.request import Defaults, GenerationRequest, resolve, stated_bpm
+from arctone.audio.keys import stated_bpm
+from arctone.inference.request import Defaults, GenerationRequest, resolve
 
 DEFAULTS = Defaults(duration_seconds=4, max_duration_seconds=12, steps=8, cfg_scale=2, sampler="euler")
 

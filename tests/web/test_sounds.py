@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import arctone
-from arctone.audio.keys import stated_key, stated_note
+from arctone.audio.keys import stated_bpm, stated_key, stated_note
 from arctone.audio.loudness import loudness_lufs
 from arctone.audio.spectral.stft import stft
 from arctone.audio.tags import read_metadata
 from arctone.audio.waveform import Waveform
 from arctone.inference.edit_plan import plan_request, plan_seam, seam_position
 from arctone.inference.engine import seems_english
-from arctone.inference.request import from_dict, from_metadata, named_fields, stated_bpm
+from arctone.inference.request import from_dict, from_metadata, named_fields
 from tests.web.static_page import DECODED, EnginePage, packed
 from tests.web.test_numbers import snr_db
 

@@ -64,6 +64,9 @@ def a_weighting(hertz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
     Args:
         hertz: Frequencies in Hz, at least 0.
+
+    Returns:
+        Factors, same shape.
     """
     squares = hertz**2
     poles = np.sqrt((squares + 107.7**2) * (squares + 737.9**2))
@@ -76,6 +79,9 @@ def loudness_to_unit(decibels: Floats) -> Floats:
 
     Args:
         decibels: A-weighted level in dB.
+
+    Returns:
+        The curve, 0 to 1.
     """
     return np.asarray(np.clip(1 - np.asarray(decibels, np.float32) / SILENCE_DB, 0, 1), np.float32)
 
@@ -85,6 +91,9 @@ def hertz_to_midi(hertz: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
     Args:
         hertz: Frequencies above 0.
+
+    Returns:
+        Numbers, same shape.
     """
     return np.asarray(69 + 12 * np.log2(np.asarray(hertz, np.float64) / 440.0))
 

@@ -79,7 +79,19 @@ class Delivery:
         return waveform
 
     def encode(self, waveform: Waveform, format: str, metadata: dict[str, Any]) -> bytes:
-        """The bytes of a file. Raises: UsageError if the format cannot hold the sound."""
+        """Encode a sound with these settings.
+
+        Args:
+            waveform: The sound.
+            format: One of the formats of `formats`, such as "wav".
+            metadata: The record that the file carries.
+
+        Returns:
+            The bytes of a file.
+
+        Raises:
+            UsageError: If the format cannot hold the sound.
+        """
         request = metadata.get("request")
         is_loop = isinstance(request, dict) and bool(request.get("loop"))
         subtype = None if self.bit_depth is None else BIT_DEPTHS[self.bit_depth]
@@ -93,6 +105,9 @@ def trimmed(waveform: Waveform, floor_db: float = TRIM_DB) -> Waveform:
     Args:
         waveform: The sound; silence is returned as it is.
         floor_db: Level under the peak in dB, below 0.
+
+    Returns:
+        The part, at least one sample long.
     """
     level = np.abs(waveform.samples).max(axis=0)
     loud = np.flatnonzero(level > level.max(initial=0.0) * 10 ** (floor_db / 20))

@@ -48,10 +48,16 @@ FORMATS: dict[str, FileFormat] = {
 def read_audio(path: str | Path, *, max_seconds: float = MAX_SECONDS, require_sound: bool = False) -> Waveform:
     """Read a sound file whole.
 
-    Args: path: of one of the formats in `formats.READ_FORMATS`. max_seconds: longer files are refused before they are
-    decoded.
-    require_sound: refuse a file that holds silence or a constant only.
-    Returns: float32 samples at the file's own rate. Raises: InputFileError in one sentence, whatever is wrong.
+    Args:
+        path: Of one of the formats in `formats.READ_FORMATS`.
+        max_seconds: Longer files are refused before they are decoded.
+        require_sound: Refuse a file that holds silence or a constant only.
+
+    Returns:
+        Float32 samples at the file's own rate.
+
+    Raises:
+        InputFileError: In one sentence, whatever is wrong.
     """
     path = Path(path)
     if is_media(refuse_unreadable(path)):
@@ -74,14 +80,22 @@ def encode_audio(
     subtype: str | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> bytes:
-    """The bytes of a sound file; the same input gives the same bytes.
+    """Encode a sound file; the same input gives the same bytes.
 
     Whole-number samples are rounded to the nearest step without dither and stop at full scale instead of wrapping.
 
-    Args: format: "wav", "flac", "ogg", "opus" (always at 48 kHz) or "mp3". subtype: "pcm16" (default), "pcm24" or
-    "float32" (WAV only); lossy formats take none. metadata: a JSON-ready record for the comment tag; if its request
-    is for a loop, a WAV file also gets the chunks that samplers and sequencers read.
-    Raises: UsageError if the format cannot hold this waveform.
+    Args:
+        waveform: The sound.
+        format: "wav", "flac", "ogg", "opus" (always at 48 kHz) or "mp3".
+        subtype: "pcm16" (default), "pcm24" or "float32" (WAV only); lossy formats take none.
+        metadata: A JSON-ready record for the comment tag; if its request is for a loop, a WAV file also gets the chunks
+            that samplers and sequencers read.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        UsageError: If the format cannot hold this waveform.
     """
     file_format, chosen = _choose(format, subtype)
     if format == "opus" and waveform.sample_rate != OPUS_SAMPLE_RATE:
@@ -120,10 +134,17 @@ def write_audio(
 ) -> None:
     """Write a sound file whole or not at all.
 
-    Args: path: the format follows from its ending unless `format` is given. subtype, metadata: see encode_audio.
-    force: replace a file that is already there.
-    Raises: UsageError in one sentence: unknown ending, file exists, folder missing or not writable, disk full; then
-    nothing is left behind.
+    Args:
+        path: Where the file goes.
+        waveform: The sound.
+        format: As in encode_audio; None = by the ending of the path.
+        subtype: As in encode_audio.
+        metadata: As in encode_audio.
+        force: Replace a file that is already there.
+
+    Raises:
+        UsageError: In one sentence: unknown ending, file exists, folder missing or not writable, disk full; then
+            nothing is left behind.
     """
     path = Path(path)
     name = (format or path.suffix.lstrip(".")).lower()

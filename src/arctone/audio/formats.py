@@ -67,6 +67,9 @@ def check_shape(name: str, sample_rate: int, num_channels: int, num_samples: int
         num_samples: Announced length per channel; 0 if it is unknown.
         max_seconds: Longest sound.
 
+    Returns:
+        Samples per channel, those of `max_seconds` at most.
+
     Raises:
         InputFileError: If the announced rate, channels or length are beyond what is read.
     """
@@ -107,10 +110,17 @@ def reason(problem: Exception) -> str:
 
 
 def refuse_unreadable(path: Path, name: str = "") -> bytes:
-    """The first bytes of a sound file.
+    """Read the first bytes of a sound file, and refuse what cannot be one.
 
-    Args: name: what it is called in errors; its path if empty.
-    Raises: InputFileError for a path that is missing, empty, a folder, or a pipe, which could be read for ever.
+    Args:
+        path: The file.
+        name: What it is called in errors; its path if empty.
+
+    Returns:
+        The first bytes.
+
+    Raises:
+        InputFileError: For a path that is missing, empty, a folder, or a pipe, which could be read for ever.
     """
     name = name or str(path)
     try:
@@ -150,7 +160,14 @@ def with_serial(data: bytes, serial: int) -> bytes:
 
 
 def is_cut(file: Path | IO[bytes]) -> bool:
-    """Whether the file lacks the last page of its stream. Args: file: a path, or an open file at its start."""
+    """Whether the file lacks the last page of its stream.
+
+    Args:
+        file: A path, or an open file at its start.
+
+    Returns:
+        True if it does.
+    """
     data = file.read_bytes() if isinstance(file, Path) else file.read()
     last_start, last_end = max(_pages(data), default=(0, 0))
     return last_end == 0 or not data[last_start + 5] & _LAST_PAGE

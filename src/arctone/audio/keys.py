@@ -1,4 +1,4 @@
-"""Keys and notes as words and as numbers.
+"""Keys, notes and tempi as words and as numbers.
 
 A key has the number 1 to 12 (C to B major) or 13 to 24 (C to B minor), a note its MIDI number (60 = C4); 0 is none.
 """
@@ -18,6 +18,8 @@ _KEY = re.compile(
 )
 _NOTE = re.compile(r"(?<![\w#\u266f])(?P<letter>[A-G])(?P<accidental>[#b\u266f\u266d])?(?P<octave>-1|[0-8])(?![\w#-])")
 _ENDS = re.compile(r"\s*(?:$|[,.;:!?)\]|/])")
+_TEMPO = re.compile(r"(?<![\d.])(\d{2,3}(?:\.\d{1,3})?)\s*-?\s*(?:bpm|beats per minute)\b", re.IGNORECASE)
+_RANGE = re.compile(r"(?<![\d.])(\d{2,3}(?:\.\d{1,3})?)\s*(?:-|\u2013|to|and|or|/)\s*$", re.IGNORECASE)
 
 
 def key_number(name: str) -> int:
@@ -25,6 +27,9 @@ def key_number(name: str) -> int:
 
     Args:
         name: Name of one key.
+
+    Returns:
+        1 to 24, or 0.
     """
     found = _KEY.fullmatch(name.strip())
     return _number(found) if found else 0
@@ -37,6 +42,9 @@ def stated_key(prompt: str) -> str | None:
 
     Args:
         prompt: Words of the user.
+
+    Returns:
+        The name of the key, or None.
 
     >>> stated_key("sad violin in c# minor, 90 BPM")
     'C sharp minor'
@@ -54,6 +62,9 @@ def note_number(name: str) -> int:
 
     Args:
         name: Name of one note with its octave; C4 is 60.
+
+    Returns:
+        0 to 127.
     """
     found = _NOTE.fullmatch(name.strip())
     return _midi(found) if found else 0
@@ -64,6 +75,9 @@ def stated_note(prompt: str) -> int:
 
     Args:
         prompt: Words of the user.
+
+    Returns:
+        0 to 127.
 
     >>> stated_note("piano, single note, C#4")
     61
@@ -99,3 +113,29 @@ def _is_article(match: re.Match[str], prompt: str) -> bool:
     begins = not before or before[-1] in ".!?"
     is_small = match["letter"] == "a"
     return (is_small or begins) and not _ENDS.match(prompt[match.end() :])
+
+
+def stated_bpm(prompt: str, minimum: float, maximum: float) -> float | None:
+    """Read the tempo in beats per minute that a prompt states; None where it states none, or several that differ.
+
+    A number outside minimum to maximum is left to the text encoder.
+
+    >>> stated_bpm("funky drum loop, 120 BPM", 20, 400)
+    120.0
+    >>> stated_bpm("from 90 bpm to 120 bpm", 20, 400) is None
+    True
+    >>> stated_bpm("60 to 90 BPM", 20, 400) is None
+    True
+    """
+    matches = list(_TEMPO.finditer(prompt))
+    if any(_ends_range(prompt[: match.start()], minimum, maximum) for match in matches):
+        return None
+    found = {float(match[1]) for match in matches}
+    within = {bpm for bpm in found if minimum <= bpm <= maximum}
+    return within.pop() if len(found) == len(within) == 1 else None
+
+
+def _ends_range(before: str, minimum: float, maximum: float) -> bool:
+    """Whether a tempo is the upper end of a range such as "60 to 90"; before: the text in front of it."""
+    lower = _RANGE.search(before)
+    return lower is not None and minimum <= float(lower[1]) <= maximum

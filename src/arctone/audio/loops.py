@@ -35,9 +35,15 @@ class SeamScore(NamedTuple):
 
 
 def seam_score(waveform: Waveform, seam: int, *, is_loop: bool = False) -> SeamScore:
-    """Score of the point before sample `seam`.
+    """Score the point before sample `seam`.
 
-    Args: seam: 0 to N; with is_loop the sound goes on at its beginning, so that 0 is where a loop repeats.
+    Args:
+        waveform: The sound.
+        seam: 0 to N; with is_loop the sound goes on at its beginning, so that 0 is where a loop repeats.
+        is_loop: Whether the sound is repeated.
+
+    Returns:
+        The score and its parts.
     """
     mono = waveform.samples.astype(np.float64).mean(axis=0)
     reach = _samples(4 * STRETCH_SECONDS, waveform)

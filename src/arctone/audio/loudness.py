@@ -163,9 +163,18 @@ def level(
 ) -> Levelled:
     """Bring a sound to its level.
 
-    Args: policy: "peak" (highest sample at peak_target_db), "loudness" (integrated loudness at loudness_target_lufs,
-    or as near as the peak target lets it come, which is said in the warning), or "off" (the input itself).
-    Raises: UsageError for another policy.
+    Args:
+        waveform: The sound.
+        policy: "peak" (highest sample at peak_target_db), "loudness" (integrated loudness at loudness_target_lufs, or
+            as near as the peak target lets it come, which the warning says), or "off" (the input itself).
+        peak_target_db: Highest sample, dB of full scale.
+        loudness_target_lufs: Integrated loudness, LUFS.
+
+    Returns:
+        The sound, the gain and a warning.
+
+    Raises:
+        UsageError: For another policy.
     """
     if policy not in ("peak", "loudness", "off"):
         raise UsageError(f"normalize must be peak, loudness or off, got {policy!r}.", field="normalize")
@@ -180,10 +189,18 @@ def level(
 
 
 def fade(waveform: Waveform, in_seconds: float = 0.0, out_seconds: float = 0.0) -> Waveform:
-    """Raised-cosine fades at the ends; the very first and last samples become 0.
+    """Fade the ends with raised cosines; the very first and last samples become 0.
 
-    Args: in_seconds, out_seconds: 0 (no fade) up to the length of the sound.
-    Raises: UsageError if a fade is negative, not finite or longer than the sound.
+    Args:
+        waveform: The sound.
+        in_seconds: Length of the fade at the beginning: 0 (no fade) up to the length of the sound.
+        out_seconds: The same at the end.
+
+    Returns:
+        The faded sound.
+
+    Raises:
+        UsageError: If a fade is negative, not finite or longer than the sound.
     """
     samples = waveform.samples.copy()
     head = _num_faded(waveform, in_seconds, "in_seconds")

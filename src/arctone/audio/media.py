@@ -30,7 +30,14 @@ _SIGNS = (
 
 
 def is_media(head: bytes) -> bool:
-    """Whether a file that begins so is one of those that are read here. Args: head: the first 12 bytes or more."""
+    """Whether a file that begins with these bytes is one of those that are read here.
+
+    Args:
+        head: The first 12 bytes or more.
+
+    Returns:
+        True if it is.
+    """
     return any(head[at : at + len(sign)] == sign for at, sign in _SIGNS)
 
 
@@ -65,6 +72,13 @@ def decode_media(file: str | Path | IO[bytes], name: str, max_seconds: float) ->
 
 def media_shape(file: str | Path | IO[bytes], name: str) -> tuple[int, int, int]:
     """Rate in Hz, channels and samples per channel; a length that is not announced is found by decoding.
+
+    Args:
+        file: A path, or an open file.
+        name: Of the file, for errors.
+
+    Returns:
+        Rate in Hz, number of channels, samples per channel.
 
     Raises:
         InputFileError: As `decode_media`.

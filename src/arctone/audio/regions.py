@@ -30,10 +30,17 @@ class Region(NamedTuple):
 
 
 def parse_regions(texts: Iterable[str], name: str = "inpaint") -> tuple[Region, ...]:
-    """Regions in the order of time; those that touch stay apart, those that overlap are refused.
+    """Parse regions and sort them by time; those that touch stay apart, those that overlap are refused.
 
-    Args: texts: each "A:B" in seconds with A < B. name: of the parameter, for the errors.
-    Raises: UsageError in one sentence.
+    Args:
+        texts: Each "A:B" in seconds with A < B.
+        name: Of the parameter, for errors.
+
+    Returns:
+        The regions in the order of time.
+
+    Raises:
+        UsageError: In one sentence.
 
     >>> [str(region) for region in parse_regions(["6:7.5", "2:4"])]
     ['2:4', '6:7.5']
@@ -48,7 +55,17 @@ def parse_regions(texts: Iterable[str], name: str = "inpaint") -> tuple[Region, 
 
 
 def check_within(regions: Iterable[Region], duration_seconds: float, sample_rate: int, name: str = "inpaint") -> None:
-    """Refuse a region that ends after the sound, or that is shorter than one sample. Raises: UsageError."""
+    """Refuse a region that ends after the sound, or that is shorter than one sample.
+
+    Args:
+        regions: The regions.
+        duration_seconds: Length of the sound.
+        sample_rate: In Hz.
+        name: Of the parameter, for errors.
+
+    Raises:
+        UsageError: If a region does not fit the sound.
+    """
     num_samples = round(duration_seconds * sample_rate)
     for region in regions:
         first, end = region.samples(sample_rate)
@@ -92,13 +109,19 @@ _QUIET = 10 ** (-60 / 20)
 
 
 def fade_gains(num_samples: int, correlation: float = 0.0) -> tuple[Samples, Samples]:
-    """Gains of the sound that goes and of the one that comes, [num_samples] each.
+    """Compute the gains of the sound that ends and of the one that begins.
 
     Uncorrelated sounds get cosine and sine, whose squares add up to 1. Sounds alike would grow louder in the middle by
     that, so both gains shrink by what the correlation adds: the power of the sum stays constant.
 
-    Args: correlation: of the two sounds within the fade, 0 (unrelated) to 1 (the same).
     Source: Fink, Holters and Zoelzer 2016, "Signal-matched power-complementary cross-fading and dry-wet mixing".
+
+    Args:
+        num_samples: Length of the fade.
+        correlation: Of the two sounds within the fade, 0 (unrelated) to 1 (the same).
+
+    Returns:
+        The falling and the rising gain, [num_samples] each.
     """
     angle = np.pi / 2 * np.arange(1, num_samples + 1) / (num_samples + 1)
     shrink = np.sqrt(1 + correlation * np.sin(2 * angle))
@@ -124,8 +147,12 @@ def put(sound: Samples, new: Samples, start: int, fade_in: int = 0, fade_out: in
 
     Everything before `start` and after `start + len(new)` stays bit-equal.
 
-    Args: sound: [channels, N]. new: [channels, M], M <= N - start. start, fade_in, fade_out: samples; where the fades
-    would overlap, each takes half.
+    Args:
+        sound: [channels, N].
+        new: [channels, M], M <= N - start.
+        start: First sample of the part.
+        fade_in: Samples of the fade at its beginning; where the fades would overlap, each takes half.
+        fade_out: Samples of the fade at its end.
     """
     length = new.shape[1]
     if fade_in + fade_out > length:
@@ -153,6 +180,9 @@ def faded_edges(samples: Samples, sample_rate: int) -> Samples:
     Args:
         samples: [channels, N].
         sample_rate: In Hz.
+
+    Returns:
+        The sound with both edges faded.
     """
     out = samples.copy()
     for seconds, part in ((EDGE_IN_SECONDS, out), (EDGE_OUT_SECONDS, out[:, ::-1])):

@@ -37,7 +37,14 @@ def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
 
 
 def is_cut(file: Path | IO[bytes]) -> bool:
-    """Whether a file ends before the samples that its header announces. Args: file: a path, or an open file."""
+    """Whether a file ends before the samples that its header announces.
+
+    Args:
+        file: A path, or an open file.
+
+    Returns:
+        True if it does.
+    """
     if isinstance(file, Path):
         with open(file, "rb") as opened:
             return is_cut(opened)
@@ -47,7 +54,14 @@ def is_cut(file: Path | IO[bytes]) -> bool:
 
 
 def is_form_cut(file: Path | IO[bytes]) -> bool:
-    """Whether an AIFF file ends before the length that its header announces. Args: file: a path, or an open file."""
+    """Whether an AIFF file ends before the length that its header announces.
+
+    Args:
+        file: A path, or an open file.
+
+    Returns:
+        True if it does.
+    """
     if isinstance(file, Path):
         with open(file, "rb") as opened:
             return is_form_cut(opened)
@@ -79,12 +93,20 @@ def without_time(data: bytes) -> bytes:
 
 
 def with_loop(data: bytes, num_samples: int, sample_rate: int, bpm: float | None, num_beats: int) -> bytes:
-    """The same file, marked as a loop from its first sample to its last.
+    """Mark a WAV file as a loop from its first sample to its last.
 
     A `smpl` chunk holds the loop points, as samplers read them; with a tempo, an `acid` chunk holds tempo, beats and
     4/4, as sequencers read them.
 
-    Args: data: a WAV file. num_samples: in each channel. bpm: beats per minute; None = no tempo. num_beats: in all.
+    Args:
+        data: A WAV file.
+        num_samples: In each channel.
+        sample_rate: In Hz.
+        bpm: Beats per minute; None = no tempo.
+        num_beats: Of the whole loop.
+
+    Returns:
+        The file with the chunks added.
     """
     period_ns = round(1e9 / sample_rate)
     middle_c, forward, for_ever = 60, 0, 0
@@ -119,10 +141,19 @@ _TITLE_LENGTH = 100
 
 
 def as_tags(record: dict[str, Any], format: str) -> dict[str, str]:
-    """Tags for libsndfile: comment (the whole record), title, artist and software, the latter two with the mark.
+    """Make the tags for libsndfile: comment (the whole record), title, artist and software, the latter two with the
+    mark.
 
-    Args: record: JSON-ready; "prompt" (or "request"/"prompt") becomes the title, "version" goes into software.
-    Raises: UsageError if the record is too long for some format; ValueError if it is not JSON-ready.
+    Args:
+        record: JSON-ready; "prompt" (or "request"/"prompt") becomes the title, "version" goes into software.
+        format: Of the file, such as "flac".
+
+    Returns:
+        Texts by the name of the tag.
+
+    Raises:
+        UsageError: If the record is too long for some format.
+        ValueError: If it is not JSON-ready.
     """
     mark = f"arctone ({MARK})"
     software = f"arctone {record['version']} ({MARK})" if "version" in record else mark
@@ -139,9 +170,16 @@ def as_tags(record: dict[str, Any], format: str) -> dict[str, str]:
 
 
 def read_metadata(path: str | Path) -> dict[str, Any] | None:
-    """The record that arctone wrote into a sound file; None if the file carries none.
+    """Read the record that arctone wrote into a sound file.
 
-    Raises: InputFileError if the file cannot be read as sound.
+    Args:
+        path: The sound file.
+
+    Returns:
+        The record; None if the file carries none.
+
+    Raises:
+        InputFileError: If the file cannot be read as sound.
     """
     path = Path(path)
     refuse_unreadable(path)

@@ -17,9 +17,12 @@ MAX_SAMPLE_RATE = 768_000
 class Waveform:
     """Audio in the time domain.
 
-    Args: samples: [channels, samples], floating point, converted to float32; +-1 is full scale, more is kept.
-    sample_rate: in Hz, 1 to 768,000.
-    Raises: UsageError if the shape, the type or the rate is wrong or a sample is NaN or infinite.
+    Args:
+        samples: [channels, samples], floating point, converted to float32; +-1 is full scale, more is kept.
+        sample_rate: In Hz, 1 to 768,000.
+
+    Raises:
+        UsageError: If the shape, the type or the rate is wrong or a sample is NaN or infinite.
     """
 
     samples: Samples
@@ -72,12 +75,20 @@ def _checked_samples(samples: Any) -> Samples:
 
 
 def resample(waveform: Waveform, sample_rate: int) -> Waveform:
-    """The same sound at another sample rate.
+    """Resample a sound.
 
-    Args: sample_rate: in Hz. Returns: N * sample_rate / old rate samples per channel, rounded to the nearest
-    whole number; the input itself if the rate is already right.
-    Raises: UsageError if the rate is no positive whole number.
     Source: libsoxr, very high quality (linear phase, 28-bit).
+
+    Args:
+        waveform: The sound.
+        sample_rate: In Hz.
+
+    Returns:
+        N * sample_rate / old rate samples per channel, rounded to the nearest whole number; the input itself if the
+        rate is already right.
+
+    Raises:
+        UsageError: If the rate is no positive whole number.
     """
     if sample_rate == waveform.sample_rate:
         return waveform
@@ -98,9 +109,16 @@ def to_mono(waveform: Waveform) -> Waveform:
 
 
 def to_stereo(waveform: Waveform) -> Waveform:
-    """Two channels: mono is doubled at equal level; of three or more, refused.
+    """Double a mono sound at equal level; a stereo sound stays as it is.
 
-    Raises: UsageError for more than two channels, because which of them is left is not known.
+    Args:
+        waveform: The sound.
+
+    Returns:
+        Two channels.
+
+    Raises:
+        UsageError: For more than two channels, because which of them is left is not known.
     """
     if waveform.num_channels == 2:
         return waveform
@@ -110,9 +128,18 @@ def to_stereo(waveform: Waveform) -> Waveform:
 
 
 def conform(waveform: Waveform, sample_rate: int, num_channels: int) -> Waveform:
-    """The same sound at the sample rate (Hz) and number of channels (1 or 2) that a model works with.
+    """Bring a sound to the sample rate and number of channels that a model works with.
 
-    Raises: UsageError if num_channels is not 1 or 2, or the sound has more than two and stereo is wanted.
+    Args:
+        waveform: The sound.
+        sample_rate: In Hz.
+        num_channels: 1 or 2.
+
+    Returns:
+        The sound; the input itself if it fits already.
+
+    Raises:
+        UsageError: If num_channels is not 1 or 2, or the sound has more than two and stereo is wanted.
     """
     if num_channels not in (1, 2):
         raise UsageError(f"num_channels must be 1 or 2, got {num_channels!r}.", field="num_channels")

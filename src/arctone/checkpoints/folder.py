@@ -35,17 +35,48 @@ def save_part(folder: Path, part: str, state: dict[str, Tensor], config: ModelCo
 
 
 def load_config(folder: Path) -> ModelConfig:
-    """The model's config. Raises: ModelError if it is missing or wrong."""
+    """Read the config of a model.
+
+    Args:
+        folder: The folder of a model.
+
+    Returns:
+        The config.
+
+    Raises:
+        ModelError: If it is missing or wrong.
+    """
     return read_config(folder / "config.json", ModelConfig)
 
 
 def load_autoencoder(folder: Path) -> SpectralAutoencoder:
-    """Autoencoder in evaluation mode. Raises: ModelError."""
+    """Load the autoencoder of a model.
+
+    Args:
+        folder: The folder of a model.
+
+    Returns:
+        The autoencoder in evaluation mode.
+
+    Raises:
+        ModelError: If a file is missing, damaged or does not fit the config.
+    """
     return _filled(SpectralAutoencoder(of_type(load_config(folder).autoencoder, SpectralConfig)), folder, AUTOENCODER)
 
 
 def load_dit(folder: Path, part: str = DIT) -> DiT:
-    """Diffusion transformer in evaluation mode: the model's own, or FLOW's. Raises: ModelError."""
+    """Load the diffusion transformer of a model.
+
+    Args:
+        folder: The folder of a model.
+        part: DIT, the model's own, or FLOW, the one that a post-trained model was made from.
+
+    Returns:
+        The transformer in evaluation mode.
+
+    Raises:
+        ModelError: If a file is missing, damaged or does not fit the config.
+    """
     return _filled(DiT(of_type(load_config(folder).dit, DiTConfig)), folder, part)
 
 
@@ -74,9 +105,17 @@ def has_flow(folder: Path) -> bool:
 
 
 def flow_part(folder: Path) -> str:
-    """Which part of a model is a flow model: its transformer, or the one that a post-trained one was made from.
+    """Choose the part of a model that is a flow model: its transformer, or the one that a post-trained one was made
+    from.
 
-    Raises: UsageError if a post-trained model's folder holds no flow model.
+    Args:
+        folder: The folder of a model.
+
+    Returns:
+        DIT or FLOW.
+
+    Raises:
+        UsageError: If a post-trained model's folder holds no flow model.
     """
     if not load_config(folder).sampling.post_trained:
         return DIT
@@ -97,7 +136,18 @@ def _file(folder: Path, part: str) -> Path:
 
 
 def load_state(folder: Path, part: str) -> dict[str, Tensor]:
-    """A part's weights, from its safetensors file or, in a shipped folder, from the graphs. Raises: ModelError."""
+    """Read a part's weights, from its safetensors file or, in a shipped folder, from the graphs.
+
+    Args:
+        folder: The folder of a model.
+        part: Such as DIT.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        ModelError: If there are none, or they are damaged.
+    """
     if has_part_in_graphs(folder, part):
         return part_state(load_from_graphs(folder), part)
     path = _file(folder, part)
@@ -113,9 +163,16 @@ def _filled(module: M, folder: Path, part: str) -> M:
 
 
 def fill(module: nn.Module, state: dict[str, Tensor], origin: str, *, assign: bool = False) -> None:
-    """Load weights strictly; with `assign` the module takes the tensors themselves, no copies.
+    """Load weights into a module strictly.
 
-    Raises: ModelError that names a missing, unknown, mis-shaped or non-finite tensor.
+    Args:
+        module: The module.
+        state: Tensors by name.
+        origin: What the weights are called in errors.
+        assign: The module takes the tensors themselves, no copies.
+
+    Raises:
+        ModelError: With the name of a tensor that is missing, unknown, mis-shaped or not finite.
     """
     wanted = module.state_dict()
     for name in wanted.keys() | state.keys():

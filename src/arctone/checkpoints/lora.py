@@ -101,7 +101,14 @@ def save_adapter(folder: Path, pairs: Mapping[str, tuple[Tensor, Tensor]], confi
 def load_adapter(folder: Path) -> Adapter:
     """Read an adapter's folder.
 
-    Raises: ModelError if it is none, is damaged, needs more than low-rank matrices, or names no base.
+    Args:
+        folder: The folder of an adapter.
+
+    Returns:
+        The adapter.
+
+    Raises:
+        ModelError: If it is none, is damaged, needs more than low-rank matrices, or names no base.
     """
     config, tensors, metadata = _read_files(folder)
     path = folder / WEIGHTS
@@ -116,6 +123,12 @@ def load_adapter(folder: Path) -> Adapter:
 
 def read_peft(folder: Path) -> Pairs:
     """This function reads the matrices of a folder that peft wrote, each with its scale in the second.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Both matrices by the name of the layer.
 
     Raises:
         ModelError: It is no adapter, is damaged, or needs more than low-rank matrices.
@@ -141,10 +154,19 @@ def _read_files(folder: Path) -> tuple[AdapterConfig, dict[str, Tensor], dict[st
 def applied(
     state: Mapping[str, Tensor], adapters: Iterable[tuple[Adapter, float]], *, origin: str
 ) -> dict[str, Tensor]:
-    """A network's weights with adapters laid over them, each at its strength; what they add, adds up.
+    """Add adapters to a network's weights, each at its strength.
 
-    Args: state: weights by name. origin: what the weights are called in errors. Raises: ModelError for a layer that
-    the network does not have or has in another shape; UsageError for a strength that is no number.
+    Args:
+        state: Weights by name.
+        adapters: Adapters with their strengths; several on one layer add up.
+        origin: What the weights are called in errors.
+
+    Returns:
+        Weights by name.
+
+    Raises:
+        ModelError: For a layer that the network does not have or has in another shape.
+        UsageError: For a strength that is no number.
     """
     changed = dict(state)
     for adapter, strength in adapters:
@@ -233,8 +255,14 @@ _LICENCE_FILES = ("LICENSE", "NOTICE", "licence")
 def merge(model: Path, adapters: Sequence[tuple[Path, float]], out: Path) -> None:
     """Write a model's folder with adapters merged into its transformer, each at its strength.
 
-    Args: out: appears whole or not at all. It can be generated from with the torch engine, and exported.
-    Raises: UsageError if `out` exists or no adapter is given; ModelError if an adapter belongs to other weights.
+    Args:
+        model: The folder of a model.
+        adapters: Folders of adapters with their strengths.
+        out: Appears whole or not at all. It can be generated from with the torch engine, and exported.
+
+    Raises:
+        UsageError: If `out` exists or no adapter is given.
+        ModelError: If an adapter belongs to other weights.
     """
     refuse_folder(out, "model")
     if not adapters:

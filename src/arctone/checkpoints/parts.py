@@ -74,11 +74,21 @@ def openers(
     changes: Mapping[str, Change] | None = None,
     only: Sequence[str] | None = None,
 ) -> dict[str, Open]:
-    """For each of PARTS, and FLOW where a post-trained model has it, what opens it in evaluation mode; mapped parts are
-    opened again with each call.
+    """List what opens each part of a model in evaluation mode: PARTS, and FLOW where a post-trained model has it.
 
-    Args: changes: by part, what becomes of its tensors before they fill it. only: parts that are wanted; None = all.
-    Raises: ModelError if a file is missing, or a part that is not mapped does not fit the config.
+    Mapped parts are opened again with each call.
+
+    Args:
+        folder: The folder of a model.
+        config: Its config.
+        changes: By part, a change of its tensors before they fill it.
+        only: Names of the parts that are wanted; None = all.
+
+    Returns:
+        Functions by the name of the part.
+
+    Raises:
+        ModelError: If a file is missing, or a part that is not mapped does not fit the config.
     """
     graphs = load_from_graphs(folder) if (folder / MAP).is_file() else None
     change = changes or {}

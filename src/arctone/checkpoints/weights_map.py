@@ -34,8 +34,15 @@ Entry = dict[str, Any]
 def write_weights_map(folder: Path, states: Mapping[str, Mapping[str, Tensor]]) -> tuple[int, int]:
     """Find every parameter in the folder's graphs, and write the map and the rest.
 
-    Args: states: parameters and buffers by graph file name, e.g. {"dit.tflite": {"dit.enter.weight": ...}}.
-    Returns: how many were found, how many went to the rest. Raises: ModelError if two states share a name.
+    Args:
+        folder: The folder with the graphs.
+        states: Parameters and buffers by graph file name, e.g. {"dit.tflite": {"dit.enter.weight": ...}}.
+
+    Returns:
+        How many were found, how many went to the rest.
+
+    Raises:
+        ModelError: If two states share a name.
     """
     entries: dict[str, Entry] = {}
     rest: dict[str, Tensor] = {}
@@ -55,9 +62,16 @@ def write_weights_map(folder: Path, states: Mapping[str, Mapping[str, Tensor]]) 
 
 
 def load_from_graphs(folder: Path) -> dict[str, Tensor]:
-    """All parameters of a folder with graphs and a weights map, as float32.
+    """Read all parameters of a folder with graphs and a weights map.
 
-    Raises: ModelError if the map or a file is missing, or an entry does not fit its file.
+    Args:
+        folder: The folder.
+
+    Returns:
+        Float32 tensors by name, such as "dit.enter.weight".
+
+    Raises:
+        ModelError: If the map or a file is missing, or an entry does not fit its file.
     """
     entries = _read_map(folder)
     state = {name: value.float() for name, value in read_tensors(folder / REST).items()}
@@ -81,7 +95,15 @@ def load_from_graphs(folder: Path) -> dict[str, Tensor]:
 
 
 def part_state(state: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
-    """The entries of one part, without its prefix. Args: part: e.g. "dit"."""
+    """Select the entries of one part.
+
+    Args:
+        state: Tensors by name.
+        part: Such as "dit".
+
+    Returns:
+        Its tensors by name, without the part's prefix.
+    """
     prefix = f"{part}."
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 

@@ -122,7 +122,18 @@ def count_made(line: Line, report: Report, *, quiet: bool) -> None:
 
 
 def batch_folder(output: str | None, format: str | None) -> tuple[Path, str]:
-    """Where the results of a batch go, made if it is not there, and their format. Raises: UsageError."""
+    """Choose the folder of the results of a batch, and their format.
+
+    Args:
+        output: Of `-o`.
+        format: Of `--format`.
+
+    Returns:
+        The folder, made if it is not there, and the format.
+
+    Raises:
+        UsageError: If the folder cannot be made, or the format is unknown.
+    """
     chosen = format or "wav"
     if chosen not in FORMATS:
         raise UsageError(f"format must be one of {', '.join(FORMATS)}, got '{chosen}'.", field="format")

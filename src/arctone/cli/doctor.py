@@ -17,7 +17,8 @@ import typer
 
 from arctone.cli.output import print_json, print_rows
 from arctone.errors import ArctoneError, ModelError
-from arctone.inference.request import GenerationRequest, usable_threads
+from arctone.inference.load_options import usable_threads
+from arctone.inference.request import GenerationRequest
 from arctone.model_folder.folder import HASHES, check_hashes, find_model, folder_hash
 from arctone.version import __version__
 
@@ -161,7 +162,17 @@ def examined(model: str) -> Iterator[Finding]:
 
 
 def files_verdict(model: str) -> str:
-    """Compare a model's files with its hashes.json. Raises: ModelError if one is missing, changed or not listed."""
+    """Compare a model's files with its hashes.json.
+
+    Args:
+        model: Name or folder.
+
+    Returns:
+        One sentence.
+
+    Raises:
+        ModelError: If one is missing, changed or not listed.
+    """
     folder = find_model(model)
     if not (folder / HASHES).is_file():
         raise ModelError(f"{folder} has no {HASHES}, so its files cannot be checked.")
@@ -170,7 +181,17 @@ def files_verdict(model: str) -> str:
 
 
 def engine_verdict(model: str) -> str:
-    """Make one second of sound in two steps. Raises: ModelError if it is silent or not finite."""
+    """Generate one second of sound in two steps.
+
+    Args:
+        model: Name or folder.
+
+    Returns:
+        One sentence.
+
+    Raises:
+        ModelError: If it is silent or not finite.
+    """
     import arctone
 
     start = time.perf_counter()

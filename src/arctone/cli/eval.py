@@ -174,7 +174,18 @@ def model(
 
 
 def _pairs(names: list[str] | None, weights: list[str] | None) -> dict[str, Path | None]:
-    """Embedders by name, with their weights. Raises: UsageError for weights that no embedder asks for."""
+    """List embedders with their weights.
+
+    Args:
+        names: Of `--embedder`.
+        weights: NAME=FILE each.
+
+    Returns:
+        Weights by the name of the embedder; None = its own.
+
+    Raises:
+        UsageError: For weights that no embedder asks for.
+    """
     from arctone.evaluation.embedders.protocol import NAMES, OFFLINE
 
     given: dict[str, Path] = {}

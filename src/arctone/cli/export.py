@@ -198,7 +198,17 @@ def _trained(
 
 
 def window_lengths(written: str) -> tuple[int, ...]:
-    """The lengths of "64,128"; none if nothing was written. Raises: UsageError."""
+    """Parse lengths such as "64,128".
+
+    Args:
+        written: Of the option.
+
+    Returns:
+        The lengths; none if nothing was written.
+
+    Raises:
+        UsageError: If one is no whole number.
+    """
     if not written.strip():
         return ()
     try:

@@ -49,9 +49,17 @@ class Given(NamedTuple):
 
 
 def source_path(given: Given, options: dict[str, str]) -> Path | None:
-    """The one file that is edited; None if there is none. With --continue, `extend` is added to the options.
+    """Find the one file that is edited. With --continue, `extend` is added to the options.
 
-    Raises: UsageError if two are given, or one whose companion is missing.
+    Args:
+        given: Files of the command line.
+        options: Fields of the request, as written.
+
+    Returns:
+        The file; None if there is none.
+
+    Raises:
+        UsageError: If two are given, or one whose companion is missing.
     """
     named = {INIT: given.init_audio, INPAINT: given.inpaint_audio, CONTINUE: given.continue_audio}
     found = {name: path for name, path in named.items() if path is not None}
@@ -82,7 +90,14 @@ PLAYERS = {
 
 
 def find_player() -> list[str]:
-    """The command that plays a file. Raises: UsageError if the machine has none."""
+    """Find the command that plays a file.
+
+    Returns:
+        The command without the file.
+
+    Raises:
+        UsageError: If the machine has none.
+    """
     for name, command in PLAYERS.items():
         if shutil.which(name):
             return command
@@ -90,7 +105,15 @@ def find_player() -> list[str]:
 
 
 def play_file(command: list[str], path: Path) -> None:
-    """Play one file to its end. Raises: UsageError if the player fails."""
+    """Play one file to its end.
+
+    Args:
+        command: As find_player returns it.
+        path: The file.
+
+    Raises:
+        UsageError: If the player fails.
+    """
     finished = subprocess.run([*command, str(path)], check=False, capture_output=True, text=True)
     if finished.returncode:
         words = (finished.stderr.strip().splitlines() or ["no reason given"])[-1]
@@ -269,7 +292,19 @@ def save(
     *,
     force: bool,
 ) -> list[Path]:
-    """Write every sound with its record, or all into one ZIP file. Returns: where each is."""
+    """Write every sound with its record, or all into one ZIP file.
+
+    Args:
+        result: The sounds.
+        paths: One for each sound.
+        format: Of the files; None = by the ending of each path.
+        delivery: Settings of the files.
+        archive: The ZIP file; None = single files.
+        force: Replace existing files.
+
+    Returns:
+        The path of each sound.
+    """
     if archive is not None:
         files = {path.name: encoded for path, encoded in encode_files(result, paths, format, delivery)}
         write_atomically(archive, as_zip(files), force=force)
@@ -289,7 +324,19 @@ def encode_files(
 
 
 def archive_of(output: str | None, *, force: bool, play: bool) -> Path | None:
-    """The ZIP file that the output names, if it does. Raises: UsageError if it cannot be written or played."""
+    """Find the ZIP file that the output names.
+
+    Args:
+        output: Of `-o`.
+        force: Replace an existing file.
+        play: Whether the sounds are to be played.
+
+    Returns:
+        The file; None if the output is none.
+
+    Raises:
+        UsageError: If it cannot be written or played.
+    """
     if output is None or not output.lower().endswith(".zip") or Path(output).is_dir():
         return None
     if play:

@@ -45,9 +45,16 @@ def info(
 
 
 def sound_record(path: Path) -> dict[str, Any]:
-    """Facts of a sound file: format, length, level, and the record arctone wrote, if any.
+    """Collect the facts of a sound file: format, length, level, and the record arctone wrote, if any.
 
-    Raises: InputFileError if it cannot be read as sound.
+    Args:
+        path: The file.
+
+    Returns:
+        JSON-ready values by name.
+
+    Raises:
+        InputFileError: If it cannot be read as sound.
     """
     waveform = read_audio(path)
     peak = float(np.abs(waveform.samples).max())

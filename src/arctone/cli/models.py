@@ -124,9 +124,17 @@ def _explain(entry: Fetchable) -> None:
 
 
 def model_record(folder: Path, *, whole: bool = False) -> dict[str, Any]:
-    """Facts of a model: name, place, size, limits and defaults; with `whole` also its hash and its entire config.
+    """Collect the facts of a model: name, place, size, limits and defaults.
 
-    Raises: ModelError if the folder holds no model.
+    Args:
+        folder: The folder of the model.
+        whole: Also its hash and its entire config.
+
+    Returns:
+        JSON-ready values by name.
+
+    Raises:
+        ModelError: If the folder holds no model.
     """
     config = read_model_config(folder)
     record: dict[str, Any] = {

@@ -40,9 +40,16 @@ LoraOption = Annotated[
 def open_model(name: str, options: LoadOptions) -> Model:
     """Open a model; the libraries it needs are imported only now.
 
+    Args:
+        name: Name or folder.
+        options: How it is opened.
+
+    Returns:
+        The model.
+
     Raises:
-        ModelError: for an unknown or damaged model.
-        UsageError: for options that do not go together.
+        ModelError: For an unknown or damaged model.
+        UsageError: For options that do not go together.
     """
     from arctone.inference.loading import load_model
 
@@ -54,9 +61,19 @@ def run_request(
 ) -> GenerationResult:
     """Open a model and generate the sounds of a request, which may edit a source, with progress on the terminal.
 
+    Args:
+        request: The request.
+        model: Name or folder.
+        options: How the model is opened.
+        quiet: No progress.
+        source: The sound that is edited.
+
+    Returns:
+        The sounds.
+
     Raises:
-        ModelError: for an unknown or damaged model.
-        ArctoneError: whatever else the engine raises.
+        ModelError: For an unknown or damaged model.
+        ArctoneError: Whatever else the engine raises.
     """
     waveform, name = source or (None, "")
     events = open_model(model, options).engine.stream(request, None, waveform, name)
@@ -66,8 +83,14 @@ def run_request(
 def parse_adapters(options: Sequence[str] | None) -> tuple[tuple[Path, float], ...]:
     """Read folders and strengths from `--lora` options.
 
+    Args:
+        options: FOLDER or FOLDER=STRENGTH each; None = none.
+
+    Returns:
+        Folders with their strengths.
+
     Raises:
-        UsageError: for an empty path or a strength that is no finite number.
+        UsageError: For an empty path or a strength that is no finite number.
     """
     return tuple(_parse_adapter(option) for option in options or ())
 
@@ -113,7 +136,18 @@ def with_request_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def request_from(prompt: str, options: dict[str, Any]) -> GenerationRequest:
-    """The checked request of what was written. Raises: UsageError in one sentence."""
+    """Make a request of what was written on the command line.
+
+    Args:
+        prompt: The prompt.
+        options: Fields as they were written.
+
+    Returns:
+        The request, checked.
+
+    Raises:
+        UsageError: In one sentence.
+    """
     request = GenerationRequest(prompt=prompt, **option_values(options))
     validate(request)
     return request

@@ -102,7 +102,16 @@ _WORDS = {
 
 
 def finished(events: Iterable[Progress | GenerationResult], variations: int, *, quiet: bool) -> GenerationResult:
-    """Run a generation to its end, with a bar if stderr is a terminal. Returns: its result."""
+    """Run a generation to its end, with a bar if stderr is a terminal.
+
+    Args:
+        events: Of the engine.
+        variations: Number of sounds.
+        quiet: No bar.
+
+    Returns:
+        Its result.
+    """
     if quiet or not sys.stderr.isatty():
         return _last(events)
     with _Bar(variations) as bar:

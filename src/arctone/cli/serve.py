@@ -161,7 +161,7 @@ def _load_engines(
     models: list[str], options: LoadOptions, concurrency: int, replicas: int
 ) -> list[list[Model | ServedEngine]]:
     """Open the models of each worker, in this process or in one of their own."""
-    from arctone.inference.request import usable_threads
+    from arctone.inference.load_options import usable_threads
 
     if replicas and concurrency > 1:
         raise UsageError(

@@ -14,11 +14,20 @@ STDOUT = "-"
 
 
 def targets(output: str | None, request: GenerationRequest, format: str | None, *, force: bool) -> list[Path]:
-    """One path for each variation; empty for standard output.
+    """Choose one path for each variation.
 
-    Args: output: what -o got: a file, a folder, a name with {n} (from 1) or {seed}, "-", or None for a name made of the
-    prompt and the seed. request: with its seed fixed. format: what --format got. force: existing files may be replaced.
-    Raises: UsageError in one sentence if a path cannot be written, exists, or would be used twice.
+    Args:
+        output: Of `-o`: a file, a folder, a name with {n} (from 1) or {seed}, "-", or None for a name made of the
+            prompt and the seed.
+        request: With its seed fixed.
+        format: Of `--format`.
+        force: Existing files may be replaced.
+
+    Returns:
+        The paths; none for standard output.
+
+    Raises:
+        UsageError: In one sentence if a path cannot be written, exists, or would be used twice.
     """
     if format is not None and format not in FORMATS:
         raise UsageError(f"format must be one of {', '.join(FORMATS)}, got '{format}'.", field="format")

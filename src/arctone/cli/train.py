@@ -94,7 +94,19 @@ def lora(
 
 
 def _adapter(default: Adapter, options: dict[str, Any], full: bool) -> Adapter:
-    """The adapter's size, from the options that were given. Raises: UsageError for one that would have no effect."""
+    """Make the adapter's size from the options that were given.
+
+    Args:
+        default: Of the recipe.
+        options: That were given.
+        full: Whether all weights are trained instead.
+
+    Returns:
+        The size.
+
+    Raises:
+        UsageError: For one that would have no effect.
+    """
     given = {name: value for name, value in options.items() if value is not None}
     if full and given:
         raise UsageError(f"{next(iter(given))}: has no effect with --full, which trains all weights")

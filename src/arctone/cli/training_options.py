@@ -22,11 +22,18 @@ if TYPE_CHECKING:
 
 
 def changed(recipe: Any, parts: Sequence[str], settings: Sequence[str]) -> Any:
-    """The recipe with settings of some of its parts changed.
+    """Change settings of some parts of a recipe.
 
-    Args: recipe: a dataclass of dataclasses. parts: its fields that may be changed; the first that has a name counts.
-    settings: NAME=VALUE each; tuples are written 1,2,4, the optimiser of one network ROLE.NAME=VALUE.
-    Raises: UsageError that names the setting, its value and what is allowed.
+    Args:
+        recipe: A dataclass of dataclasses.
+        parts: Its fields that may be changed; the first that has a name counts.
+        settings: NAME=VALUE each; tuples are written 1,2,4, the optimiser of one network ROLE.NAME=VALUE.
+
+    Returns:
+        The changed recipe.
+
+    Raises:
+        UsageError: That names the setting, its value and what is allowed.
     """
     changes: dict[str, dict[str, Any]] = {}
     sections: dict[tuple[str, str], dict[str, Any]] = {}
@@ -156,9 +163,16 @@ class TrainingOptions:
     ] = None
 
     def plan(self, loop: str) -> Recipe:
-        """The recipe with what was asked put into the stage's loop, the field named so, and into its other settings.
+        """Put the options into a recipe.
 
-        Raises: UsageError.
+        Args:
+            loop: Name of the field that holds the settings of the stage's loop.
+
+        Returns:
+            The changed recipe.
+
+        Raises:
+            UsageError: If an option does not fit the stage.
         """
         from arctone.training.recipes import recipe
 
@@ -190,12 +204,29 @@ class TrainingOptions:
         return "spark" if folder is None else USUAL_RECIPES[type(read_model_config(folder).dit)]
 
     def init_folder(self) -> Path | None:
-        """Where the model to begin with lies. Raises: ModelError if there is none."""
+        """Find the model to begin with.
+
+        Returns:
+            Its folder; None if none is named.
+
+        Raises:
+            ModelError: If there is none.
+        """
         return folder_of(self.init)
 
 
 def folder_of(name: str | None) -> Path | None:
-    """Where a model lies, if one is named. Raises: ModelError if there is none of that name."""
+    """Find the folder of a model.
+
+    Args:
+        name: Name or folder of the model; None = none.
+
+    Returns:
+        The folder, or None.
+
+    Raises:
+        ModelError: If there is none of that name.
+    """
     from arctone.model_folder.folder import find_model
 
     return None if name is None else find_model(name)
@@ -248,6 +279,9 @@ def train(stage: Stage) -> Trainer:
 
     Args:
         stage: What is trained.
+
+    Returns:
+        The trainer at its end.
     """
     from arctone.training.stages import run_stage
 

@@ -65,11 +65,19 @@ class Made(NamedTuple):
 
 
 def run(folder: str, request: GenerationRequest, cache: Path | None, low_ram: bool) -> Made:
-    """Make the sounds of a request.
+    """Generate the sounds of a request.
 
-    Args: folder: a model folder, or the name of a bundled model. cache: for packed weights; None = none are kept.
-    low_ram: one graph is open at a time.
-    Raises: what `arctone.load` and `Engine.generate` raise.
+    Args:
+        folder: A model folder, or the name of a bundled model.
+        request: The request.
+        cache: For packed weights; None = none are kept.
+        low_ram: One graph is open at a time.
+
+    Returns:
+        The result and the report.
+
+    Raises:
+        ArctoneError: As `arctone.load` and `Engine.generate` raise.
     """
     options = LoadOptions(engine="native", threads=request.threads, weights_cache=cache, low_ram=low_ram)
     begin = time.perf_counter()

@@ -157,7 +157,10 @@ class GenerationContext:
         """Compute the times of a pass.
 
         Args:
-            start_level: noise level the pass begins at, 0 to 1.
+            start_level: Noise level the pass begins at, 0 to 1.
+
+        Returns:
+            Falling times from the start level to 0, num_steps + 1 values.
         """
         sampling = self.config.sampling
         frames = min(-(-self.num_samples // self.config.hop_length), self.config.dit.max_frames)

@@ -211,8 +211,16 @@ class EditPlan:
 def plan_request(request: GenerationRequest, config: ModelConfig, source: Source | None) -> EditPlan:
     """Plan the pass that generates the sound of a resolved request.
 
+    Args:
+        request: The resolved request.
+        config: Of the model.
+        source: The sound that is edited, if any.
+
+    Returns:
+        The plan.
+
     Raises:
-        UsageError: if a region lies outside the sound.
+        UsageError: If a region lies outside the sound.
     """
     num_samples = max(1, round(float(request.duration_seconds or 0.0) * config.sample_rate))
     bpm = request.bpm
@@ -238,11 +246,14 @@ def plan_seam(
     """Plan the pass that generates a loop's seam again.
 
     Args:
-        num_samples: length of the loop.
-        seam: the sample that the seam lies before, once the loop is rotated so that it lies inside.
-        config: of the model.
-        bpm: tempo of the loop; None = unknown.
+        num_samples: Length of the loop.
+        seam: The sample that the seam lies before, once the loop is rotated so that it lies inside.
+        config: Of the model.
+        bpm: Tempo of the loop; None = unknown.
         rotated: [channels, num_samples], the loop rotated so; not needed to count the windows.
+
+    Returns:
+        The plan.
     """
     fade = round(FADE_SECONDS * config.sample_rate)
     reach = min(round(SEAM_SECONDS * config.sample_rate), num_samples // 4, seam, num_samples - seam)
@@ -264,9 +275,12 @@ def windows(unknown: Mask, max_frames: int, bar_frames: float | None = None) -> 
 
     Args:
         unknown: [T], True = to be generated.
-        max_frames: the longest the model computes at a time.
-        bar_frames: length of a bar in frames where the tempo is known; windows then begin as near to a bar line as
+        max_frames: The longest the model computes at a time.
+        bar_frames: Length of a bar in frames where the tempo is known; windows then begin as near to a bar line as
             frames allow, because the model counts the beat from the window's beginning.
+
+    Returns:
+        The windows in the order of time.
     """
     num_frames = len(unknown)
     open_frames = np.flatnonzero(unknown)

@@ -64,7 +64,7 @@ def defaults_of(config: ModelConfig) -> Defaults:
 def choose_network(
     request: GenerationRequest, config: ModelConfig, *, has_flow: bool, source_seconds: float | None
 ) -> str:
-    """Decide which network answers a request.
+    """Choose the network that answers a request.
 
     A post-trained model generates sounds from text, in one window, with the guidance that is built in. Where the flow
     model that it was made from lies next to it, that one answers what asks for guidance, by its scale or by a negative
@@ -72,10 +72,13 @@ def choose_network(
     receives known latents needs no other for these.
 
     Args:
-        request: as the user gave it.
-        config: of the model.
-        has_flow: whether the flow model is there.
-        source_seconds: length of the sound that is edited; None = there is none.
+        request: As the user gave it.
+        config: Of the model.
+        has_flow: Whether the flow model is there.
+        source_seconds: Length of the sound that is edited; None = there is none.
+
+    Returns:
+        The name of the network.
     """
     if not has_flow:
         return NETWORK
@@ -96,14 +99,17 @@ def resolve_request(
     """Check a request, fill in its open fields and choose the network that answers it.
 
     Args:
-        request: as the user gave it.
-        config: of the model.
-        has_flow: whether the flow model is there.
-        source: the sound that is edited; None = text alone.
+        request: As the user gave it.
+        config: Of the model.
+        has_flow: Whether the flow model is there.
+        source: The sound that is edited; None = text alone.
         threads: CPU threads of requests that state none; None = all that the process may use.
 
+    Returns:
+        The request, the network and the warnings.
+
     Raises:
-        UsageError: in one sentence, for a request that cannot be met.
+        UsageError: In one sentence, for a request that cannot be met.
     """
     if request.threads is None:
         request = msgspec.structs.replace(request, threads=threads)
@@ -138,6 +144,9 @@ def seems_english(prompt: str) -> bool:
 
     Args:
         prompt: Words of the user.
+
+    Returns:
+        True if it may be.
     """
     letters = [character for character in prompt if character.isalpha()]
     latin = sum("LATIN" in unicodedata.name(character, "") for character in letters)
@@ -222,11 +231,14 @@ class Engine:
         return defaults_of(self.config)
 
     def defaults_for(self, request: GenerationRequest, source_seconds: float | None = None) -> Defaults:
-        """Return what is used where this request leaves a field open.
+        """Return the defaults for the fields that a request leaves open.
 
         Args:
-            request: as the user gave it.
-            source_seconds: length of the sound that is edited; None = there is none.
+            request: As the user gave it.
+            source_seconds: Length of the sound that is edited; None = there is none.
+
+        Returns:
+            The defaults.
         """
         network = choose_network(request, self.config, has_flow=self.has_flow, source_seconds=source_seconds)
         return defaults_of(self.config.for_network(network))
@@ -352,21 +364,21 @@ class Model:
         """Generate sound from text, or from text and a sound.
 
         Args:
-            prompt: what the sound should be.
-            source: the sound that is edited (see init_noise_level, inpaint and extend); None = text alone.
-            source_name: name of its file, for the record.
-            on_progress: called at each stage and step.
-            cancel: called between steps; True stops.
-            fields: any field of GenerationRequest, such as duration_seconds=8, seed=7.
+            prompt: What the sound should be.
+            source: The sound that is edited (see init_noise_level, inpaint and extend); None = text alone.
+            source_name: Name of its file, for the record.
+            on_progress: Called at each stage and step.
+            cancel: Called between steps; True stops.
+            **fields: Of a GenerationRequest, such as duration_seconds and seed.
 
         Returns:
             The sounds and how they were generated.
 
         Raises:
-            UsageError: for a request that cannot be met.
-            Cancelled: if `cancel` said so.
-            MemoryLimitError: if memory does not suffice.
-            ModelError: if the model gives no usable values.
+            UsageError: For a request that cannot be met.
+            Cancelled: If `cancel` returned True.
+            MemoryLimitError: If memory does not suffice.
+            ModelError: If the model gives no usable values.
         """
         return self.engine.generate(self._request(prompt, fields), on_progress, cancel, source, source_name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_type_hints
 
@@ -50,8 +51,11 @@ class LoadOptions(Struct, frozen=True, kw_only=True):
     def checked(self) -> LoadOptions:
         """Return the same options with the engine that they need.
 
+        Returns:
+            The options.
+
         Raises:
-            UsageError: for an unknown engine, or options that do not go together.
+            UsageError: For an unknown engine, or options that do not go together.
         """
         if self.engine not in get_args(EngineName):
             raise UsageError(
@@ -85,3 +89,10 @@ def help_of(field: str) -> str:
     """Return what the command line says about an option."""
     annotation = get_type_hints(LoadOptions, include_extras=True)[field]
     return str(next(part.description for part in get_args(annotation) if isinstance(part, Meta)))
+
+
+def usable_threads() -> int:
+    """CPU threads this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

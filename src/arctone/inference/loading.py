@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from arctone.errors import ModelError, install_hint
 from arctone.inference.backends.base import Backend
 from arctone.inference.engine import Engine, Model
-from arctone.inference.load_options import DeviceName, EngineName, LoadOptions, PrecisionName
-from arctone.inference.request import usable_threads
+from arctone.inference.load_options import DeviceName, EngineName, LoadOptions, PrecisionName, usable_threads
 from arctone.model_folder.config import ModelConfig
 from arctone.model_folder.folder import DIT, check_hashes, find_model, folder_hash, read_model_config
 from arctone.model_folder.tokenizer import Tokenizer

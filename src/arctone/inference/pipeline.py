@@ -183,18 +183,9 @@ MAX_REDRAWS = 4
 def generate(
     context: GenerationContext, plan: EditPlan, tokenizer: Tokenizer
 ) -> Generator[Progress, None, tuple[Waveform, ...]]:
-    """Generate the sounds of a request.
+    """Generate the sounds of a resolved request; `plan` is its first pass.
 
-    Args:
-        context: of the generation.
-        plan: of its first pass.
-        tokenizer: of the model.
-
-    Yields:
-        Progress at each stage and step.
-
-    Returns:
-        One waveform per variation.
+    Yields progress at each stage and step, and returns one waveform for each variation.
     """
     started = time.perf_counter()
     context.backend.set_threads(int(context.request.threads or 1))

@@ -1,19 +1,18 @@
 """What is asked for and what comes back: the only home of the defaults and limits that users meet."""
 
 import difflib
-import os
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from arctone.audio.keys import key_number
+from arctone.audio.keys import key_number, stated_bpm
 from arctone.audio.loops import MAX_BARS, bars_seconds
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError, shown
 from arctone.flow.noise import MAX_SEED
+from arctone.inference.load_options import usable_threads
 from arctone.inference.request_fields import RequestField as RequestField
 from arctone.inference.request_fields import check, draw_seed, field, fields_of
 from arctone.version import __version__
@@ -29,8 +28,6 @@ INIT_NOISE_LEVEL = 0.7
 # Two lengths that differ less are the same to the sample at every rate of interest.
 _SAME_SECONDS = 1e-6
 METADATA_SCHEMA = 1
-_TEMPO = re.compile(r"(?<![\d.])(\d{2,3}(?:\.\d{1,3})?)\s*-?\s*(?:bpm|beats per minute)\b", re.IGNORECASE)
-_RANGE = re.compile(r"(?<![\d.])(\d{2,3}(?:\.\d{1,3})?)\s*(?:-|\u2013|to|and|or|/)\s*$", re.IGNORECASE)
 
 _PROMPT = field("What the sound should be, in plain words.", min_length=1, max_length=MAX_PROMPT_LENGTH)
 _NEGATIVE_PROMPT = field("What the sound should not be; works when cfg_scale is above 1.", max_length=MAX_PROMPT_LENGTH)
@@ -195,9 +192,16 @@ def to_metadata(
 
 
 def source_from_metadata(record: Mapping[str, Any]) -> SourceRecord | None:
-    """The source that a record names; None if the sound was made from text alone.
+    """Read the source that a record names.
 
-    Raises: UsageError if what the record says of it cannot be used.
+    Args:
+        record: As to_metadata wrote it.
+
+    Returns:
+        The source; None if the sound was made from text alone.
+
+    Raises:
+        UsageError: If what the record says of it cannot be used.
     """
     if record.get("source") is None:
         return None
@@ -208,9 +212,16 @@ def source_from_metadata(record: Mapping[str, Any]) -> SourceRecord | None:
 
 
 def from_metadata(record: Mapping[str, Any]) -> GenerationRequest:
-    """The request in a record that to_metadata made, checked.
+    """Read the request in a record that to_metadata wrote.
 
-    Raises: UsageError if the record holds none, is of another schema or its values are out of range.
+    Args:
+        record: The record.
+
+    Returns:
+        The request, checked.
+
+    Raises:
+        UsageError: If the record holds none, is of another schema or its values are out of range.
     """
     schema = record.get("schema")
     if schema != METADATA_SCHEMA:
@@ -222,10 +233,17 @@ def from_metadata(record: Mapping[str, Any]) -> GenerationRequest:
 
 
 def from_dict(values: Mapping[str, Any]) -> GenerationRequest:
-    """A checked request from names and values, as HTTP and files bring them; other names people know are accepted.
+    """Make a request from names and values, as HTTP and files bring them; common other names are accepted.
 
-    Raises: UsageError in one sentence for an unknown name (with the nearest known one), a field named twice, a
-    missing prompt or a value out of range.
+    Args:
+        values: Values by name.
+
+    Returns:
+        The request, checked.
+
+    Raises:
+        UsageError: In one sentence for an unknown name (with the nearest known one), a field named twice, a missing
+            prompt or a value out of range.
     """
     named = named_fields(values)
     if "prompt" not in named:
@@ -236,7 +254,17 @@ def from_dict(values: Mapping[str, Any]) -> GenerationRequest:
 
 
 def named_fields(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values under the names of their fields. Raises: UsageError for an unknown name or a field named twice."""
+    """Bring values under the names of their fields.
+
+    Args:
+        values: Values by name; common other names are accepted.
+
+    Returns:
+        Values by the name of the field.
+
+    Raises:
+        UsageError: For an unknown name or a field named twice.
+    """
     named: dict[str, Any] = {}
     for key, value in values.items():
         name = _known_name(key)
@@ -249,7 +277,11 @@ def named_fields(values: Mapping[str, Any]) -> dict[str, Any]:
 def validate(request: GenerationRequest) -> None:
     """Check every field against its limits.
 
-    Raises: UsageError in one sentence that names the field, its value and what is allowed.
+    Args:
+        request: The request.
+
+    Raises:
+        UsageError: In one sentence that names the field, its value and what is allowed.
     """
     for described in FIELDS:
         check(described, getattr(request, described.name))
@@ -267,13 +299,21 @@ def validate(request: GenerationRequest) -> None:
 
 
 def resolve(request: GenerationRequest, defaults: Defaults, source_seconds: float | None = None) -> GenerationRequest:
-    """The same request, checked, with every open field filled in. None stay only: bpm (free tempo), bars, and
-    init_noise_level where there is no source.
+    """Check a request and fill in every open field.
 
-    Nothing is clamped: a duration beyond the limit is refused. A missing seed is drawn.
+    None stay only: bpm (free tempo), bars, and init_noise_level where there is no source. Nothing is clamped: a
+    duration beyond the limit is refused. A missing seed is drawn.
 
-    Args: source_seconds: length of the source audio, if there is one; then it is also the default length of the result.
-    Raises: UsageError in one sentence.
+    Args:
+        request: The request.
+        defaults: Values for the open fields.
+        source_seconds: Length of the source audio, if there is one; then it is also the default length of the result.
+
+    Returns:
+        The request without open fields.
+
+    Raises:
+        UsageError: In one sentence.
     """
     validate(request)
     _check_source(request, source_seconds)
@@ -292,39 +332,6 @@ def resolve(request: GenerationRequest, defaults: Defaults, source_seconds: floa
     resolved = msgspec.structs.replace(request, **filled)
     _check_against_model(resolved, defaults)
     return _with_plain_numbers(resolved)
-
-
-def stated_bpm(prompt: str, minimum: float, maximum: float) -> float | None:
-    """Read the tempo in beats per minute that a prompt states; None where it states none, or several that differ.
-
-    A number outside minimum to maximum is left to the text encoder.
-
-    >>> stated_bpm("funky drum loop, 120 BPM", 20, 400)
-    120.0
-    >>> stated_bpm("from 90 bpm to 120 bpm", 20, 400) is None
-    True
-    >>> stated_bpm("60 to 90 BPM", 20, 400) is None
-    True
-    """
-    matches = list(_TEMPO.finditer(prompt))
-    if any(_ends_range(prompt[: match.start()], minimum, maximum) for match in matches):
-        return None
-    found = {float(match[1]) for match in matches}
-    within = {bpm for bpm in found if minimum <= bpm <= maximum}
-    return within.pop() if len(found) == len(within) == 1 else None
-
-
-def _ends_range(before: str, minimum: float, maximum: float) -> bool:
-    """Whether a tempo is the upper end of a range such as "60 to 90"; before: the text in front of it."""
-    lower = _RANGE.search(before)
-    return lower is not None and minimum <= float(lower[1]) <= maximum
-
-
-def usable_threads() -> int:
-    """CPU threads this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _known_name(key: str) -> str:

@@ -93,7 +93,15 @@ def as_written(written: Any, kind: type) -> Any:
 
 
 def check(field: RequestField, value: Any) -> None:
-    """Check one value. Raises: UsageError in one sentence that names the field, its value and what is allowed."""
+    """Check one value.
+
+    Args:
+        field: The field.
+        value: Its value.
+
+    Raises:
+        UsageError: In one sentence that names the field, its value and what is allowed.
+    """
     if value is None and field.optional:
         return
     if field.kind is str:

@@ -21,7 +21,14 @@ CONTEXT_FRAMES = 16
 
 
 def check_source(source: Waveform) -> None:
-    """Refuse what cannot be edited: nothing, too much, silence or a constant. Raises: UsageError in one sentence."""
+    """Refuse a source that cannot be edited: an empty one, one that is too long, silence or a constant.
+
+    Args:
+        source: The sound.
+
+    Raises:
+        UsageError: In one sentence that says why.
+    """
     if source.num_samples == 0:
         raise UsageError("the source holds no samples.", field="audio")
     if source.duration_seconds > MAX_DURATION_SECONDS:
@@ -62,7 +69,16 @@ class Source(NamedTuple):
 def open_source(source: Waveform, name: str, config: ModelConfig) -> Source:
     """Bring a source to the model's rate and channels; of more than two channels the mean is taken, with a warning.
 
-    Raises: UsageError for a sound that cannot be edited.
+    Args:
+        source: The sound.
+        name: Its name, for the record.
+        config: Of the model.
+
+    Returns:
+        The source at the model's rate and channels.
+
+    Raises:
+        UsageError: For a sound that cannot be edited.
     """
     check_source(source)
     many = source.num_channels > 2

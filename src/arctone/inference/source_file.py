@@ -20,7 +20,17 @@ class SourceFile(NamedTuple):
 
 
 def read_source(path: Path) -> SourceFile:
-    """Read the sound that is edited. Raises: InputFileError in one sentence for a file that holds none."""
+    """Read the source audio of an edit.
+
+    Args:
+        path: The sound file.
+
+    Returns:
+        The sound and its name.
+
+    Raises:
+        InputFileError: If the file holds no sound.
+    """
     waveform = read_audio(path, max_seconds=MAX_DURATION_SECONDS, require_sound=True)
     if is_constant(waveform):
         raise InputFileError(f"{path} is silent: there is no sound above -70 dBFS in it.")

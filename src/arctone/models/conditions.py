@@ -122,7 +122,8 @@ _CURVES = {"loudness": 1 + 2 * _VALUE_WAVES, "brightness": 1 + 2 * _VALUE_WAVES,
 class Controls(nn.Module):
     """Projections of the controls of a config.
 
-    Args: config: its `controls` are the ones that exist.
+    Args:
+        config: Its `controls` are the ones that exist.
     """
 
     def __init__(self, config: DiTConfig) -> None:

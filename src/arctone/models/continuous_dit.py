@@ -126,13 +126,16 @@ class CrossAttention(nn.Module):
 def difference(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """This function attends once, or twice and subtracts the second from the first.
 
+    Source: Ye et al. 2024, "Differential transformer", without its learned factor.
+
     Args:
-        q, k: [B, maps H, L, K], the heads of the second attention after those of the first.
+        q: [B, maps H, L, K], the heads of the second attention after those of the first.
+        k: [B, maps H, L, K], in the order of q.
         v: [B, H, L, K], which both share.
         mask: [queries, keys], True where a query attends to a key; None = everywhere.
 
     Returns:
-        [B, H, L, K]. Source: Ye et al. 2024, "Differential transformer", without its learned factor.
+        [B, H, L, K].
     """
     maps = q.shape[1] // v.shape[1]
     out = functional.scaled_dot_product_attention(q, k, v if maps == 1 else v.repeat(1, maps, 1, 1), mask)
@@ -283,13 +286,16 @@ class ContinuousTrunk(nn.Module):
     def hidden(
         self, x: Tensor, t: Tensor, conditions: Conditions, *, num_blocks: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Returns hidden states [B, P + T, D], P of them for tokens before the frames, and the global vector [B, D].
+        """Compute the hidden states of the frames and of the tokens before them.
 
         Args:
             x: Latents at level t on the straight path, [B, C, T].
             t: Levels, [B], 0 to 1.
             conditions: Tempo has no effect.
             num_blocks: States after this number of blocks; None = all.
+
+        Returns:
+            Hidden states [B, P + T, D], P of them for tokens before the frames, and the global vector [B, D].
         """
         if self.config.objective == "v":
             x, t, _ = turned(x, t)
@@ -300,7 +306,7 @@ class ContinuousTrunk(nn.Module):
     def states(
         self, x: Tensor, t: Tensor, conditions: Conditions, given: Prepared, num_blocks: int | None = None
     ) -> Tensor:
-        """Returns the states of all tokens, those for memory and conditions first, [B, M + P + T, D].
+        """Compute the states of all tokens, those for memory and conditions first.
 
         Args:
             x: The network's own noisy latents, [B, C, T].
@@ -308,6 +314,9 @@ class ContinuousTrunk(nn.Module):
             conditions: Known latents are read of them.
             given: The rest of the conditions, as `prepare` gave it.
             num_blocks: States after this number of blocks; None = all.
+
+        Returns:
+            [B, M + P + T, D].
         """
         global_vector = given.global_vector + self.time(t)
         dtype = self.enter.weight.dtype
@@ -355,11 +364,12 @@ class ContinuousTrunk(nn.Module):
 
 
 class ContinuousDiT(ContinuousTrunk):
-    """Velocity network.
+    """Velocity network: latents x [B, C, T] at level t [B] on the straight path to the velocity of that path.
 
-    Forward args: x [B, C, T], latents at level t on the straight path; t [B], 0 to 1; conditions (tempo has no effect).
-    prepared: what `prepare` made of the same conditions; None = it is made here.
-    Returns: velocity [B, C, T] of the straight path, zero at padding, whatever the objective it was trained on.
+    The velocity [B, C, T] is zero at padding, whatever the objective the network was trained on. Tempo has no effect.
+
+    Args:
+        config: Its sizes and conditions.
     """
 
     def __init__(self, config: ContinuousDiTConfig) -> None:
@@ -382,13 +392,18 @@ class ContinuousDiT(ContinuousTrunk):
 
 
 def straight_velocity(network: VelocityNetwork, x: Tensor, t: Tensor) -> Tensor:
-    """Velocity of the straight path from a network of variance-preserving diffusion.
+    """Compute the velocity of the straight path from a network of variance-preserving diffusion.
 
-    Both paths mix the same data and noise; only the scale of the mixture and the name of its place differ. With the
-    angle a = atan2(t, 1 - t), the network's own x is x / |(1 - t, t)| and its own time a / (pi / 2); its velocity is
-    cos(a) noise - sin(a) data.
+    Both paths mix the same data and noise; only scale and time differ. With a = atan2(t, 1 - t), the network's own x is
+    x / |(1 - t, t)| and its own time a / (pi / 2); its velocity is cos(a) noise - sin(a) data.
 
-    Args: network: (x, t) of variance-preserving diffusion to its velocity. x: [B, C, T] on the straight path. t: [B].
+    Args:
+        network: (x, t) of variance-preserving diffusion to its velocity.
+        x: [B, C, T] on the straight path.
+        t: [B].
+
+    Returns:
+        Velocity [B, C, T].
     """
     turned_x, time, size = turned(x, t)
     sigma, alpha = t[:, None, None] / size, (1 - t)[:, None, None] / size
@@ -398,11 +413,14 @@ def straight_velocity(network: VelocityNetwork, x: Tensor, t: Tensor) -> Tensor:
 
 
 def turned(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the same mixture in the terms of variance-preserving diffusion: its x, its time [B], and the scale.
+    """Express a mixture in the terms of variance-preserving diffusion.
 
     Args:
         x: Latents on the straight path, [B, C, T].
         t: Levels, [B].
+
+    Returns:
+        Its x [B, C, T], its time [B], and the scale.
     """
     size = torch.sqrt((1 - t).square() + t.square())[:, None, None]
     return x / size, torch.atan2(t, 1 - t) * (2 / math.pi), size

@@ -71,12 +71,15 @@ NETWORKS: dict[type, Callable[[Any], DiT | ContinuousDiT]] = {DiTConfig: DiT, Co
 
 
 def blocks_of(config: TransformerConfig, share: float, num_blocks: int | None = None) -> int:
-    """Returns a number of blocks.
+    """Compute a number of blocks.
 
     Args:
         config: Of the flow model.
         share: Part of its blocks, which is rounded.
         num_blocks: The number itself; None = by the share.
+
+    Returns:
+        1 up to the depth of the flow model.
 
     Raises:
         UsageError: If the flow model has fewer.
@@ -90,11 +93,14 @@ def blocks_of(config: TransformerConfig, share: float, num_blocks: int | None = 
 
 
 def mask_of_states(hidden: Tensor, conditions: Conditions) -> Tensor:
-    """Returns which hidden states are real, [B, P + T]: those of tokens before the frames always are.
+    """Extend the frame mask to the tokens before the frames, which are always real.
 
     Args:
         hidden: [B, P + T, D].
         conditions: With frame_mask [B, T].
+
+    Returns:
+        [B, P + T], True = real.
     """
     mask = conditions.frame_mask.bool()
     return F.pad(mask, (hidden.shape[1] - mask.shape[1], 0), value=True)
@@ -299,7 +305,11 @@ def _whole(x: Tensor, mask: Tensor, multiple: int) -> tuple[Tensor, Tensor]:
 class AlignmentCritic(nn.Module):
     """Similarity of latents and captions, cosine times a learned sharpness.
 
-    Args: channels: C. text_width: D. width: of the sound tower, and E.
+    Args:
+        channels: C, of the latents.
+        text_width: D, of the pooled captions.
+        width: Of the sound tower, and E.
+        num_blocks: Of the sound tower.
     """
 
     def __init__(self, channels: int, text_width: int, width: int = 128, num_blocks: int = 3) -> None:
@@ -312,7 +322,17 @@ class AlignmentCritic(nn.Module):
         self.log_sharpness = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     def forward(self, x: Tensor, s: Tensor, frame_mask: Tensor, captions: Tensor) -> Tensor:
-        """x: latents [B, C, T] at level s [B]; frame_mask: [B, T]; captions: pooled [N, D]. Returns: [B, N]."""
+        """Compute the similarity of every sound with every caption.
+
+        Args:
+            x: Latents [B, C, T] at level s.
+            s: [B], 0 to 1.
+            frame_mask: [B, T], True = real.
+            captions: Pooled, [N, D].
+
+        Returns:
+            [B, N].
+        """
         mask = frame_mask.bool().unsqueeze(-1)
         h = self.enter(x.mT) + self.level(s).unsqueeze(1)
         for block in self.blocks:
@@ -326,8 +346,10 @@ class AlignmentCritic(nn.Module):
 class FakeScore(nn.Module):
     """A flow model of the student's outputs with, if wanted, a head that tells them from real latents.
 
-    Args: dit: a DiT, or any velocity network of the same form. head: from hidden states [B, T, D] and mask [B, T] to
-    Scores; None where there is no adversarial term. num_blocks: after how many of the blocks the head listens.
+    Args:
+        dit: A DiT, or any velocity network of the same form.
+        head: From hidden states [B, T, D] and mask [B, T] to Scores; None where there is no adversarial term.
+        num_blocks: After which block the head reads the hidden states.
     """
 
     def __init__(self, dit: nn.Module, head: nn.Module | None = None, num_blocks: int | None = None) -> None:

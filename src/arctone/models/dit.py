@@ -170,7 +170,9 @@ class TimestepEmbedding(nn.Module):
 class Trunk(nn.Module):
     """The blocks and everything before them, without an output: a DiT less its last layers.
 
-    Args: num_blocks: how many blocks it has; all of the config's if not given. No later block exists.
+    Args:
+        config: Of the transformer.
+        num_blocks: How many blocks it has; all of the config's if not given. No later block exists.
     """
 
     frame_times: Tensor
@@ -257,10 +259,10 @@ class Trunk(nn.Module):
 
 
 class DiT(Trunk):
-    """Velocity network.
+    """Velocity network: latents x [B, C, T] at level t [B], 0 to 1, to the velocity [B, C, T], zero at padding.
 
-    Forward args: x [B, C, T], latents at level t; t [B], 0 to 1; conditions.
-    Returns: velocity [B, C, T], zero at padding.
+    Args:
+        config: Its sizes and conditions.
     """
 
     def __init__(self, config: DiTConfig) -> None:

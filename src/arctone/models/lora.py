@@ -28,7 +28,9 @@ class LoraConfig:
 
     alpha: the change is scaled by alpha / rank, so that another rank needs no other learning rate. dropout: of the
     adapter's input, 0 to below 1. target_modules: layers whose name is one of these or ends with a dot and one of them.
-    Raises: UsageError for a value that has no meaning.
+
+    Raises:
+        UsageError: For a value that has no meaning.
     """
 
     rank: int = 16
@@ -72,7 +74,12 @@ class LowRank(nn.Module):
 class Adapted(nn.Module):
     """A frozen network with an adapter. Only the adapter is its state; the network itself stays as it is.
 
-    Raises: UsageError if a target is no linear layer of the network.
+    Args:
+        base: The network.
+        config: Of the adapter.
+
+    Raises:
+        UsageError: If a target is no linear layer of the network.
     """
 
     def __init__(self, base: nn.Module, config: LoraConfig) -> None:
@@ -98,9 +105,17 @@ class Adapted(nn.Module):
 
 
 def target_layers(base: nn.Module, targets: tuple[str, ...]) -> dict[str, nn.Linear]:
-    """The linear layers that the targets name, in the network's order.
+    """Find the linear layers that the targets name, in the network's order.
 
-    Raises: UsageError that names a target without a layer, and the layers there are.
+    Args:
+        base: The network.
+        targets: Names of layers, or endings of their names.
+
+    Returns:
+        Layers by name.
+
+    Raises:
+        UsageError: That names a target without a layer, and the layers there are.
     """
     linear = {name: module for name, module in base.named_modules() if isinstance(module, nn.Linear)}
     for target in targets:

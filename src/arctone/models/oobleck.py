@@ -205,10 +205,17 @@ class Oobleck(nn.Module):
 
 
 def tiled(part: Callable[[Tensor], Tensor], x: Tensor, tile: int, reach: int, ratio: tuple[int, int]) -> Tensor:
-    """part(x), worked on in tiles of the last axis that overlap by the reach, so that the result is that of the whole.
+    """Compute part(x) in tiles of the last axis that overlap by the reach, so that the result is that of the whole.
 
-    Args: tile, reach: in steps of x. ratio: (m, n) if n steps of x become m of the result; both are
-    multiples of n.
+    Args:
+        part: The network.
+        x: Its input, [..., N].
+        tile: Length of a tile, in steps of x; a multiple of n.
+        reach: How far the network sees beyond a step, in steps of x; a multiple of n.
+        ratio: (m, n) if n steps of x become m of the result.
+
+    Returns:
+        [..., N * m / n].
     """
     length, (up, down) = x.shape[-1], ratio
     if length <= tile + 2 * reach:

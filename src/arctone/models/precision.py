@@ -31,7 +31,14 @@ MIN_ROWS = 32
 
 
 def check_precision(precision: str) -> None:
-    """Raises: UsageError for a name that is none."""
+    """Refuse an unknown precision.
+
+    Args:
+        precision: A name.
+
+    Raises:
+        UsageError: If it is none of PRECISIONS.
+    """
     if precision not in PRECISIONS:
         raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.", field="precision")
 
@@ -41,7 +48,17 @@ def in_precision(module: nn.Module, precision: str, *, is_transformer: bool = Fa
 
     float32 and bfloat16: everything but those layers that lose too much. int8: the large layers of the transformer's
     blocks, and the rest in bfloat16 (in the precision it has, for parts that know no 16 bit).
-    Raises: UsageError for bfloat16 and a part that does not compute in 16 bit.
+
+    Args:
+        module: The part.
+        precision: One of PRECISIONS.
+        is_transformer: Whether int8 applies to the part.
+
+    Returns:
+        The module itself.
+
+    Raises:
+        UsageError: For bfloat16 and a part that does not compute in 16 bit.
     """
     if precision == "auto":
         return module
@@ -69,10 +86,11 @@ def _cast(module: nn.Module, dtype: torch.dtype, exact: tuple[str, ...]) -> nn.M
 
 
 class Int8Linear(nn.Module):
-    """A linear layer of 8 bit.
+    """A linear layer of 8 bit, [..., K] -> [..., N] in the type of the input.
 
-    Args: weight: [N, K] in any floating type. bias: [N] or None.
-    Forward: [..., K] -> [..., N] in the type of the input.
+    Args:
+        weight: [N, K] in any floating type.
+        bias: [N] or None. Forward: [..., K] -> [..., N] in the type of the input.
     """
 
     weight: Tensor

@@ -76,8 +76,13 @@ def windowed(q: Tensor, k: Tensor, v: Tensor, window: tuple[int, int]) -> Tensor
     """This function attends to the tokens of a window around each token, in pieces, so that no mask is large.
 
     Args:
-        q, k, v: See `difference`.
+        q: See `difference`.
+        k: See `difference`.
+        v: See `difference`.
         window: How many tokens before and after its own each one attends to.
+
+    Returns:
+        [B, H, L, K].
     """
     length, (before, after) = q.shape[2], window
     found = []
@@ -261,8 +266,12 @@ def frame_noise(seed: int, numbers: Tensor, like: Tensor) -> Tensor:
     """This function draws standard normal noise that depends on a seed and on each frame's number alone.
 
     Args:
+        seed: 0 to 2**64 - 1.
         numbers: [T], the number of each frame in the whole sound.
         like: [B, T, ...], whose shape, type and device the noise has; the same for all items.
+
+    Returns:
+        Same shape and type as `like`.
     """
     shape = (like.shape[-1], math.prod(like.shape[2:-1]))
     drawn = np.stack([item_noise(seed, int(number), shape).T for number in numbers.tolist()])

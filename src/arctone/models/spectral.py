@@ -222,7 +222,15 @@ class SpectralAutoencoder(nn.Module):
         self.decoder = SpectralDecoder(config)
 
     def forward(self, features: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Reconstruction with noisy latents. Args: features [B, F, 4 T]; noise [B, T, C]. Returns: [B, 4 T, P]."""
+        """Reconstruct features from noisy latents.
+
+        Args:
+            features: [B, F, 4 T].
+            noise: [B, T, C]; None = none is added.
+
+        Returns:
+            Spectral parameters, [B, 4 T, P].
+        """
         unit = self.encoder.unit(features)
         if noise is not None:
             unit = unit + self.config.latent_noise * noise

@@ -22,10 +22,17 @@ from arctone.audio.spectral.synthesis import COHERENCE_FRAMES, NOISE_SCATTER
 
 
 def synthesise(parameters: Tensor, noise: Tensor, start: Tensor, signs: Tensor, iterations: int = 1) -> Tensor:
-    """Stereo audio from spectral parameters.
+    """Synthesise stereo audio from spectral parameters.
 
-    Args: parameters: [B, 1169, M], see `audio.synthesis`. noise, start, signs: its draws, [B, 512 M + 1536], [B, K] and
-    [B, K]. iterations: Griffin-Lim refinements. Returns: [B, A, 512 M].
+    Args:
+        parameters: [B, 1169, M], see `audio.spectral.synthesis`.
+        noise: White noise, [B, 512 M + 1536].
+        start: Phases before the first frame, [B, K], radians.
+        signs: To which side the channels are parted, [B, K].
+        iterations: Griffin-Lim refinements.
+
+    Returns:
+        [B, A, 512 M].
     """
     level, difference, coherence, scatter = parameters.float().mT.split([NUM_BINS, *[NUM_BANDS] * 3], dim=-1)
     amount = _to_bins(scatter.exp() * (LEVEL_SCALE / NOISE_SCATTER)).clamp(max=1).square()
@@ -42,11 +49,18 @@ def synthesise(parameters: Tensor, noise: Tensor, start: Tensor, signs: Tensor, 
 
 
 def phases(log_magnitude: Tensor, start: Tensor) -> Tensor:
-    """Phase of each bin at the frame centres, [B, M, K], see `audio.phase`: every bin follows its nearest peak.
+    """Compute the phase of each bin at the frame centres, see `audio.spectral.phase`: every bin follows its nearest
+    peak.
 
     What a frame does to the phases, taking each from a peak and turning it, and what several do one after another are
     of the same kind, so all frames are found in log2(M) rounds.
-    Args: log_magnitude: [B, M, K]. start: phase before the first frame, [B, K].
+
+    Args:
+        log_magnitude: [B, M, K].
+        start: Phase before the first frame, [B, K].
+
+    Returns:
+        [B, M, K], radians.
     """
     owners = _owners(log_magnitude)
     turns = _advance(log_magnitude).gather(-1, owners)
@@ -60,9 +74,16 @@ def phases(log_magnitude: Tensor, start: Tensor) -> Tensor:
 
 
 def refined(magnitude: Tensor, angle: Tensor, iterations: int) -> Tensor:
-    """Waveforms whose spectrograms come near to the wanted magnitudes: fast Griffin-Lim, see `audio.phase`.
+    """Compute waveforms whose spectrograms come near to the wanted magnitudes: fast Griffin-Lim, see
+    `audio.spectral.phase`.
 
-    Args: magnitude, angle: [..., M, K]. Returns: [..., 512 M + 1536], with 768 zeros at each end.
+    Args:
+        magnitude: [..., M, K].
+        angle: [..., M, K], radians.
+        iterations: 0 = the inverse transform only.
+
+    Returns:
+        [..., 512 M + 1536], with 768 zeros at each end.
     """
     centre = _constant("centre", magnitude.device)
     samples = overlap_add(torch.polar(magnitude, angle) * centre)

@@ -75,8 +75,12 @@ class T5Encoder(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes padded prompts.
 
-        Args: ids: integers [B, L]. mask: [B, L], 1 = real token, 0 = padding; at least one real token per row.
-        Returns: token states [B, L, D], zero at padding; mean of the real states, L2-normalised, [B, D].
+        Args:
+            ids: Integers [B, L].
+            mask: [B, L], 1 = real token, 0 = padding; at least one real token per row.
+
+        Returns:
+            Token states [B, L, D], zero at padding; mean of the real states, L2-normalised, [B, D].
         """
         x = self.words(ids.long())
         bias = self._bias(ids.shape[1], x.device) + ((1.0 - mask.float()) * PADDING_PENALTY)[:, None, None, :]
@@ -172,8 +176,12 @@ class T5GemmaEncoder(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes padded prompts.
 
-        Args: ids: integers [B, L]. mask: [B, L], 1 = real token, 0 = padding.
-        Returns: token states [B, L, D], zero at padding; mean of the real states, L2-normalised, [B, D].
+        Args:
+            ids: Integers [B, L].
+            mask: [B, L], 1 = real token, 0 = padding.
+
+        Returns:
+            Token states [B, L, D], zero at padding; mean of the real states, L2-normalised, [B, D].
         """
         x = self.words(ids.long())
         x = x * torch.tensor(self.config.width**0.5, dtype=x.dtype)

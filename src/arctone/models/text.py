@@ -51,7 +51,13 @@ class TextBlock(nn.Module):
 class TextEncoder(nn.Module):
     """Token states and one pooled vector for a prompt of fixed length.
 
-    Args: vocabulary: number of token ids. length: L. width: D. depth: blocks. num_heads: H. hidden: MLP width.
+    Args:
+        vocabulary: Number of token ids.
+        length: L.
+        width: D.
+        depth: blocks.
+        num_heads: H.
+        hidden: MLP width.
     """
 
     def __init__(
@@ -72,8 +78,12 @@ class TextEncoder(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes padded prompts.
 
-        Args: ids: int32 [B, L]. mask: float [B, L], 1 = real token, 0 = padding; at least one real token per row.
-        Returns: token states [B, L, D], zero at padding; mean of the real states, L2-normalised, [B, D].
+        Args:
+            ids: Int32 [B, L].
+            mask: Float [B, L], 1 = real token, 0 = padding; at least one real token per row.
+
+        Returns:
+            Token states [B, L, D], zero at padding; mean of the real states, L2-normalised, [B, D].
         """
         bias = ((1.0 - mask) * PADDING_PENALTY)[:, None, None, :]
         x = self.norm(self.words(ids) + self.positions)
@@ -85,9 +95,18 @@ class TextEncoder(nn.Module):
 
 
 def load_minilm(folder: Path | str, length: int = 64) -> TextEncoder:
-    """all-MiniLM-L6-v2 from a folder with its published `model.safetensors`, in evaluation mode, without gradients.
+    """Load all-MiniLM-L6-v2 from a folder with its published `model.safetensors`.
 
-    Raises: FileNotFoundError if the file is missing; KeyError if it holds another architecture.
+    Args:
+        folder: The folder.
+        length: Number of tokens of a prompt.
+
+    Returns:
+        The encoder in evaluation mode, without gradients.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        KeyError: If it holds another architecture.
     """
     encoder = TextEncoder(length=length)
     encoder.load_state_dict(convert_bert(load_file(Path(folder) / "model.safetensors"), length))

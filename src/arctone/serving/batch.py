@@ -51,7 +51,16 @@ def slug(prompt: str) -> str:
 
 
 def check_id(value: object) -> str:
-    """An id as the name of its file. Raises: UsageError if some system could not have a file of that name.
+    """Check an id that becomes the name of a file.
+
+    Args:
+        value: The id.
+
+    Returns:
+        The id.
+
+    Raises:
+        UsageError: If some system could not have a file of that name.
 
     >>> check_id("door 3")
     'door 3'
@@ -74,12 +83,21 @@ class Line:
 
 
 def read_lines(path: Path, options: Mapping[str, Any], folder: Path, format: str, report: Report) -> list[Line]:
-    """The requests of a file; lines that cannot be used go into the report.
+    """Read the requests of a file; lines that cannot be used go into the report.
 
-    Args: path: one JSON object a line: fields of a request, and if wanted `id` (the file's name) and `source` (a sound,
-        relative to this file). Empty lines are passed over. options: fields for the lines that do not say otherwise.
-        folder, format: of the results.
-    Raises: InputFileError if the file cannot be read.
+    Args:
+        path: One JSON object a line: fields of a request, and if wanted `id` (the file's name) and `source` (a sound,
+            relative to this file). Empty lines are passed over.
+        options: Fields for the lines that do not say otherwise.
+        folder: Of the results.
+        format: Of the results.
+        report: Receives the lines that cannot be used.
+
+    Returns:
+        The other lines.
+
+    Raises:
+        InputFileError: If the file cannot be read.
     """
     lines: list[Line] = []
     # Some systems tell neither letter case nor Unicode forms apart.
@@ -177,12 +195,30 @@ def with_seed(line: Line) -> Line:
 
 
 def read_line_source(line: Line) -> tuple[Waveform | None, str]:
-    """The sound that a line edits and its name. Raises: InputFileError if it cannot be read."""
+    """Read the sound that a line edits.
+
+    Args:
+        line: The line.
+
+    Returns:
+        The sound, if there is one, and its name.
+
+    Raises:
+        InputFileError: If it cannot be read.
+    """
     return read_source(line.source) if line.source else (None, "")
 
 
 def write_line(line: Line, result: GenerationResult) -> None:
-    """Write the files of a line. Raises: UsageError if they cannot be written."""
+    """Write the files of a line.
+
+    Args:
+        line: The line.
+        result: Its sounds.
+
+    Raises:
+        UsageError: If they cannot be written.
+    """
     for item, (path, sound) in enumerate(zip(line.paths, result.waveforms, strict=True)):
         write_audio(path, sound, metadata=result.to_metadata(item), force=True)
 
@@ -190,7 +226,15 @@ def write_line(line: Line, result: GenerationResult) -> None:
 def is_done(line: Line, precision: str = "auto") -> bool:
     """Whether all files of a line are there.
 
-    Raises: UsageError if one is there that was made by another request or in another precision.
+    Args:
+        line: The line.
+        precision: Of the weights.
+
+    Returns:
+        True if they are.
+
+    Raises:
+        UsageError: If one is there that was made by another request or in another precision.
     """
     there = [path for path in line.paths if os.path.lexists(path)]
     for path in there:

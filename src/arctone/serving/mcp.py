@@ -102,12 +102,15 @@ class SoundTools:
         """Carry out a request and write its files.
 
         Args:
-            values: fields of a request; those that are None are left out.
-            format: of the files.
-            source: the sound to edit.
+            values: Fields of a request; those that are None are left out.
+            format: Of the files.
+            source: The sound to edit.
+
+        Returns:
+            The files and their records.
 
         Raises:
-            ToolError: in one sentence, for a request that cannot be met.
+            ToolError: In one sentence, for a request that cannot be met.
         """
         given = {name: value for name, value in values.items() if value is not None}
         try:
@@ -170,9 +173,12 @@ def build_server(engines: Mapping[str, Engine], folder: Path, limits: Limits | N
     """Build the MCP server.
 
     Args:
-        engines: by model name; the first is the default.
-        folder: of the files that the tools write.
-        limits: upper bounds of a request.
+        engines: By model name; the first is the default.
+        folder: Of the files that the tools write.
+        limits: Upper bounds of a request.
+
+    Returns:
+        The server.
     """
     tools = SoundTools(engines, folder, (limits or Limits()).checked())
     server: MCPServer[Any] = MCPServer(

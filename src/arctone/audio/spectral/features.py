@@ -113,9 +113,13 @@ def _holds_a_bin(triangles: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def features(samples: Floats) -> Floats:
-    """Features of stereo audio.
+    """Compute the features of stereo audio.
 
-    Args: samples: [2, N], N a multiple of 512. Returns: [1121, N / 512]: scaled level, difference, coherence.
+    Args:
+        samples: [2, N], N a multiple of 512.
+
+    Returns:
+        [1121, N / 512]: scaled level, difference, coherence.
     """
     left, right = stft(samples)
     power_left, power_right = np.abs(left) ** 2, np.abs(right) ** 2

@@ -34,11 +34,18 @@ class Peaks(NamedTuple):
 
 
 def follow(log_magnitude: Floats) -> Peaks:
-    """The spectral peaks of some frames and how far the phase of each advances.
+    """Find the spectral peaks of some frames and how far the phase of each advances.
 
     A peak advances with its interpolated frequency and lends its phase to the bins around it, which keeps the lobe of a
-    partial coherent. Source: Beauregard, Harish and Wyse, "Single Pass Spectrogram Inversion", 2015.
-    Args: log_magnitude: [M, 1025], natural logarithm, contiguous.
+    partial coherent.
+
+    Source: Beauregard, Harish and Wyse, "Single Pass Spectrogram Inversion", 2015.
+
+    Args:
+        log_magnitude: [M, 1025], natural logarithm, contiguous.
+
+    Returns:
+        The peaks of the M frames.
     """
     places, firsts = _places(log_magnitude)
     values = log_magnitude.reshape(-1)
@@ -91,10 +98,12 @@ def _advance(bins: NDArray[np.intp], offset: Floats) -> Floats:
 
 
 def integrate(peaks: Iterable[Peaks], start: Floats, out: Floats) -> None:
-    """Phase of each bin, one pass over time, from what `follow` gave for M frames in one or more pieces.
+    """Compute the phase of each bin, in one pass over time.
 
-    Args: start: phase before the first frame, [1025], radians.
-    out: takes the phase at the frame centres, [M, 1025], radians, not wrapped.
+    Args:
+        peaks: From `follow`, for M frames in one or more pieces.
+        start: Phase before the first frame, [1025], radians.
+        out: Receives the phase at the frame centres, [M, 1025], radians, not wrapped.
     """
     current, rows = start, iter(out)
     for bins, advance, widths, firsts in peaks:
@@ -106,9 +115,15 @@ def integrate(peaks: Iterable[Peaks], start: Floats, out: Floats) -> None:
 
 
 def polar(magnitude: Floats, angle: Floats, scratch: Scratch) -> Complexes:
-    """Spectrum for frames that start at their first sample, from magnitudes and phases at the frame centres.
+    """Compute the spectrum of frames that start at their first sample, from magnitudes and phases at the frame centres.
 
-    Args: magnitude, angle: [M, 1025]. Returns: [M, 1025], in the scratch's "spectrum".
+    Args:
+        magnitude: [M, 1025].
+        angle: [M, 1025], radians.
+        scratch: Memory that is used again.
+
+    Returns:
+        [M, 1025], in the scratch's "spectrum".
     """
     values = scratch.array("spectrum", magnitude.shape, np.complex64)
     signed = np.multiply(magnitude, _CENTRE, out=scratch.array("signed", magnitude.shape))
@@ -126,12 +141,20 @@ def refine(
     scratch: Scratch,
     momentum: float = MOMENTUM,
 ) -> Floats:
-    """Waveform of one channel whose spectrogram comes near to the wanted magnitudes.
+    """Compute the waveform of one channel whose spectrogram comes near to the wanted magnitudes.
 
     Source: fast Griffin-Lim, Perraudin, Balazs and Soendergaard, 2013.
-    Args: magnitude: wanted, [M, 1025]. angle: first estimate of the phase for some frames, [m, 1025], radians at their
-    centres. iterations: 0 = inverse transform only. chunk_frames: that are worked on together; the result does not
-    depend on it. Returns: [512 M + 1536], with 768 zeros at each end.
+
+    Args:
+        magnitude: Wanted, [M, 1025].
+        angle: First estimate of the phase for some frames, [m, 1025], radians at their centres.
+        iterations: 0 = inverse transform only.
+        chunk_frames: That are worked on together; the result does not depend on it.
+        scratch: Memory that is used again.
+        momentum: Of fast Griffin-Lim; 0 = the plain algorithm.
+
+    Returns:
+        [512 M + 1536], with 768 zeros at each end.
     """
     num_frames = len(magnitude)
     parts = [slice(first, min(first + chunk_frames, num_frames)) for first in range(0, num_frames, chunk_frames)]

@@ -53,10 +53,16 @@ _COVERED_WINDOW = _WINDOW / _COVERAGE
 
 
 def stft(samples: Floats) -> Complexes:
-    """Spectrum of a waveform.
+    """Compute the spectrum of a waveform.
 
-    Args: samples: [C, N], N a multiple of 512. Returns: [C, N / 512, 1025] complex.
-    Raises: ValueError if N is not a multiple of the hop.
+    Args:
+        samples: [C, N], N a multiple of 512.
+
+    Returns:
+        [C, N / 512, 1025] complex.
+
+    Raises:
+        ValueError: If N is not a multiple of the hop.
     """
     length = samples.shape[1]
     if length % HOP:
@@ -82,10 +88,15 @@ def spectrum(frames: Floats, scratch: Scratch) -> Complexes:
 
 
 def istft(spectrum: Complexes) -> Floats:
-    """Waveform whose frames are nearest to a spectrum (least squares, Griffin and Lim 1984).
+    """Compute the waveform whose frames are nearest to a spectrum (least squares, Griffin and Lim 1984).
 
     The first and the last 768 samples are covered by fewer frames and are scaled accordingly.
-    Args: spectrum: [C, M, 1025]. Returns: [C, 512 M] float32.
+
+    Args:
+        spectrum: [C, M, 1025].
+
+    Returns:
+        [C, 512 M] float32.
     """
     channels = []
     for channel in spectrum:

@@ -26,12 +26,16 @@ CHUNK_FRAMES = 256
 
 
 def synthesise(parameters: Floats, generator: np.random.Generator, iterations: int = 1, threads: int = 1) -> Floats:
-    """Stereo audio from spectral parameters.
+    """Synthesise stereo audio from spectral parameters.
 
-    Args: parameters: [1169, M]: scaled level, difference, coherence (-1 to 1), logarithm of the scaled scatter.
-        generator: source of the scatter and of the first phases. iterations: Griffin-Lim refinements.
+    Args:
+        parameters: [1169, M]: scaled level, difference, coherence (-1 to 1), logarithm of the scaled scatter.
+        generator: Source of the scatter and of the first phases.
+        iterations: Griffin-Lim refinements.
         threads: CPU threads; the result does not depend on them.
-    Returns: [2, 512 M] float32.
+
+    Returns:
+        [2, 512 M] float32.
     """
     num_frames = parameters.shape[1]
     white, start, signs = draws(generator, num_frames)

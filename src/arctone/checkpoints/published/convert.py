@@ -42,9 +42,17 @@ from arctone.models.continuous_dit import EXACT_PARTS
 
 
 def text_config(folder: Path, wanted: TextEncoderConfig) -> T5Config | T5GemmaConfig:
-    """The sizes of the encoder in a folder, for as many tokens as `wanted` has.
+    """Read the sizes of the text encoder in a folder.
 
-    Raises: ModelError if there is none, or it is not of the type that is wanted, or not so wide.
+    Args:
+        folder: The folder of a T5 or T5Gemma.
+        wanted: The type, width and number of tokens that the model needs.
+
+    Returns:
+        The sizes, for as many tokens as `wanted` has.
+
+    Raises:
+        ModelError: If there is none, or it is not of the type that is wanted, or not so wide.
     """
     is_gemma = _model_type(folder) == t5gemma_folder.MODEL_TYPE
     if is_gemma != isinstance(wanted, T5GemmaConfig):
@@ -67,6 +75,9 @@ def text_state(
         config: Its sizes.
         inside: Its tensors where they lie in the checkpoint itself; they are taken instead of those of the folder.
         origin: The checkpoint, for errors.
+
+    Returns:
+        Tensors by name.
 
     Raises:
         ModelError: The sentence names every tensor that does not fit.
@@ -115,6 +126,9 @@ def read(place: Path, name: str, *, base: bool = False, config: Path | None = No
         config: The config, where it is not named after the weights.
         ema: Whether a training checkpoint's moving average is taken.
 
+    Returns:
+        The config, the weights and their origin.
+
     Raises:
         ModelError: In one sentence, what is missing, unknown or damaged.
     """
@@ -147,12 +161,15 @@ def convert(
     """This function makes a model folder of a published checkpoint and its text encoder, whole or not at all.
 
     Args:
-        source, base, config, ema: See `read`.
+        source: See `read`.
         out: The new folder.
         text: Folder of the T5 or T5Gemma; None = the one next to the checkpoint.
         name: The model's name; that of the source if empty.
-        precision: Of the weights, and so of the arithmetic: float32, bfloat16 or float16. Parts that lose too much
-            stay in float32.
+        precision: Of the weights, and so of the arithmetic: float32, bfloat16 or float16. Parts that lose too much stay
+            in float32.
+        base: See `read`.
+        config: See `read`.
+        ema: See `read`.
         noise: Whether the autoencoder adds the noise that the public program adds.
         force: Replace a folder.
 
@@ -199,6 +216,11 @@ def _noisy(published: Published) -> SameConfig:
 
 def publish(folder: Path, out: Path, *, force: bool = False) -> None:
     """This function writes a model folder in the published layout: model_config.json and model.safetensors.
+
+    Args:
+        folder: The model folder.
+        out: The new folder.
+        force: Replace a folder that arctone published before.
 
     Raises:
         ModelError: The model's types are not those of published models, or a part is damaged.

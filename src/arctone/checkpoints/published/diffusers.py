@@ -91,7 +91,18 @@ class _Projection(msgspec.Struct, frozen=True):
 
 
 def read(folder: Path, name: str) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """The model and its tensors by the names of stable-audio-tools. Raises: ModelError in one sentence."""
+    """Read a folder of diffusers.
+
+    Args:
+        folder: The folder.
+        name: Of the model.
+
+    Returns:
+        Its config, and its tensors by the names of stable-audio-tools.
+
+    Raises:
+        ModelError: If it is damaged or of another kind.
+    """
     config = _config(folder, name)
     depth = len(config.autoencoder.strides) if isinstance(config.autoencoder, OobleckConfig) else 0
     found = _transformer_state(_tensors(folder / "transformer"))

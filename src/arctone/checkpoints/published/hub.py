@@ -73,6 +73,9 @@ def find(name: str, *, token: str | None = None, offline: bool = False, base: bo
         offline: Only what the cache already holds.
         base: See `chosen`.
 
+    Returns:
+        The folder or file.
+
     Raises:
         ModelError: In one sentence, what is missing, forbidden or damaged.
     """

@@ -30,19 +30,49 @@ def named_file(path: Path) -> Iterator[None]:
 
 
 def require(condition: bool, sentence: str) -> None:
-    """Raises: ModelError with the sentence if the condition does not hold."""
+    """Refuse a config unless a condition holds.
+
+    Args:
+        condition: The condition.
+        sentence: Of the error.
+
+    Raises:
+        ModelError: If the condition does not hold.
+    """
     if not condition:
         raise ModelError(f"{sentence}.")
 
 
 def require_numbers(cross: tuple[str, ...], of_global: tuple[str, ...], named: Collection[str]) -> None:
-    """Raises: ModelError unless the context begins with the prompt, and all numbers are there and used."""
+    """Refuse conditions unless the context begins with the prompt, and all numbers are there and used.
+
+    Args:
+        cross: Ids of the conditions in the context.
+        of_global: Ids of the global conditions.
+        named: Ids of the numbers.
+
+    Raises:
+        ModelError: If they do not fit together.
+    """
     require(cross[:1] == (PROMPT,), "model.diffusion.cross_attention_cond_ids must begin with prompt")
     require({*cross[1:], *of_global} == set(named), "every number must be in the conditions, and be used")
 
 
 def require_widths(cond_dim: int, num_global: int, *, token_dim: int, global_dim: int) -> int:
-    """The width of all global conditions together. Raises: ModelError unless the transformer's widths are theirs."""
+    """Compute the width of all global conditions together.
+
+    Args:
+        cond_dim: Width of each condition.
+        num_global: Number of global conditions.
+        token_dim: Width of the transformer's context.
+        global_dim: Width of its global conditions.
+
+    Returns:
+        The width.
+
+    Raises:
+        ModelError: Unless the transformer's widths are those of the conditions.
+    """
     require(token_dim == cond_dim, f"cond_token_dim must be cond_dim, {cond_dim}")
     total = cond_dim * num_global
     require(global_dim == total, f"global_cond_dim must be {total}, cond_dim for each global condition")

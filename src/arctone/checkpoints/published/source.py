@@ -47,6 +47,9 @@ def find_source(place: Path, *, base: bool = False, config: Path | None = None) 
         base: Whether the base model that lies in the same folder is meant.
         config: The config, where it is not named after the weights.
 
+    Returns:
+        Config, weights and folder.
+
     Raises:
         ModelError: There is no checkpoint, or a folder holds several.
         UsageError: `base` is given with a file.
@@ -119,6 +122,9 @@ def find_text_folder(folder: Path, config: Path | None = None) -> Path | None:
     Args:
         folder: Of the checkpoint.
         config: Its model_config.json, which may name a subfolder (`subfolder` of a condition).
+
+    Returns:
+        The folder of the text encoder; None if there is none.
     """
     names = [*_subfolders(config or folder / MODEL_CONFIG), TEXT_FOLDERS[0]]
     return next((folder / name for name in names if (folder / name / "config.json").is_file()), None)
@@ -189,6 +195,9 @@ def named_as_published(state: Mapping[str, Tensor], names: Table, *, is_third: b
         state: A model's tensors.
         names: What the model needs.
         is_third: Whether names may have one part too many, as the public loader of Stable Audio 3 reads them.
+
+    Returns:
+        Tensors by published name.
     """
     text = {name.removeprefix(TEXT): value for name, value in state.items() if name.startswith(TEXT)}
     rest = {_in_old_form(name): value for name, value in state.items() if not name.startswith(TEXT)}

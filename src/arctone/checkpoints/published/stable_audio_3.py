@@ -77,10 +77,19 @@ _SHARED = (
 
 
 def read_third(path: Path, name: str) -> ModelConfig:
-    """The model that a model_config.json of Stable Audio 3 describes; its text encoder has the sizes of
-    t5gemma-b-b-ul2 until one is given.
+    """Read the model that a model_config.json of Stable Audio 3 describes.
 
-    Raises: ModelError that names the key if a key is unknown, missing or of a value that this version cannot run.
+    Its text encoder has the sizes of t5gemma-b-b-ul2 until one is given.
+
+    Args:
+        path: The file.
+        name: Of the model.
+
+    Returns:
+        The config of the model.
+
+    Raises:
+        ModelError: That names the key if a key is unknown, missing or of a value that this version cannot run.
     """
     with named_file(path):
         return _model(read_config(path, PublishedConfig3), name)
@@ -96,6 +105,9 @@ def with_noise(config: SameConfig, path: Path) -> SameConfig:
     Args:
         config: The autoencoder without noise.
         path: The model_config.json that gives its size.
+
+    Returns:
+        The config with the noise.
     """
     with named_file(path):
         section = read_config(path, PublishedConfig3).model.pretransform.config

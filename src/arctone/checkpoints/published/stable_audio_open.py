@@ -207,9 +207,19 @@ class PublishedConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_published(path: Path, name: str) -> ModelConfig:
-    """The model that a model_config.json describes; its text encoder has the sizes of t5-base until a T5 is given.
+    """Read the model that a model_config.json describes.
 
-    Raises: ModelError that names the key if a key is unknown, missing or of a value that this version cannot run.
+    Its text encoder has the sizes of t5-base until a T5 is given.
+
+    Args:
+        path: The file.
+        name: Of the model.
+
+    Returns:
+        The config of the model.
+
+    Raises:
+        ModelError: That names the key if a key is unknown, missing or of a value that this version cannot run.
     """
     if is_third(path):
         return read_third(path, name)
@@ -330,7 +340,18 @@ def sampling_of(dit: ContinuousDiTConfig) -> SamplingConfig:
 
 
 def published_config(config: ModelConfig, text_name: str = "t5-base") -> dict[str, Any]:
-    """The content of a model_config.json for a model of published types. Raises: ModelError for other types."""
+    """Write the content of a model_config.json for a model of published types.
+
+    Args:
+        config: Of the model.
+        text_name: Published name of its text encoder.
+
+    Returns:
+        The content.
+
+    Raises:
+        ModelError: For a model of other types.
+    """
     autoencoder, dit = config.autoencoder, config.dit
     if isinstance(autoencoder, SameConfig) and isinstance(dit, ContinuousDiTConfig):
         return published_third(config, autoencoder, dit)

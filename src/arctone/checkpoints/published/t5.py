@@ -46,7 +46,18 @@ class _Settings(msgspec.Struct, frozen=True):
 
 
 def t5_config(folder: Path, max_tokens: int) -> T5Config:
-    """The sizes of the T5 in a folder. Raises: ModelError if there is none, or one of another architecture."""
+    """Read the sizes of the T5 in a folder.
+
+    Args:
+        folder: The folder.
+        max_tokens: Tokens of a prompt.
+
+    Returns:
+        The sizes.
+
+    Raises:
+        ModelError: If there is none, or one of another architecture.
+    """
     path = folder / "config.json"
     try:
         settings = parse_typed(read_bytes(path), _Settings)
@@ -79,6 +90,9 @@ def t5_state(published: dict[str, Tensor], path: Path, config: T5Config) -> dict
         published: The tensors by their published names.
         path: The file they lie in, for errors.
         config: The sizes.
+
+    Returns:
+        Tensors by name.
 
     Raises:
         ModelError: The sentence names every tensor that does not fit.
@@ -114,7 +128,17 @@ def _published(name: str, config: T5Config) -> str:
 
 
 def tokenizer_file(folder: Path) -> Path:
-    """The folder's tokenizer.json. Raises: ModelError if it is missing."""
+    """Find the folder's tokenizer.json.
+
+    Args:
+        folder: The folder of a text encoder.
+
+    Returns:
+        Its path.
+
+    Raises:
+        ModelError: If it is missing.
+    """
     path = folder / FILE_NAME
     if not path.is_file():
         raise ModelError(f"{folder} has no {FILE_NAME}; the older spiece.model alone is not read.")

@@ -59,7 +59,18 @@ class _Settings(msgspec.Struct, frozen=True):
 
 
 def t5gemma_config(folder: Path, max_tokens: int) -> T5GemmaConfig:
-    """The sizes of the T5Gemma in a folder. Raises: ModelError if there is none, or one of another architecture."""
+    """Read the sizes of the T5Gemma in a folder.
+
+    Args:
+        folder: The folder.
+        max_tokens: Tokens of a prompt.
+
+    Returns:
+        The sizes.
+
+    Raises:
+        ModelError: If there is none, or one of another architecture.
+    """
     path = folder / "config.json"
     try:
         encoder = parse_typed(read_bytes(path), _Settings).encoder

@@ -128,7 +128,17 @@ class Table(NamedTuple):
 
 
 def table(config: ModelConfig) -> Table:
-    """All tensors of a model. Raises: ModelError if its types are not those of published models."""
+    """List all tensors of a model.
+
+    Args:
+        config: Of the model.
+
+    Returns:
+        Places of the tensors by part.
+
+    Raises:
+        ModelError: If its types are not those of published models.
+    """
     dit = of_type(config.dit, ContinuousDiTConfig)
     with torch.device("meta"):
         shapes = ContinuousDiT(dit).state_dict()
@@ -203,8 +213,14 @@ def expected_shapes(names: Table) -> dict[str, tuple[int, ...]]:
 def account(state: Mapping[str, Tensor], names: Table, origin: str) -> None:
     """Compare a published file with what the model needs, tensor by tensor.
 
-    Raises: ModelError that names every tensor (up to five of a kind) that is missing, unknown, mis-shaped, not finite
-    or not the constant it has to be.
+    Args:
+        state: Tensors of the file by name.
+        names: What the model needs.
+        origin: What the file is called in errors.
+
+    Raises:
+        ModelError: With the name of every tensor (up to five of a kind) that is missing, unknown, mis-shaped, not
+            finite or not the constant it has to be.
     """
     _account_shapes(state, expected_shapes(names), origin)
     other = [
@@ -217,7 +233,16 @@ def account(state: Mapping[str, Tensor], names: Table, origin: str) -> None:
 
 
 def account_part(state: Mapping[str, Tensor], places: Mapping[str, Place], origin: str) -> None:
-    """The same for a file that holds one part without weight norm and constants. Raises: ModelError."""
+    """Compare a file that holds one part, without weight norm and constants, with what the part needs.
+
+    Args:
+        state: Tensors of the file by name.
+        places: What the part needs.
+        origin: What the file is called in errors.
+
+    Raises:
+        ModelError: As `account`.
+    """
     _account_shapes(state, {place.name: place.shape for place in places.values()}, origin)
 
 

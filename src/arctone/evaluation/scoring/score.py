@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from arctone.audio.keys import stated_bpm
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.evaluation.embedders.preparing import EMBEDDINGS
@@ -21,7 +22,6 @@ from arctone.evaluation.scoring.embedded_sets import EmbeddedSet, embed_takes, r
 from arctone.evaluation.scoring.measurement import Measurement, Report, Skipped, Suspect, measured
 from arctone.evaluation.scoring.measures import MEASURES, MeasureInputs, NotMeasured
 from arctone.evaluation.scoring.takes import Take
-from arctone.inference.request import stated_bpm
 from arctone.version import __version__
 
 VERSION = "1"

@@ -21,7 +21,17 @@ WINDOWS = (64, 128, 192, 256)
 
 
 def window_lengths(signatures: tuple[str, ...]) -> list[int]:
-    """The static lengths of a graph's signatures "T64", "T128", ..., in order. Raises: ModelError if there are none."""
+    """List the static lengths of a graph's signatures "T64", "T128", ..., in order.
+
+    Args:
+        signatures: Names of signatures.
+
+    Returns:
+        Lengths in latent frames.
+
+    Raises:
+        ModelError: If there are none.
+    """
     windows = sorted(int(name[1:]) for name in signatures if name[:1] == "T" and name[1:].isdigit())
     if not windows:
         raise ModelError(f"the graph has the signatures {', '.join(signatures)}, but none for a number of frames.")
@@ -29,9 +39,18 @@ def window_lengths(signatures: tuple[str, ...]) -> list[int]:
 
 
 def fitting_window(signatures: tuple[str, ...], num_frames: int) -> int:
-    """The shortest static length that holds `num_frames` latent frames.
+    """Find the shortest static length that holds a number of latent frames.
 
-    Raises: ModelError if a graph has no lengths; UsageError if none is long enough.
+    Args:
+        signatures: Names of signatures, "T64" and so on.
+        num_frames: Latent frames.
+
+    Returns:
+        The length in latent frames.
+
+    Raises:
+        ModelError: If a graph has no lengths.
+        UsageError: If none is long enough.
     """
     windows = window_lengths(signatures)
     for window in windows:
@@ -50,14 +69,24 @@ def filled(values: Floats, length: int) -> Floats:
 
 
 def tiled(part: Callable[[Floats], Floats], values: Floats, window: int, reach: int, ratio: tuple[int, int]) -> Floats:
-    """part(values), where part takes at most `window` rows; tiles overlap by what the network sees beyond a row.
+    """Compute part(values), where part takes at most `window` rows; tiles overlap by what the network sees beyond a
+    row.
 
     The first tile begins and the last one ends where the values do, so that the network meets their true ends; with a
     reach that is large enough the result is that of the whole.
 
-    Args: values: [rows, columns], time first. reach: in rows. ratio: (m, n) if n rows of the values become m of the
-    result; window and reach are multiples of n. Returns: [rows * m / n, columns'].
-    Raises: ModelError if a tile is so short that nothing of it could be kept.
+    Args:
+        part: The network.
+        values: [rows, columns], time first.
+        window: Rows of a tile.
+        reach: In rows.
+        ratio: (m, n) if n rows of the values become m of the result; window and reach are multiples of n.
+
+    Returns:
+        [rows * m / n, columns'].
+
+    Raises:
+        ModelError: If a tile is so short that nothing of it could be kept.
     """
     length, (up, down) = len(values), ratio
     if length <= window:
@@ -135,7 +164,10 @@ class VelocityInputs(NamedTuple):
         """Return the controls of a model as batches of one: numbers [1], curves [1, 2, T]; zeros where not given.
 
         Args:
-            names: of the model's controls.
+            names: Of the model's controls.
+
+        Returns:
+            Arrays by the name of the control.
         """
         found: dict[str, Floats] = {}
         for name in names:
@@ -213,16 +245,22 @@ class Backend(abc.ABC):
         Args:
             ids: [L].
             mask: [L], True = real.
+
+        Returns:
+            States of the tokens and the pooled vector.
         """
         with self._lock:
             return self._encode_text(ids, mask)
 
     def velocity(self, inputs: VelocityInputs, network: str = NETWORK) -> Floats:
-        """Compute the velocity [C, T] of one of the model's networks.
+        """Compute the velocity of one of the model's networks.
 
         Args:
-            inputs: of the call.
+            inputs: Of the call.
             network: "dit", or "flow" for the flow model that a post-trained one was made from (needs `has_flow`).
+
+        Returns:
+            [C, T].
         """
         text = inputs.text
         if text is None:

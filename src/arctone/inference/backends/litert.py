@@ -177,7 +177,11 @@ class GraphCodec(Protocol):
 class SpectralGraphs:
     """Spectral features in, spectral parameters out; the phases are made here.
 
-    Args: open_graph: opens a graph by its file name. done: called when no graph is needed any more.
+    Args:
+        config: Of the model.
+        hop_length: Audio samples per latent frame.
+        open_graph: Opens a graph by its file name.
+        done: Called when no graph is needed any more.
     """
 
     def __init__(self, config: SpectralConfig, hop_length: int, open_graph: OpenGraph, done: Callable[[], None]):
@@ -269,7 +273,9 @@ def _whole(tile: Floats, window: int) -> Floats:
 class MixedGraphs:
     """The encoder of one type with the decoder of another.
 
-    Args: encoding, decoding: what each half comes from.
+    Args:
+        encoding: Codec of the encoder.
+        decoding: Codec of the decoder.
     """
 
     def __init__(self, encoding: GraphCodec, decoding: GraphCodec) -> None:
@@ -277,7 +283,16 @@ class MixedGraphs:
 
 
 def graph_codec(config: ModelConfig, open_graph: OpenGraph, done: Callable[[], None]) -> GraphCodec:
-    """The codec that the config's encoder and decoder need. Args: done: called when no graph is needed any more."""
+    """Choose the codec for the config's encoder and decoder.
+
+    Args:
+        config: Of the model.
+        open_graph: Opens a graph by its file name.
+        done: Called when no graph is needed any more.
+
+    Returns:
+        The codec.
+    """
 
     def of(autoencoder: AutoencoderConfig) -> GraphCodec:
         if isinstance(autoencoder, OobleckConfig):

@@ -29,7 +29,15 @@ class Graph(Protocol):
     signatures: tuple[str, ...]
 
     def run(self, signature: str, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
-        """Outputs by name. Args: inputs: by name, shapes and types exactly as exported."""
+        """Run one signature of the graph.
+
+        Args:
+            signature: Its name.
+            inputs: By name, shapes and types exactly as exported.
+
+        Returns:
+            Outputs by name.
+        """
 
     def close(self) -> None:
         """Free the memory."""
@@ -38,9 +46,18 @@ class Graph(Protocol):
 def load_graph(path: Path, threads: int, weights_cache: Path | None = None) -> Graph:
     """Open a graph.
 
-    Args: threads: CPU threads. weights_cache: folder for the kernels' own copy of the weights: start and memory are a
-        quarter of what they are without, for as much disk as the graph takes; None = no files are written.
-    Raises: ModelError if the file is missing or no graph; MemoryLimitError if memory does not suffice.
+    Args:
+        path: The .tflite file.
+        threads: CPU threads.
+        weights_cache: Folder for the kernels' own copy of the weights: start and memory are a quarter of what they are
+            without, for as much disk as the graph takes; None = no files are written.
+
+    Returns:
+        The graph.
+
+    Raises:
+        ModelError: If the file is missing or no graph.
+        MemoryLimitError: If memory does not suffice.
     """
     if not path.is_file():
         raise ModelError(f"{path} does not exist, but this model's engine needs it.")

@@ -44,14 +44,18 @@ MAX_FUSED_BATCH = 4
 class TorchBackend(Backend):
     """Parts of a model on torch.
 
-    Args: open_parts: what opens "text", "dit", "encoder", "decoder" and, if there is one, "flow" in evaluation mode.
-        device: "cpu", "cuda", "mps" or a torch device. adapters: what the transformer's weights hold of them, for the
-        record. one_at_a_time: before a part opens, the others are dropped: the least memory, where parts are mapped
-        files that open in an instant.
-        precision: one of `precision.PRECISIONS`; parts change to it when they open. compiled: transformer and decoder
-        are compiled (torch.compile), the transformer for the lengths of WINDOWS; on CUDA its call is a recorded graph.
-        fused_batch_size: see Backend; None = MAX_FUSED_BATCH on CUDA, where whole requests are recorded, and 0
-        elsewhere: other devices gain nothing from it.
+    Args:
+        config: Of the model.
+        open_parts: What opens "text", "dit", "encoder", "decoder" and, if there is one, "flow" in evaluation mode.
+        device: "cpu", "cuda", "mps" or a torch device.
+        adapters: What the transformer's weights hold of them, for the record.
+        one_at_a_time: Before a part opens, the others are dropped: the least memory, where parts are mapped files that
+            open in an instant.
+        precision: One of `precision.PRECISIONS`; parts change to it when they open.
+        compiled: Transformer and decoder are compiled (torch.compile), the transformer for the lengths of WINDOWS; on
+            CUDA its call is a recorded graph.
+        fused_batch_size: See Backend; None = MAX_FUSED_BATCH on CUDA, where whole requests are recorded, and 0
+            elsewhere: other devices gain nothing from it.
     """
 
     name = "torch"
@@ -186,7 +190,15 @@ class TorchBackend(Backend):
         self._recorded.clear()
 
     def _fast(self, name: str, mode: str | None = None) -> Callable[..., Tensor]:
-        """A part, compiled where that was asked for. Args: mode: of torch.compile; None = what suits the part."""
+        """Return a part, compiled if the backend is.
+
+        Args:
+            name: Of the part.
+            mode: Of torch.compile; None = what suits the part.
+
+        Returns:
+            The part.
+        """
         if not self._is_compiled:
             return self._part(name)
         # The transformer is given few lengths, and its many small kernels become one graph on CUDA; sounds are
@@ -231,7 +243,17 @@ class TorchBackend(Backend):
 
 
 def found_device(name: str) -> str:
-    """The device of a name of DEVICES. Raises: UsageError for a name that is none, or a device that is not there."""
+    """Find the device of a name of DEVICES.
+
+    Args:
+        name: Such as "auto" or "cuda".
+
+    Returns:
+        The name of a device of torch.
+
+    Raises:
+        UsageError: For a name that is none, or a device that is not there.
+    """
     if name not in DEVICES:
         raise UsageError(f"device must be one of {', '.join(DEVICES)}, got {name!r}.", field="device")
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -264,14 +286,27 @@ def load_backend(
     compiled: bool = False,
     fused_batch_size: int | None = None,
 ) -> TorchBackend:
-    """A model folder's parts on torch: from its graphs and weights map, or from its safetensors.
+    """Load a model folder's parts on torch: from its graphs and weights map, or from its safetensors.
 
     On the CPU one part is in memory at a time, unless parts change their precision, which is done once; with the parts
     that are small that makes no difference.
-    Args: adapters: folders of adapters with their strengths, laid over the transformer's weights. precision: of
-        PRECISIONS; "auto" = that of the files. compiled, fused_batch_size: see TorchBackend.
-    Raises: UsageError for an unknown precision; ModelError if the folder holds neither graphs nor safetensors, or
-    something that does not fit the config, or an adapter was trained on other weights.
+
+    Args:
+        folder: The model folder.
+        config: Its config.
+        device: "cpu", "cuda", "mps" or a torch device.
+        adapters: Folders of adapters with their strengths, laid over the transformer's weights.
+        precision: Of PRECISIONS; "auto" = that of the files.
+        compiled: See TorchBackend.
+        fused_batch_size: See TorchBackend.
+
+    Returns:
+        The backend.
+
+    Raises:
+        UsageError: For an unknown precision.
+        ModelError: If the folder holds neither graphs nor safetensors, or something that does not fit the config, or an
+            adapter was trained on other weights.
     """
     check_precision(precision)
     laid = [(load_adapter(path), strength) for path, strength in adapters]

@@ -32,9 +32,15 @@ class Codec(Protocol):
         """The random part of the synthesis of `num_latents` latent frames."""
 
     def decode_there(self, decoder: Decode, latents: Tensor, drawn: Sequence[Tensor]) -> Tensor:
-        """Samples [B, A, N] from latents [B, C, T], all of it on their device.
+        """Decode latents, all of it on their device.
 
-        Args: drawn: what `draws` gave for each item, one after another.
+        Args:
+            decoder: The module.
+            latents: [B, C, T].
+            drawn: What `draws` gave for each item, one after another.
+
+        Returns:
+            Samples [B, A, N].
         """
 
     def prepared(self, samples: Floats) -> Floats:
@@ -77,7 +83,8 @@ class SpectralCodec:
 class WaveformCodec:
     """Waveforms in and out.
 
-    Args: scale: what the modules' own latents are, times ours.
+    Args:
+        scale: What the modules' own latents are, times ours.
     """
 
     def __init__(self, scale: float = 1.0) -> None:
@@ -118,7 +125,9 @@ class OobleckCodec(WaveformCodec):
 class MixedCodec:
     """The encoder of one type with the decoder of another.
 
-    Args: encoding, decoding: what each half comes from.
+    Args:
+        encoding: Codec of the encoder.
+        decoding: Codec of the decoder.
     """
 
     def __init__(self, encoding: Codec, decoding: Codec) -> None:

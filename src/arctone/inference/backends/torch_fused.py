@@ -47,10 +47,18 @@ class Networks:
 
 
 def sounds(networks: Networks, config: ModelConfig, codec: Codec, plan: Plan, *inputs: Tensor) -> Tensor:
-    """Samples [B, A, N] of a plan.
+    """Compute the samples of a plan.
 
-    Args: inputs: ids and mask of the prompt and ids and mask of what guidance leads away from, [1, L] each; noise
-    [S, B, C, T]; mask of the frames [1, T]; seconds and bpm [1]; then what the codec drew, [B, ...] each.
+    Args:
+        networks: The modules of a request.
+        config: Of the model.
+        codec: Of its autoencoder.
+        plan: What the request fixes apart from tensors.
+        *inputs: Ids and mask of the prompt, and ids and mask of the negative prompt, [1, L] each; noise [S, B, C, T];
+            mask of the frames [1, T]; seconds and bpm [1]; then the codec's draws, [B, ...] each.
+
+    Returns:
+        [B, A, N].
     """
     ids, mask, away_ids, away_mask, noise, frame_mask, seconds, bpm, *drawn = inputs
     shared = (frame_mask, seconds)
@@ -104,7 +112,10 @@ class Recorded:
 
     The function may call nothing that waits for the device, and must make no tensor from the host's memory but in its
     first call. Elsewhere it is called as it is, with the same inputs in the same places.
-    Args: function: the inputs to one tensor. inputs: on the device; later ones have the same shapes.
+
+    Args:
+        function: The inputs to one tensor.
+        inputs: On the device; later ones have the same shapes.
     """
 
     def __init__(self, function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:

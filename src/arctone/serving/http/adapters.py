@@ -93,13 +93,18 @@ class AdaptedEngine:
         return self._base.stream(request, cancel, source)
 
     def with_adapters(self, strengths: Strengths) -> ServedEngine:
-        """The engine of some adapters; it is opened if it is not among the last ones. Called on the worker's thread.
+        """Return the engine of some adapters; it is opened if it is not among the last ones.
+
+        Called on the worker's thread.
 
         Args:
-            strengths: names with strengths above 0; () = the model itself.
+            strengths: Names with strengths above 0; () = the model itself.
+
+        Returns:
+            The engine.
 
         Raises:
-            ModelError: an adapter is damaged or belongs to another model.
+            ModelError: An adapter is damaged or belongs to another model.
         """
         if not strengths:
             return self._base
@@ -120,14 +125,17 @@ class AdaptedEngine:
 
 
 def parse_adapters(value: Any, engine: ServedEngine) -> Strengths:
-    """The adapters of a request.
+    """Parse the adapters of a request.
 
     Args:
-        value: an object of names and strengths, or None; those of strength 0 are left out.
-        engine: of the request's model.
+        value: An object of names and strengths, or None; those of strength 0 are left out.
+        engine: Of the request's model.
+
+    Returns:
+        Strengths by name.
 
     Raises:
-        UsageError: the value is no such object, or names an adapter that this model does not have here.
+        UsageError: The value is no such object, or names an adapter that this model does not have here.
     """
     names = engine.adapters if isinstance(engine, AdaptedEngine) else ()
     if value is None or value == {}:
@@ -147,7 +155,16 @@ def parse_adapters(value: Any, engine: ServedEngine) -> Strengths:
 
 
 def parse_named_folders(words: list[str]) -> dict[str, Path]:
-    """Folders by name from NAME=FOLDER. Raises: UsageError for anything else, or a name given twice.
+    """Parse folders written as NAME=FOLDER.
+
+    Args:
+        words: One for each folder.
+
+    Returns:
+        Folders by name.
+
+    Raises:
+        UsageError: For anything else, or a name given twice.
 
     >>> parse_named_folders(["dogs=runs/dogs"])["dogs"].name
     'dogs'

@@ -42,7 +42,14 @@ log = logging.getLogger("arctone.serving.http")
 
 
 class OutputFolder:
-    """Args: folder: must exist and be writable. Raises: UsageError if it is not."""
+    """A folder that receives every take.
+
+    Args:
+        folder: Must exist and be writable.
+
+    Raises:
+        UsageError: If it is not.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -55,7 +62,11 @@ class OutputFolder:
     def write(self, result: GenerationResult) -> list[str]:
         """Write all takes as WAV files with their records. Called off the event loop.
 
-        Returns: warnings; a sound that the folder does not take is not lost, because clients still get it.
+        Args:
+            result: The sounds.
+
+        Returns:
+            Warnings; a sound that the folder does not take is not lost, because clients still get it.
         """
         for item, waveform in enumerate(result.waveforms):
             name = take_name(result.request.prompt, result.seeds[item], "wav")

@@ -44,17 +44,20 @@ def create_app(
     """Build the ASGI application.
 
     Args:
-        models: the models to serve; the first is the default.
-        limits: upper bounds of everything that clients can request.
-        more_workers: further copies of the same models, one set for each further job that runs at the same time.
-        token: needed from clients; None = none, which suits loopback addresses only.
-        allowed_hosts: names by which the server may be called, next to localhost and addresses in figures.
-        cors_origins: origins whose pages may call it, such as "https://example.org".
-        folder: where takes are kept until their time is over; None = a temporary folder.
-        output_folder: where every take is also written as a WAV file that stays; None = nowhere.
+        models: The models to serve; the first is the default.
+        limits: Upper bounds of everything that clients can request.
+        more_workers: Further copies of the same models, one set for each further job that runs at the same time.
+        token: Needed from clients; None = none, which suits loopback addresses only.
+        allowed_hosts: Names by which the server may be called, next to localhost and addresses in figures.
+        cors_origins: Origins whose pages may call it, such as "https://example.org".
+        folder: Where takes are kept until their time is over; None = a temporary folder.
+        output_folder: Where every take is also written as a WAV file that stays; None = nowhere.
+
+    Returns:
+        The application.
 
     Raises:
-        UsageError: no model is given, two have the same name, or the workers differ.
+        UsageError: No model is given, two have the same name, or the workers differ.
     """
     engines = [_by_name(models), *(_by_name(more) for more in more_workers)]
     if any(list(one) != list(engines[0]) for one in engines):

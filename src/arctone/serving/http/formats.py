@@ -23,7 +23,8 @@ _Seconds = Annotated[float, Meta(gt=0)]
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The upper bounds of one server; seconds are wall-clock time unless the name says audio or duration.
 
-    Raises: UsageError from `checked` in one sentence that names the limit.
+    Raises:
+        UsageError: From `checked` in one sentence that names the limit.
     """
 
     max_queue: _Count = 32
@@ -124,14 +125,35 @@ class OutputFormat(NamedTuple):
 
 
 def file_format(name: str) -> str:
-    """A format that files are kept in. Raises: UsageError with the known ones."""
+    """Check the name of a format that files are kept in.
+
+    Args:
+        name: Such as "wav".
+
+    Returns:
+        The name.
+
+    Raises:
+        UsageError: With the known names.
+    """
     if name not in FILE_FORMATS:
         raise UsageError(f"format must be one of {', '.join(FILE_FORMATS)}, got {name[:40]!r}.", field="format")
     return name
 
 
 def output_format(name: str, parameter: str = "output_format") -> OutputFormat:
-    """The format of a name such as "mp3", "pcm_16000" or "mp3_44100_128". Raises: UsageError with the known ones."""
+    """Parse the name of a format such as "mp3", "pcm_16000" or "mp3_44100_128".
+
+    Args:
+        name: The name.
+        parameter: Of the request, for errors.
+
+    Returns:
+        The format.
+
+    Raises:
+        UsageError: With the known names.
+    """
     if not re.fullmatch(OUTPUT_PATTERN, name):
         raise UsageError(
             f"{parameter} must be {', '.join(MEDIA_TYPES)}, with a sample rate (pcm_16000, mp3_44100_128) or without, "

@@ -121,11 +121,14 @@ class Job(Struct, eq=False):
                 return
 
     def answer(self, position: int | None, eta_seconds: float | None) -> JobAnswer:
-        """The job as clients see it.
+        """Describe the job to clients.
 
         Args:
-            position: jobs that wait before it; None if it does not wait.
-            eta_seconds: estimated seconds until the result; None if not known.
+            position: Jobs that wait before it; None if it does not wait.
+            eta_seconds: Estimated seconds until the result; None if not known.
+
+        Returns:
+            The body of the answer.
         """
         return JobAnswer(
             id=self.id,
@@ -210,7 +213,14 @@ class JobQueue:
             )
 
     async def put(self, job: Job) -> None:
-        """Queue a job. Raises: ApiError 429 if the queue is full."""
+        """Queue a job.
+
+        Args:
+            job: The job.
+
+        Raises:
+            ApiError: 429 if the queue is full.
+        """
         self.refuse_if_full()
         self._waiting.append(job)
         async with self._arrived:

@@ -36,9 +36,18 @@ def is_loopback(host: str) -> bool:
 
 
 def token_for(host: str, token: str | None, token_file: Path | None) -> str | None:
-    """The token clients must show, from the option, the file or the environment, in that order; None = none.
+    """Find the token clients must show: from the option, the file or the environment, in that order.
 
-    Raises: UsageError if it is too weak, cannot be read, is given twice, or is missing where others reach the host.
+    Args:
+        host: Address that the server binds.
+        token: Of the option.
+        token_file: Holds the token.
+
+    Returns:
+        The token; None = none is needed.
+
+    Raises:
+        UsageError: If it is too weak, cannot be read, is given twice, or is missing where others reach the host.
     """
     if token is not None and token_file is not None:
         raise UsageError("token and token_file cannot both be given.")
@@ -60,7 +69,17 @@ def token_for(host: str, token: str | None, token_file: Path | None) -> str | No
 
 
 def checked_origin(origin: str) -> str:
-    """An origin as browsers send it. Raises: UsageError for "*", a path or another scheme."""
+    """Check an origin as browsers send it.
+
+    Args:
+        origin: Such as "https://example.org".
+
+    Returns:
+        The origin.
+
+    Raises:
+        UsageError: For "*", a path or another scheme.
+    """
     scheme, separator, rest = origin.partition("://")
     if scheme not in ("http", "https") or not separator or not rest or set(rest) & set("/*?# "):
         raise UsageError(

@@ -47,13 +47,16 @@ _ALWAYS = (400, 401, 403, 413, 415, 421)
 
 
 def document(limits: Limits, models: list[str], *, needs_token: bool, adapters: Sequence[str] = ()) -> JSON:
-    """The whole document.
+    """Write the whole document.
 
     Args:
-        limits: of this server.
-        models: names; the first is the default.
-        needs_token: whether clients need a token.
-        adapters: names that requests may give strengths to.
+        limits: Of this server.
+        models: Names; the first is the default.
+        needs_token: Whether clients need a token.
+        adapters: Names that requests may give strengths to.
+
+    Returns:
+        The OpenAPI description as JSON-ready values.
     """
     fields = offered_fields(limits)
     security: JSON = {"security": [{"token": []}]} if needs_token else {}

@@ -225,7 +225,18 @@ def refusal_bytes(error: ApiError) -> bytes:
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens, before any model is loaded. Raises: UsageError if the address is taken or not ours."""
+    """Bind a socket before any model is loaded.
+
+    Args:
+        host: Name or address.
+        port: 0 = any free one.
+
+    Returns:
+        A socket that listens.
+
+    Raises:
+        UsageError: If the address is taken or not ours.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)

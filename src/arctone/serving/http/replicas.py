@@ -52,7 +52,18 @@ class Link(Protocol):
     """A host in another process, here or on another machine."""
 
     def ask(self, command: Command, seconds: float) -> Any:
-        """Its answer, which may be an exception. Raises: EOFError or OSError if none comes in time."""
+        """Send a command and wait for its answer, which may be an exception.
+
+        Args:
+            command: The command.
+            seconds: Longest wait.
+
+        Returns:
+            The answer.
+
+        Raises:
+            EOFError, OSError: If none comes in time.
+        """
 
     def close(self) -> None:
         """End the host."""
@@ -61,9 +72,12 @@ class Link(Protocol):
 class Replica:
     """A ServedEngine that runs elsewhere. Used by one worker alone.
 
-    Args: model: the same model, opened here for its config only. options: that the host opens it with.
-    step_seconds: after how long without an answer the host is given up. start: makes a host; a process by default.
-    folder: where the host finds the model; None = where it lies here.
+    Args:
+        model: The same model, opened here for its config only.
+        options: That the host opens it with.
+        step_seconds: After how long without an answer the host is given up.
+        start: Makes a host; a process by default.
+        folder: Where the host finds the model; None = where it lies here.
     """
 
     def __init__(
@@ -110,7 +124,19 @@ class Replica:
     def stream(
         self, request: GenerationRequest, cancel: Callable[[], bool] | None = None, source: Source | None = None
     ) -> Iterator[Event]:
-        """See ServedEngine. Raises: ReplicaLost, and whatever the engine raises."""
+        """Generate, see ServedEngine.
+
+        Args:
+            request: The request.
+            cancel: Asked between steps; True stops.
+            source: The sound that is edited.
+
+        Yields:
+            Events, the result last.
+
+        Raises:
+            ReplicaLost: If the host is gone or does not answer; also whatever the engine raises.
+        """
         number = next(self._numbers)
         is_over = False
         self._begin(Command("begin", number, request, source))

@@ -29,7 +29,18 @@ Value = TypeVar("Value")
 
 
 async def json_object(request: Request, limits: Limits) -> dict[str, Any]:
-    """The body as a JSON object. Raises: ApiError 400, 408, 413 or 415."""
+    """Read the body as a JSON object.
+
+    Args:
+        request: The HTTP request.
+        limits: Of this server.
+
+    Returns:
+        The object.
+
+    Raises:
+        ApiError: 400, 408, 413 or 415.
+    """
     if media_type(request) not in ("application/json", ""):
         raise ApiError(
             415, "unsupported_media_type", f"the body must be application/json, got {media_type(request)[:60]}."
@@ -47,7 +58,17 @@ async def json_object(request: Request, limits: Limits) -> dict[str, Any]:
 
 
 def parsed_object(data: bytes | str) -> dict[str, Any]:
-    """A JSON object. Raises: ApiError 400 in one sentence."""
+    """Parse a JSON object.
+
+    Args:
+        data: The text.
+
+    Returns:
+        The object.
+
+    Raises:
+        ApiError: 400 in one sentence.
+    """
     try:
         values = parse_json(data)
     except ValueError as problem:
@@ -61,9 +82,18 @@ def parsed_object(data: bytes | str) -> dict[str, Any]:
 async def form(
     request: Request, limits: Limits, parts: Mapping[str, bool]
 ) -> AsyncIterator[dict[str, str | IO[bytes]]]:
-    """The parts of a multipart form: text, or an open file that lives as long as the context.
+    """Read the parts of a multipart form.
 
-    Args: parts: allowed names; True for a file. Raises: ApiError 400, 408 or 413.
+    Args:
+        request: The HTTP request.
+        limits: Of this server.
+        parts: Allowed names; True for a file.
+
+    Yields:
+        Parts by name: text, or an open file that lives as long as the context.
+
+    Raises:
+        ApiError: 400, 408 or 413.
     """
     reading = request.form(max_files=1, max_fields=len(parts), max_part_size=limits.max_json_bytes)
     found = await in_time(_awaited(reading), limits)
@@ -81,7 +111,18 @@ async def form(
 
 
 async def in_time(reading: Awaitable[Value], limits: Limits) -> Value:
-    """What is read, if the client sends it in time. Raises: ApiError 408; 400 if the client goes away meanwhile."""
+    """Wait for what is read, if the client sends it in time.
+
+    Args:
+        reading: What is awaited.
+        limits: Of this server.
+
+    Returns:
+        Its value.
+
+    Raises:
+        ApiError: 408 after the time; 400 if the client goes away meanwhile.
+    """
     try:
         return await asyncio.wait_for(reading, limits.body_timeout_seconds)
     except TimeoutError:
@@ -158,16 +199,21 @@ def parse_job(
     source: Source | None = None,
     source_seconds: float | None = None,
 ) -> Job:
-    """A job from a client's values.
+    """Make a job from a client's values.
 
     Args:
-        values: fields of a request, and `model` if not the default one.
-        engines: by model name; the first is the default.
-        limits: of this server.
-        source: the decoded upload.
-        source_seconds: length of a sound that is not here, for an estimate.
+        values: Fields of a request, and `model` if not the default one.
+        engines: By model name; the first is the default.
+        limits: Of this server.
+        source: The decoded upload.
+        source_seconds: Length of a sound that is not here, for an estimate.
 
-    Raises: ApiError 404 for an unknown model; UsageError for everything else that cannot be met.
+    Returns:
+        The job.
+
+    Raises:
+        ApiError: 404 for an unknown model.
+        UsageError: For everything else that cannot be met.
     """
     wanted = dict(values)
     model = model_name(wanted.pop("model", None), engines)
@@ -187,7 +233,14 @@ def parse_job(
 
 
 def _replace_seed(values: dict[str, Any]) -> list[str]:
-    """Seeds of other programs: -1 means a drawn one, and 64-bit numbers lose their highest bit. Returns: warnings."""
+    """Replace the seeds of other programs: -1 means a drawn one, and 64-bit numbers lose their highest bit.
+
+    Args:
+        values: Of the request; changed in place.
+
+    Returns:
+        warnings.
+    """
     seed = values.get("seed")
     if isinstance(seed, bool) or not isinstance(seed, int):
         return []
@@ -200,7 +253,18 @@ def _replace_seed(values: dict[str, Any]) -> list[str]:
 
 
 def model_name(name: Any, engines: Mapping[str, ServedEngine]) -> str:
-    """The model of a request; None means the default one. Raises: ApiError 404 if there is no such model."""
+    """Find the model of a request.
+
+    Args:
+        name: As the client wrote it; None = the default one.
+        engines: By model name; the first is the default.
+
+    Returns:
+        The name of the model.
+
+    Raises:
+        ApiError: 404 if there is no such model.
+    """
     if name is None:
         return next(iter(engines))
     if not isinstance(name, str) or name not in engines:

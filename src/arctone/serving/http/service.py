@@ -96,7 +96,14 @@ class Service:
         self.queue.refuse_if_full()
 
     async def submit(self, job: Job) -> None:
-        """Queue a job. Raises: ApiError 503 while draining; 429 if the queue is full."""
+        """Queue a job.
+
+        Args:
+            job: The job.
+
+        Raises:
+            ApiError: 503 while draining; 429 if the queue is full.
+        """
         self.refuse_if_closed()
         await self.queue.put(job)
         if job.is_kept:
@@ -104,9 +111,15 @@ class Service:
         self.metrics.accepted(job)
 
     async def submit_once(self, job: Job, key: str | None, mark: str) -> tuple[Job, bool]:
-        """Queue a job, unless its Idempotency-Key came before: then that job, and False.
+        """Queue a job, unless its Idempotency-Key came before.
 
-        Args: mark: fingerprint of the request.
+        Args:
+            job: The job.
+            key: Of the client; None = none.
+            mark: Fingerprint of the request.
+
+        Returns:
+            The job of the key, and whether it is new.
         """
         known = None if key is None else self._keys.find(key, mark)
         # What failed, or is not kept any more, is carried out again.
@@ -123,14 +136,17 @@ class Service:
         return job, True
 
     async def decode(self, file: IO[bytes], model: str) -> tuple[Source, int]:
-        """The sound in an upload and the memory reserved for it, which the caller's job has to release.
+        """Decode an upload.
 
         Args:
-            file: the whole upload.
-            model: name of the model that edits the sound.
+            file: The whole upload.
+            model: Name of the model that edits the sound.
+
+        Returns:
+            The sound, and the bytes of memory reserved for it, which the caller's job has to release.
 
         Raises:
-            InputFileError: it is no sound that can be edited.
+            InputFileError: It is no sound that can be edited.
             ApiError: 413 if it is too long; 429 if there is no memory for it now.
         """
         config = self.engines[model].config

@@ -32,8 +32,9 @@ _RAW = "f32"
 class Store:
     """Jobs by id, their takes in a private folder: samples as they are, files of any format encoded on request.
 
-    Args: limits: of which retention_* count. folder: where the private folder is made at need; None = the system's
-        folder for temporary files.
+    Args:
+        limits: Of which retention_* count.
+        folder: Where the private folder is made at need; None = the system's folder for temporary files.
     """
 
     def __init__(self, limits: Limits, folder: Path | None = None) -> None:
@@ -59,7 +60,17 @@ class Store:
         self.tidy()
 
     def get(self, job_id: str) -> Job:
-        """A job. Raises: ApiError 404 if it never was, or is not kept any more."""
+        """Find a job.
+
+        Args:
+            job_id: Its id.
+
+        Returns:
+            The job.
+
+        Raises:
+            ApiError: 404 if it never was, or is not kept any more.
+        """
         job = self._jobs.get(job_id)
         if job is None:
             raise ApiError(404, "not_found", "there is no such job, or it is not kept any more.")
@@ -96,7 +107,12 @@ class Store:
     def keep(self, job: Job, result: GenerationResult) -> None:
         """Write the samples of every take. Called off the event loop.
 
-        Raises: ApiError 507 if the disk is full or the folder cannot be written.
+        Args:
+            job: The job.
+            result: Its takes.
+
+        Raises:
+            ApiError: 507 if the disk is full or the folder cannot be written.
         """
         try:
             folder = self._job_folder(job)
@@ -109,9 +125,18 @@ class Store:
             raise storage_error() from None
 
     def audio_file(self, job: Job, index: int, format: str) -> Path:
-        """A file of one take, made at its first use. Called off the event loop.
+        """Return a file of one take, made at its first use. Called off the event loop.
 
-        Raises: ApiError 404 if the takes are gone; 507 if the file cannot be written.
+        Args:
+            job: The job.
+            index: Of the take, from 0.
+            format: Of the file.
+
+        Returns:
+            Its path.
+
+        Raises:
+            ApiError: 404 if the takes are gone; 507 if the file cannot be written.
         """
         result = job.result
         if result is None or self._folder is None:
@@ -131,7 +156,18 @@ class Store:
         return path
 
     def sound(self, job: Job, index: int) -> Waveform:
-        """The samples of one take. Called off the event loop. Raises: ApiError 404 if they are gone."""
+        """Read the samples of one take. Called off the event loop.
+
+        Args:
+            job: The job.
+            index: Of the take, from 0.
+
+        Returns:
+            The sound.
+
+        Raises:
+            ApiError: 404 if they are gone.
+        """
         if self._folder is None:
             raise gone_error()
         path = self._folder / job.id / f"{index}.{_RAW}"
@@ -203,16 +239,28 @@ _MAX_KEY_LENGTH = 255
 
 
 class Keys:
-    """The newest keys with the jobs they belong to. Args: max_keys: older ones are forgotten."""
+    """The newest idempotency keys with the jobs they belong to.
+
+    Args:
+        max_keys: Older ones are forgotten.
+    """
 
     def __init__(self, max_keys: int = 1_000) -> None:
         self._max_keys = max_keys
         self._known: OrderedDict[str, tuple[str, Job]] = OrderedDict()
 
     def find(self, key: str, mark: str) -> Job | None:
-        """The job of a key, if there is one. Args: mark: fingerprint of what is sent now.
+        """Find the job of a key.
 
-        Raises: ApiError 422 if the key came with another request before.
+        Args:
+            key: The key.
+            mark: Fingerprint of the request that is sent now.
+
+        Returns:
+            The job; None if the key is new.
+
+        Raises:
+            ApiError: 422 if the key came with another request before.
         """
         if not 1 <= len(key) <= _MAX_KEY_LENGTH or not key.isprintable():
             raise ApiError(

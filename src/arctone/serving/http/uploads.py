@@ -46,7 +46,14 @@ class UploadMemory:
         self.num_bytes = 0
 
     def reserve(self, num_bytes: int) -> None:
-        """Set memory aside. Raises: ApiError 429 if it is full."""
+        """Set memory aside.
+
+        Args:
+            num_bytes: How much.
+
+        Raises:
+            ApiError: 429 if it is full.
+        """
         if self.num_bytes + num_bytes > self._max_bytes:
             raise ApiError(
                 429,
@@ -74,10 +81,17 @@ class Shape(NamedTuple):
 
 
 def read_shape(file: IO[bytes], limits: Limits) -> Shape:
-    """The shape of an uploaded sound; a length that is not announced is counted. Called off the event loop.
+    """Read the shape of an uploaded sound; a length that is not announced is counted. Called off the event loop.
+
+    Args:
+        file: The upload, at its start.
+        limits: Of this server.
+
+    Returns:
+        Rate, channels and length.
 
     Raises:
-        InputFileError: it is no sound that is read.
+        InputFileError: It is no sound that is read.
         ApiError: 413 if it is too long.
     """
     with _open(file) as sound:
@@ -96,15 +110,18 @@ def read_shape(file: IO[bytes], limits: Limits) -> Shape:
 
 
 def read_upload(file: IO[bytes], shape: Shape, config: ModelConfig) -> Source:
-    """The sound in an uploaded file, at the model's rate and channels. Called off the event loop.
+    """Read the sound in an uploaded file. Called off the event loop.
 
     Args:
-        file: the upload.
-        shape: its shape from `read_shape`, for which memory was reserved.
-        config: of the model that edits the sound.
+        file: The upload.
+        shape: Its shape from `read_shape`, for which memory was reserved.
+        config: Of the model that edits the sound.
+
+    Returns:
+        The sound at the model's rate and channels.
 
     Raises:
-        InputFileError: it is no sound, is cut off, or cannot be edited.
+        InputFileError: It is no sound, is cut off, or cannot be edited.
     """
     if shape.num_samples == 0:
         raise InputFileError("audio holds no samples.")

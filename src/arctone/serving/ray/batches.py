@@ -32,7 +32,14 @@ _OBJECT_STORE_BYTES = 200 * 2**20
 
 
 def ray_module() -> ModuleType:
-    """Ray, which is no part of the base install. Raises: UsageError that says how to get it."""
+    """Import Ray, which is no part of the base install.
+
+    Returns:
+        The module.
+
+    Raises:
+        UsageError: If it is not installed; says how to install it.
+    """
     # Read when Ray is imported: nothing about the use of this program goes to anybody.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -45,11 +52,17 @@ def ray_module() -> ModuleType:
 
 @contextmanager
 def joined(address: str) -> Iterator[Any]:
-    """Ray, connected. A cluster that was started here ends with the context; another one goes on.
+    """Connect to a Ray cluster. One that was started here ends with the context; another one goes on.
 
-    Args: address: "auto" (the cluster that this machine is part of), "HOST:PORT", or "local" for one of this machine
-        alone. A connection that is there already is used as it is.
-    Raises: UsageError if no cluster answers there.
+    Args:
+        address: "auto" (the cluster that this machine is part of), "HOST:PORT", or "local" for one of this machine
+            alone. A connection that is there already is used as it is.
+
+    Yields:
+        The module ray, connected.
+
+    Raises:
+        UsageError: If no cluster answers there.
     """
     ray = ray_module()
     if ray.is_initialized():
@@ -71,7 +84,14 @@ def joined(address: str) -> Iterator[Any]:
 
 
 def _refuse_if_silent(address: str) -> None:
-    """Ray itself tries for minutes. Raises: UsageError if nothing listens at HOST:PORT."""
+    """Refuse an address without a cluster; Ray itself would try for minutes.
+
+    Args:
+        address: HOST:PORT.
+
+    Raises:
+        UsageError: If nothing listens at HOST:PORT.
+    """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         return
@@ -83,7 +103,17 @@ def _refuse_if_silent(address: str) -> None:
 
 
 def name_everywhere(model: str) -> str:
-    """The name of a model, or its folder as other working folders see it. Raises: ModelError if it is not here."""
+    """Name a model so that other working folders find it.
+
+    Args:
+        model: Name or folder.
+
+    Returns:
+        The name of a model, or its absolute folder.
+
+    Raises:
+        ModelError: If it is not here.
+    """
     folder = find_model(model)
     return str(folder.absolute()) if folder.absolute() == Path(model).absolute() else model
 
@@ -149,9 +179,19 @@ class BatchWorker:
 
 
 def generate_on_ray(lines: Sequence[Line], config: WorkerConfig, *, force: bool) -> Iterator[Outcome]:
-    """Make all lines on the cluster that this program is connected to; outcomes in the order in which they come.
+    """Generate all lines on the cluster that this program is connected to.
 
-    Raises: ModelError if the model is not here; RuntimeError if Ray gives up.
+    Args:
+        lines: The requests.
+        config: Of the workers.
+        force: Replace existing files.
+
+    Yields:
+        Outcomes in the order in which they come.
+
+    Raises:
+        ModelError: If the model is not here.
+        RuntimeError: If Ray gives up.
     """
     if not lines:
         return

@@ -89,7 +89,18 @@ class ServeDeployment:
 
 
 def application(serving: Serving) -> Any:
-    """The Ray Serve application. Raises: ModelError if a model is not here; UsageError if Ray is not."""
+    """Build the Ray Serve application.
+
+    Args:
+        serving: Its settings.
+
+    Returns:
+        The application.
+
+    Raises:
+        ModelError: If a model is not here.
+        UsageError: If Ray is not installed.
+    """
     models = tuple(map(name_everywhere, serving.models))
     ray_module()
     from ray import serve
@@ -131,9 +142,16 @@ def app_of(serving: Serving) -> Starlette:
 
 
 def build(arguments: Mapping[str, str]) -> Any:
-    """For `serve run` and Serve's config files: names and values of Serving, of Limits, and token_file, as text.
+    """Build the application for `serve run` and Serve's config files.
 
-    Raises: UsageError for a name or value that cannot be used.
+    Args:
+        arguments: Names and values of Serving, of Limits, and token_file, as text.
+
+    Returns:
+        The application.
+
+    Raises:
+        UsageError: For a name or value that cannot be used.
     """
     values: dict[str, Any] = dict(arguments)
     token_file = values.pop("token_file", None)
@@ -154,8 +172,16 @@ def build(arguments: Mapping[str, str]) -> Any:
 def run(serving: Serving, address: str, host: str, port: int, ready: Callable[[], None]) -> None:
     """Serve on a cluster until a stop signal, then drain.
 
-    Args: ready: called once the application answers.
-    Raises: UsageError if the cluster does not answer or has too few processors; ModelError.
+    Args:
+        serving: Settings of the application.
+        address: Of the cluster.
+        host: Address to bind.
+        port: To bind.
+        ready: Called once the application answers.
+
+    Raises:
+        UsageError: If the cluster does not answer or has too few processors.
+        ModelError: If a model is not here.
     """
     made = application(serving)
     with joined(address) as ray:

@@ -55,7 +55,17 @@ async def _copy_to(copy: Any, request: Request) -> None:
 
 
 def _record(path: Path) -> dict[str, Any]:
-    """The record as fields of a request, with the model and what made it. Raises: ApiError 422."""
+    """Read the record of a file as fields of a request, with the model and what made it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Values by name.
+
+    Raises:
+        ApiError: 422 if it holds none.
+    """
     try:
         found = read_metadata(path)
     except InputFileError as problem:

@@ -105,7 +105,15 @@ def _rename(values: dict[str, Any], theirs: str, ours: str) -> None:
 
 
 def _replace_foreign_model(values: dict[str, Any], engines: Mapping[str, ServedEngine]) -> list[str]:
-    """Let the default model answer for a model of the services whose clients call here. Returns: warnings."""
+    """Let the default model answer for a model of the services whose clients call here.
+
+    Args:
+        values: Of the request; changed in place.
+        engines: By model name.
+
+    Returns:
+        warnings.
+    """
     name = values.get("model")
     if not isinstance(name, str) or name in engines or not _FOREIGN_MODELS.match(name):
         return []
