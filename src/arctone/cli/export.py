@@ -220,7 +220,18 @@ def window_lengths(written: str) -> tuple[int, ...]:
 
 
 def document_texts(card: Path | None, documents: list[Path]) -> dict[str, str]:
-    """Texts by the name they get in the folder. Raises: UsageError if one cannot be read or has no name of its own."""
+    """Read the texts that go into the folder of a model.
+
+    Args:
+        card: Becomes card.md; None = no card.
+        documents: Keep their names.
+
+    Returns:
+        Texts by the name they get in the folder.
+
+    Raises:
+        UsageError: If one cannot be read or has no name of its own.
+    """
     files = [*([("card.md", card)] if card else []), *((path.name, path) for path in documents)]
     texts: dict[str, str] = {}
     for name, path in files:
