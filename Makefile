@@ -66,7 +66,7 @@ check-code: $(DEV)/.installed
 	$(DEV_PYTHON) -m tools.changelog
 	$(DEV_PYTHON) -m tools.vendor --check
 	$(DEV_PYTHON) -m tools.interface --check
-	$(DEV_PYTHON) -m tools.words --count | tail -n 1
+	$(DEV_PYTHON) -m tools.words
 
 format: $(DEV)/.installed  ## let ruff rewrite what it can
 	$(DEV)/bin/ruff check --fix .

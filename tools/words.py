@@ -53,8 +53,9 @@ ALLOWED = re.compile(
     r"|\[\"told\"\]",
     re.IGNORECASE,
 )
-# Captions of the corpus are data: models were trained on them, and the same seed gives the same captions.
-CAPTIONS = re.compile(r"src/arctone/data/corpus/(?:captions|effect_captions)\.py$")
+# Stored data: models were trained on the corpus' captions, and the same seed gives the same captions; the card of the
+# bundled model is part of the model's hash, by which stored results and takes name it.
+STORED = re.compile(r"src/arctone/data/corpus/(?:captions|effect_captions)\.py$|src/arctone/bundled/[^/]+/card\.md$")
 _WORDS = [
     (re.compile(rf"(?<![A-Za-z])(?:{pattern})(?![A-Za-z])", re.IGNORECASE), say) for pattern, say in RETIRED.items()
 ]
@@ -75,7 +76,7 @@ def pages(root: Path = ROOT) -> list[Path]:
     kept = []
     for path in files:
         name = path.relative_to(root).as_posix()
-        if path.is_file() and path.suffix in ENDINGS and not LEFT_OUT.search(name) and not CAPTIONS.search(name):
+        if path.is_file() and path.suffix in ENDINGS and not LEFT_OUT.search(name) and not STORED.search(name):
             kept.append(path)
     return kept
 

@@ -621,7 +621,7 @@ async function start() {
   if (matchMedia("(min-width: 700px)").matches) at("field-prompt").focus();
 }
 
-/** Finished sounds that can be heard before anything is generated. */
+/** Finished sounds that can be played before anything is generated. */
 async function showExamples() {
   const answer = await fetch("static/sounds/list.json").catch(() => null);
   const examples = answer?.ok ? await answer.json() : [];
