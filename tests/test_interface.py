@@ -36,11 +36,12 @@ def test_changelog_and_lab_notes_keep_their_words() -> None:
 @pytest.mark.parametrize(
     ("test", "expected"),
     [
-        ("tests/serving/studio/test_live.py::test_a[x]", "servers"),
-        ("tests/evaluation/listening/test_page.py::test_b", "servers"),
+        ("tests/serving/studio/test_live.py::test_a[x]", "browsers"),
+        ("tests/evaluation/listening/test_page.py::test_b", "browsers"),
+        ("tests/serving/http/test_jobs.py::test_e", "servers"),
         ("tests/evaluation/listening/test_orders.py::test_c", "evaluation/listening/test_orders.py"),
         ("tests/export/test_onnx.py::test_d", "exports"),
     ],
 )
-def test_servers_share_a_process_and_files_stay_whole(test: str, expected: str) -> None:
+def test_browsers_and_servers_have_a_process_each_and_files_stay_whole(test: str, expected: str) -> None:
     assert unit(test) == expected
