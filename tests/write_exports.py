@@ -26,13 +26,16 @@ def tiny(folder: Path) -> Path:
 
 
 def tiny_float32(folder: Path) -> Path:
-    """Export the same model with float32 weights and one length, by `arctone export litert`."""
+    """Export the same model with float32 weights, by `arctone export litert`.
+
+    It has the same lengths, so that the test of both converts each graph once.
+    """
     from arctone.cli.main import run
     from tests.tiny_model import write_checkpoint
 
     (folder / "notes.md").write_text("# Random weights, in float32\n")
     words = ["export", "litert", str(write_checkpoint(folder / "checkpoint")), str(folder / "out")]
-    if run([*words, "--precision", "float32", "--windows", "64", "--card", str(folder / "notes.md")]) != 0:
+    if run([*words, "--precision", "float32", "--windows", "32", "--card", str(folder / "notes.md")]) != 0:
         raise RuntimeError("the export failed")
     return folder / "out"
 

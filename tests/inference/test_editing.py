@@ -171,7 +171,7 @@ LONG_SECONDS = 14.0
 @pytest.fixture(scope="module", params=LONG_PROMPTS)
 def long_sounds(spark: Model, request: pytest.FixtureRequest) -> tuple[Waveform, ...]:
     """Twelve sounds of two windows, without levelling."""
-    fields: dict[str, Any] = {"steps": 6, "duration_seconds": LONG_SECONDS, "normalize": "off"}
+    fields: dict[str, Any] = {"steps": 4, "duration_seconds": LONG_SECONDS, "normalize": "off"}
     return tuple(made(spark, request.param, seed=seed, **fields) for seed in range(3, 15))
 
 
