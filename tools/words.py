@@ -3,7 +3,7 @@
 python -m tools.words                 fails if a retired word is left, and says where and what to say instead
 python -m tools.words --count         how many are left in each file
 
-Read are src/, README.md, docs/ and benchmarks/. The changelog and the lab notes keep the words of their time.
+Read are src/, docs/, benchmarks/ and the pages of SINGLE. The changelog and the lab notes keep the words of their time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("src", "docs", "benchmarks")
+SINGLE = ("README.md", "CONTRIBUTING.md", "MODEL_CARD.md")
 ENDINGS = (".py", ".md", ".html", ".js", ".css", ".j2")
 # Written by programs from what is read here, or kept as it was written.
 LEFT_OUT = re.compile(
@@ -72,7 +73,10 @@ class Found(NamedTuple):
 
 def pages(root: Path = ROOT) -> list[Path]:
     """Return the files whose words are read."""
-    files = [root / "README.md", *(path for folder in FOLDERS for path in sorted((root / folder).rglob("*")))]
+    files = [
+        *(root / name for name in SINGLE),
+        *(path for folder in FOLDERS for path in sorted((root / folder).rglob("*"))),
+    ]
     kept = []
     for path in files:
         name = path.relative_to(root).as_posix()
