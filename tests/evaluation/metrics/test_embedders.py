@@ -354,6 +354,10 @@ def test_a_missing_library_is_named_with_its_package(
         open_embedder(name, weights)
 
 
+def test_the_embedder_without_packages_opens_by_its_name() -> None:
+    assert open_embedder("mel").name == "mel"
+
+
 def test_a_sound_is_embedded_once_for_each_version(tmp_path: Path) -> None:
     embedder, cache, sound = TinyEmbedder(), EmbeddingCache(tmp_path), noise(1.0)
     first = cache.embedded(embedder, sound_hash(sound), lambda: sound)

@@ -186,7 +186,7 @@ _PLACES = {
     "aisfx": ("packaged", "AisfxEmbedder", False),
     "musicnn": ("packaged", "MusicnnEmbedder", False),
     "corpus-clap": ("packaged", "CorpusClapEmbedder", False),
-    "mel": ("mel", "MelEmbedder", False),
+    "mel": ("preparing", "MelEmbedder", False),
     "openl3": ("packaged", "OpenL3Embedder", True),
     "passt": ("packaged", "PasstEmbedder", True),
     "clap": ("clap", "ClapEmbedder", True),
