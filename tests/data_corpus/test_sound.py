@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from arctone.data.corpus import Corpus, noises
+from arctone.data.corpus import Corpus, effects, noises
 from arctone.data.corpus.drums import GENERAL_MIDI_NOTES, drum_stroke, genres, write_hits
 from arctone.data.corpus.instruments import FLUID, instruments, presets_of
 from arctone.data.corpus.library import Library, Note, shared_font
@@ -148,7 +148,7 @@ def test_ambiences_are_stereo_and_as_long_as_asked(sound: noises.NoiseSound) -> 
     assert np.sqrt(np.mean(audio**2)) > 1e-3
 
 
-@pytest.mark.parametrize("sound", noises.EFFECTS, ids=lambda s: s.name)
+@pytest.mark.parametrize("sound", effects.EFFECTS, ids=lambda s: s.name)
 def test_effects_sound_and_differ_by_seed(sound: noises.NoiseSound) -> None:
     one, other = (sound.make(2.0, np.random.default_rng(seed)) for seed in (3, 4))
     assert one.shape[0] == 2
