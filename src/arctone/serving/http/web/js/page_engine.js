@@ -13,7 +13,8 @@ export const words = {
 
 const MODEL = new URL("../../model/", import.meta.url);
 const LATER = ["flow.tflite", "encoder.tflite"]; // fetched when guidance, a loop or a long sound first needs them
-const MARK = '{"mark": "AI-generated"';
+// As Python and as JavaScript write it.
+const MARKS = ['{"mark": "AI-generated"', '{"mark":"AI-generated"'];
 const MOST_RECORD_BYTES = 50_000;
 
 /**
@@ -271,8 +272,8 @@ export async function record(file) {
 
 /** Every format keeps the record as one run of UTF-8 in its comment: from its mark to the brace that closes it. */
 function recordIn(bytes) {
-  const start = indexOf(bytes, new TextEncoder().encode(MARK));
-  if (start < 0) return null;
+  const start = MARKS.map((mark) => indexOf(bytes, new TextEncoder().encode(mark))).find((at) => at >= 0);
+  if (start === undefined) return null;
   const text = new TextDecoder().decode(bytes.subarray(start, start + MOST_RECORD_BYTES));
   const end = closingBrace(text);
   try {
