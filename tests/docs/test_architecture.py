@@ -27,7 +27,7 @@ LAYERS: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
 CALLBACKS = {("flow/samplers.py", "inference/pipeline.py"), ("files/strict_json.py", "model_folder/config.py")}
 
 
-def test_every_path_of_the_page_exists():
+def test_every_path_of_the_page_exists() -> None:
     known = [
         f"/{path.relative_to(ROOT).as_posix()}" for top in ("src", "tests", "tools") for path in (ROOT / top).rglob("*")
     ]
@@ -38,7 +38,7 @@ def test_every_path_of_the_page_exists():
 
 def test_a_prompt_takes_the_way_that_the_page_describes(
     tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     calls = Calls()
     target = str(tmp_path / "a.wav")
     words = ["arctone", "generate", "a drum loop", "--model", str(tiny_model_folder), "-d", "0.5", "-o", target]

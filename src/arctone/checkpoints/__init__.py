@@ -1,0 +1,1 @@
+"""Weights on disk: folders, graphs, adapters, and the formats of published models."""

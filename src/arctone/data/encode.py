@@ -363,7 +363,7 @@ def _encode_batch(
 
 
 def _curves(waveform: Waveform, settings: EncodeSettings) -> Array | None:
-    """Curves float16 [T, curves] of a sound, in the order of `files.CURVES`."""
+    """Curves float16 [T, curves] of a sound, in the order of `latent_files.CURVES`."""
     if not settings.curves:
         return None
     measured = measure_curves(waveform.samples, settings.sample_rate, settings.hop_length)

@@ -1,0 +1,1 @@
+"""The networks: transformers, autoencoders, text encoders, discriminators, adapters."""

@@ -1,4 +1,4 @@
-"""Spectral autoencoder: log magnitudes and phases of an STFT to latents and back, and its discriminator.
+"""Spectral autoencoder: levels and stereo image of an STFT to latents and back, and its discriminator.
 
 Analysis, phase and the inverse transform are plain signal processing (`features` and `synthesis` of audio/spectral/),
 so the networks only learn what has to be learned, at frame rate. Shapes: B batch, F features, P parameters, C latent

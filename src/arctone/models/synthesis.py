@@ -1,4 +1,4 @@
-"""The synthesis of `audio.synthesis` in torch: for batches, on any device.
+"""The synthesis of `audio.spectral.synthesis` in torch: for batches, on any device.
 
 The same draws give the same sound, but for rounding. On a processor numpy is faster. Here no step depends on the values
 and nothing waits for the host, so that a whole request can be recorded as one CUDA graph.
@@ -97,7 +97,7 @@ def refined(magnitude: Tensor, angle: Tensor, iterations: int) -> Tensor:
 
 
 def overlap_add(spectrum: Tensor) -> Tensor:
-    """Waveforms whose frames are nearest to a spectrum [..., M, K]: [..., 512 M + 1536], see `audio.stft.istft`."""
+    """Compute waveforms [..., 512 M + 1536] whose frames are nearest to a spectrum [..., M, K]: `istft` in torch."""
     frames = torch.fft.irfft(spectrum, n=N_FFT) * _constant("window", spectrum.device)
     parts = frames.unflatten(-1, (NUM_OVERLAPS, HOP))
     num_hops = frames.shape[-2] + NUM_OVERLAPS - 1

@@ -2,7 +2,7 @@
 
 Five rules, each a name in `ClipInfo.held_out`: unseen_pair, unseen_tempo, unseen_wording, unseen_recording,
 unseen_preset. Every single value of a pair occurs in training; only the combination does not. Held-out wordings
-stand in `frames.py` and `synonyms.py` next to the ones for training.
+stand in `captions.py` and `synonyms.py` next to the ones for training.
 """
 
 from __future__ import annotations

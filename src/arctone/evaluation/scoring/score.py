@@ -210,7 +210,7 @@ class ScoringOptions:
     """How sounds are scored.
 
     Args:
-        measures: names of `MEASURES` and of facts that captions state, see `stated.FACTS`.
+        measures: names of `MEASURES` and of facts that captions state, see `FACTS`.
         cache: folder for embeddings; None = none are kept.
         seed: of resampling and cuts.
         num_pairs_aligned: number of suspected copies that are aligned with what they resemble.
