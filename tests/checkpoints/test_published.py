@@ -215,6 +215,35 @@ def inpainting_without_inputs(folder: Path) -> None:
     path.write_text(path.read_text().replace('"diffusion_cond"', '"diffusion_cond_inpaint"'))
 
 
+# Sizes that once ended in errors of arithmetic or of torch, or would take memory and time before anything is refused.
+BAD_SIZES = {
+    "sample_rate": 0,
+    "model.pretransform.config.encoder.config.in_channels": 0,
+    "model.pretransform.config.encoder.config.channels": -1,
+    "model.diffusion.config.embed_dim": 10**9,
+    "model.diffusion.config.depth": 10**9,
+    "model.diffusion.config.num_heads": 3,
+}
+
+
+@pytest.mark.parametrize("key", BAD_SIZES)
+@pytest.mark.parametrize("kind", ["small", "3-small"])
+def test_sizes_are_bounded_before_a_network_is_described(
+    key: str, kind: str, published: dict[str, Path], tmp_path: Path
+) -> None:
+    config = json.loads((published[kind] / "model_config.json").read_text())
+    *places, last = key.split(".")
+    section = config
+    for place in places:
+        section = section[place]
+    section[last] = BAD_SIZES[key]
+    (tmp_path / "model_config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError) as caught:
+        read_published(tmp_path / "model_config.json", "x")
+    assert last in str(caught.value)
+    assert str(BAD_SIZES[key]) in str(caught.value)
+
+
 class Bomb:
     """Unpickling it makes a file."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from arctone.checkpoints.published.defaults import without_defaults
 from arctone.errors import ModelError
@@ -18,6 +18,12 @@ PLAIN: Final = "diffusion_cond"
 INPAINTING: Final = "diffusion_cond_inpaint"
 # Inputs of such a model besides its latents, in this order: one channel, and as many as there are latent channels.
 INPAINT_IDS: Final = ("inpaint_mask", "inpaint_masked_input")
+
+# Sizes and numbers of things, bounded before a network of that size is described.
+Count = Annotated[int, Meta(ge=1, le=2**20)]
+CountOrNone = Annotated[int, Meta(ge=0, le=2**20)]
+Samples = Annotated[int, Meta(ge=1, le=2**31)]
+Depth = Annotated[int, Meta(ge=1, le=1024)]
 
 
 @contextmanager
@@ -58,6 +64,11 @@ def require_numbers(cross: tuple[str, ...], of_global: tuple[str, ...], named: C
     require({*cross[1:], *of_global} == set(named), "every number must be in the conditions, and be used")
 
 
+def require_heads(width: int, heads: int) -> None:
+    """Raises: ModelError unless the transformer's width is shared evenly by its heads."""
+    require(width % heads == 0, f"embed_dim must be a multiple of num_heads, but is {width} with {heads} heads")
+
+
 def require_widths(cond_dim: int, num_global: int, *, token_dim: int, global_dim: int) -> int:
     """Compute the width of all global conditions together.
 
@@ -82,17 +93,17 @@ def require_widths(cond_dim: int, num_global: int, *, token_dim: int, global_dim
 class CodecSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of one half of the autoencoder."""
 
-    channels: int
-    latent_dim: int
-    c_mults: tuple[int, ...]
-    strides: tuple[int, ...]
-    transformer_depths: tuple[int, ...]
-    in_channels: int | None = None
-    out_channels: int | None = None
-    chunk_size: int | None = None
+    channels: Count
+    latent_dim: Count
+    c_mults: tuple[Count, ...]
+    strides: tuple[Count, ...]
+    transformer_depths: tuple[Depth, ...]
+    in_channels: Count | None = None
+    out_channels: Count | None = None
+    chunk_size: Count | None = None
     chunk_midpoint_shift: bool = False
-    dim_heads: int = 128
-    ff_mult: int = 3
+    dim_heads: Count = 128
+    ff_mult: Count = 3
     differential: bool = True
     variable_stride: bool = False
     conv_mapping: bool = False
@@ -113,7 +124,7 @@ class CodecSection(Struct, frozen=True, forbid_unknown_fields=True):
 class BottleneckSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the normalisation of latents."""
 
-    dim: int
+    dim: Count
     auto_scale: bool = False
     noise_regularize: bool = False
 
@@ -128,8 +139,8 @@ class BottleneckSection(Struct, frozen=True, forbid_unknown_fields=True):
 class PatchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """How a waveform becomes patches."""
 
-    channels: int
-    patch_size: int
+    channels: Count
+    patch_size: Count
 
 
 class PatchSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,11 +157,11 @@ class AutoencoderSection(Struct, frozen=True, forbid_unknown_fields=True):
     decoder: CodecSection
     bottleneck: BottleneckSection
     pretransform: PatchSection
-    latent_dim: int
-    downsampling_ratio: int
-    io_channels: int = 2
-    in_channels: int | None = None
-    out_channels: int | None = None
+    latent_dim: Count
+    downsampling_ratio: Count
+    io_channels: Count = 2
+    in_channels: Count | None = None
+    out_channels: Count | None = None
 
 
 class PretransformSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,7 +176,7 @@ class TextSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Which T5Gemma, where it lies, and how many tokens."""
 
     model_name: str = "google/t5gemma-b-b-ul2"
-    max_length: int = 128
+    max_length: Count = 128
     padding_mode: Literal["zero", "learned"] = "zero"
     project_out: bool = False
     model_path: str | None = None
@@ -199,7 +210,7 @@ class ConditioningSection(Struct, frozen=True, forbid_unknown_fields=True):
     """All conditions."""
 
     configs: tuple[TextConditioner | NumberConditioner, ...]
-    cond_dim: int
+    cond_dim: Count
     default_keys: dict[str, str] = {}
 
 
@@ -217,20 +228,20 @@ class NoSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class TransformerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the diffusion transformer."""
 
-    io_channels: int
-    embed_dim: int
-    depth: int
-    num_heads: int
-    cond_token_dim: int
-    global_cond_dim: int
+    io_channels: Count
+    embed_dim: Count
+    depth: Depth
+    num_heads: Count
+    cond_token_dim: Count
+    global_cond_dim: Count
     project_cond_tokens: bool = True
     project_global_cond: bool = True
     global_cond_type: Literal["prepend", "adaLN"] = "prepend"
     timestep_features_type: Literal["learned", "expo"] = "learned"
     timestep_features_logsnr: bool = False
-    input_concat_dim: int = 0
-    num_memory_tokens: int = 0
-    local_add_cond_dim: int | None = None
+    input_concat_dim: CountOrNone = 0
+    num_memory_tokens: CountOrNone = 0
+    local_add_cond_dim: Count | None = None
     norm_type: Literal["layer_norm", "rms_norm"] = "layer_norm"
     attn_kwargs: AttentionSettings = AttentionSettings()
     ff_kwargs: NoSettings = NoSettings()
@@ -241,7 +252,7 @@ class Shift(Struct, frozen=True, forbid_unknown_fields=True):
     """How sampling times are spread, as far as it is published: by log-SNR, or not at all."""
 
     type: Literal["logsnr", "none"]
-    anchor_length: int = 2000
+    anchor_length: Count = 2000
     anchor_logsnr: float = -6.2
     rate: float = 1.0
     logsnr_end: float = 2.0
@@ -273,17 +284,17 @@ class ModelSection(Struct, frozen=True, forbid_unknown_fields=True):
     pretransform: PretransformSection
     conditioning: ConditioningSection
     diffusion: DiffusionSection
-    io_channels: int
+    io_channels: Count
 
 
 class PublishedConfig3(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file; its training block says nothing about the model."""
 
     model_type: Literal["diffusion_cond", "diffusion_cond_inpaint"]
-    sample_size: int
-    sample_rate: int
+    sample_size: Samples
+    sample_rate: Samples
     model: ModelSection
-    audio_channels: int = 2
+    audio_channels: Count = 2
     training: Any = None
     svd_bases_path: str | None = None
 

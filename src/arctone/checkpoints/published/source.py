@@ -23,7 +23,11 @@ SAFETENSORS: Final = ".safetensors"
 # In this order of preference: tensors alone before files that are unpickled.
 ENDINGS: Final = (SAFETENSORS, f"{SAFETENSORS}{INDEX}", ".ckpt", ".pt", ".bin", f".bin{INDEX}")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
-_LICENCES = re.compile(r"(?i)(licen[cs]e|notice|use[-_ ]?policy|acceptable[-_ ]?use)[^/]*")
+_LICENCES = re.compile(
+    r"(?i)(licen[cs]e|notice)[^/]*"
+    # Terms and policies under any name, as texts.
+    r"|[^/]*(licen[cs]e|notice|copying|copyright|terms|eula|acceptable|policy)[^/.]*(\.(md|txt|rst|pdf|html))?"
+)
 _CARDS = ("README.md", "card.md")
 TEXT_FOLDERS: Final = ("text_encoder", "tokenizer")
 

@@ -39,6 +39,7 @@ from arctone.checkpoints.published.sections import (
     TransformerSettings,
     named_file,
     require,
+    require_heads,
     require_numbers,
     require_widths,
 )
@@ -207,6 +208,7 @@ def _sine_blocks(decoder: CodecSettings) -> int:
 def _transformer(published: PublishedConfig3, text: TextSettings, autoencoder: SameConfig) -> ContinuousDiTConfig:
     diffusion, conditioning = published.model.diffusion, published.model.conditioning
     settings = diffusion.config
+    require_heads(settings.embed_dim, settings.num_heads)
     numbers = tuple(
         NumberConfig(part.id, part.config.min_val, part.config.max_val, _WAVES[part.config.fourier_features_type])
         for part in conditioning.configs

@@ -18,8 +18,13 @@ from arctone.checkpoints.published.sections import (
     INPAINTING,
     PLAIN,
     PROMPT,
+    Count,
+    CountOrNone,
+    Depth,
+    Samples,
     named_file,
     require,
+    require_heads,
     require_numbers,
     require_widths,
 )
@@ -41,22 +46,22 @@ from arctone.model_folder.config import (
 class EncoderSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the autoencoder's encoder."""
 
-    channels: int
-    latent_dim: int
-    c_mults: tuple[int, ...]
-    strides: tuple[int, ...]
-    in_channels: int = 2
+    channels: Count
+    latent_dim: Count
+    c_mults: tuple[Count, ...]
+    strides: tuple[Count, ...]
+    in_channels: Count = 2
     use_snake: bool = False
 
 
 class DecoderSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the autoencoder's decoder."""
 
-    channels: int
-    latent_dim: int
-    c_mults: tuple[int, ...]
-    strides: tuple[int, ...]
-    out_channels: int = 2
+    channels: Count
+    latent_dim: Count
+    c_mults: tuple[Count, ...]
+    strides: tuple[Count, ...]
+    out_channels: Count = 2
     use_snake: bool = False
     final_tanh: bool = True
 
@@ -87,11 +92,11 @@ class AutoencoderSection(Struct, frozen=True, forbid_unknown_fields=True):
     encoder: EncoderSection
     decoder: DecoderSection
     bottleneck: BottleneckSection
-    latent_dim: int
-    downsampling_ratio: int
-    io_channels: int = 2
-    in_channels: int | None = None
-    out_channels: int | None = None
+    latent_dim: Count
+    downsampling_ratio: Count
+    io_channels: Count = 2
+    in_channels: Count | None = None
+    out_channels: Count | None = None
 
 
 class PretransformSection(Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,7 +111,7 @@ class T5Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Which T5 and how many tokens."""
 
     t5_model_name: str = "t5-base"
-    max_length: int = 128
+    max_length: Count = 128
     project_out: bool = False
 
 
@@ -135,7 +140,7 @@ class ConditioningSection(Struct, frozen=True, forbid_unknown_fields=True):
     """All conditions."""
 
     configs: tuple[T5Conditioner | NumberConditioner, ...]
-    cond_dim: int
+    cond_dim: Count
     default_keys: dict[str, str] = {}
 
 
@@ -153,17 +158,17 @@ class NoSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class TransformerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the diffusion transformer."""
 
-    io_channels: int
-    embed_dim: int
-    depth: int
-    num_heads: int
-    cond_token_dim: int
-    global_cond_dim: int
+    io_channels: Count
+    embed_dim: Count
+    depth: Depth
+    num_heads: Count
+    cond_token_dim: Count
+    global_cond_dim: Count
     project_cond_tokens: bool = True
     project_global_cond: bool = True
-    input_concat_dim: int = 0
+    input_concat_dim: CountOrNone = 0
     global_cond_type: Literal["prepend", "adaLN"] = "prepend"
-    num_memory_tokens: int = 0
+    num_memory_tokens: CountOrNone = 0
     attn_kwargs: AttentionSettings = AttentionSettings()
     ff_kwargs: NoSettings = NoSettings()
     norm_kwargs: NoSettings = NoSettings()
@@ -187,17 +192,17 @@ class ModelSection(Struct, frozen=True, forbid_unknown_fields=True):
     pretransform: PretransformSection
     conditioning: ConditioningSection
     diffusion: DiffusionSection
-    io_channels: int
+    io_channels: Count
 
 
 class PublishedConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file; its training block says nothing about the model."""
 
     model_type: Literal["diffusion_cond", "diffusion_cond_inpaint"]
-    sample_size: int
-    sample_rate: int
+    sample_size: Samples
+    sample_rate: Samples
     model: ModelSection
-    audio_channels: int = 2
+    audio_channels: Count = 2
     training: Any = None
 
     @classmethod
@@ -275,6 +280,7 @@ def _autoencoder(section: PretransformSection) -> OobleckConfig:
 def _transformer(published: PublishedConfig) -> ContinuousDiTConfig:
     diffusion, conditioning = published.model.diffusion, published.model.conditioning
     settings = diffusion.config
+    require_heads(settings.embed_dim, settings.num_heads)
     numbers = tuple(
         NumberConfig(part.id, part.config.min_val, part.config.max_val)
         for part in conditioning.configs
