@@ -26,7 +26,7 @@ from lightning_fabric import Fabric
 from arctone.errors import ArctoneError, ModelError, UsageError
 from arctone.files.atomic import file_atomically
 from arctone.training.optim import Ema, OptimiserConfig, inverse_rate_factor, rate_factor
-from arctone.training.parallel import Part, checkpoint_activations, open_fabric
+from arctone.training.parallel import STRATEGIES, Part, checkpoint_activations, is_shardable, open_fabric
 from arctone.training.task import Task
 
 SCHEDULES = ("cosine", "inverse")
@@ -50,6 +50,7 @@ class LoopConfig(OptimiserConfig):
         ema_decay: Highest decay of the averaged weights, 0 to 1.
         ema_power: Exponent of the average's warm-up as in ema-pytorch; None for n / (10 + n).
         precision: Of the arithmetic, as Fabric names it.
+        strategy: "ddp" or "fsdp", where torchrun started several processes: whole networks in each, or shards.
         checkpoint_activations: Whether blocks compute their hidden values again on the way back: less memory.
         seed: Of weights, batches and noise.
         log_every: Steps between two lines of the log.
@@ -59,7 +60,7 @@ class LoopConfig(OptimiserConfig):
         roles: Optimiser settings of single roles, by name.
 
     Raises:
-        UsageError: For an unknown schedule.
+        UsageError: For an unknown schedule or strategy.
     """
 
     total_steps: int
@@ -70,6 +71,7 @@ class LoopConfig(OptimiserConfig):
     ema_decay: float = 0.999
     ema_power: float | None = None
     precision: str = "bf16-mixed"
+    strategy: str = "ddp"
     checkpoint_activations: bool = False
     seed: int = 0
     log_every: int = 20
@@ -81,6 +83,8 @@ class LoopConfig(OptimiserConfig):
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
             raise UsageError(f"schedule: {self.schedule!r} is unknown, choose from {', '.join(SCHEDULES)}")
+        if self.strategy not in STRATEGIES:
+            raise UsageError(f"strategy: {self.strategy!r} is unknown, choose from {', '.join(STRATEGIES)}")
 
     def of_role(self, name: str) -> OptimiserConfig:
         """Returns the settings of a role's optimiser."""
@@ -120,8 +124,12 @@ class Trainer:
         self.fabric.launch()
         if config.checkpoint_activations:
             checkpoint_activations([*task.roles.values()])
+        is_sharded = config.strategy == "fsdp" and self.fabric.world_size > 1
+        if is_sharded:
+            check_can_shard(task, config)
         self.parts = {
-            name: Part(task, module, config.of_role(name), self.fabric) for name, module in task.roles.items()
+            name: Part(task, module, config.of_role(name), self.fabric, is_sharded=is_sharded and is_shardable(module))
+            for name, module in task.roles.items()
         }
         for module in task.frozen:
             self.fabric.to_device(module.requires_grad_(False))
@@ -231,8 +239,9 @@ class Trainer:
         return self.step % self.config.checkpoint_every == 0 or bool(self.fabric.broadcast(late))
 
     def _demo(self) -> None:
+        state = self.ema.whole_state()
         if self.fabric.is_global_zero:
-            self.task.demo(self.folder / "demos", self.ema.state, self.step)
+            self.task.demo(self.folder / "demos", state, self.step)
 
     def _log(self, values: dict[str, float], seconds: float) -> None:
         if not self.fabric.is_global_zero:
@@ -309,6 +318,23 @@ class Trainer:
             part.load_state_dict(roles[name])
         self.ema.load_state_dict(saved["ema"])
         self.step = saved["step"]
+
+
+def check_can_shard(task: Task, config: LoopConfig) -> None:
+    """Refuses tasks whose networks cannot be sharded: processes must call each equally often, and only as a whole.
+
+    Args:
+        task: What is trained.
+        config: Of the loop.
+
+    Raises:
+        UsageError: The sentence gives the reason.
+    """
+    reason = getattr(task, "shards_refused", "only flow, ARC and distillation, which train on latents, can do that")
+    if config.precision == "16-mixed":
+        reason = "its gradients are not scaled for precision 16-mixed, use bf16-mixed"
+    if reason:
+        raise UsageError(f"strategy: 'fsdp' shards networks over processes; {reason}")
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:

@@ -96,6 +96,8 @@ class LoraTask(FlowTask):
         seed: Of the adapter, of noise and times.
     """
 
+    shards_refused = "an adapter is too small for that, leave the strategy as it is"
+
     def __init__(
         self, base: nn.Module, batches: Batches, lora: LoraConfig, config: FlowConfig | None = None, seed: int = 0
     ) -> None:

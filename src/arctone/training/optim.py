@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.utils._pytree import tree_map
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,13 +61,46 @@ class Optimisers:
             part.zero_grad(set_to_none=True)
 
     def state_dict(self) -> list[dict[str, object]]:
-        """Everything needed to continue."""
-        return [part.state_dict() for part in self.parts]
+        """Everything needed to continue, gathered from all shards; every process must call it."""
+        return [tree_map(whole, part.state_dict()) for part in self.parts]
 
     def load_state_dict(self, saved: list[dict[str, object]]) -> None:
         """Continue from saved moments."""
         for part, state in zip(self.parts, saved, strict=True):
-            part.load_state_dict(state)
+            parameters = [value for group in part.param_groups for value in group["params"]]
+            moments: dict[int, dict[str, Tensor]] = state["state"]  # type: ignore[assignment]
+            mine = {
+                place: {name: shard_like(value, parameters[place]) for name, value in values.items()}
+                for place, values in moments.items()
+            }
+            part.load_state_dict({**state, "state": mine})
+
+
+def whole(value: object) -> object:
+    """Returns a tensor whose shards, if it has any, were gathered from all processes; anything else as it is.
+
+    Args:
+        value: Anything.
+    """
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def shard_like(value: Tensor, parameter: Tensor) -> Tensor:
+    """Returns this process's shard of a tensor, where a parameter of the same shape has shards.
+
+    Args:
+        value: The same in all processes.
+        parameter: Of a network.
+    """
+    if not isinstance(parameter, DTensor) or isinstance(value, DTensor) or value.shape != parameter.shape:
+        return value
+    placed = value.to(parameter.device)
+    return distribute_tensor(placed, parameter.device_mesh, parameter.placements, src_data_rank=None)
+
+
+def _local(value: Tensor) -> Tensor:
+    """The values that this process holds, in the same memory."""
+    return value.to_local() if isinstance(value, DTensor) else value
 
 
 # What the stacks of blocks are called in the transformer and in the autoencoder.
@@ -136,7 +171,8 @@ class Ema:
         decay = min(self.decay, self._warm_up())
         present = module.state_dict()
         floating = [name for name, value in present.items() if value.is_floating_point()]
-        torch._foreach_lerp_([self.state[name] for name in floating], [present[name] for name in floating], 1 - decay)
+        averages, values = ([_local(state[name]) for name in floating] for state in (self.state, present))
+        torch._foreach_lerp_(averages, values, 1 - decay)
         for name in present.keys() - set(floating):
             self.state[name].copy_(present[name])
 
@@ -145,9 +181,17 @@ class Ema:
             return self.num_updates / (10 + self.num_updates)
         return 1 - (1 + max(self.num_updates - 2, 0)) ** -self.power
 
+    def whole_state(self) -> dict[str, Tensor]:
+        """Returns the average, gathered from all shards; every process must call it."""
+        return tree_map(whole, self.state)  # type: ignore[no-any-return]
+
+    def gather(self) -> None:
+        """Replaces shards of the average by whole tensors, in all processes; no update may follow."""
+        self.state = self.whole_state()
+
     def state_dict(self) -> dict[str, object]:
-        """Returns everything needed to continue."""
-        return {"num_updates": self.num_updates, "state": self.state}
+        """Returns everything needed to continue, gathered from all shards; every process must call it."""
+        return {"num_updates": self.num_updates, "state": self.whole_state()}
 
     def load_state_dict(self, saved: dict[str, object]) -> None:
         """Continues from a saved average.
@@ -158,4 +202,4 @@ class Ema:
         self.num_updates = int(saved["num_updates"])  # type: ignore[call-overload]
         state: dict[str, Tensor] = saved["state"]  # type: ignore[assignment]
         for name, value in state.items():
-            self.state[name].copy_(value)
+            self.state[name].copy_(shard_like(value, self.state[name]))

@@ -95,6 +95,7 @@ def finish_stage(stage: Stage, trainer: Trainer) -> None:
         stage: Of the trainer.
         trainer: Where it stands.
     """
+    trainer.ema.gather()
     if trainer.fabric.is_global_zero:
         stage.finish(trainer)
     trainer.fabric.barrier()

@@ -73,6 +73,8 @@ class LatentTask(SteadyRate):
 
     batches: Batches
     listener: Listener | None = None
+    # Why the networks cannot be sharded over processes; "" where they can.
+    shards_refused = ""
 
     def demo(self, folder: Path, state: dict[str, Tensor], step: int) -> None:
         """See `Task`."""

@@ -78,6 +78,8 @@ class ArcTask(LatentTask):
         if self.config.teacher.is_on != (teacher is not None):
             raise UsageError("teacher: must be given where teacher.warmup or teacher.weight is above 0, and only there")
         self.teacher = Teacher(teacher, self.config.teacher) if teacher else None
+        if self.config.self_output > 0:
+            self.shards_refused = "with self_output they call the generator unequally often, set self_output=0"
 
     @property
     def roles(self) -> Mapping[str, nn.Module]:
