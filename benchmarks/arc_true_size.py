@@ -1,12 +1,14 @@
 """One generator and one discriminator update of the published small model at its true size, with the published head.
 
     python -m benchmarks.arc_true_size            # 341 M parameters, 256 latent frames
+    python -m benchmarks.arc_true_size --width 256 # the same blocks, narrower, where memory or time do not suffice
     python -m benchmarks.arc_true_size --small    # a shrunk one, to try the program
 
 Ours runs with the recipe `paper` (bfloat16 mixed precision, checkpointed activations, parts of one clip), on clips of
 mixed length and on whole windows; the public trainer's arithmetic (`benchmarks.arc_update.PublicStep`: all blocks kept,
 gradients of the real branch, every clip filled to the whole window, no penalties) runs in turn with it, each
-measurement in a process of its own. Random weights. Prints processor seconds of a pair and the peak of the process.
+measurement in a process of its own. Random weights. Prints processor seconds of a pair, the peak of the process, and
+how much of that was there before the networks were built.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +38,7 @@ from arctone.training.loop import Trainer
 from arctone.training.parallel import checkpoint_activations
 from arctone.training.recipes import paper
 from benchmarks.arc_update import Prompts, PublicStep
+from benchmarks.train_plan import resident_bytes
 
 TRUE = ContinuousDiTConfig()
 SMALL = ContinuousDiTConfig(width=128, depth=4, heads=2, context_width=128, global_width=128, max_frames=64)
@@ -59,6 +63,7 @@ class WholeDepthDiscriminator(nn.Module):
 def measure(side: str, config: ContinuousDiTConfig, items: int, *, penalties: bool) -> dict[str, float]:
     """Returns processor seconds of a pair, its parameters in millions and the peak memory of this process in GB."""
     torch.set_num_threads(1)
+    before = resident_bytes() / 1e9
     prompts = Prompts(config, items)  # type: ignore[arg-type]
     num_blocks = blocks_of(config, 13 / 16)
     lengths = [config.max_frames // 4 * quarter for quarter in (1, 2, 3, 4)] if side == "ours" else [config.max_frames]
@@ -93,19 +98,21 @@ def measure(side: str, config: ContinuousDiTConfig, items: int, *, penalties: bo
             update(pair)
             seconds += (time.process_time() - started) / len(lengths)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    return {"seconds": seconds, "parameters_m": size / 1e6, "peak_gb": peak}
+    return {"seconds": seconds, "parameters_m": size / 1e6, "peak_gb": peak, "before_gb": before}
 
 
 def main() -> None:
     """Prints a line for each side, or measures one."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.arc_true_size", description=__doc__)
     parser.add_argument("--small", action="store_true", help="a shrunk model")
+    parser.add_argument("--width", type=int, default=TRUE.width, help="of the transformer, a multiple of 256")
     parser.add_argument("--items", type=int, default=2, help="clips of a batch")
     parser.add_argument("--penalties", action="store_true", help="with the published gradient penalties on our side")
     parser.add_argument("--side", choices=SIDES, help="measure this side only, in this process")
     chosen = parser.parse_args()
     if chosen.side:
-        config = SMALL if chosen.small else TRUE
+        width = chosen.width
+        config = SMALL if chosen.small else msgspec.structs.replace(TRUE, width=width, global_width=width)
         print(json.dumps(measure(chosen.side, config, chosen.items, penalties=chosen.penalties)))
         return
     for side in SIDES:

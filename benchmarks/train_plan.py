@@ -1,6 +1,7 @@
 """How near the memory of `arctone train ... --plan` is to what runs really take, for three sizes on this CPU.
 
     python -m benchmarks.train_plan
+    python -m benchmarks.train_plan --small   # narrower networks, in minutes
 
 Each size is planned in one process and trained for four steps in another; both begin with a base process, whose memory
 does not count. The processes give freed memory back at once (MALLOC_MMAP_THRESHOLD_), because otherwise the C library
@@ -32,6 +33,7 @@ from benchmarks.arc_update import Prompts
 
 SIZES = ((512, 8), (768, 8), (1024, 8))
 """Widths and depths."""
+SMALL_SIZES = ((256, 8), (384, 8), (512, 8))
 ITEMS, FRAMES, STEPS = 4, 128, 4
 
 
@@ -82,12 +84,14 @@ def resident_bytes() -> int:
 def main() -> None:
     """Prints the comparison, or measures one size for it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train_plan", description=__doc__)
+    parser.add_argument("--small", action="store_true", help="narrower networks")
     parser.add_argument("--one", nargs=3, metavar=("KIND", "WIDTH", "DEPTH"))
-    chosen = parser.parse_args().one
+    options = parser.parse_args()
+    chosen = options.one
     if chosen:
         print(json.dumps(measure(chosen[0], int(chosen[1]), int(chosen[2]))))
         return
-    for width, depth in SIZES:
+    for width, depth in SMALL_SIZES if options.small else SIZES:
         found = [
             json.loads(
                 subprocess.run(
@@ -99,7 +103,7 @@ def main() -> None:
             for kind in ("plan", "train")
         ]  # fmt: skip
         print(f"width {width}, depth {depth}: predicted {found[0] / 1e9:.2f} GB, taken {found[1] / 1e9:.2f} GB, "
-              f"ratio {found[0] / found[1]:.3f}")  # fmt: skip
+              f"ratio {found[0] / found[1]:.3f}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":
