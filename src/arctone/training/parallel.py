@@ -201,7 +201,7 @@ def shard(module: nn.Module, fabric: Fabric) -> None:
         for block in stack:
             # Keys and values of the conditions are computed for all blocks before the first runs.
             attention = getattr(block, "cross_attention", None)
-            if hasattr(attention, "keys_values"):
+            if isinstance(attention, nn.Module) and hasattr(attention, "keys_values"):
                 fully_shard(attention, mesh=mesh, reshard_after_forward=True)
                 register_fsdp_forward_method(attention, "keys_values")
             fully_shard(block, mesh=mesh, reshard_after_forward=True)
