@@ -81,6 +81,9 @@ def whole(value: object) -> object:
 
     Args:
         value: Anything.
+
+    Returns:
+        The whole tensor, or the value.
     """
     return value.full_tensor() if isinstance(value, DTensor) else value
 
@@ -91,6 +94,9 @@ def shard_like(value: Tensor, parameter: Tensor) -> Tensor:
     Args:
         value: The same in all processes.
         parameter: Of a network.
+
+    Returns:
+        The shard, or the tensor itself.
     """
     if not isinstance(parameter, DTensor) or isinstance(value, DTensor) or value.shape != parameter.shape:
         return value

@@ -229,6 +229,9 @@ def is_shardable(module: nn.Module) -> bool:
 
     Args:
         module: Network.
+
+    Returns:
+        Whether it has blocks, and no single numbers.
     """
     return bool(_stacks(module)) and all(value.ndim > 0 for value in module.parameters())
 
