@@ -46,7 +46,7 @@ from benchmarks import (
     web_page,
 )
 from benchmarks.arm import table as arm_table
-from benchmarks.parity import published_table
+from benchmarks.parity import published_table, train_published
 from benchmarks.results import JSON, ROOT
 
 _BLOCK = re.compile(r"(<!-- generated:(?P<name>[\w-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -58,6 +58,7 @@ _MARKER = re.compile(r"<!-- generated:[\w-]+ -->")
 BLOCKS: dict[str, tuple[str, Callable[[JSON], str]]] = {
     "autoencoder": ("autoencoder_table", autoencoder_table.block),
     "published-parity": (published_table.NAME, published_table.block),
+    "published-training": (train_published.NAME, train_published.block),
     "adherence": ("adherence", adherence.block),
     "adherence-families": ("adherence", adherence.family_block),
     "adherence-summary": ("adherence", adherence.summary_block),
@@ -134,6 +135,7 @@ TITLES = {
     "lora_timbre": "An adapter for a timbre",
     "precision_table": "Precisions of the torch engine",
     "published_parity": "Parity with the public programs, over every kind of published model",
+    "published_training": "Training of a shrunk stable-audio-open-small, and back in the public program",
     "sao_cpu": "Stable Audio Open small on a CPU with matrix units",
     "sao_cpu_vnni": "Stable Audio Open small on a CPU without matrix units",
     "sao_edge": "Stable Audio Open small on the edge runner",

@@ -16,7 +16,7 @@ from arctone.cli.train import app
 from arctone.data.encode import EncodeSettings, encode_corpus
 from arctone.errors import UsageError
 from arctone.model_folder.config import SamplingConfig
-from arctone.training import stages
+from arctone.training import post_training
 from arctone.training.distill.dmd import DmdTask
 from arctone.training.recipes import Recipe, recipe
 from tests.data.made_source import ToneSource
@@ -56,9 +56,9 @@ def _recipe(steps: int = 5, **settings: Any) -> Recipe:
 @pytest.mark.parametrize("kind", ["dmd", "consistency"])
 def test_a_flow_model_becomes_a_few_step_model(flow: Path, tmp_path: Path, kind: str) -> None:
     out = tmp_path / "fast"
-    trainer = stages.DistillStage(_recipe(), flow / "latents", out, flow, kind).trainer()
+    trainer = post_training.DistillStage(_recipe(), flow / "latents", out, flow, kind).trainer()
     trainer.run()
-    stages.finish_few_step(trainer, out)
+    post_training.finish_few_step(trainer, out)
     sampling = load_config(out).sampling
     assert sampling == SamplingConfig("ping_pong", 8, 1.0, CONFIG.sampling.duration_seconds, 1.0, post_trained=True)
     made, begun = load_dit(out).state_dict(), load_dit(flow).state_dict()
@@ -70,7 +70,7 @@ def test_a_flow_model_becomes_a_few_step_model(flow: Path, tmp_path: Path, kind:
 
 
 def test_everybody_begins_as_the_flow_model_and_is_guided_as_it_is(flow: Path, tmp_path: Path) -> None:
-    task = stages.DistillStage(_recipe(), flow / "latents", tmp_path / "fast", flow, "dmd").trainer().task
+    task = post_training.DistillStage(_recipe(), flow / "latents", tmp_path / "fast", flow, "dmd").trainer().task
     assert isinstance(task, DmdTask)
     for name, value in load_dit(flow).state_dict().items():
         for module in (task.student, task.fake_score.dit, task.teacher):
@@ -78,7 +78,7 @@ def test_everybody_begins_as_the_flow_model_and_is_guided_as_it_is(flow: Path, t
     assert task.cfg_scale == CONFIG.sampling.cfg_scale
     assert task.fake_score.num_blocks == 2
     assert task.fake_score.head is not None
-    other = stages.DistillStage(
+    other = post_training.DistillStage(
         _recipe(cfg_scale=7.0, gan_weight=0.0), flow / "latents", tmp_path / "other", flow, "dmd"
     ).trainer()
     assert isinstance(other.task, DmdTask)
@@ -97,14 +97,16 @@ def test_everybody_begins_as_the_flow_model_and_is_guided_as_it_is(flow: Path, t
 def test_what_cannot_be_is_refused(flow: Path, tmp_path: Path, change: dict[str, Any], problem: str) -> None:
     arguments = {"recipe": _recipe(), "latents": flow / "latents", "out": tmp_path, "init": flow, "kind": "dmd"}
     with pytest.raises(UsageError, match=problem):
-        stages.DistillStage(**(arguments | change)).trainer()
+        post_training.DistillStage(**(arguments | change)).trainer()
 
 
 def test_the_teacher_of_a_distilled_model_is_its_flow(flow: Path, tmp_path: Path) -> None:
-    trainer = stages.DistillStage(_recipe(1), flow / "latents", tmp_path / "fast", flow, "consistency").trainer()
+    trainer = post_training.DistillStage(_recipe(1), flow / "latents", tmp_path / "fast", flow, "consistency").trainer()
     trainer.run()
-    stages.finish_few_step(trainer, tmp_path / "fast")
-    again = stages.DistillStage(_recipe(1), flow / "latents", tmp_path / "again", tmp_path / "fast", "dmd").trainer()
+    post_training.finish_few_step(trainer, tmp_path / "fast")
+    again = post_training.DistillStage(
+        _recipe(1), flow / "latents", tmp_path / "again", tmp_path / "fast", "dmd"
+    ).trainer()
     wanted, fast = load_dit(flow).state_dict(), load_dit(tmp_path / "fast").state_dict()
     assert any(not torch.equal(value, fast[name]) for name, value in wanted.items())
     assert all(torch.equal(value, again.module.state_dict()[name]) for name, value in wanted.items())

@@ -13,7 +13,7 @@ from arctone.checkpoints.folder import load_config, load_state
 from arctone.cli.training_options import TrainingOptions
 from arctone.data.latents import LatentDataset
 from arctone.errors import UsageError
-from arctone.training import stages
+from arctone.training import post_training, stages
 from arctone.training.batches import LatentBatches, silence_of
 from arctone.training.loop import Trainer
 from arctone.training.lora import TuneStage, fine_tuning, with_targets
@@ -77,8 +77,8 @@ def test_adversarial_training_killed_and_resumed_is_the_same_run(
     model: Path, latents: Path, tmp_path: Path, name: str
 ) -> None:
     plan = _recipe(name)
-    whole = stages.run_stage(stages.ArcStage(plan, latents, tmp_path / "whole", model))
-    stage = stages.ArcStage(plan, latents, tmp_path / "parts", model)
+    whole = stages.run_stage(post_training.ArcStage(plan, latents, tmp_path / "whole", model))
+    stage = post_training.ArcStage(plan, latents, tmp_path / "parts", model)
     first = stage.trainer()
     for _ in range(2):
         first.one_step()
@@ -96,7 +96,7 @@ def test_adversarial_training_killed_and_resumed_is_the_same_run(
 
 
 def test_the_discriminator_is_the_first_blocks_of_the_same_network(model: Path, latents: Path, tmp_path: Path) -> None:
-    trainer = stages.ArcStage(_recipe(), latents, tmp_path, model).trainer()
+    trainer = post_training.ArcStage(_recipe(), latents, tmp_path, model).trainer()
     trunk = trainer.parts["discriminator"].module.trunk  # type: ignore[union-attr]
     flow = load_state(model, "dit")
     assert all(torch.equal(value, flow[name]) for name, value in trunk.state_dict().items())
@@ -119,6 +119,32 @@ def test_an_adapter_reaches_every_matrix_of_the_blocks_and_changes_the_sound(
     assert not torch.equal(*(torch.from_numpy(sound.waveforms[0].samples) for sound in sounds))
 
 
+@pytest.mark.parametrize("name", ["flow", "adapter"])
+def test_flow_and_adapter_killed_and_resumed_are_the_same_run(
+    model: Path, latents: Path, tmp_path: Path, name: str
+) -> None:
+    tuning = fine_tuning()
+    tuning = dataclasses.replace(
+        tuning,
+        loop=dataclasses.replace(tuning.loop, total_steps=4),
+        lora=dataclasses.replace(tuning.lora, rank=2, alpha=2.0, dropout=0.1),
+    )
+
+    def stage(out: Path) -> stages.Stage:
+        if name == "adapter":
+            return TuneStage(tuning, model, latents, out)
+        return stages.FlowStage(_recipe(), latents, out, model)
+
+    wanted = _state(stages.run_stage(stage(tmp_path / "whole")))
+    first = stage(tmp_path / "parts").trainer()
+    for _ in range(2):
+        first.one_step()
+    first.save()
+    first.one_step()  # lost, as by a kill
+    again = _state(stages.run_stage(stage(tmp_path / "parts")))
+    assert all(torch.equal(value, wanted[key]) for key, value in again.items())
+
+
 @pytest.mark.parametrize("kind", ["1.0", "inpaint", "3-base"])
 def test_other_objectives_and_conditions_train_too(kind: str, sounds: Path, tmp_path: Path) -> None:
     """Variance-preserving diffusion, known latents as input, and known latents in every block with windows that fit."""
@@ -126,7 +152,7 @@ def test_other_objectives_and_conditions_train_too(kind: str, sounds: Path, tmp_
     latents = encode_with(model, sounds, tmp_path / "latents")
     plan = dataclasses.replace(_recipe(steps=2), flow_batch_frames=160, arc_batch_frames=160)
     stages.run_stage(stages.FlowStage(plan, latents, tmp_path / "flow", model, new_weights=True))
-    trainer = stages.run_stage(stages.ArcStage(plan, latents, tmp_path / "arc", tmp_path / "flow"))
+    trainer = stages.run_stage(post_training.ArcStage(plan, latents, tmp_path / "arc", tmp_path / "flow"))
     batch = trainer.task.batch(0, 0, 1)
     conditions = (batch[0] if isinstance(batch, list) else batch).conditions
     assert (conditions.inpaint is not None) == (kind != "1.0")

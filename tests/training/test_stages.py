@@ -30,7 +30,7 @@ from arctone.data.sources import Subset
 from arctone.errors import ModelError, UsageError
 from arctone.flow.schedules import linear, shifted
 from arctone.model_folder.config import DiTConfig
-from arctone.training import stages
+from arctone.training import post_training, stages
 from arctone.training.arc.task import ArcTask
 from arctone.training.autoencoder import FeaturePool
 from arctone.training.batches import LatentBatches
@@ -131,13 +131,13 @@ def test_latents_of_another_autoencoder_are_refused(trained: Path, tmp_path: Pat
 def post_trained(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model folder after ARC post-training."""
     out, plan = tmp_path_factory.mktemp("fast"), _recipe()
-    trainer = stages.ArcStage(plan, trained / "latents", out, trained).trainer()
+    trainer = post_training.ArcStage(plan, trained / "latents", out, trained).trainer()
     for name, value in load_dit(trained).state_dict().items():
         assert torch.equal(value, trainer.module.state_dict()[name]), name
         trunk = trainer.parts["discriminator"].module.state_dict()
         assert f"trunk.{name}" not in trunk or torch.equal(value, trunk[f"trunk.{name}"]), name
     trainer.run()
-    stages.finish_few_step(trainer, out)
+    post_training.finish_few_step(trainer, out)
     return out
 
 
@@ -169,8 +169,10 @@ def test_a_model_that_learned_its_teachers_velocities_is_sampled_as_its_teacher(
     assert {settings.sampled_by for settings in ways.values()} == set(ways)
     assert arc_config(teacher_target="velocity").sampled_by == ("ping_pong", 8, 1.0)
     recipe = dataclasses.replace(_recipe(), arc=ways["euler", 6, 1.5])
-    stages.finish_few_step(
-        stages.ArcStage(recipe, trained / "latents", tmp_path, trained).trainer(), tmp_path, recipe.arc.sampled_by
+    post_training.finish_few_step(
+        post_training.ArcStage(recipe, trained / "latents", tmp_path, trained).trainer(),
+        tmp_path,
+        recipe.arc.sampled_by,
     )
     sampling = load_config(tmp_path).sampling
     assert (sampling.sampler, sampling.steps, sampling.shift, sampling.cfg_scale) == ("euler", 6, 1.5, 1.0)
@@ -182,7 +184,7 @@ def test_the_recipe_of_few_steps_learns_its_path_and_has_no_adversarial_step(tra
     assert steps.arc.sampled_by[:2] == ("euler", 8)
     loop = dataclasses.replace(tiny.arc_loop, total_steps=6, demo_every=0)
     plan = dataclasses.replace(tiny, arc=arc_config(steps.arc, teacher_bank=2, teacher_refresh=2), arc_loop=loop)
-    trainer = stages.ArcStage(plan, trained / "latents", tmp_path, trained).trainer()
+    trainer = post_training.ArcStage(plan, trained / "latents", tmp_path, trained).trainer()
     before = {
         name: {key: value.clone() for key, value in part.module.state_dict().items()}
         for name, part in trainer.parts.items()
@@ -206,7 +208,7 @@ def test_the_adversarial_recipe_shows_the_discriminator_full_rollouts_of_the_stu
     plan = dataclasses.replace(
         tiny, arc=settings, arc_loop=dataclasses.replace(tiny.arc_loop, total_steps=3, demo_every=0)
     )
-    trainer = stages.ArcStage(plan, trained / "latents", tmp_path, trained, post_trained).trainer()
+    trainer = post_training.ArcStage(plan, trained / "latents", tmp_path, trained, post_trained).trainer()
     student = {name: value.clone() for name, value in trainer.module.state_dict().items()}
     assert all(torch.equal(value, load_state(post_trained, "dit")[name]) for name, value in student.items())
     calls: list[float] = []
@@ -216,7 +218,7 @@ def test_the_adversarial_recipe_shows_the_discriminator_full_rollouts_of_the_stu
     assert calls == pytest.approx(shifted(linear(8), 1.5)[:-1])
     trainer.one_step()
     assert any(not torch.equal(value, student[name]) for name, value in trainer.module.state_dict().items())
-    stages.finish_few_step(trainer, tmp_path, settings.sampled_by)
+    post_training.finish_few_step(trainer, tmp_path, settings.sampled_by)
     sampling = load_config(tmp_path).sampling
     assert (sampling.sampler, sampling.steps, sampling.shift) == ("euler", 8, 1.5)
 
@@ -224,12 +226,12 @@ def test_the_adversarial_recipe_shows_the_discriminator_full_rollouts_of_the_stu
 def test_post_training_needs_a_flow_model_and_another_folder(trained: Path, post_trained: Path, tmp_path: Path) -> None:
     latents = trained / "latents"
     with pytest.raises(UsageError, match="init: post-training needs a flow model"):
-        stages.ArcStage(_recipe(), latents, tmp_path, None).trainer()
+        post_training.ArcStage(_recipe(), latents, tmp_path, None).trainer()
     with pytest.raises(UsageError, match="is also init"):
-        stages.ArcStage(_recipe(), latents, trained, trained).trainer()
+        post_training.ArcStage(_recipe(), latents, trained, trained).trainer()
     (tmp_path / "config.json").write_text((trained / "config.json").read_text().replace("tiny", "other"))
     with pytest.raises(UsageError, match="holds another model than init"):
-        stages.ArcStage(_recipe(), latents, tmp_path, trained).trainer()
+        post_training.ArcStage(_recipe(), latents, tmp_path, trained).trainer()
 
 
 def test_all_training_of_a_post_trained_model_begins_with_its_flow(
@@ -239,13 +241,13 @@ def test_all_training_of_a_post_trained_model_begins_with_its_flow(
     assert any(not torch.equal(value, load_dit(post_trained).state_dict()[name]) for name, value in flow.items())
     trainers = {
         "flow": stages.FlowStage(plan, latents, tmp_path / "flow", post_trained).trainer(),
-        "arc": stages.ArcStage(plan, latents, tmp_path / "arc", post_trained).trainer(),
-        "dmd": stages.DistillStage(plan, latents, tmp_path / "dmd", post_trained, "dmd").trainer(),
+        "arc": post_training.ArcStage(plan, latents, tmp_path / "arc", post_trained).trainer(),
+        "dmd": post_training.DistillStage(plan, latents, tmp_path / "dmd", post_trained, "dmd").trainer(),
     }
     for name, trainer in trainers.items():
         state = trainer.module.state_dict()
         assert all(torch.equal(value, state[tensor]) for tensor, value in flow.items()), name
-    stages.finish_few_step(trainers["arc"], tmp_path / "arc")
+    post_training.finish_few_step(trainers["arc"], tmp_path / "arc")
     assert load_config(tmp_path / "arc") == load_config(post_trained)
     assert load_config(tmp_path / "flow") == load_config(trained)
 
@@ -256,8 +258,8 @@ def test_a_student_goes_on_while_its_teacher_and_its_discriminator_are_the_flow(
     plan, latents = _recipe(), trained / "latents"
     plan = dataclasses.replace(plan, arc=arc_config(plan.arc, teacher_weight=1.0))
     student, flow = load_dit(post_trained).state_dict(), load_dit(trained).state_dict()
-    arc = stages.ArcStage(plan, latents, tmp_path / "arc", trained, post_trained).trainer()
-    dmd = stages.DistillStage(plan, latents, tmp_path / "dmd", trained, "dmd", post_trained).trainer()
+    arc = post_training.ArcStage(plan, latents, tmp_path / "arc", trained, post_trained).trainer()
+    dmd = post_training.DistillStage(plan, latents, tmp_path / "dmd", trained, "dmd", post_trained).trainer()
     assert isinstance(arc.task, ArcTask)
     assert isinstance(dmd.task, DmdTask)
     assert arc.task.teacher is not None
@@ -269,8 +271,10 @@ def test_a_student_goes_on_while_its_teacher_and_its_discriminator_are_the_flow(
         trunk = arc.parts["discriminator"].module.state_dict()
         assert f"trunk.{name}" not in trunk or torch.equal(trunk[f"trunk.{name}"], value), name
     for start in (
-        lambda: stages.ArcStage(plan, latents, tmp_path / "none", trained, trained).trainer(),
-        lambda: stages.DistillStage(plan, latents, tmp_path / "neither", trained, "consistency", trained).trainer(),
+        lambda: post_training.ArcStage(plan, latents, tmp_path / "none", trained, trained).trainer(),
+        lambda: post_training.DistillStage(
+            plan, latents, tmp_path / "neither", trained, "consistency", trained
+        ).trainer(),
     ):
         with pytest.raises(UsageError, match="is no post-trained model; post-training begins with the flow"):
             start()
@@ -287,7 +291,7 @@ def test_a_damaged_flow_model_is_named(trained: Path, tmp_path: Path) -> None:
     del state["blocks.0.mlp.leave.bias"]
     save_file(state, init / "dit.safetensors")
     with pytest.raises(ModelError, match=r"lacks the tensor blocks.0.mlp.leave.bias"):
-        stages.ArcStage(_recipe(), trained / "latents", tmp_path / "out", init).trainer()
+        post_training.ArcStage(_recipe(), trained / "latents", tmp_path / "out", init).trainer()
 
 
 def test_prompts_of_any_item_are_those_of_the_batch(trained: Path) -> None:

@@ -23,7 +23,7 @@ from arctone.cli.train import app
 from arctone.data.encoders import open_autoencoder
 from arctone.errors import ArctoneError, InputFileError, ModelError, UsageError
 from arctone.model_folder.config import SamplingConfig
-from arctone.training import stages
+from arctone.training import post_training, stages
 from tests import tiny_model
 
 STEPS = 150
@@ -168,9 +168,9 @@ def test_all_weights_can_be_trained(model: Path, own: Path, tmp_path: Path) -> N
 
 def _post_trained(model: Path, folder: Path) -> Path:
     """A post-trained model as the stages leave it: other weights, and the flow's beside them."""
-    stages._model_to_post_train(model, folder)
+    post_training._model_to_post_train(model, folder)
     state = {name: value + 0.01 * torch.randn_like(value) for name, value in load_state(model, DIT).items()}
-    save_part(folder, DIT, state, stages.few_step(load_config(folder), part_hash(folder, FLOW)))
+    save_part(folder, DIT, state, post_training.few_step(load_config(folder), part_hash(folder, FLOW)))
     return folder
 
 
@@ -210,7 +210,7 @@ def test_training_as_a_flow_goes_on_from_the_flow_of_a_post_trained_model(model:
 
 def test_an_older_post_trained_model_gives_a_flow_that_is_sampled_the_usual_way() -> None:
     before = msgspec.structs.replace(tiny_model.CONFIG, sampling=SamplingConfig("heun", 9, 2.5, 3.0))
-    after = stages.few_step(before, "hash")
+    after = post_training.few_step(before, "hash")
     assert after.of_flow == before.of_flow == before
     older = msgspec.structs.replace(after, flow_sampling=None).of_flow
     assert older.sampling == SamplingConfig(duration_seconds=3.0)
