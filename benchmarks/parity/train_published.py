@@ -51,7 +51,7 @@ MakeStage = Callable[[Path], Stage]
 
 
 def changed_recipe(name: str, stage: str, steps: int) -> Recipe:
-    """Returns a recipe of so many steps in 32 bit, with a rate that moves the weights, and batches of a few clips.
+    """Returns a recipe of n steps in 32 bit, with a rate that moves the weights, and batches of a few clips.
 
     Args:
         name: Of the recipe.
@@ -112,7 +112,7 @@ def weights_of(trainer: Trainer) -> dict[str, Tensor]:
 
 
 def run_killed(stage: Stage, stop_at: int) -> None:
-    """Trains a stage in a process that is killed after so many steps, without a chance to save anything.
+    """Trains a stage in a process that is killed after n steps, without a chance to save anything.
 
     Args:
         stage: What is trained.
@@ -152,7 +152,7 @@ def run_by_two(make: MakeStage, out: Path) -> None:
 
 
 def _forked(work: Callable[[], object]) -> int:
-    """Returns the process that does some work and ends; forked, because starting Python anew takes seconds."""
+    """Returns the process that does some work and ends; forked, because starting Python again takes seconds."""
     sys.stdout.flush()
     process = os.fork()
     if process == 0:

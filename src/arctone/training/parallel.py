@@ -207,7 +207,7 @@ def shard(module: nn.Module, fabric: Fabric) -> None:
             fully_shard(block, mesh=mesh, reshard_after_forward=True)
     # Warned of are in-place changes of what a network returns; nothing here makes any.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
-    # Gathered anew in each call, the rest too: what requires gradients changes with the role of the step.
+    # Gathered again in each call, the rest too: what requires gradients changes with the role of the step.
     fully_shard(module, mesh=mesh, reshard_after_forward=True)
 
 
