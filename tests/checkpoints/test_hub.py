@@ -30,7 +30,7 @@ def _digest(file: Path) -> str:
 class Hub(BaseHTTPRequestHandler):
     """Two models from folders, and one that is only given with a token."""
 
-    models: dict[str, Path] = {}  # noqa: RUF012 - the handler is made anew for every request
+    models: dict[str, Path] = {}  # noqa: RUF012 - the handler is created for each request
     asked: list[str] = []  # noqa: RUF012
     # Files whose next answer breaks off in the middle, once for each mention; and the ranges that were asked for.
     breaks: list[str] = []  # noqa: RUF012

@@ -151,7 +151,7 @@ def test_without_mask_channels_edits_are_the_flow_models_as_before() -> None:
     assert choose_network(guided, CONFIG, has_flow=True, source_seconds=2.0) == FLOW_NETWORK
 
 
-def test_a_drawn_seed_that_gives_silence_is_drawn_again_and_the_used_one_is_told() -> None:
+def test_a_drawn_seed_that_gives_silence_is_drawn_again_and_the_used_one_is_reported() -> None:
     backend = FakeBackend(num_silent=2)
     result = _made(backend)
     assert np.abs(result.waveforms[0].samples).max() > 0.5
@@ -160,7 +160,7 @@ def test_a_drawn_seed_that_gives_silence_is_drawn_again_and_the_used_one_is_told
     assert result.to_metadata(0)["request"]["seed"] == result.seeds[0]
 
 
-def test_a_given_seed_stays_and_its_silence_is_told() -> None:
+def test_a_given_seed_stays_and_its_silence_is_reported() -> None:
     result = _made(FakeBackend(num_silent=1), seed=5)
     assert result.seeds == (5,)
     assert any("silent" in warning for warning in result.warnings)

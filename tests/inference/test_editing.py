@@ -42,7 +42,7 @@ def made(model: Model, prompt: str, **fields: Any) -> Waveform:
     return model.generate(prompt, **{"steps": STEPS, **fields}).waveforms[0]
 
 
-def cannot_be_told(scores: list[SeamScore]) -> bool:
+def are_inaudible(scores: list[SeamScore]) -> bool:
     """Whether seams are like other places of their sounds, where ranks are spread evenly from 0 to 1.
 
     A mean of such ranks lies two standard deviations above 0.5 with a chance of 2.3 %; of ranks above 0.97 as many are
@@ -182,7 +182,7 @@ def seam_between_windows(long: Waveform) -> int:
     return first.kept_stop * 2048
 
 
-def test_seams_between_windows_cannot_be_told(long_sounds: tuple[Waveform, ...]) -> None:
+def test_seams_between_windows_are_inaudible(long_sounds: tuple[Waveform, ...]) -> None:
     scores, cuts = [], []
     for long in long_sounds:
         seam = seam_between_windows(long)
@@ -190,8 +190,8 @@ def test_seams_between_windows_cannot_be_told(long_sounds: tuple[Waveform, ...])
         # The same without care: another part of the sound, at another level, set hard against what was before.
         cut = np.concatenate([long.samples[:, :seam], 0.25 * long.samples[:, :seam]], axis=1)
         cuts.append(seam_score(Waveform(cut, RATE), seam))
-    assert cannot_be_told(scores)
-    assert not cannot_be_told(cuts)
+    assert are_inaudible(scores)
+    assert not are_inaudible(cuts)
 
 
 def test_windows_go_on_at_the_level_of_the_one_before(long_sounds: tuple[Waveform, ...]) -> None:
@@ -218,9 +218,9 @@ def test_the_seam_of_a_loop_is_no_louder_than_its_inside(spark: Model, prompt: s
 
 
 @pytest.mark.parametrize("prompt", ["rain on a tin roof", "wind howling", "a dark pad in C minor"])
-def test_the_seam_of_a_texture_cannot_be_told(spark: Model, prompt: str) -> None:
+def test_the_seam_of_a_texture_is_inaudible(spark: Model, prompt: str) -> None:
     loops = [made(spark, prompt, seed=seed, loop=True, duration_seconds=2.5) for seed in range(2, 8)]
-    assert cannot_be_told([seam_score(loop, 0, is_loop=True) for loop in loops])
+    assert are_inaudible([seam_score(loop, 0, is_loop=True) for loop in loops])
 
 
 def test_a_recording_becomes_a_loop_that_changes_at_its_ends_only(spark: Model, piano: Waveform) -> None:

@@ -1,4 +1,4 @@
-"""A post-trained model with its flow model beside it: guided requests are the flow's, all others its own."""
+"""A post-trained model with its flow model next to it: guided requests are the flow's, all others its own."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def test_edits_loops_and_long_sounds_go_step_by_step(checkpoint: Path, monkeypat
         _sounds(whole)
 
 
-def test_processors_work_step_by_step_unless_told(checkpoint: Path) -> None:
+def test_processors_work_step_by_step_by_default(checkpoint: Path) -> None:
     assert load_backend(checkpoint, tiny_model.CONFIG).fused_batch_size == 0
 
 

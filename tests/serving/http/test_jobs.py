@@ -164,7 +164,7 @@ def test_every_format_holds_the_sound_and_its_record(
 
 
 def test_takes_fetched_at_once_in_every_format_do_not_disturb_each_other(client: TestClient) -> None:
-    """Each format is written at its first use, beside the others, which are counted meanwhile."""
+    """Each format is written at its first use, next to the others, which are counted meanwhile."""
     job = order(client, **QUICK, variations=4)
     finished(client, job)
     wanted = [(index, format) for index in range(4) for format in ("wav", "flac", "ogg", "mp3", "opus")]
