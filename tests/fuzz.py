@@ -13,6 +13,7 @@ import io
 import json
 import random
 import re
+import resource
 import shutil
 import tarfile
 import tempfile
@@ -338,7 +339,8 @@ def main() -> None:
                     if given.keep:
                         given.keep.mkdir(parents=True, exist_ok=True)
                         shutil.copyfile(folder / reader.name, given.keep / f"{found}-{reader.name}")
-    print(f"{count} inputs for {len(chosen)} readers, {found} findings")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"{count} inputs for {len(chosen)} readers, {found} findings, at most {peak} MB")
 
 
 if __name__ == "__main__":

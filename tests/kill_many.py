@@ -1,6 +1,6 @@
 """Kills the program at random moments, many times: `python -m tests.kill_many --rounds 50`.
 
-Each round starts generate, export, train or encode in a folder that holds the result of an earlier run, kills it
+Each round starts generate, export, serve, train or encode in a folder that holds the result of an earlier run, kills it
 without warning, and looks: what was there is still there and whole, nothing half-written has a final name, and the next
 start clears what is left. The suite has a fast version of this for the writer alone (tests/files/test_atomic.py).
 """
@@ -8,13 +8,19 @@ start clears what is left. The suite has a fast version of this for the writer a
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
+import re
 import shutil
 import signal
+import socket
 import sys
 import tempfile
+import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +59,7 @@ def cases(model: Path, sounds: Path) -> list[Case]:
             command("export", "edge", str(model), "FOLDER/model", "--force", "--json"),
             lambda folder: check_hashes(folder / "model"),
         ),
+        Case("serve", lambda folder: _serve(folder, model), _served),
         Case("train", _train, _resume),
         Case(
             "encode",
@@ -65,6 +72,47 @@ def cases(model: Path, sounds: Path) -> list[Case]:
 def _run(words: list[str]) -> None:
     if run(words) != 0:
         raise SystemExit(f"failed: {' '.join(words)}")
+
+
+def _serve(folder: Path, model: Path) -> None:
+    """A server that keeps takes in one folder and writes them to another, until it has answered three requests."""
+    temporary = folder / "temporary"
+    temporary.mkdir(exist_ok=True)
+    tempfile.tempdir = str(temporary)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    threading.Thread(target=_request_sounds, args=(f"http://127.0.0.1:{port}/v1/jobs",), daemon=True).start()
+    _run(["serve", "--port", str(port), "-m", str(model), "--output-folder", str(folder / "out")])
+
+
+def _request_sounds(address: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    for seed in range(3):
+        body = json.dumps({"prompt": "rain", "seed": seed, "duration_seconds": 0.5, "variations": 2}).encode()
+        job = json.loads(_answer(urllib.request.Request(address, body, headers)))["id"]
+        while json.loads(_answer(f"{address}/{job}"))["state"] in ("queued", "running"):
+            time.sleep(0.01)
+        _answer(f"{address}/{job}/takes/1?format=flac")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _answer(request: str | urllib.request.Request) -> bytes:
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return bytes(answer.read())
+        except urllib.error.HTTPError:
+            raise
+        except urllib.error.URLError:
+            time.sleep(0.05)
+
+
+def _served(folder: Path) -> None:
+    for path in (folder / "out").glob("*"):
+        read_audio(path)
+    left = list((folder / "temporary").iterdir())
+    assert not left, f"{left} are left"
 
 
 def _train(folder: Path) -> None:
@@ -117,6 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=50, help="kills of each command")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="commands whose name matches this pattern")
     parser.add_argument("--model", type=Path, help="tiny model folder; built if not given")
     given = parser.parse_args()
     draws = random.Random(given.seed)
@@ -130,7 +179,8 @@ def main() -> None:
             samples = 0.1 * noise.standard_normal((2, 22_050)).astype("float32")
             write_audio(sounds / f"{number}.wav", Waveform(samples, 44_100))
         for case in cases(model, sounds):
-            _kill_case(case, root / case.name, given.rounds, draws)
+            if re.search(given.only, case.name):
+                _kill_case(case, root / case.name, given.rounds, draws)
 
 
 def _tiny_model(folder: Path) -> Path:

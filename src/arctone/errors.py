@@ -55,6 +55,10 @@ class InputFileError(ArctoneError):
     exit_code = 3
 
 
+class TooLongError(InputFileError):
+    """A sound is longer than what is read."""
+
+
 class ModelError(ArctoneError):
     """A model is missing, damaged or does not fit."""
 

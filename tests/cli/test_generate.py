@@ -34,6 +34,13 @@ def test_durations_are_exact_to_the_sample(generate, flag):
     assert soundfile.info("x.wav").frames == round(1.2345 * 44100)
 
 
+def test_the_number_of_threads_changes_no_byte_of_a_file(generate):
+    for name, threads in (("a.wav", 1), ("b.wav", 2)):
+        assert generate("rain", "-o", name, "-s", 7, "--threads", threads).code == 0
+    assert Path("a.wav").read_bytes() == Path("b.wav").read_bytes()
+    assert read_metadata("a.wav")["request"]["threads"] is None
+
+
 def test_same_seed_same_bytes_and_another_seed_another_sound(generate):
     for name, seed in (("a.wav", 7), ("b.wav", 7), ("c.wav", 8)):
         assert generate("rain", "-o", name, "-s", seed).code == 0

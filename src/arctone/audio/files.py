@@ -12,7 +12,15 @@ import soundfile
 from arctone.audio import formats as ogg
 from arctone.audio import tags as riff
 from arctone.audio import tags as tags
-from arctone.audio.formats import MAX_SECONDS, check_shape, reason, refuse_unreadable, rounded
+from arctone.audio.formats import (
+    MAX_SECONDS,
+    check_container,
+    check_shape,
+    reason,
+    refuse_unreadable,
+    rounded,
+    too_long,
+)
 from arctone.audio.loops import num_beats
 from arctone.audio.media import decode_media, is_media
 from arctone.audio.waveform import Waveform, resample
@@ -35,12 +43,13 @@ class FileFormat:
     options: dict[str, Any]
 
 
-# compression_level runs from 0 (best) to 1: MP3 as V0, Vorbis at quality 6, Opus at about 160 kbit/s.
+# compression_level runs from 0 (best) to 1: MP3 as V0, Vorbis at quality 6, Opus at about 160 kbit/s in stereo, for
+# which libsndfile takes (1 - level) * 250 + 6 kbit/s a channel.
 FORMATS: dict[str, FileFormat] = {
     "wav": FileFormat("WAV", {"pcm16": "PCM_16", "pcm24": "PCM_24", "float32": "FLOAT"}, {}),
     "flac": FileFormat("FLAC", {"pcm16": "PCM_16", "pcm24": "PCM_24"}, {"compression_level": 0.625}),
     "ogg": FileFormat("OGG", {"lossy": "VORBIS"}, {"compression_level": 0.4}),
-    "opus": FileFormat("OGG", {"lossy": "OPUS"}, {"compression_level": 0.35}),
+    "opus": FileFormat("OGG", {"lossy": "OPUS"}, {"compression_level": 0.704}),
     "mp3": FileFormat("MP3", {"lossy": "MPEG_LAYER_III"}, {"compression_level": 0.0, "bitrate_mode": "VARIABLE"}),
 }
 
@@ -88,8 +97,8 @@ def encode_audio(
         waveform: The sound.
         format: "wav", "flac", "ogg", "opus" (always at 48 kHz) or "mp3".
         subtype: "pcm16" (default), "pcm24" or "float32" (WAV only); lossy formats take none.
-        metadata: A JSON-ready record for the comment tag; if its request is for a loop, a WAV file also gets the chunks
-            that samplers and sequencers read.
+        metadata: A JSON-ready record for the comment tag; if its request is for a loop or has a tempo, the file also says
+            so where samplers, sequencers and game engines look for it.
 
     Returns:
         The bytes of the file.
@@ -107,20 +116,33 @@ def encode_audio(
     except (soundfile.LibsndfileError, ValueError) as problem:
         shape = f"{waveform.num_channels} channels at {waveform.sample_rate} Hz"
         raise UsageError(f"{format} cannot hold {shape}: {reason(problem)}.") from None
-    data = buffer.getvalue()
-    if format == "wav":
-        return _with_loop(riff.without_time(data), waveform, metadata or {})
+    data = _with_loop_and_tempo(buffer.getvalue(), format, waveform, metadata or {})
     return ogg.with_serial(data, 1) if data[:4] == b"OggS" else data
 
 
-def _with_loop(data: bytes, waveform: Waveform, record: dict[str, Any]) -> bytes:
-    """A WAV file whose record says that it is a loop is marked as one for samplers and sequencers."""
+def _with_loop_and_tempo(data: bytes, format: str, waveform: Waveform, record: dict[str, Any]) -> bytes:
+    """Loop points and tempo where the format has a place for them, as samplers, sequencers and game engines read them.
+
+    WAV files have chunks for a loop and its tempo, FLAC, Ogg and Opus files comments for both, MP3 files a frame for
+    the tempo; their encoder adds samples at both ends, so that they do not loop to the sample.
+    """
+    if format == "wav":
+        data = riff.without_time(data)
     request = record.get("request", {})
-    if not isinstance(request, dict) or not request.get("loop"):
+    if not isinstance(request, dict):
         return data
-    bpm = request.get("bpm")
-    beats = num_beats(waveform.duration_seconds, bpm) if bpm else 0
-    return riff.with_loop(data, waveform.num_samples, waveform.sample_rate, bpm, beats)
+    bpm, is_loop = request.get("bpm"), bool(request.get("loop"))
+    if format == "wav":
+        beats = num_beats(waveform.duration_seconds, bpm) if bpm else 0
+        return (
+            riff.with_loop(data, waveform.num_samples, waveform.sample_rate, bpm, beats) if is_loop else data
+        )
+    # ID3v2.3 wants a whole number.
+    tempo = "" if not bpm else f"{bpm:.0f}" if format == "mp3" else f"{bpm:.6g}"
+    if format == "mp3":
+        return tags.with_id3_tempo(data, tempo) if tempo else data
+    comments = {"LOOPSTART": "0", "LOOPLENGTH": str(waveform.num_samples)} if is_loop else {}
+    return tags.with_comments(data, comments | ({"BPM": tempo} if tempo else {}))
 
 
 def write_audio(
@@ -199,6 +221,7 @@ def _as_stored(waveform: Waveform, subtype: str) -> npt.NDArray[Any]:
 def _decoded(path: Path, max_seconds: float) -> tuple[npt.NDArray[np.float32], int]:
     try:
         with soundfile.SoundFile(path) as file:
+            check_container(str(path), file.format)
             return _decode(path, file, max_seconds), int(file.samplerate)
     except (soundfile.LibsndfileError, RuntimeError) as problem:
         raise InputFileError(f"{path} is not a sound file that can be read: {reason(problem)}.") from None
@@ -209,7 +232,7 @@ def _decode(path: Path, file: soundfile.SoundFile, max_seconds: float) -> npt.ND
     limit = check_shape(str(path), int(file.samplerate), int(file.channels), announced, max_seconds)
     frames = file.read(limit + 1, dtype="float32", always_2d=True)
     if len(frames) > limit:
-        raise InputFileError(f"{path} is longer than the {limit / file.samplerate:g} seconds that are read.")
+        raise too_long(str(path), limit / file.samplerate)
     if len(frames) == 0:
         raise InputFileError(f"{path} holds no samples.")
     if len(frames) < announced or _is_cut(path, file.format):

@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from arctone.errors import InputFileError
+from arctone.errors import InputFileError, TooLongError
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 384_000
 MAX_CHANNELS = 8
@@ -43,6 +43,8 @@ READ_FORMATS = (
     ReadFormat("CAF", (".caf",), is_media=True),
     ReadFormat("WMA", (".wma",), is_media=True),
 )
+# The same formats by the names that libsndfile has for them.
+_CONTAINERS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "MPEG", "AIFF"})
 SOUND_SUFFIXES = frozenset(suffix for each in READ_FORMATS if not each.is_media for suffix in each.suffixes)
 MEDIA_SUFFIXES = frozenset(suffix for each in READ_FORMATS if each.is_media for suffix in each.suffixes)
 
@@ -81,13 +83,28 @@ def check_shape(name: str, sample_rate: int, num_channels: int, num_samples: int
         raise InputFileError(f"{name} has {num_channels} channels, but 1 to {MAX_CHANNELS} are read.")
     if num_samples > max_seconds * sample_rate:
         seconds = num_samples / sample_rate
-        raise InputFileError(f"{name} is {seconds:.1f} seconds long, but at most {max_seconds:g} are read.")
+        raise TooLongError(f"{name} is {seconds:.1f} seconds long, but at most {max_seconds:g} are read.")
     if num_samples * num_channels > MAX_VALUES:
-        raise InputFileError(
+        raise TooLongError(
             f"{name} has {num_samples * num_channels / 1e6:.0f} million values in {num_channels} channels at "
             f"{sample_rate} Hz, but at most {MAX_VALUES // 1_000_000} million are read."
         )
     return int(min(max_seconds * sample_rate, MAX_VALUES // num_channels))
+
+
+def too_long(name: str, seconds: float) -> TooLongError:
+    """The error of a sound that goes on behind the last sample that is read. Args: seconds: that are read."""
+    return TooLongError(f"{name} is longer than the {seconds:g} seconds that are read.")
+
+
+def check_container(name: str, container: str) -> None:
+    """Refuse what libsndfile reads, but no other part of the program. Args: container: libsndfile's name of it.
+
+    Raises:
+        InputFileError: If it is none of `READ_FORMATS`.
+    """
+    if container not in _CONTAINERS:
+        raise InputFileError(f"{name} is a {container} file, but {format_names()} are read.")
 
 
 def rounded(frames: npt.NDArray[np.float32], num_bits: int) -> npt.NDArray[np.float64]:
@@ -157,6 +174,54 @@ def with_serial(data: bytes, serial: int) -> bytes:
         struct.pack_into("<I", page, 22, _checksum(bytes(page)))
         pages.append(bytes(page))
     return b"".join(pages)
+
+
+def header_packets(data: bytes, count: int) -> list[bytes]:
+    """The packets of a one-stream file that follow its first page, which holds the very first packet."""
+    packets, open_packet = [], b""
+    for start, end in list(_pages(data))[1:]:
+        at = start + 27 + data[start + 26]
+        for size in data[start + 27 : start + 27 + data[start + 26]]:
+            open_packet, at = open_packet + data[at : at + size], at + size
+            if size < 255:
+                packets.append(open_packet)
+                open_packet = b""
+        if len(packets) >= count:
+            return packets[:count]
+        assert at == end
+    raise ValueError("the file has fewer packets")
+
+
+def with_header_packets(data: bytes, packets: list[bytes]) -> bytes:
+    """The same file with other header packets after its first page; checksums are left to `with_serial`."""
+    pages = list(_pages(data))
+    num_old = _num_pages_of(data, pages[1:], len(packets))
+    lacing = [min(255, left) for packet in packets for left in range(len(packet), -1, -255)]
+    content, head = b"".join(packets), data[pages[1][0] : pages[1][0] + 26]
+    whole, number = [data[pages[0][0] : pages[0][1]]], 1
+    while lacing:
+        table, lacing = lacing[:255], lacing[255:]
+        body, content = content[: sum(table)], content[sum(table) :]
+        is_continued = number > 1 and whole[-1][26 + whole[-1][26]] == 255
+        ends_packet = any(size < 255 for size in table)
+        granule = bytes(8) if ends_packet else b"\xff" * 8
+        page = head[:5] + bytes([int(is_continued)]) + granule + head[14:18] + struct.pack("<I", number) + bytes(4)
+        whole.append(page + bytes([len(table), *table]) + body)
+        number += 1
+    for start, end in pages[1 + num_old :]:
+        whole.append(data[start : start + 18] + struct.pack("<I", number) + data[start + 22 : end])
+        number += 1
+    return b"".join(whole)
+
+
+def _num_pages_of(data: bytes, pages: list[tuple[int, int]], num_packets: int) -> int:
+    """How many pages the first packets fill; a page that ends them holds nothing else."""
+    found = 0
+    for count, (start, _) in enumerate(pages, 1):
+        found += sum(size < 255 for size in data[start + 27 : start + 27 + data[start + 26]])
+        if found >= num_packets:
+            return count
+    raise ValueError("the file has fewer packets")
 
 
 def is_cut(file: Path | IO[bytes]) -> bool:

@@ -104,7 +104,9 @@ class Levelled(NamedTuple):
 
 def peak_db(waveform: Waveform) -> float:
     """Highest sample in dBFS (0 = full scale); -inf if there is none above zero."""
-    return _decibels(float(np.abs(waveform.samples).max(initial=0.0)))
+    # Not of np.abs: a copy of a long sound is as large as the sound.
+    highest, lowest = waveform.samples.max(initial=0.0), waveform.samples.min(initial=0.0)
+    return _decibels(float(max(highest, -lowest)))
 
 
 def is_silent(waveform: Waveform) -> bool:
@@ -125,7 +127,16 @@ def is_constant(waveform: Waveform) -> bool:
 
 def num_over(waveform: Waveform) -> int:
     """Number of samples beyond full scale, which a file of whole numbers would clip."""
-    return int(np.count_nonzero(np.abs(waveform.samples) > 1.0))
+    samples = waveform.samples
+    return int(np.count_nonzero(samples > 1.0) + np.count_nonzero(samples < -1.0))
+
+
+def over_warning(waveform: Waveform, name: str) -> str:
+    """How much of a sound lies beyond full scale, without a full stop; "" if nothing does. Args: name: of the sound."""
+    count = num_over(waveform)
+    if not count:
+        return ""
+    return f"{name} has {count} samples beyond full scale (peak {peak_db(waveform):+.1f} dBFS)"
 
 
 def loudness_lufs(waveform: Waveform) -> float:
@@ -142,11 +153,18 @@ def loudness_lufs(waveform: Waveform) -> float:
     return float(_lufs(loud[_lufs(loud) > gate].mean()))
 
 
-def with_gain(waveform: Waveform, gain_db: float) -> Waveform:
-    """The same sound louder (above 0 dB) or softer; 0 gives the input itself."""
+def with_gain(waveform: Waveform, gain_db: float, *, in_place: bool = False) -> Waveform:
+    """The same sound louder (above 0 dB) or softer; 0 gives the input itself.
+
+    Args: in_place: whether the input's own samples are changed, which saves a copy as large as the sound.
+    """
     if gain_db == 0:
         return waveform
-    return waveform.with_samples(waveform.samples * np.float32(10 ** (gain_db / 20)))
+    gain = np.float32(10 ** (gain_db / 20))
+    if in_place:
+        np.multiply(waveform.samples, gain, out=waveform.samples)
+        return waveform
+    return waveform.with_samples(waveform.samples * gain)
 
 
 def normalize_peak(waveform: Waveform, target_db: float = PEAK_TARGET_DB) -> Waveform:
@@ -160,6 +178,7 @@ def level(
     *,
     peak_target_db: float = PEAK_TARGET_DB,
     loudness_target_lufs: float = LOUDNESS_TARGET_LUFS,
+    in_place: bool = False,
 ) -> Levelled:
     """Bring a sound to its level.
 
@@ -169,6 +188,7 @@ def level(
             as near as the peak target lets it come, which the warning says), or "off" (the input itself).
         peak_target_db: Highest sample, dB of full scale.
         loudness_target_lufs: Integrated loudness, LUFS.
+        in_place: Whether the input's own samples are changed.
 
     Returns:
         The sound, the gain and a warning.
@@ -184,8 +204,8 @@ def level(
         return Levelled(waveform, 0.0, f"The sound is silent (below {SILENCE_DB:g} dBFS) and was not made louder.")
     room_db = peak_target_db - peak_db(waveform)
     if policy == "peak":
-        return Levelled(with_gain(waveform, room_db), room_db, "")
-    return _to_loudness(waveform, loudness_target_lufs, room_db)
+        return Levelled(with_gain(waveform, room_db, in_place=in_place), room_db, "")
+    return _to_loudness(waveform, loudness_target_lufs, room_db, in_place)
 
 
 def fade(waveform: Waveform, in_seconds: float = 0.0, out_seconds: float = 0.0) -> Waveform:
@@ -210,7 +230,7 @@ def fade(waveform: Waveform, in_seconds: float = 0.0, out_seconds: float = 0.0) 
     return waveform.with_samples(samples)
 
 
-def _to_loudness(waveform: Waveform, target_lufs: float, room_db: float) -> Levelled:
+def _to_loudness(waveform: Waveform, target_lufs: float, room_db: float, in_place: bool) -> Levelled:
     loudness = loudness_lufs(waveform)
     if math.isinf(loudness):
         return Levelled(waveform, 0.0, "The sound is too soft for a loudness to be measured and was left as it is.")
@@ -218,7 +238,8 @@ def _to_loudness(waveform: Waveform, target_lufs: float, room_db: float) -> Leve
     gain_db = min(wanted_db, room_db)
     reached = loudness + gain_db
     short = f"The loudness is {reached:.1f} instead of {target_lufs:g} LUFS, because the peaks have no more room."
-    return Levelled(with_gain(waveform, gain_db), gain_db, short if gain_db < wanted_db - 0.05 else "")
+    levelled = with_gain(waveform, gain_db, in_place=in_place)
+    return Levelled(levelled, gain_db, short if gain_db < wanted_db - 0.05 else "")
 
 
 def _num_faded(waveform: Waveform, seconds: float, name: str) -> int:

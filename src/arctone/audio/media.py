@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from arctone.audio.formats import MAX_CHANNELS, check_shape
+from arctone.audio.formats import MAX_CHANNELS, check_shape, too_long
 from arctone.errors import InputFileError, install_hint
 
 if TYPE_CHECKING:
@@ -55,23 +55,22 @@ def decode_media(file: str | Path | IO[bytes], name: str, max_seconds: float) ->
     Raises:
         InputFileError: If PyAV is not installed, or the file holds no sound that can be read.
     """
-    with _opened(file, name) as (container, stream):
-        rate, channels = int(stream.rate or 0), int(stream.channels or 0)
-        most = check_shape(name, rate, channels, _announced(stream, rate), max_seconds)
-        parts: list[npt.NDArray[np.float32]] = []
-        count = 0
-        for part in _parts(container, stream, rate, channels):
-            parts.append(part)
-            count += part.shape[1]
-            if count > most:
-                raise InputFileError(f"{name} is longer than the {most / rate:g} seconds that are read.")
-    if count == 0:
+    with open_media(file, name, max_seconds) as track:
+        parts = list(track.parts)
+    if not parts:
         raise InputFileError(f"{name} holds no samples.")
-    return np.concatenate(parts, axis=1), rate
+    return np.concatenate(parts, axis=1), track.sample_rate
 
 
-def media_shape(file: str | Path | IO[bytes], name: str) -> tuple[int, int, int]:
-    """Rate in Hz, channels and samples per channel; a length that is not announced is found by decoding.
+def media_shape(
+    file: str | Path | IO[bytes], name: str, max_seconds: float = float("inf")
+) -> tuple[int, int, int]:
+    """Rate in Hz, channels and samples per channel, which are counted by decoding.
+
+    Args:
+        file: A path, or an open file.
+        name: What it is called in errors.
+        max_seconds: Longest sound; decoding ends at the first sample too many.
 
     Args:
         file: A path, or an open file.
@@ -83,11 +82,50 @@ def media_shape(file: str | Path | IO[bytes], name: str) -> tuple[int, int, int]
     Raises:
         InputFileError: As `decode_media`.
     """
+    with open_media(file, name, max_seconds) as track:
+        # The announced length counts the encoder's silence at both ends, so only decoding tells the true one.
+        return track.sample_rate, track.num_channels, sum(part.shape[1] for part in track.parts)
+
+
+class Track(NamedTuple):
+    """A sound track. sample_rate: in Hz. parts: decoded stretches [channels, samples]; one too many is refused."""
+
+    sample_rate: int
+    num_channels: int
+    parts: Iterator[npt.NDArray[np.float32]]
+
+
+@contextmanager
+def open_media(file: str | Path | IO[bytes], name: str, max_seconds: float) -> Iterator[Track]:
+    """Open the first sound track, to be decoded part by part.
+
+    Args:
+        file: A path, or an open file.
+        name: What it is called in errors.
+        max_seconds: Longest sound.
+
+    Raises:
+        InputFileError: As `decode_media`, also while it is decoded.
+    """
     with _opened(file, name) as (container, stream):
         rate, channels = int(stream.rate or 0), int(stream.channels or 0)
         check_shape(name, rate, channels, 0, 1.0)
-        # The announced length counts the encoder's silence at both ends, so only decoding tells the true one.
-        return rate, channels, sum(part.shape[1] for part in _parts(container, stream, rate, channels))
+        if max_seconds == float("inf"):
+            yield Track(rate, channels, _parts(container, stream, rate, channels))
+            return
+        most = check_shape(name, rate, channels, _announced(stream, rate), max_seconds)
+        yield Track(rate, channels, _limited(_parts(container, stream, rate, channels), name, rate, most))
+
+
+def _limited(
+    parts: Iterator[npt.NDArray[np.float32]], name: str, rate: int, most: int
+) -> Iterator[npt.NDArray[np.float32]]:
+    left = most
+    for part in parts:
+        left -= part.shape[1]
+        if left < 0:
+            raise too_long(name, most / rate)
+        yield part
 
 
 @contextmanager

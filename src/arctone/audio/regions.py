@@ -185,7 +185,18 @@ def faded_edges(samples: Samples, sample_rate: int) -> Samples:
         The sound with both edges faded.
     """
     out = samples.copy()
-    for seconds, part in ((EDGE_IN_SECONDS, out), (EDGE_OUT_SECONDS, out[:, ::-1])):
+    fade_edges(out, sample_rate)
+    return out
+
+
+def fade_edges(samples: Samples, sample_rate: int, *, at_start: bool = True) -> None:
+    """Let a sound begin and end at zero, in place.
+
+    Args:
+        samples: [channels, N].
+        sample_rate: In Hz.
+        at_start: Whether its beginning is faded, too.
+    """
+    for seconds, part in ((EDGE_IN_SECONDS if at_start else 0.0, samples), (EDGE_OUT_SECONDS, samples[:, ::-1])):
         size = min(samples.shape[1] // 2, round(seconds * sample_rate))
         part[:, :size] *= (np.sin(np.linspace(0, np.pi / 2, size, endpoint=False)) ** 2).astype(np.float32)
-    return out

@@ -4,12 +4,13 @@ import io
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import soundfile
 
+from arctone.audio import formats as ogg
 from arctone.audio.formats import reason, refuse_unreadable
 from arctone.errors import InputFileError, UsageError
 from arctone.files.text import parse_json, printable
@@ -119,6 +120,79 @@ def with_loop(data: bytes, num_samples: int, sample_rate: int, bpm: float | None
         )
     whole = data + b"\0" * (len(data) % 2) + b"".join(parts)
     return whole[:4] + struct.pack("<I", len(whole) - 8) + whole[8:]
+
+
+_FLAC_COMMENT, _FLAC_LAST = 4, 0x80
+_MAX_FLAC_BLOCK = 2**24
+
+
+def with_comments(data: bytes, comments: Mapping[str, str]) -> bytes:
+    """The same FLAC, Ogg Vorbis or Opus file with more comments.
+
+    Args: data: a file that libsndfile wrote, which has comments already. comments: by name, in ASCII.
+    Source: RFC 9639, section 8; RFC 7845, section 5.2; the Vorbis I specification, section 5.
+    """
+    if not comments:
+        return data
+    if data[:4] == b"fLaC":
+        return _with_flac_comments(data, comments)
+    with_setup = data[28:35] == b"\x01vorbis"  # the packet after the comments is part of the headers, too
+    packets = ogg.header_packets(data, 2 if with_setup else 1)
+    start = 7 if with_setup else 8
+    end = _comments_end(packets[0], start)
+    packets[0] = packets[0][:start] + _with_entries(packets[0][start:end], comments) + packets[0][end:]
+    return ogg.with_header_packets(data, packets)
+
+
+def _with_flac_comments(data: bytes, comments: Mapping[str, str]) -> bytes:
+    at = 4
+    while True:
+        kind, size = data[at], int.from_bytes(data[at + 1 : at + 4], "big")
+        if kind & ~_FLAC_LAST == _FLAC_COMMENT:
+            block = _with_entries(data[at + 4 : at + 4 + size], comments)
+            if len(block) >= _MAX_FLAC_BLOCK:
+                return data
+            return data[: at + 1] + len(block).to_bytes(3, "big") + block + data[at + 4 + size :]
+        if kind & _FLAC_LAST:
+            return data
+        at += 4 + size
+
+
+def _with_entries(block: bytes, comments: Mapping[str, str]) -> bytes:
+    """A block of comments (vendor, count, entries) with more of them."""
+    count_at = 4 + int(struct.unpack_from("<I", block)[0])
+    (count,) = struct.unpack_from("<I", block, count_at)
+    entries = [f"{name}={value}".encode() for name, value in comments.items()]
+    added = b"".join(struct.pack("<I", len(entry)) + entry for entry in entries)
+    return block[:count_at] + struct.pack("<I", count + len(entries)) + block[count_at + 4 :] + added
+
+
+def _comments_end(packet: bytes, start: int) -> int:
+    """Where the entries end in a packet of comments; padding or a framing bit follows."""
+    at = start + 4 + int(struct.unpack_from("<I", packet, start)[0])
+    (count,) = struct.unpack_from("<I", packet, at)
+    at += 4
+    for _ in range(count):
+        at += 4 + int(struct.unpack_from("<I", packet, at)[0])
+    return at
+
+
+def with_id3_tempo(data: bytes, bpm: str) -> bytes:
+    """The same MP3 file with its tempo, in the frame TBPM of its tag.
+
+    Args: data: an MP3 file, with a tag of ID3v2.3 in front or none. bpm: beats per minute, in ASCII digits.
+    """
+    text = b"\0" + bpm.encode()
+    frame = b"TBPM" + len(text).to_bytes(4, "big") + b"\0\0" + text
+    if data[:4] != b"ID3\3":
+        return b"ID3\3\0\0" + _synchsafe(len(frame)) + frame + data
+    size = sum(byte << 7 * (3 - place) for place, byte in enumerate(data[6:10]))
+    return data[:6] + _synchsafe(size + len(frame)) + frame + data[10:]
+
+
+def _synchsafe(size: int) -> bytes:
+    """A size in four bytes of seven bits."""
+    return bytes(size >> 7 * place & 0x7F for place in (3, 2, 1, 0))
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:

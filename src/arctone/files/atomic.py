@@ -33,7 +33,7 @@ _DESKTOP = (".DS_Store", "Thumbs.db", "desktop.ini")
 _cleared: set[tuple[int, int]] = set()
 
 
-def write_atomically(path: str | Path, data: bytes, *, force: bool = False) -> None:
+def write_atomically(path: str | Path, data: bytes | memoryview, *, force: bool = False) -> None:
     """Write bytes so that a reader sees all of them or nothing.
 
     Args:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from arctone.audio.keys import stated_key
+from arctone.audio.loudness import num_over
 from arctone.audio.waveform import Waveform
 from arctone.errors import MemoryLimitError
 from arctone.inference import pipeline
@@ -326,6 +327,7 @@ class Engine:
             source=source.record if source else None,
             adapters=self.adapters,
             precision=self.precision,
+            num_over=tuple(num_over(waveform) for waveform in waveforms),
         )
 
 

@@ -9,8 +9,8 @@ from collections.abc import Generator, Iterator
 import numpy as np
 
 from arctone.audio.loops import rotated
-from arctone.audio.loudness import is_silent, level
-from arctone.audio.regions import faded_edges
+from arctone.audio.loudness import is_silent, level, over_warning
+from arctone.audio.regions import fade_edges
 from arctone.audio.waveform import Samples, Waveform
 from arctone.errors import ModelError
 from arctone.flow.inpainting import bridged, holding, noisy_start, resampled
@@ -267,11 +267,16 @@ def _step_totals(context: GenerationContext, plan: EditPlan) -> dict[Stage, int]
 
 
 def _normalise(context: GenerationContext, sound: Samples) -> Waveform:
-    if not context.request.loop and not context.request.keeps_source:
-        sound = faded_edges(sound, context.config.sample_rate)
-    levelled = level(Waveform(sound, context.config.sample_rate), context.request.normalize or "peak")
+    """Finish a sound in place, because each copy of a long one is as large as its source: edges, then level."""
+    request, rate = context.request, context.config.sample_rate
+    if request.extend or not (request.loop or request.keeps_source):
+        fade_edges(sound, rate, at_start=not request.extend)
+    levelled = level(Waveform(sound, rate), request.normalize or "peak", in_place=True)
     if levelled.warning:
         context.warn(levelled.warning)
+    over = over_warning(levelled.waveform, "The sound")
+    if over:
+        context.warn(f"{over}, which files of whole numbers clip; normalize peak or 32-bit files keep it.")
     return levelled.waveform
 
 

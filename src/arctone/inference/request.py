@@ -161,6 +161,7 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
     source: SourceRecord | None = None
     adapters: tuple[AdapterUse, ...] = ()
     precision: str = "auto"
+    num_over: tuple[int, ...] = ()
 
     def to_metadata(self, item: int) -> dict[str, Any]:
         """The JSON-ready record of one sound, enough to make it again alone: its own seed and one variation."""
@@ -174,20 +175,28 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
             record["adapters"] = [msgspec.to_builtins(adapter) for adapter in self.adapters]
         if self.precision != "auto":
             record["precision"] = self.precision
+        if any(self.num_over[item : item + 1]):
+            record["num_samples_over_full_scale"] = self.num_over[item]
         return record
 
 
 def to_metadata(
     request: GenerationRequest, *, model_name: str, model_hash: str, version: str = __version__, engine: str = ""
 ) -> dict[str, Any]:
-    """JSON-ready record of a request and of what made the sound: what reading it back from a file gives."""
+    """JSON-ready record of a request and of what made the sound: what reading it back from a file gives.
+
+    The native engine gives the same samples with any number of threads, so that its records leave the number out.
+    """
+    fields = msgspec.json.decode(msgspec.json.encode(request))
+    if engine == "native":
+        fields["threads"] = None
     return {
         "schema": METADATA_SCHEMA,
         "version": version,
         "model": model_name,
         "model_hash": model_hash,
         "engine": engine,
-        "request": msgspec.json.decode(msgspec.json.encode(request)),
+        "request": fields,
     }
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from arctone.audio.loudness import is_constant
+from arctone.audio.loudness import is_constant, over_warning
 from arctone.audio.regions import fade_gains
 from arctone.audio.waveform import Samples, Waveform, conform, to_mono
 from arctone.errors import UsageError
@@ -82,15 +82,35 @@ def open_source(source: Waveform, name: str, config: ModelConfig) -> Source:
     """
     check_source(source)
     many = source.num_channels > 2
-    warning = f"The source has {source.num_channels} channels; their mean is edited." if many else ""
     waveform = conform(to_mono(source) if many else source, config.sample_rate, config.channels)
-    return Source(waveform, source_record(source, name), warning)
+    return Source(waveform, source_record(source, name), source_warning(waveform, source.num_channels))
+
+
+def source_warning(waveform: Waveform, num_channels: int) -> str:
+    """Build the warning about a source; "" where there is nothing to say.
+
+    Args:
+        waveform: as the model takes it.
+        num_channels: of the source itself.
+    """
+    many = f"The source has {num_channels} channels; their mean is edited." if num_channels > 2 else ""
+    over = over_warning(waveform, "The source")
+    return " ".join(part for part in (many, f"{over}." if over else "") if part)
 
 
 def with_length(samples: Samples, num_samples: int) -> Samples:
-    """[channels, N] cut, or filled up with silence, to a number of samples."""
+    """Cut a sound, or fill it up with silence, to a number of samples.
+
+    Args:
+        samples: [channels, N].
+        num_samples: of the result.
+
+    Returns:
+        Samples, [channels, num_samples]; a view of the input where nothing is filled up.
+    """
     cut = samples[:, :num_samples]
-    return np.pad(cut, ((0, 0), (0, num_samples - cut.shape[1])))
+    missing = num_samples - cut.shape[1]
+    return np.pad(cut, ((0, 0), (0, missing))) if missing else cut
 
 
 def encode_samples(backend: Backend, samples: Samples, hop_length: int, max_frames: int) -> Floats:

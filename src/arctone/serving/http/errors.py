@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
-from arctone.errors import ArctoneError, Cancelled, InputFileError, MemoryLimitError, UsageError
+from arctone.errors import ArctoneError, Cancelled, InputFileError, MemoryLimitError, TooLongError, UsageError
 from arctone.serving.http.answers import ErrorAnswer, ErrorDetail, json_response
 
 log = logging.getLogger("arctone.serving.http")
@@ -54,6 +54,8 @@ def as_api_error(problem: BaseException) -> ApiError:
         return problem
     if isinstance(problem, UsageError):
         return ApiError(400, "invalid_request", str(problem), problem.field)
+    if isinstance(problem, TooLongError):
+        return ApiError(413, "too_large", str(problem), problem.field or "audio")
     if isinstance(problem, InputFileError):
         return ApiError(422, "invalid_audio", str(problem), problem.field or "audio")
     if isinstance(problem, Cancelled):

@@ -117,7 +117,7 @@ class Store:
         try:
             folder = self._job_folder(job)
             for index, waveform in enumerate(result.waveforms):
-                write_atomically(folder / f"{index}.{_RAW}", waveform.samples.tobytes(), force=True)
+                write_atomically(folder / f"{index}.{_RAW}", waveform.samples.data, force=True)
             self._sizes[job.id] = _folder_size(folder)
         except (OSError, UsageError) as problem:
             log.error("takes of job %s cannot be kept: %s", job.id, problem)

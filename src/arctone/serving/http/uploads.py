@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -16,11 +17,12 @@ import soxr
 
 from arctone.audio import formats as ogg
 from arctone.audio import tags as riff
-from arctone.audio.formats import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, reason
+from arctone.audio.formats import check_container, check_shape, reason, too_long
+from arctone.audio.media import is_media, media_shape, open_media
 from arctone.audio.waveform import Waveform
 from arctone.errors import InputFileError, UsageError
 from arctone.inference.request import SourceRecord
-from arctone.inference.source import Source, check_source
+from arctone.inference.source import Source, check_source, source_warning
 from arctone.model_folder.config import ModelConfig
 from arctone.serving.http.errors import ApiError
 from arctone.serving.http.formats import Limits
@@ -29,7 +31,10 @@ _BLOCK_FRAMES = 65_536
 _UNKNOWN_LENGTH = 2**62
 # A resampler may give some samples more than the ratio of the rates says.
 _SPARE_SAMPLES = 64
-CONTAINERS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3", "AIFF", "MPEG")
+# What uploads are called in errors.
+_NAME = "audio"
+# By how much a track may announce more than its samples: the silence that encoders add.
+_PADDING_SECONDS = 1.0
 
 Block = npt.NDArray[np.float32]
 
@@ -91,22 +96,19 @@ def read_shape(file: IO[bytes], limits: Limits) -> Shape:
         Rate, channels and length.
 
     Raises:
-        InputFileError: It is no sound that is read.
-        ApiError: 413 if it is too long.
+        InputFileError: It is no sound that is read; TooLongError if it is too long.
     """
+    seconds = limits.max_audio_seconds
+    if _is_media(file):
+        return Shape(*media_shape(file, _NAME, seconds))
     with _open(file) as sound:
-        most = int(limits.max_audio_seconds * sound.samplerate)
-        num_samples = int(sound.frames)
+        rate, channels, num_samples = int(sound.samplerate), int(sound.channels), int(sound.frames)
+        most = check_shape(_NAME, rate, channels, num_samples if num_samples < _UNKNOWN_LENGTH else 0, seconds)
         if num_samples >= _UNKNOWN_LENGTH:
             num_samples = sum(len(block) for block in _blocks(sound, most + 1))
         if num_samples > most:
-            raise ApiError(
-                413,
-                "too_large",
-                f"audio is longer than the {limits.max_audio_seconds:g} seconds that are read.",
-                "audio",
-            )
-        return Shape(int(sound.samplerate), int(sound.channels), num_samples)
+            raise too_long(_NAME, most / rate)
+        return Shape(rate, channels, num_samples)
 
 
 def read_upload(file: IO[bytes], shape: Shape, config: ModelConfig) -> Source:
@@ -126,15 +128,14 @@ def read_upload(file: IO[bytes], shape: Shape, config: ModelConfig) -> Source:
     if shape.num_samples == 0:
         raise InputFileError("audio holds no samples.")
     digest = _digest(shape)
-    with _open(file) as sound:
-        samples, count = _decode(sound, shape, config, digest)
-        container = sound.format
-    if count < shape.num_samples or _is_cut(file, container):
+    with _decoded(file, shape) as blocks:
+        samples, count = _decode(blocks, shape, config, digest)
+    if count < shape.num_samples or _is_cut(file):
         raise InputFileError("audio is cut off: it ends before the length that it announces.")
     for channel in range(1, shape.num_channels):
         # The record's hash takes one channel after the other, and the file holds them interleaved.
-        with _open(file) as sound:
-            for block in _blocks(sound, shape.num_samples):
+        with _decoded(file, shape) as blocks:
+            for block in blocks:
                 digest.update(np.ascontiguousarray(block[:, channel], "<f4").data)
     record = SourceRecord(
         sha256=digest.hexdigest(),
@@ -143,12 +144,24 @@ def read_upload(file: IO[bytes], shape: Shape, config: ModelConfig) -> Source:
         num_channels=shape.num_channels,
         num_samples=shape.num_samples,
     )
-    many = shape.num_channels > 2
-    warning = f"The source has {shape.num_channels} channels; their mean is edited." if many else ""
-    return Source(_checked(samples, config.sample_rate), record, warning)
+    waveform = _checked(samples, config.sample_rate)
+    return Source(waveform, record, source_warning(waveform, shape.num_channels))
 
 
-def _decode(sound: soundfile.SoundFile, shape: Shape, config: ModelConfig, digest: hashlib._Hash) -> tuple[Block, int]:
+@contextmanager
+def _decoded(file: IO[bytes], shape: Shape) -> Iterator[Iterator[Block]]:
+    """The sound as [samples, channels] blocks."""
+    if _is_media(file):
+        with open_media(file, _NAME, (shape.num_samples + 1) / shape.sample_rate + _PADDING_SECONDS) as track:
+            yield (np.ascontiguousarray(part.T) for part in track.parts)
+    else:
+        with _open(file) as sound:
+            yield _blocks(sound, shape.num_samples)
+
+
+def _decode(
+    blocks: Iterator[Block], shape: Shape, config: ModelConfig, digest: hashlib._Hash
+) -> tuple[Block, int]:
     """Samples [channels, samples] at the model's rate, and the number of samples per channel that the file held."""
     channels = config.channels
     resampler = None
@@ -157,7 +170,7 @@ def _decode(sound: soundfile.SoundFile, shape: Shape, config: ModelConfig, diges
     capacity = _capacity(shape, config)
     buffer = np.empty((channels, capacity), np.float32)
     count = written = 0
-    for block in _blocks(sound, shape.num_samples):
+    for block in blocks:
         count += len(block)
         digest.update(np.ascontiguousarray(block[:, 0], "<f4").data)
         part = _with_channels(block, channels)
@@ -206,6 +219,13 @@ def _digest(shape: Shape) -> hashlib._Hash:
     return hashlib.sha256(f"{shape.sample_rate} {shape.num_channels} {shape.num_samples} ".encode())
 
 
+def _is_media(file: IO[bytes]) -> bool:
+    file.seek(0)
+    head = file.read(16)
+    file.seek(0)
+    return is_media(head)
+
+
 def _open(file: IO[bytes]) -> soundfile.SoundFile:
     file.seek(0)
     try:
@@ -213,24 +233,11 @@ def _open(file: IO[bytes]) -> soundfile.SoundFile:
     except (soundfile.LibsndfileError, RuntimeError) as problem:
         raise InputFileError(f"audio is not a sound file that can be read: {reason(problem)}.") from None
     try:
-        _check_shape(sound)
+        check_container(_NAME, sound.format)
     except InputFileError:
         sound.close()
         raise
     return sound
-
-
-def _check_shape(sound: soundfile.SoundFile) -> None:
-    if sound.format not in CONTAINERS:
-        raise InputFileError(f"audio is a {sound.format} file, but WAV, FLAC, OGG, Opus, MP3 and AIFF are read.")
-    if not 1 <= sound.channels <= MAX_CHANNELS:
-        raise InputFileError(f"audio has {sound.channels} channels, but at most {MAX_CHANNELS} are read.")
-    # A forged rate would make resampling, not decoding, fill the memory.
-    if not MIN_SAMPLE_RATE <= sound.samplerate <= MAX_SAMPLE_RATE:
-        raise InputFileError(
-            f"audio has a sample rate of {sound.samplerate} Hz, but {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} are read.",
-            field="audio",
-        )
 
 
 def _blocks(sound: soundfile.SoundFile, most: int) -> Iterator[Block]:
@@ -247,7 +254,11 @@ def _blocks(sound: soundfile.SoundFile, most: int) -> Iterator[Block]:
         raise InputFileError(f"audio is not a sound file that can be read: {reason(problem)}.") from None
 
 
-def _is_cut(file: IO[bytes], container: str) -> bool:
+def _is_cut(file: IO[bytes]) -> bool:
+    if _is_media(file):
+        return False  # a file that ends early is refused, or decodes to what is there
+    with _open(file) as sound:
+        container = sound.format
     file.seek(0)
     if container in ("WAV", "WAVEX"):
         return riff.is_cut(file)
