@@ -144,7 +144,7 @@ def run(reader: Reader, draws: random.Random, folder: Path) -> str:
 def answer(reader: Reader, path: Path, data: bytes) -> str:
     """Give a reader an input as a file. Returns and raises: see `run`."""
     path.write_bytes(data)
-    started = time.monotonic()
+    started = time.process_time()  # not wall time: other programs may need the processor
     try:
         reader.read(path)
         sentence = ""
@@ -152,7 +152,7 @@ def answer(reader: Reader, path: Path, data: bytes) -> str:
         sentence = str(problem)
         assert sentence, "an empty sentence"
         assert "\n" not in sentence, f"two lines: {sentence!r}"
-    took = time.monotonic() - started
+    took = time.process_time() - started
     assert took < MAX_SECONDS, f"{took:.1f} seconds"
     return sentence
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -98,6 +99,20 @@ def test_a_spectral_decoder_goes_on_learning_and_the_latents_stay(
     assert part_hash(tmp_path, AUTOENCODER) != part_hash(spectral_model, AUTOENCODER)
     errors = _errors(tmp_path)
     assert errors[-1] < 0.8 * errors[0]
+
+
+def test_a_model_without_a_text_encoder_lends_its_latents(sounds: Path, spectral_model: Path, tmp_path: Path) -> None:
+    """As after `train flow`: the text encoder comes with the export."""
+    init, out = tmp_path / "flow", tmp_path / "out"
+    shutil.copytree(spectral_model, init)
+    for name in ("text.safetensors", "tokenizer.json"):
+        (init / name).unlink(missing_ok=True)
+    stage = stages.decoder_stage(_plan(steps=2), str(sounds), out, init)
+    trainer = stage.trainer()
+    trainer.run()
+    stage.finish(trainer)
+    assert encoder_hash(out) == encoder_hash(init)
+    assert (out / "dit.safetensors").is_file()
 
 
 def test_what_was_made_of_the_latents_sounds_through_the_new_decoder(

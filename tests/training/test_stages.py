@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -118,6 +119,18 @@ def test_a_run_can_begin_with_other_weights(trained: Path, tmp_path: Path) -> No
     begun = stages.FlowStage(plan, trained / "latents", tmp_path, init=trained).trainer()
     for name, value in load_dit(trained).state_dict().items():
         assert torch.equal(value, begun.module.state_dict()[name]), name
+
+
+def test_clips_longer_than_the_model_takes_are_refused_in_one_sentence(trained: Path) -> None:
+    dataset, config = LatentDataset(trained / "latents"), load_config(trained)
+    longest = int(dataset.frames.max()) - 1
+    config = msgspec.structs.replace(config, dit=msgspec.structs.replace(config.dit, max_frames=longest))
+    named = dataset.info(int(dataset.frames.argmax())).id
+    with pytest.raises(
+        UsageError, match=rf"does not fit the model's {longest} \(.* seconds\): .*; cut these sounds"
+    ) as no:
+        LatentBatches.of_model(dataset, 1024, 0, config)
+    assert named in str(no.value) or " more;" in str(no.value)
 
 
 def test_latents_of_another_autoencoder_are_refused(trained: Path, tmp_path: Path) -> None:

@@ -134,9 +134,7 @@ def _with_loop_and_tempo(data: bytes, format: str, waveform: Waveform, record: d
     bpm, is_loop = request.get("bpm"), bool(request.get("loop"))
     if format == "wav":
         beats = num_beats(waveform.duration_seconds, bpm) if bpm else 0
-        return (
-            riff.with_loop(data, waveform.num_samples, waveform.sample_rate, bpm, beats) if is_loop else data
-        )
+        return riff.with_loop(data, waveform.num_samples, waveform.sample_rate, bpm, beats) if is_loop else data
     # ID3v2.3 wants a whole number.
     tempo = "" if not bpm else f"{bpm:.0f}" if format == "mp3" else f"{bpm:.6g}"
     if format == "mp3":

@@ -62,9 +62,7 @@ def decode_media(file: str | Path | IO[bytes], name: str, max_seconds: float) ->
     return np.concatenate(parts, axis=1), track.sample_rate
 
 
-def media_shape(
-    file: str | Path | IO[bytes], name: str, max_seconds: float = float("inf")
-) -> tuple[int, int, int]:
+def media_shape(file: str | Path | IO[bytes], name: str, max_seconds: float = float("inf")) -> tuple[int, int, int]:
     """Rate in Hz, channels and samples per channel, which are counted by decoding.
 
     Args:

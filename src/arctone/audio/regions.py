@@ -189,14 +189,19 @@ def faded_edges(samples: Samples, sample_rate: int) -> Samples:
     return out
 
 
-def fade_edges(samples: Samples, sample_rate: int, *, at_start: bool = True) -> None:
+def fade_edges(samples: Samples, sample_rate: int, *, at_start: bool = True, at_end: bool = True) -> None:
     """Let a sound begin and end at zero, in place.
 
     Args:
         samples: [channels, N].
         sample_rate: In Hz.
-        at_start: Whether its beginning is faded, too.
+        at_start: Whether its beginning is faded.
+        at_end: Whether its end is faded.
     """
-    for seconds, part in ((EDGE_IN_SECONDS if at_start else 0.0, samples), (EDGE_OUT_SECONDS, samples[:, ::-1])):
+    edges = (
+        (EDGE_IN_SECONDS if at_start else 0.0, samples),
+        (EDGE_OUT_SECONDS if at_end else 0.0, samples[:, ::-1]),
+    )
+    for seconds, part in edges:
         size = min(samples.shape[1] // 2, round(seconds * sample_rate))
         part[:, :size] *= (np.sin(np.linspace(0, np.pi / 2, size, endpoint=False)) ** 2).astype(np.float32)

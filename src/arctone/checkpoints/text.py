@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
+import msgspec
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -72,8 +73,17 @@ def load_text_encoder(folder: Path, config: TextConfig) -> TextEncoder:
 
 def text_hash(folder: Path) -> str:
     """SHA-256 in hex of the weights file."""
-    path = folder / OWN if (folder / OWN).is_file() else folder / PUBLISHED
+    return file_hash(folder / OWN if (folder / OWN).is_file() else folder / PUBLISHED)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 in hex of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def is_minilm(config: TextConfig) -> bool:
+    """Whether a text encoder is all-MiniLM-L6-v2, by its sizes: no other has them, and this project trains none."""
+    return config == msgspec.structs.replace(TextConfig(), max_tokens=config.max_tokens)
 
 
 def copy_autoencoder(given: Path, folder: Path, config: ModelConfig | None = None) -> None:

@@ -18,12 +18,21 @@ from torch.func import functional_call
 from arctone.audio.spectral.features import features
 from arctone.checkpoints.folder import encoder_hash, load_autoencoder, load_config
 from arctone.checkpoints.parts import ENCODER, TEXT, openers
-from arctone.checkpoints.text import find_text_folder, load_text_encoder, text_hash
+from arctone.checkpoints.text import (
+    file_hash,
+    find_text_folder,
+    has_graphs_alone,
+    is_minilm,
+    load_text_encoder,
+    text_hash,
+)
 from arctone.data.encode import Encoder
 from arctone.data.latent_files import TextEncoder
 from arctone.errors import UsageError
 from arctone.model_folder.config import ModelConfig, OobleckConfig, SpectralConfig, TextConfig
+from arctone.model_folder.folder import TEXT as TEXT_GRAPH
 from arctone.model_folder.tokenizer import Tokenizer
+from arctone.models.text import TextEncoder as BertEncoder
 
 Array = npt.NDArray[Any]
 PRECISIONS = ("32-true", "bf16-mixed")
@@ -99,7 +108,7 @@ def _latents_of(folder: Path, config: ModelConfig) -> Callable[[Array], Tensor]:
 
 
 def open_text_encoder(folder: str | Path) -> TextEncoding:
-    """Open the text encoder of a model folder, or the installed all-MiniLM-L6-v2.
+    """Open the text encoder of a model folder, or the installed all-MiniLM-L6-v2 where the model has that one.
 
     Args:
         folder: Model folder.
@@ -110,10 +119,15 @@ def open_text_encoder(folder: str | Path) -> TextEncoding:
     Raises:
         ModelError: if there is neither.
     """
-    config = load_config(Path(folder))
+    folder = Path(folder)
+    config = load_config(folder)
     if not isinstance(config.text, TextConfig):
-        return _words_encoding(Path(folder), config)
-    return text_encoding(find_text_folder(Path(folder)), config.text)
+        return _words_encoding(folder, config)
+    if has_graphs_alone(folder) and not is_minilm(config.text):
+        module = openers(folder, config, only=(TEXT,))[TEXT]()
+        assert isinstance(module, BertEncoder)
+        return _encoding(module, Tokenizer(folder, config.text.max_tokens), file_hash(folder / TEXT_GRAPH))
+    return text_encoding(find_text_folder(folder), config.text)
 
 
 def text_encoding(found: Path, config: TextConfig) -> TextEncoding:
@@ -129,8 +143,10 @@ def text_encoding(found: Path, config: TextConfig) -> TextEncoding:
     Raises:
         ModelError: if a part is missing or damaged.
     """
-    module, tokenizer = load_text_encoder(found, config), Tokenizer(found, config.max_tokens)
+    return _encoding(load_text_encoder(found, config), Tokenizer(found, config.max_tokens), text_hash(found))
 
+
+def _encoding(module: BertEncoder, tokenizer: Tokenizer, weights_hash: str) -> TextEncoding:
     @torch.inference_mode()
     def encode(captions: list[str]) -> list[tuple[Array, Array]]:
         encoded = [tokenizer.encode(caption) for caption in captions]
@@ -142,7 +158,7 @@ def text_encoding(found: Path, config: TextConfig) -> TextEncoding:
         tokens, pooled = functional_call(module, positions, (ids, torch.from_numpy(mask.astype(np.float32))))
         return [(rows[real].numpy(), one.numpy()) for rows, real, one in zip(tokens, mask, pooled, strict=True)]
 
-    return TextEncoding(encode, text_hash(found))
+    return TextEncoding(encode, weights_hash)
 
 
 def _words_encoding(folder: Path, config: ModelConfig) -> TextEncoding:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from arctone.audio.keys import key_number, stated_note
+from arctone.audio.waveform import Samples
 from arctone.errors import Cancelled
 from arctone.flow.guidance import combined
 from arctone.flow.schedules import sampler_times
@@ -79,6 +80,8 @@ class GuidedVelocity:
 
 
 Cancel = Callable[[], bool]
+# Receives the index of a variation and its next samples, [channels, n], before levels and edges are set.
+OnPart = Callable[[int, Samples], None]
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class GenerationContext:
         warnings: for the user, filled as they arise.
         has_drawn_seed: whether nobody gave the seed, so that another is drawn in place of one that gives silence.
         redrawn: seeds drawn so, by the index of their variation.
+        on_part: receives the samples of a sound of several windows from text, as soon as nothing changes them any more.
     """
 
     backend: Backend
@@ -106,6 +110,7 @@ class GenerationContext:
     warnings: list[str] = field(default_factory=list)
     has_drawn_seed: bool = False
     redrawn: dict[int, int] = field(default_factory=dict)
+    on_part: OnPart | None = None
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from arctone.audio.waveform import Waveform
 from arctone.errors import MemoryLimitError
 from arctone.inference import pipeline
 from arctone.inference.backends.base import Backend
-from arctone.inference.context import Cancel, GenerationContext
+from arctone.inference.context import Cancel, GenerationContext, OnPart
 from arctone.inference.edit_plan import EditPlan, plan_request
 from arctone.inference.request import (
     MAX_DURATION_SECONDS,
@@ -283,8 +283,19 @@ class Engine:
         cancel: Cancel | None = None,
         source: Waveform | Source | None = None,
         source_name: str = "",
+        *,
+        on_part: OnPart | None = None,
     ) -> Iterator[Progress | GenerationResult]:
-        """Generate as `generate` does, as a generator: Progress at each step, then the result."""
+        """Generate as `generate` does, as a generator: Progress at each step, then the result.
+
+        Args:
+            request: what to generate.
+            cancel: called between steps; True stops.
+            source: the sound that is edited; None = text alone.
+            source_name: name of its file, for the record.
+            on_part: receives the samples of a sound of several windows from text as they are made, before its level is
+                known; see `GenerationContext`.
+        """
         edited = open_source(source, source_name, self.config) if isinstance(source, Waveform) else source
         resolved = resolve_request(request, self.config, has_flow=self.has_flow, source=edited, threads=self._threads)
         config = self.config.for_network(resolved.network)
@@ -296,6 +307,7 @@ class Engine:
             cancel=cancel or (lambda: False),
             warnings=resolved.warnings,
             has_drawn_seed=resolved.has_drawn_seed,
+            on_part=on_part,
         )
         return self._events(context, plan_request(resolved.request, config, edited), edited)
 

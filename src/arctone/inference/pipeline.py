@@ -73,24 +73,48 @@ class WindowSampler:
 
     def run(self) -> Generator[Progress, None, Samples]:
         """Sample, decode and splice; returns samples [channels, num_samples]."""
-        plan, context = self._plan, self._context
+        plan = self._plan
         sound = self._kept_sound()
         if not plan.windows:
             return sound
-        drafts = []
         yield self._progress.advance("sampling")
+        if self._gives_parts():
+            yield from self._run_in_parts(sound)
+            return sound
+        drafts = []
         for window in plan.windows:
             drafts.append((yield from self._sample(window)))
         yield self._progress.advance("decoding")
-        before = None
-        for window, latents in zip(plan.windows, drafts, strict=True):
-            context.stop_if_cancelled()
-            with context.timed("decoding"):
-                decoded = context.backend.decode(self._audible(latents, window), self._decoder_seed(window))
-                splice_window(sound, decoded, window, before, plan)
-            before = window
-            yield self._progress.advance("decoding", 1)
+        for number, latents in enumerate(drafts):
+            yield self._decode(sound, number, latents)
         return sound
+
+    def _gives_parts(self) -> bool:
+        """Whether samples are given away before the last window is made: no pass comes after this one."""
+        return self._context.on_part is not None and self._plan.sound is None and not self._context.request.loop
+
+    def _run_in_parts(self, sound: Samples) -> Generator[Progress, None, None]:
+        """Decode each window before the next is sampled: what the next one does not change is a part of the sound."""
+        plan, on_part = self._plan, self._context.on_part
+        assert on_part is not None
+        first = 0
+        for number, window in enumerate(plan.windows):
+            latents = yield from self._sample(window)
+            yield self._decode(sound, number, latents)
+            is_last = number == len(plan.windows) - 1
+            end = plan.num_samples if is_last else window.kept_stop * plan.config.hop_length
+            on_part(self._progress.item, sound[:, first:end].copy())
+            first = end
+
+    def _decode(self, sound: Samples, number: int, latents: Floats) -> Progress:
+        """Decode a window and put it into the sound."""
+        context, plan = self._context, self._plan
+        window = plan.windows[number]
+        context.stop_if_cancelled()
+        with context.timed("decoding"):
+            decoded = context.backend.decode(self._audible(latents, window), self._decoder_seed(window))
+            splice_window(sound, decoded, window, plan.windows[number - 1] if number else None, plan)
+        return self._progress.advance("decoding", 1)
 
     def _kept_sound(self) -> Samples:
         plan = self._plan
@@ -228,8 +252,10 @@ def _generate_in_steps(
 
 
 def _redraws(context: GenerationContext, plan: EditPlan) -> int:
-    """Count the seeds that may be drawn in place of a silent one: none where the seed or a source was given."""
-    return MAX_REDRAWS if context.has_drawn_seed and plan.sound is None else 0
+    """Count the seeds that may be drawn in place of a silent one: none where the seed or a source was given, or where
+    parts of the sound have been given away.
+    """
+    return MAX_REDRAWS if context.has_drawn_seed and plan.sound is None and context.on_part is None else 0
 
 
 def _is_silent(context: GenerationContext, sound: Samples) -> bool:

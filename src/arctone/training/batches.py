@@ -54,6 +54,18 @@ def silence_of(folder: Path, config: ModelConfig) -> Tensor | None:
     return torch.from_numpy(latents[0, :, _SILENT_FRAMES // 2].copy())
 
 
+def _refuse_long_clips(dataset: LatentDataset, config: ModelConfig) -> None:
+    longest = config.dit.max_frames
+    names = [dataset.info(int(clip)).id for clip in np.flatnonzero(dataset.frames > longest)]
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise UsageError(
+            f"latents: a clip of {dataset.frames.max()} latent frames does not fit the model's {longest} "
+            f"({config.dit.max_seconds:g} seconds): {names[0]}{more}; cut these sounds and encode them again",
+            field="latents",
+        )
+
+
 class Batches(Protocol):
     """Batches of latents with their conditions, a function of the step."""
 
@@ -142,7 +154,11 @@ class LatentBatches:
 
         Returns:
             The batches.
+
+        Raises:
+            UsageError: If a clip is longer than what the model takes.
         """
+        _refuse_long_clips(dataset, config)
         text_length = config.text.max_tokens if config.dit.pads_text else 0
         window = config.dit.max_frames if silence is not None else 0
         rates = PUBLISHED_RATES if rates is None and config.dit.pads_text else rates

@@ -281,7 +281,8 @@ class DecoderStage:
             return LatentPool(folder, channels)
         return LatentPool.build(
             open_source(self.data, size=self.corpus_size, split="train"),
-            load_backend(init, teacher),
+            # A model whose flow has just been trained has no text encoder yet, and none is needed here.
+            load_backend(init, teacher, only=(ENCODER, DECODER)),
             folder,
             channels=channels,
             num_clips=self.num_clips,

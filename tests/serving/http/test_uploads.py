@@ -53,7 +53,7 @@ def test_a_phone_recording_is_edited_and_a_longer_one_refused(serve: Client, tmp
 def test_the_length_of_a_track_is_bounded_while_it_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.aac"  # announces no length that could be relied on
     write_media(path, "aac", 44_100, "adts", seconds=3.0)
-    with pytest.raises(TooLongError, match="audio is .*long.* 1"):
+    with pytest.raises(TooLongError, match=r"audio is .*long.* 1"):
         read_shape(io.BytesIO(path.read_bytes()), Limits(max_audio_seconds=1.0))
 
 

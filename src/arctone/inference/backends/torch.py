@@ -285,6 +285,7 @@ def load_backend(
     *,
     compiled: bool = False,
     fused_batch_size: int | None = None,
+    only: Sequence[str] | None = None,
 ) -> TorchBackend:
     """Load a model folder's parts on torch: from its graphs and weights map, or from its safetensors.
 
@@ -299,6 +300,7 @@ def load_backend(
         precision: Of PRECISIONS; "auto" = that of the files.
         compiled: See TorchBackend.
         fused_batch_size: See TorchBackend.
+        only: Parts that are used; None = all.
 
     Returns:
         The backend.
@@ -317,5 +319,5 @@ def load_backend(
     changes = {DIT: change, FLOW: change} if laid else {}
     # What was dropped would be changed, or compiled, again.
     one_at_a_time = torch.device(device).type == "cpu" and precision == "auto" and not compiled
-    opened = openers(folder, config, changes)
+    opened = openers(folder, config, changes, only)
     return TorchBackend(config, opened, device, used, one_at_a_time, precision, compiled, fused_batch_size)

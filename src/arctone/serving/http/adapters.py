@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from arctone.errors import UsageError
+from arctone.inference.context import OnPart
 from arctone.inference.request import Defaults, GenerationRequest, GenerationResult, Progress
 from arctone.inference.source import Source
 from arctone.model_folder.config import ModelConfig
@@ -35,9 +36,14 @@ class ServedEngine(Protocol):
         """Values of this request's open fields."""
 
     def stream(
-        self, request: GenerationRequest, cancel: Callable[[], bool] | None = None, source: Source | None = None
+        self,
+        request: GenerationRequest,
+        cancel: Callable[[], bool] | None = None,
+        source: Source | None = None,
+        *,
+        on_part: OnPart | None = None,
     ) -> Iterator[Progress | GenerationResult]:
-        """Progress at each stage and step, the result last."""
+        """Progress at each stage and step, the result last; an engine in another process gives no parts."""
 
     def close(self) -> None:
         """Give memory back; the next stream loads again."""
@@ -87,10 +93,15 @@ class AdaptedEngine:
         return self._base.defaults_for(request, source_seconds)
 
     def stream(
-        self, request: GenerationRequest, cancel: Callable[[], bool] | None = None, source: Source | None = None
+        self,
+        request: GenerationRequest,
+        cancel: Callable[[], bool] | None = None,
+        source: Source | None = None,
+        *,
+        on_part: OnPart | None = None,
     ) -> Iterator[Progress | GenerationResult]:
         """See ServedEngine."""
-        return self._base.stream(request, cancel, source)
+        return self._base.stream(request, cancel, source, on_part=on_part)
 
     def with_adapters(self, strengths: Strengths) -> ServedEngine:
         """Return the engine of some adapters; it is opened if it is not among the last ones.

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from arctone.audio.waveform import Samples
 from arctone.inference.request import GenerationRequest, GenerationResult, Progress
 from arctone.inference.source import Source
 from arctone.serving.http.answers import JobAnswer, JobResult, State, Take
@@ -31,6 +32,8 @@ class Job(Struct, eq=False):
         reserved_bytes: memory that was set aside for it.
         adapters: names and strengths.
         is_kept: takes go to the store, and clients ask for them later; otherwise one waiting client gets the result.
+        is_streamed: its client gets parts of the sound before it is whole.
+        parts: that no client has fetched yet, [channels, samples] each, as the model made them.
     """
 
     model: str
@@ -39,6 +42,8 @@ class Job(Struct, eq=False):
     reserved_bytes: int = 0
     adapters: tuple[tuple[str, float], ...] = ()
     is_kept: bool = True
+    is_streamed: bool = False
+    parts: deque[Samples] = msgspec.field(default_factory=deque)
     id: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(18))
     state: State = "queued"
     progress: Progress | None = None
@@ -67,6 +72,11 @@ class Job(Struct, eq=False):
     def advance(self, progress: Progress) -> None:
         """One stage or step further."""
         self.progress = progress
+        self.notify()
+
+    def add_part(self, samples: Samples) -> None:
+        """Some more of the sound is there."""
+        self.parts.append(samples)
         self.notify()
 
     def end(self, state: State, error: ApiError | None = None) -> None:

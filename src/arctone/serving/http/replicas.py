@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Literal, Protocol
 
 from arctone.errors import ArctoneError, ModelError
+from arctone.inference.context import OnPart
 from arctone.inference.engine import Engine, Model
 from arctone.inference.load_options import LoadOptions
 from arctone.inference.loading import load_model
@@ -122,7 +123,12 @@ class Replica:
         return self._link.process_id if isinstance(self._link, ProcessLink) else None
 
     def stream(
-        self, request: GenerationRequest, cancel: Callable[[], bool] | None = None, source: Source | None = None
+        self,
+        request: GenerationRequest,
+        cancel: Callable[[], bool] | None = None,
+        source: Source | None = None,
+        *,
+        on_part: OnPart | None = None,
     ) -> Iterator[Event]:
         """Generate, see ServedEngine.
 

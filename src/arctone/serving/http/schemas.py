@@ -17,6 +17,11 @@ JSON = dict[str, Any]
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", tuple: "array"}
 _REGION = r"^\d+(\.\d+)?:\d+(\.\d+)?$"
 _TEXT: JSON = {"type": "string"}
+_STREAM: JSON = {
+    "type": "boolean",
+    "default": False,
+    "description": "Send a sound of several windows while it is made, as wav or pcm; its level follows the first one.",
+}
 
 
 def components(fields: tuple[RequestField, ...], models: list[str], adapters: Sequence[str] = ()) -> JSON:
@@ -127,6 +132,7 @@ def _audio_generation(values: JSON, model: JSON) -> JSON:
         "prompt": values["prompt"],
         "input": {**values["prompt"], "description": "The same as prompt; one of the two is needed."},
         "response_format": {"type": "string", "pattern": OUTPUT_PATTERN, "default": "wav"},
+        "stream": _STREAM,
     }
     return {
         **_object({**own, **rest}, []),
@@ -141,6 +147,7 @@ def _speech(values: JSON, models: list[str]) -> JSON:
         "voice": {"type": ["string", "object"], "description": "Has no effect."},
         "instructions": {"type": "string", "description": "Has no effect."},
         "response_format": {"type": "string", "pattern": OUTPUT_PATTERN, "default": "mp3"},
+        "stream": _STREAM,
         "speed": {"type": "number", "enum": [1]},
         "stream_format": {"type": "string", "enum": ["audio"]},
     }

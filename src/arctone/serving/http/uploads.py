@@ -159,9 +159,7 @@ def _decoded(file: IO[bytes], shape: Shape) -> Iterator[Iterator[Block]]:
             yield _blocks(sound, shape.num_samples)
 
 
-def _decode(
-    blocks: Iterator[Block], shape: Shape, config: ModelConfig, digest: hashlib._Hash
-) -> tuple[Block, int]:
+def _decode(blocks: Iterator[Block], shape: Shape, config: ModelConfig, digest: hashlib._Hash) -> tuple[Block, int]:
     """Samples [channels, samples] at the model's rate, and the number of samples per channel that the file held."""
     channels = config.channels
     resampler = None

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from arctone.audio.waveform import Samples
 from arctone.errors import UsageError
 from arctone.inference.request import GenerationResult, Progress
 from arctone.serving.http.adapters import AdaptedEngine, ServedEngine
@@ -90,7 +91,8 @@ class Worker:
         job = one.job
         try:
             self._raise_if_stopped(job)
-            event = await asyncio.get_running_loop().run_in_executor(self._thread, self._next, one)
+            loop = asyncio.get_running_loop()
+            event = await loop.run_in_executor(self._thread, self._next, one, loop)
             if isinstance(event, Progress):
                 job.advance(event)
                 return True
@@ -102,14 +104,19 @@ class Worker:
         self._ended(job)
         return False
 
-    def _next(self, one: _Active) -> Progress | GenerationResult:
+    def _next(self, one: _Active, loop: asyncio.AbstractEventLoop) -> Progress | GenerationResult:
         """On the worker's thread: begin the job, or go one step further."""
         job = one.job
         if one.events is None:
             engine = self._engines[job.model]
             if isinstance(engine, AdaptedEngine):
                 engine = engine.with_adapters(job.adapters)
-            one.events = engine.stream(job.request, lambda: job.cancel_reason is not None, job.source)
+
+            def add_part(item: int, samples: Samples) -> None:
+                loop.call_soon_threadsafe(job.add_part, samples)
+
+            on_part = add_part if job.is_streamed else None
+            one.events = engine.stream(job.request, lambda: job.cancel_reason is not None, job.source, on_part=on_part)
         return next(one.events)
 
     def _raise_if_stopped(self, job: Job) -> None:

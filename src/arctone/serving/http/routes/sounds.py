@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from arctone.errors import UsageError
 from arctone.serving.http.adapters import ServedEngine
@@ -20,6 +20,7 @@ from arctone.serving.http.jobs import Job
 from arctone.serving.http.requests import json_object, parse_job
 from arctone.serving.http.routes.about import service_of
 from arctone.serving.http.store import fingerprint
+from arctone.serving.http.streaming import check_format, frame_of, stream_bytes, wait_for_part
 
 # ElevenLabs' default influence of the prompt; it means the model's own guidance here.
 _USUAL_INFLUENCE = 0.3
@@ -56,6 +57,9 @@ async def _from_openai(request: Request, usual_format: str) -> Response:
     if not isinstance(name, str):
         raise UsageError("response_format must be text.", field="response_format")
     wanted = output_format(name, "response_format")
+    is_streamed = values.pop("stream", False)
+    if not isinstance(is_streamed, bool):
+        raise UsageError("stream must be true or false.", field="stream")
     _rename(values, "input", "prompt")
     if values.pop("speed", 1) != 1:
         raise UsageError("speed must be 1 or not given: sounds have no rate of speech.", field="speed")
@@ -63,7 +67,7 @@ async def _from_openai(request: Request, usual_format: str) -> Response:
         raise UsageError("stream_format must be audio.", field="stream_format")
     warnings = [f"{name} has no effect." for name in ("voice", "instructions") if values.pop(name, None) is not None]
     warnings += _replace_foreign_model(values, service.engines)
-    return await _respond(request, values, wanted, warnings)
+    return await (_stream if is_streamed else _respond)(request, values, wanted, warnings)
 
 
 def _from_elevenlabs(body: dict[str, Any], engines: Mapping[str, ServedEngine]) -> tuple[dict[str, Any], list[str]]:
@@ -133,33 +137,80 @@ def _guidance(influence: Any, usual: float) -> float:
     return min(20.0, usual * (1.0 + (_STRONGEST - 1.0) * more))
 
 
-async def _respond(request: Request, values: dict[str, Any], wanted: OutputFormat, warnings: list[str]) -> Response:
+async def _stream(request: Request, values: dict[str, Any], wanted: OutputFormat, warnings: list[str]) -> Response:
+    """Answer with the sound while it is made."""
     service = service_of(request)
-    key = request.headers.get("idempotency-key")
+    job = _one_sound(request, values)
+    engine = service.engines[job.model]
+    check_format(wanted, engine.config)
+    if job.adapters or "idempotency-key" in request.headers:
+        raise UsageError("stream cannot be combined with lora or an Idempotency-Key.", field="stream")
+    job.is_kept, job.is_streamed = False, True
+    frame = await asyncio.to_thread(frame_of, job, engine, wanted.codec)
+    await service.submit(job)
+    await _until_or_gone(request, job, wait_for_part(job))
+    if job.error is not None:
+        raise job.error
+    sample_bytes = 2 * engine.config.channels * frame.num_samples
+    headers = {
+        "X-Arctone-Seed": str(job.request.seed),
+        "X-Arctone-Model": _plain(engine.config.name),
+        "X-Arctone-Sample-Rate": str(engine.config.sample_rate),
+        "Content-Disposition": _disposition(job, wanted),
+        "Content-Length": str(len(frame.head) + sample_bytes + len(frame.tail)),
+        "X-Accel-Buffering": "no",
+    }
+    all_warnings = [*frame.warnings, *job.warnings, *warnings]
+    if all_warnings:
+        headers["X-Arctone-Warnings"] = _plain(" ".join(all_warnings))
+
+    async def content() -> AsyncIterator[bytes]:
+        try:
+            async for data in stream_bytes(job, frame, engine.config.sample_rate):
+                yield data
+        finally:
+            if not job.is_final:
+                service.cancel(job)
+
+    return StreamingResponse(content(), media_type=wanted.media_type, headers=headers)
+
+
+def _one_sound(request: Request, values: dict[str, Any]) -> Job:
+    """The job of a request whose answer is a sound."""
+    service = service_of(request)
     job = parse_job(values, service.engines, service.limits)
     if job.request.variations != 1:
         raise UsageError(
             f"variations must be 1 where the answer is one sound, got {job.request.variations}.", field="variations"
         )
-    job.is_kept = key is not None
     job.request_id = request_id(request)
+    return job
+
+
+async def _respond(request: Request, values: dict[str, Any], wanted: OutputFormat, warnings: list[str]) -> Response:
+    service = service_of(request)
+    key = request.headers.get("idempotency-key")
+    job = _one_sound(request, values)
+    job.is_kept = key is not None
     job, _ = await service.submit_once(job, key, fingerprint({**values, "address": request.url.path}))
-    await _finished_or_gone(request, job)
+    await _until_or_gone(request, job, job.finished())
     return await _sent(request, job, wanted, warnings)
 
 
-async def _finished_or_gone(request: Request, job: Job) -> None:
+async def _until_or_gone(request: Request, job: Job, ready: Coroutine[Any, Any, None]) -> None:
     """Wait for the job, and cancel it as soon as its client hangs up; one that is kept may be asked for again."""
-    finished = asyncio.ensure_future(job.finished())
+    awaited = asyncio.ensure_future(ready)
     gone = asyncio.ensure_future(_disconnected(request))
+    is_ready = False
     try:
-        await asyncio.wait((finished, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((awaited, gone), return_when=asyncio.FIRST_COMPLETED)
+        is_ready = awaited.done()
     finally:
-        for task in (finished, gone):
+        for task in (awaited, gone):
             task.cancel()
-        if not job.is_final and not job.is_kept:
+        if not is_ready and not job.is_kept:
             service_of(request).cancel(job)
-    if not job.is_final:
+    if not is_ready:
         raise ApiError(499, "disconnected", "the client went away.")
 
 
