@@ -118,8 +118,8 @@ def test_a_failure_on_the_way_breaks_the_answer(serve: Client, model: Model, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(model.engine.backend, "velocity", failing)
-        with pytest.raises(RuntimeError, match="response already started"):
-            client.post("/v1/audio/generations", json=LONG)
+        answer = client.post("/v1/audio/generations", json=LONG)
+    assert 2 * RATE < len(answer.content) < int(answer.headers["content-length"])
     next_works(client)
 
 
