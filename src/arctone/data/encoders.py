@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from arctone.audio.spectral.features import features
@@ -32,7 +32,6 @@ from arctone.errors import UsageError
 from arctone.model_folder.config import ModelConfig, OobleckConfig, SpectralConfig, TextConfig
 from arctone.model_folder.folder import TEXT as TEXT_GRAPH
 from arctone.model_folder.tokenizer import Tokenizer
-from arctone.models.text import TextEncoder as BertEncoder
 
 Array = npt.NDArray[Any]
 PRECISIONS = ("32-true", "bf16-mixed")
@@ -125,7 +124,6 @@ def open_text_encoder(folder: str | Path) -> TextEncoding:
         return _words_encoding(folder, config)
     if has_graphs_alone(folder) and not is_minilm(config.text):
         module = openers(folder, config, only=(TEXT,))[TEXT]()
-        assert isinstance(module, BertEncoder)
         return _encoding(module, Tokenizer(folder, config.text.max_tokens), file_hash(folder / TEXT_GRAPH))
     return text_encoding(find_text_folder(folder), config.text)
 
@@ -146,7 +144,7 @@ def text_encoding(found: Path, config: TextConfig) -> TextEncoding:
     return _encoding(load_text_encoder(found, config), Tokenizer(found, config.max_tokens), text_hash(found))
 
 
-def _encoding(module: BertEncoder, tokenizer: Tokenizer, weights_hash: str) -> TextEncoding:
+def _encoding(module: nn.Module, tokenizer: Tokenizer, weights_hash: str) -> TextEncoding:
     @torch.inference_mode()
     def encode(captions: list[str]) -> list[tuple[Array, Array]]:
         encoded = [tokenizer.encode(caption) for caption in captions]
@@ -154,7 +152,7 @@ def _encoding(module: BertEncoder, tokenizer: Tokenizer, weights_hash: str) -> T
         ids = torch.from_numpy(np.stack([one.ids[:longest] for one in encoded]))
         mask = np.stack([one.mask[:longest] for one in encoded])
         # The module has a fixed length; most captions fill a quarter of it, and padding changes nothing but the time.
-        positions = {"positions": module.positions[:longest]}
+        positions = {"positions": module.get_parameter("positions")[:longest]}
         tokens, pooled = functional_call(module, positions, (ids, torch.from_numpy(mask.astype(np.float32))))
         return [(rows[real].numpy(), one.numpy()) for rows, real, one in zip(tokens, mask, pooled, strict=True)]
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,3 +96,20 @@ def test_upload_and_command_line_have_the_same_limits(
     with pytest.raises(InputFileError) as by_upload:
         read_shape(io.BytesIO(path.read_bytes()), Limits())
     assert str(by_path.value).removeprefix(str(path)) == str(by_upload.value).removeprefix("audio")
+
+
+def test_no_samples_stay_after_a_job(serve: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = serve()
+    kept: list[weakref.ref[np.ndarray]] = []
+
+    def remembered(*arguments: Any) -> Any:
+        source = read_upload(*arguments)
+        kept.append(weakref.ref(source.waveform.samples))
+        return source
+
+    monkeypatch.setattr("arctone.serving.http.service.read_upload", remembered)
+    finished(client, upload(client, sound_file(1.0), init_noise_level=0.5).json())
+    client.get("/health")  # the worker has taken its next step: it waits for a job
+    gc.collect()
+    assert len(kept) == 1
+    assert kept[0]() is None

@@ -101,6 +101,8 @@ class Worker:
             job.end("done")
         except (Exception, SystemExit) as problem:
             await self._fail(one, problem)
+        # It stands at its result, and would hold the source and all samples until the next job.
+        one.events = None
         self._ended(job)
         return False
 
