@@ -97,8 +97,8 @@ def encode_audio(
         waveform: The sound.
         format: "wav", "flac", "ogg", "opus" (always at 48 kHz) or "mp3".
         subtype: "pcm16" (default), "pcm24" or "float32" (WAV only); lossy formats take none.
-        metadata: A JSON-ready record for the comment tag; if its request is for a loop or has a tempo, the file also says
-            so where samplers, sequencers and game engines look for it.
+        metadata: A JSON-ready record for the comment tag; if its request is for a loop or has a tempo, the file also
+            says so where samplers, sequencers and game engines look for it.
 
     Returns:
         The bytes of the file.

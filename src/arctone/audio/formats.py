@@ -93,12 +93,24 @@ def check_shape(name: str, sample_rate: int, num_channels: int, num_samples: int
 
 
 def too_long(name: str, seconds: float) -> TooLongError:
-    """The error of a sound that goes on behind the last sample that is read. Args: seconds: that are read."""
+    """Make the error of a sound that goes on behind the last sample that is read.
+
+    Args:
+        name: What the sound is called in errors.
+        seconds: That are read.
+
+    Returns:
+        The error.
+    """
     return TooLongError(f"{name} is longer than the {seconds:g} seconds that are read.")
 
 
 def check_container(name: str, container: str) -> None:
-    """Refuse what libsndfile reads, but no other part of the program. Args: container: libsndfile's name of it.
+    """Refuse what libsndfile reads, but no other part of the program.
+
+    Args:
+        name: What the sound is called in errors.
+        container: libsndfile's name of the container.
 
     Raises:
         InputFileError: If it is none of `READ_FORMATS`.

@@ -132,7 +132,15 @@ def num_over(waveform: Waveform) -> int:
 
 
 def over_warning(waveform: Waveform, name: str) -> str:
-    """How much of a sound lies beyond full scale, without a full stop; "" if nothing does. Args: name: of the sound."""
+    """Describe how much of a sound lies beyond full scale, without a full stop.
+
+    Args:
+        waveform: The sound.
+        name: Its name in the sentence.
+
+    Returns:
+        The words; "" if nothing lies there.
+    """
     count = num_over(waveform)
     if not count:
         return ""
@@ -154,9 +162,15 @@ def loudness_lufs(waveform: Waveform) -> float:
 
 
 def with_gain(waveform: Waveform, gain_db: float, *, in_place: bool = False) -> Waveform:
-    """The same sound louder (above 0 dB) or softer; 0 gives the input itself.
+    """Make a sound louder or softer.
 
-    Args: in_place: whether the input's own samples are changed, which saves a copy as large as the sound.
+    Args:
+        waveform: The sound.
+        gain_db: Above 0 for louder; 0 gives the input itself.
+        in_place: Whether the input's own samples are changed, which saves a copy as large as the sound.
+
+    Returns:
+        The sound.
     """
     if gain_db == 0:
         return waveform

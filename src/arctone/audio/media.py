@@ -63,16 +63,12 @@ def decode_media(file: str | Path | IO[bytes], name: str, max_seconds: float) ->
 
 
 def media_shape(file: str | Path | IO[bytes], name: str, max_seconds: float = float("inf")) -> tuple[int, int, int]:
-    """Rate in Hz, channels and samples per channel, which are counted by decoding.
+    """Read rate, channels and samples per channel, which are counted by decoding.
 
     Args:
         file: A path, or an open file.
         name: What it is called in errors.
         max_seconds: Longest sound; decoding ends at the first sample too many.
-
-    Args:
-        file: A path, or an open file.
-        name: Of the file, for errors.
 
     Returns:
         Rate in Hz, number of channels, samples per channel.

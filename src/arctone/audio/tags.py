@@ -129,7 +129,13 @@ _MAX_FLAC_BLOCK = 2**24
 def with_comments(data: bytes, comments: Mapping[str, str]) -> bytes:
     """The same FLAC, Ogg Vorbis or Opus file with more comments.
 
-    Args: data: a file that libsndfile wrote, which has comments already. comments: by name, in ASCII.
+    Args:
+        data: A file that libsndfile wrote, which has comments already.
+        comments: By name, in ASCII.
+
+    Returns:
+        The bytes of the file.
+
     Source: RFC 9639, section 8; RFC 7845, section 5.2; the Vorbis I specification, section 5.
     """
     if not comments:
@@ -180,7 +186,12 @@ def _comments_end(packet: bytes, start: int) -> int:
 def with_id3_tempo(data: bytes, bpm: str) -> bytes:
     """The same MP3 file with its tempo, in the frame TBPM of its tag.
 
-    Args: data: an MP3 file, with a tag of ID3v2.3 in front or none. bpm: beats per minute, in ASCII digits.
+    Args:
+        data: An MP3 file, with a tag of ID3v2.3 in front or none.
+        bpm: Beats per minute, in ASCII digits.
+
+    Returns:
+        The bytes of the file.
     """
     text = b"\0" + bpm.encode()
     frame = b"TBPM" + len(text).to_bytes(4, "big") + b"\0\0" + text

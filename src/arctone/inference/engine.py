@@ -295,6 +295,9 @@ class Engine:
             source_name: name of its file, for the record.
             on_part: receives the samples of a sound of several windows from text as they are made, before its level is
                 known; see `GenerationContext`.
+
+        Returns:
+            The generator.
         """
         edited = open_source(source, source_name, self.config) if isinstance(source, Waveform) else source
         resolved = resolve_request(request, self.config, has_flow=self.has_flow, source=edited, threads=self._threads)

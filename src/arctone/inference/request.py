@@ -187,17 +187,9 @@ def to_metadata(
 
     The native engine gives the same samples with any number of threads, so that its records leave the number out.
     """
-    fields = msgspec.json.decode(msgspec.json.encode(request))
-    if engine == "native":
-        fields["threads"] = None
-    return {
-        "schema": METADATA_SCHEMA,
-        "version": version,
-        "model": model_name,
-        "model_hash": model_hash,
-        "engine": engine,
-        "request": fields,
-    }
+    fields = msgspec.json.decode(msgspec.json.encode(request)) | ({"threads": None} if engine == "native" else {})
+    made_by = {"version": version, "model": model_name, "model_hash": model_hash, "engine": engine}
+    return {"schema": METADATA_SCHEMA, **made_by, "request": fields}
 
 
 def source_from_metadata(record: Mapping[str, Any]) -> SourceRecord | None:

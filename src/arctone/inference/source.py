@@ -92,6 +92,9 @@ def source_warning(waveform: Waveform, num_channels: int) -> str:
     Args:
         waveform: as the model takes it.
         num_channels: of the source itself.
+
+    Returns:
+        The sentences.
     """
     many = f"The source has {num_channels} channels; their mean is edited." if num_channels > 2 else ""
     over = over_warning(waveform, "The source")

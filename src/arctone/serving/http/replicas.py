@@ -136,6 +136,7 @@ class Replica:
             request: The request.
             cancel: Asked between steps; True stops.
             source: The sound that is edited.
+            on_part: Has no effect: the other process gives no parts.
 
         Yields:
             Events, the result last.

@@ -31,7 +31,15 @@ _FALL_SECONDS = 0.1
 
 
 def check_format(wanted: OutputFormat, config: ModelConfig) -> None:
-    """Refuse formats that cannot be written before the whole sound is known. Raises: UsageError."""
+    """Refuse formats that cannot be written before the whole sound is known.
+
+    Args:
+        wanted: the format of the answer.
+        config: of the model.
+
+    Raises:
+        UsageError: if it is none of STREAMED, or of another rate.
+    """
     own_rate = wanted.sample_rate in (None, config.sample_rate)
     if wanted.codec not in STREAMED or not own_rate:
         raise UsageError(
@@ -90,6 +98,9 @@ def frame_of(job: Job, engine: ServedEngine, codec: str) -> Frame:
         job: with its resolved request.
         engine: that makes the sound.
         codec: "wav" or "pcm".
+
+    Returns:
+        The frame.
     """
     config = engine.config
     resolved = resolve_request(job.request, config, has_flow=engine.has_flow, source=None, threads=None)
@@ -112,7 +123,15 @@ async def wait_for_part(job: Job) -> None:
 
 
 async def stream_bytes(job: Job, frame: Frame, sample_rate: int) -> AsyncIterator[bytes]:
-    """The bytes of the answer, as the sound is made; of one window, once it is made.
+    """Give the bytes of the answer as the sound is made; of one window, once it is made.
+
+    Args:
+        job: that makes it.
+        frame: of the file.
+        sample_rate: in Hz.
+
+    Yields:
+        Bytes.
 
     Raises:
         ApiError: the sound was not finished; the connection then breaks, because a shorter answer must not look whole.
