@@ -204,7 +204,9 @@ class Commands(LazyGroup):
         "lora": Entry(
             "arctone.cli.lora", "Adapters: merge them into a model, adopt one of another program, look at one."
         ),
-        "export": Entry("arctone.cli.export", "From trained weights to a model folder that needs no torch."),
+        "export": Entry(
+            "arctone.cli.export", "From trained weights to a model folder that needs no torch, or to a web page."
+        ),
         "reproduce": Entry(
             "arctone.cli.reproduce", "Train a flow, ARC, its baselines and its ablations, measure all, write a report."
         ),
