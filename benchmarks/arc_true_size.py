@@ -60,6 +60,16 @@ class WholeDepthDiscriminator(nn.Module):
         return found
 
 
+def narrowed(width: int) -> ContinuousDiTConfig:
+    """Returns the published config with all widths of the transformer changed; heads keep their size.
+
+    Args:
+        width: A multiple of the size of a head, 128.
+    """
+    heads = width * TRUE.heads // TRUE.width
+    return msgspec.structs.replace(TRUE, width=width, heads=heads, context_width=width, global_width=width)
+
+
 def measure(side: str, config: ContinuousDiTConfig, items: int, *, penalties: bool) -> dict[str, float]:
     """Returns processor seconds of a pair, its parameters in millions and the peak memory of this process in GB."""
     torch.set_num_threads(1)
@@ -105,14 +115,13 @@ def main() -> None:
     """Prints a line for each side, or measures one."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.arc_true_size", description=__doc__)
     parser.add_argument("--small", action="store_true", help="a shrunk model")
-    parser.add_argument("--width", type=int, default=TRUE.width, help="of the transformer, a multiple of 256")
+    parser.add_argument("--width", type=int, default=TRUE.width, help="of the transformer, a multiple of 128")
     parser.add_argument("--items", type=int, default=2, help="clips of a batch")
     parser.add_argument("--penalties", action="store_true", help="with the published gradient penalties on our side")
     parser.add_argument("--side", choices=SIDES, help="measure this side only, in this process")
     chosen = parser.parse_args()
     if chosen.side:
-        width = chosen.width
-        config = SMALL if chosen.small else msgspec.structs.replace(TRUE, width=width, global_width=width)
+        config = SMALL if chosen.small else narrowed(chosen.width)
         print(json.dumps(measure(chosen.side, config, chosen.items, penalties=chosen.penalties)))
         return
     for side in SIDES:

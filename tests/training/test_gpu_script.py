@@ -22,3 +22,9 @@ def test_both_sides_of_the_true_size_run_when_shrunk(side: str) -> None:
     found = arc_true_size.measure(side, arc_true_size.SMALL, 2, penalties=True)
     assert found["seconds"] > 0
     assert blocks_of(arc_true_size.TRUE, 13 / 16) == 13
+
+
+def test_a_narrowed_model_keeps_the_size_of_a_head() -> None:
+    config = arc_true_size.narrowed(512)
+    assert (config.width, config.width // config.heads, config.depth) == (512, 128, 16)
+    assert arc_true_size.narrowed(1024) == arc_true_size.TRUE
