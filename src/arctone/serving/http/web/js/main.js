@@ -89,7 +89,7 @@ async function run(action) {
     return await action();
   } catch (failure) {
     if (failure.name === "AbortError") return undefined;
-    const words = form.worded(failure.message);
+    const words = failure.parameter ? form.worded(failure.message) : failure.message;
     if (SOURCE_FIELDS.includes(failure.parameter) && source.hint(words)) return undefined;
     if (!failure.parameter || !form.hint(failure.parameter, words)) complain(words);
     say(words);
