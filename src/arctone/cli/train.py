@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from arctone.cli.output import counted_bar
+from arctone.cli.output import counted_bar, waiting
 from arctone.cli.training_options import (
     PRECISIONS,
     TrainingOptions,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from arctone.workflows.fine_tune.run import Settings
+    from arctone.workflows.time_limit import Deadline
 
 
 Adapter = TypeVar("Adapter", bound="DataclassInstance")
@@ -55,7 +56,10 @@ def lora(
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Train all weights instead, and write a whole model")] = False,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all")] = None,
-    max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop training after this many minutes")] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Be done after this many minutes, encoding, training and report together"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the adapter, batches and noise")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given")] = None,
     precision: Annotated[str | None, typer.Option(help=f"{', '.join(PRECISIONS)}")] = None,
@@ -78,6 +82,9 @@ def lora(
 
     Example: arctone train lora my-sounds --model spark --out runs/mylora --max-minutes 15
     """
+    from arctone.workflows.time_limit import Deadline
+
+    deadline = Deadline(max_minutes)
     from arctone.model_folder.folder import find_model
     from arctone.training.loop import LoopConfig
     from arctone.training.lora import fine_tuning
@@ -85,12 +92,12 @@ def lora(
 
     plan = fine_tuning(is_full=full)
     adapter = {"rank": rank, "alpha": alpha, "dropout": dropout, "target": tuple(target) if target else None}
-    loop: LoopConfig = dataclasses.replace(plan.loop, **_loop_changes(steps, max_minutes, seed, precision))
+    loop: LoopConfig = dataclasses.replace(plan.loop, **_loop_changes(steps, seed, precision))
     plan = dataclasses.replace(plan, loop=loop, lora=_adapter(plan.lora, adapter, full))
     plan = changed(plan, ("lora", "flow", "loop"), settings or ())
     given = run.Settings(sounds, find_model(model), out, plan, caption, skip_bad, report_prompts, keep_apart)
     use_threads(threads)
-    _tune(given, embedder or [])
+    _tune(given, embedder or [], deadline)
 
 
 def _adapter(default: Adapter, options: dict[str, Any], full: bool) -> Adapter:
@@ -117,30 +124,37 @@ def _adapter(default: Adapter, options: dict[str, Any], full: bool) -> Adapter:
     return dataclasses.replace(default, **given)
 
 
-def _loop_changes(steps: int | None, max_minutes: float | None, seed: int, precision: str | None) -> dict[str, Any]:
+def _loop_changes(steps: int | None, seed: int, precision: str | None) -> dict[str, Any]:
     if precision is not None and precision not in PRECISIONS:
         raise UsageError(f"precision: {precision!r} is unknown, choose from {', '.join(PRECISIONS)}", field="precision")
-    changes: dict[str, Any] = {"max_minutes": max_minutes, "seed": seed}
+    changes: dict[str, Any] = {"seed": seed}
     changes |= {} if steps is None else {"total_steps": steps}
     return changes | ({} if precision is None else {"precision": precision})
 
 
-def _tune(given: Settings, embedder: list[str]) -> None:
+def _tune(given: Settings, embedder: list[str], deadline: Deadline) -> None:
     """All stages; what could go wrong after the training is tried before it."""
     from arctone.workflows.fine_tune import run
 
-    listeners = run.open_embedders(embedder, _tell) if given.num_prompts else []
-    if given.num_prompts:
-        importlib.import_module("jinja2")
-    opened = run.open_sounds(given, _tell)
-    before = run.untuned(given)
+    with waiting("opening the model"):
+        listeners = run.open_embedders(embedder, _tell) if given.num_prompts else []
+        if given.num_prompts:
+            importlib.import_module("jinja2")
+        opened = run.open_sounds(given, _tell)
+        before = run.untuned(given)
     run.begin(given)
-    trainer = train(run.tuning_stage(given, opened))
-    if given.num_prompts:
+    with counted_bar("", quiet=False) as show:
+        stage = run.tuning_stage(given, opened, show)
+        plan = None
+        if given.num_prompts:
+            plan = run.plan_report(given, opened, before.config.dit.max_seconds)
+            plan = run.generate_before(given, plan, before, deadline, show)
+    trainer = train(run.limited(stage, deadline, plan))
+    if plan:
         from arctone.workflows.fine_tune.report import write_report
 
         with counted_bar("report:", quiet=False) as show:
-            tuned = run.compare(given, opened, listeners, show)
+            tuned = run.compare(given, opened, listeners, show, plan)
         typer.echo(write_report(given, tuned, before.name, trainer.step))
     typer.echo(given.out)
 

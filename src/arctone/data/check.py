@@ -144,10 +144,10 @@ def check(
         batch=f"{batch_size} clips" if max_frames is None else f"{max_frames} latent frames",
         batches_per_epoch=_num_batches(train, batch_size, max_frames),
         listened=listen,
-        layout=files.layout if files else "made by arctone",
+        layout=files.layout if files is not None else "made by arctone",
         examples=tuple((info.id, " | ".join(info.captions)) for info in infos[:NUM_EXAMPLES]),
-        passed_over=files.passed_over if files else (),
-        notes=files.notes if files else (),
+        passed_over=files.passed_over if files is not None else (),
+        notes=files.notes if files is not None else (),
     )
 
 

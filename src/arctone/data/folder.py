@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -98,17 +99,48 @@ def unused_note(path: Path, table: Table) -> Iterator[str]:
         yield f"{path}: these columns are not used: {', '.join(table.unused)}."
 
 
-def find_file(folder: Path, name: str) -> Path:
-    """The file that a table in a folder names; tables often keep the paths of the machine they were made on.
+class FileFinder:
+    """Finds the files that a table in a folder names; tables often keep the paths of the machine they were made on.
 
-    Tried are the path itself, from the folder on, the same in the other Unicode form, and the mere name in the folder
-    and in its folder `audio`. If none is there it is the first, for the error to name.
+    Tried are the path itself, from the folder on, the same in the other Unicode form, the mere name in the folder and
+    in its folder `audio` or `clips`, and the only sound below the folder of this name, with its ending or without.
+
+    Args:
+        folder: Of the table.
     """
-    name = name.replace("\\", "/") if "\\" in name and os.sep == "/" else name
-    forms = dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)))
-    places = [folder / form for form in forms]
-    places += [folder / inner / Path(form).name for form in forms for inner in ("", "audio", "clips")]
-    return next((place for place in places if _is_there(place)), folder / name)
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def find(self, name: str) -> Path:
+        """Find a file.
+
+        Args:
+            name: As the table names it.
+
+        Returns:
+            Its path, or the path that is written, for an error to name, if there is none.
+        """
+        name = name.replace("\\", "/") if "\\" in name and os.sep == "/" else name
+        forms = dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)))
+        places = [self._folder / form for form in forms]
+        places += [self._folder / inner / Path(form).name for form in forms for inner in ("", "audio", "clips")]
+        there = next((place for place in places if _is_there(place)), None)
+        return there or self._below.get(_name_key(name)) or self._folder / name
+
+    @cached_property
+    def _below(self) -> dict[str, Path]:
+        """The sounds below the folder by name, and by name without its ending, where only one has it."""
+        found: dict[str, list[Path]] = {}
+        for path in _files(self._folder):
+            if path.suffix.lower() in SOUND_SUFFIXES | MEDIA_SUFFIXES:
+                for name in {path.name, path.stem}:
+                    found.setdefault(_name_key(name), []).append(path)
+        return {name: paths[0] for name, paths in found.items() if len(paths) == 1}
+
+
+def _name_key(name: str) -> str:
+    return unicodedata.normalize("NFC", name.rpartition("/")[2])
 
 
 def _is_there(path: Path) -> bool:
@@ -119,8 +151,9 @@ def _is_there(path: Path) -> bool:
 
 
 def _entries(manifest: Path, table: Table) -> Iterator[SoundEntry]:
+    finder = FileFinder(manifest.parent)
     for row in table.rows if table.layout == OWN else _merged(table.rows):
-        file = find_file(manifest.parent, row.path)
+        file = finder.find(row.path)
         place = SoundPlace(file, f"{file} ({manifest.name} line {row.number})")
         yield SoundEntry(row.path, place, row.facts)
 
@@ -169,8 +202,8 @@ def open_folder(folder: str | Path, defaults: FileDefaults | None = None) -> Fil
     """Open all sound files in a folder and the folders in it, in the order of their names.
 
     Next to `rain.wav` may stand `rain.txt` or `rain.caption`, one caption a line, and `rain.json` with the fields of
-    Facts or those of MusicGen. Captions may also be in `metadata.csv`, `.jsonl` or `.parquet` in the same folder or one
-    above, as the Hugging Face audio folder keeps them. Names that begin with a dot are left out.
+    Facts or those of MusicGen. Captions may also be in tables of a known layout in the same folder or one above, such
+    as the `metadata.csv` of the Hugging Face audio folder. Names that begin with a dot are left out.
 
     Args:
         folder: Folder of sounds.
@@ -211,18 +244,22 @@ def list_folder(folder: str | Path) -> Listing:
         raise InputFileError(f"{root} is not a folder.")
     files = sorted(_files(root))
     found = Listing()
-    table = _tables(files, found)
-    reader = _Sidecars(files)
-    kinds: set[str] = {"metadata table"} if table else set()
+    sounds = SOUND_SUFFIXES | MEDIA_SUFFIXES
+    tables = _Tables([path for path in files if path.suffix.lower() in sounds])
     for path in files:
-        if path.suffix.lower() in SOUND_SUFFIXES | MEDIA_SUFFIXES:
+        if path.suffix.lower() in TABLE_SUFFIXES and not tables.is_beside_a_sound(path):
+            tables.read(path, found)
+    table = tables.facts
+    reader = _Sidecars(files)
+    kinds: set[str] = set(tables.kinds)
+    for path in files:
+        if path.suffix.lower() in sounds:
             try:
                 facts = reader.facts(path, found.notes, kinds)
                 found.entries.append(_entry(root, path, _joined(facts, table.pop(_key(path), None))))
             except InputFileError as problem:
                 found.problems.append(str(problem))
-    used = reader.used | {path for path in files if path.stem == "metadata" and path.suffix.lower() in TABLE_SUFFIXES}
-    sounds = SOUND_SUFFIXES | MEDIA_SUFFIXES
+    used = reader.used | tables.used
     found.passed_over = [
         path.relative_to(root).as_posix() for path in files if path not in used and path.suffix.lower() not in sounds
     ]
@@ -242,24 +279,51 @@ def parse_captions(text: str) -> tuple[str, ...]:
 _Tabled = dict[str, tuple[str, Facts]]
 
 
-def _tables(files: list[Path], found: Listing) -> _Tabled:
-    """Facts by file from the tables called metadata, with the place that each row names."""
-    facts: _Tabled = {}
-    for path in files:
-        if path.stem != "metadata" or path.suffix.lower() not in TABLE_SUFFIXES:
-            continue
+class _Tables:
+    """Facts of a folder's sounds from the tables in it, with the place that each row names.
+
+    A table called metadata is about the folder's sounds, so a row without a file is a problem. Others count if they say
+    something of one of the sounds; what else they name may be a part of the collection that is not here.
+
+    Args:
+        sounds: Of the folder.
+    """
+
+    def __init__(self, sounds: list[Path]) -> None:
+        self.facts: _Tabled = {}
+        self.kinds: list[str] = []
+        self.used: set[Path] = set()
+        self._sounds = {_key(path) for path in sounds}
+        self._stems = {_key(path.with_suffix("")) for path in sounds}
+
+    def is_beside_a_sound(self, path: Path) -> bool:
+        """Whether a JSON file has the name of a sound, and is about this one."""
+        return path.suffix.lower() == ".json" and _key(path.with_suffix("")) in self._stems
+
+    def read(self, path: Path, found: Listing) -> None:
+        """Add what a table says; its problems and remarks are added to the listing."""
+        is_metadata = path.stem.lower() == "metadata"
         try:
             table = read_table(path)
         except InputFileError as problem:
-            found.problems.append(str(problem))
-            continue
+            if is_metadata:
+                self.used.add(path)
+                found.problems.append(str(problem))
+            return
+        finder = FileFinder(path.parent)
+        rows = [(finder.find(row.path), row) for row in table.rows]
+        here = [(file, row) for file, row in rows if _key(file) in self._sounds and row.facts != Facts()]
+        if not is_metadata and not here:
+            return
+        self.used.add(path)
+        self.kinds.append(f"{path.name} ({table.layout})")
         found.problems += table.problems
         found.notes += [*table.notes, *unused_note(path, table)]
-        for row in table.rows:
-            file = find_file(path.parent, row.path)
-            place, earlier = facts.get(_key(file), (f"{file} ({path.name} line {row.number})", None))
-            facts[_key(file)] = (place, _added(earlier, row.facts))
-    return facts
+        if len(here) < len(rows) and not is_metadata:
+            found.notes.append(f"{path}: {len(rows) - len(here)} of its rows name files that are not here.")
+        for file, row in rows if is_metadata else here:
+            place, earlier = self.facts.get(_key(file), (f"{file} ({path.name} line {row.number})", None))
+            self.facts[_key(file)] = (place, _added(earlier, row.facts))
 
 
 def _joined(own: Facts, tabled: tuple[str, Facts] | None) -> Facts:
@@ -272,7 +336,7 @@ def _added(first: Facts | None, second: Facts) -> Facts:
         return second
     empty = Facts()
     more = {n: getattr(second, n) for n in Facts.__struct_fields__ if getattr(first, n) == getattr(empty, n)}
-    captions = (*first.wordings(), *second.wordings())
+    captions = tuple(dict.fromkeys((*first.wordings(), *second.wordings())))
     return msgspec.structs.replace(first, **{**more, "caption": "", "captions": captions})
 
 

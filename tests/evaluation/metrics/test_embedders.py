@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -12,7 +13,7 @@ import torch
 
 from arctone.audio.waveform import Waveform, resample
 from arctone.errors import ModelError, UsageError
-from arctone.evaluation.embedders import aisfx, corpus_clap, musicnn, packaged, preparing
+from arctone.evaluation.embedders import aisfx, corpus_clap, musicnn, packaged, preparing, protocol
 from arctone.evaluation.embedders.clap import ClapEmbedder, rounded
 from arctone.evaluation.embedders.packaged import OpenL3Embedder, PasstEmbedder
 from arctone.evaluation.embedders.protocol import (
@@ -417,3 +418,9 @@ def test_what_others_heard_is_not_computed_again_for_an_embedder_made_of_them(tm
     made = cache.embedded(Sum(first, second), "ab" * 16, lambda: pytest.fail("the sound was read again"))
     assert np.allclose(made.windows, known[0].windows + known[1].windows)
     assert (first.num_calls, second.num_calls) == (1, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_leads_to_a_class(name: str) -> None:
+    module, kind, _ = protocol._PLACES[name]
+    assert getattr(import_module(f"{protocol._FOLDER}.{module}"), kind).name == name

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from arctone.data.folder import open_folder
-from arctone.workflows.fine_tune.run import OwnSounds, caption_of_name
+from arctone.workflows.fine_tune.run import GENERAL_PROMPTS, MAX_PROMPTS, OwnSounds, caption_of_name, other_prompts
 
 
 def _folder(root: Path, names: list[str], seconds: float = 0.2) -> Path:
@@ -68,3 +68,29 @@ def test_stated_splits_are_kept_and_windows_of_a_file_stay_together(tmp_path: Pa
     assert len(long) == 15
     assert len(apart) == 3
     assert len({name.partition("#")[0] for name in apart}) == 1
+
+
+@pytest.mark.parametrize(
+    ("captions", "missing"),
+    [
+        (["a dog barks twice", "small dog"], {"a dog barking"}),
+        (["Puppies at play"], {"a dog barking"}),
+        (["808 kick drum"], {"a funky drum loop, 110 BPM", "a techno drum loop, 130 BPM"}),
+        (["heavy rain"], {"rain on a tin roof"}),
+        (
+            ["a warm pad", "church bells"],
+            {"a warm analog pad in a huge church", "a church organ playing chords", "a church bell"},
+        ),
+        (["a vibraphone"], set()),
+        ([""], set()),
+    ],
+)
+def test_prompts_of_the_rest_are_of_no_kind_that_the_captions_name(captions: list[str], missing: set[str]) -> None:
+    found = other_prompts(captions, len(GENERAL_PROMPTS))
+    assert set(GENERAL_PROMPTS) - set(found) == missing
+
+
+def test_captions_of_all_kinds_leave_the_kinds_that_they_name_least() -> None:
+    captions = [*GENERAL_PROMPTS, *list(GENERAL_PROMPTS)[:-1]]
+    assert 0 < len(other_prompts(captions, MAX_PROMPTS)) <= MAX_PROMPTS
+    assert len(other_prompts(["a vibraphone"], 3)) == 3

@@ -14,23 +14,26 @@ from arctone.audio.files import write_audio
 from arctone.audio.waveform import Waveform
 from arctone.checkpoints.folder import load_config, load_state
 from arctone.errors import UsageError
+from arctone.evaluation.metrics.intervals import Interval
+from arctone.evaluation.scoring.measurement import Report, measured
 from arctone.files.strict_json import read_config
 from arctone.training.arc.config import ArcConfig
 from arctone.training.recipes import Recipe, recipe
+from arctone.workflows.reproduce import budget as budgets
 from arctone.workflows.reproduce import run
-from arctone.workflows.reproduce.report import write_report
-from arctone.workflows.reproduce.run import (
+from arctone.workflows.reproduce.budget import (
     ABLATIONS,
+    BRIEF,
     FULL,
     SHARES,
     SHORT,
     Budget,
-    Reproduction,
-    RowResult,
-    Settings,
     parse_budget,
-    rows_for,
+    sample_of,
 )
+from arctone.workflows.reproduce.report import conclusion, write_report
+from arctone.workflows.reproduce.run import Reproduction, RowResult, Settings, State
+from arctone.workflows.time_limit import Deadline
 from tests.evaluation.metrics.tiny_embedder import TinyEmbedder
 from tests.tiny_model import CONFIG, write_checkpoint
 
@@ -61,7 +64,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         (root / "sounds" / f"{number}.txt").write_text(f"noise number {number}, <loud> & rough")
     model = write_checkpoint(root / "given")
     return Settings(
-        parse_budget("5m"), root / "out", str(root / "sounds"), model, _recipe(), [TinyEmbedder()], workers=0
+        parse_budget("15m"), root / "out", str(root / "sounds"), model, _recipe(), [TinyEmbedder()], workers=0
     )
 
 
@@ -70,7 +73,7 @@ def done(settings: Settings) -> Path:
     told: list[str] = []
     Reproduction(settings, told.append).run()
     assert told[:8] == ["data", *TRAINED]
-    assert told[8:] == ["measures", *(f"measures: {row.title}" for row in SHORT)]
+    assert told[8:] == ["measures", "measures: trying each row", *(f"measures: {row.title}" for row in SHORT)]
     return settings.out
 
 
@@ -81,7 +84,7 @@ def test_every_row_has_its_own_model_and_numbers(done: Path) -> None:
         found = {m.metric: m.value for m in result.report.measurements}
         assert found["frechet_distance"] > 0
         assert "conditional_diversity" in found
-        assert result.report.settings["seconds_per_sound"] > 0
+        assert result.report.settings["processor_seconds_per_sound"] > 0
     weights = [(done / "models" / stage / "dit.safetensors").read_bytes() for stage in TRAINED]
     assert len(set(weights)) == len(TRAINED)
     for stage in TRAINED:
@@ -131,18 +134,18 @@ def test_a_run_that_was_killed_goes_on_where_it_was(settings: Settings, tmp_path
         Reproduction(here, kill).run()
     told: list[str] = []
     Reproduction(here, told.append).run()
-    assert told == ["consistency", "measures", *(f"measures: {row.title}" for row in rows)]
+    assert told == ["consistency", "measures", "measures: trying each row", *(f"measures: {row.title}" for row in rows)]
 
 
 def test_a_folder_of_another_budget_is_refused(done: Path, settings: Settings) -> None:
     other = dataclasses.replace(settings, budget=parse_budget("6h"))
-    with pytest.raises(UsageError, match=r"was begun with minutes 5.0, not 360.0"):
+    with pytest.raises(UsageError, match=r"was begun with minutes 15.0, not 360.0"):
         Reproduction(other)
 
 
 def test_ablations_share_equally_and_what_is_given_leaves_its_time_to_the_others() -> None:
-    stages = [stage for stage in run.TRAINED if stage != "flow"]
-    minutes = Budget(100).shares(run.TRAINED)
+    stages = [stage for stage in budgets.TRAINED if stage != "flow"]
+    minutes = Budget(100).shares(budgets.TRAINED)
     assert minutes["flow"] == pytest.approx(30)
     assert {minutes[name] for name in ABLATIONS} == {minutes["arc-paper"]}
     assert sum(minutes[name] for name in ABLATIONS) == pytest.approx(14)
@@ -164,7 +167,7 @@ def test_a_given_flow_and_given_latents_are_used_as_they_are(done: Path, setting
         settings,
         out=tmp_path,
         model=given,
-        budget=parse_budget("5m", ("data", "flow")),
+        budget=parse_budget("15m", ("data", "flow")),
         rows=tuple(row for row in SHORT if row.title in ("flow, guided, 8 steps", "ARC, 8 steps")),
         keep_flow=True,
         latents=done / "latents",
@@ -188,15 +191,53 @@ def test_the_flow_of_a_post_trained_model_is_kept(done: Path, settings: Settings
     assert load_config(tmp_path / "models" / "flow") == load_config(done / "models" / "flow")
 
 
+def test_without_time_the_smallest_sample_of_the_first_rows_is_measured_and_the_report_says_so(
+    settings: Settings, tmp_path: Path
+) -> None:
+    here = dataclasses.replace(settings, out=tmp_path, budget=parse_budget("1m"))
+    told: list[str] = []
+    Reproduction(here, told.append, deadline=Deadline(0.0)).run()
+    assert told[:3] == ["data", "flow", "arc"]
+    assert told[-3:] == [
+        f"left out, there is no time for it: {BRIEF[2].title}",
+        *(f"measures: {r.title}" for r in BRIEF[:2]),
+    ]
+    rows = [read_config(path, RowResult) for path in sorted((tmp_path / "rows").glob("*.json"))]
+    assert [row.title for row in rows] == [row.title for row in BRIEF[:2]]
+    state = read_config(tmp_path / "state.json", State)
+    assert state.sample is not None
+    assert state.sample.prompts == 4
+    page = write_report(tmp_path).read_text()
+    assert f"There was no time for: {BRIEF[2].title}." in page
+
+
+def _row(title: str, value: float, reach: float) -> RowResult:
+    found = measured(
+        "frechet_distance", Interval(value, value - reach, value + reach, 0.95, 8), "none", "ears", "1", 0, {}
+    )
+    return RowResult(title, Report(judged=title, version="1", counts={"generated": 8}, measurements=[found]), [])
+
+
+def test_the_report_says_when_it_shows_nothing() -> None:
+    (nothing,) = conclusion([_row("flow", 10, 3), _row("ARC", 8, 3)])
+    assert nothing.startswith("This run shows no difference")
+    assert "over 8 prompts" in nothing
+    assert conclusion([_row("flow", 10, 0.5), _row("ARC", 8, 0.5)]) == [
+        "frechet_distance, ears: ARC is better than flow by more than their intervals."
+    ]
+
+
 def test_budgets() -> None:
     assert parse_budget("90m").minutes == parse_budget("1.5h").minutes == 90
     assert (parse_budget("60m").recipe, parse_budget("6h").recipe) == ("spark-minutes", "spark")
-    assert parse_budget("5m").num_clips == 100
-    assert parse_budget("6h").num_clips == 5400
-    assert parse_budget("60m").num_prompts(9, 2) == 7
+    assert parse_budget("60m").num_clips(0.6) == 900
+    assert parse_budget("60m").num_clips(1.2, seconds_spent=60) == 400
+    assert parse_budget("1m").num_clips(10.0) == 16
+    assert parse_budget("6h", ("data",)).num_clips(1e-9) == 19_000
     assert 0.9 < sum(SHARES.values()) < 1
-    assert rows_for(119) == SHORT
-    assert rows_for(120) == FULL
+    assert [parse_budget(text).rows for text in ("9m", "10m", "119m", "120m")] == [BRIEF, SHORT, SHORT, FULL]
+    assert sample_of(3, 4).sounds == 10
+    assert sample_of(3, 60).sounds == 140
     assert {row.stage for row in FULL} == {*SHARES, *ABLATIONS} - {"data", "measures", "ablations"}
     for text in ("", "60", "m", "-5m", "0m", "30s", "1e3m"):
         with pytest.raises(UsageError, match="budget:"):

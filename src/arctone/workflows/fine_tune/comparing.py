@@ -80,9 +80,18 @@ def make(
     progress: Progress,
 ) -> Made:
     """All sounds of a comparison, those that are missing generated into the folder."""
-    again = [Wanted(f"{one.name}-again", one.prompt, one.duration_seconds, one.seed + _OTHER_SEED) for one in rest]
-    asked = ((before, own), (after, own), (before, rest), (after, rest), (before, again))
+    asked = ((before, own), (after, own), (before, rest), (after, rest), (before, _again(rest)))
     return Made(*(make_takes(model, wanted, root, {}, progress) for model, wanted in asked))
+
+
+def generate_before(before: EvaluatedModel, own: Sequence[Wanted], rest: Sequence[Wanted], root: Path) -> None:
+    """Generate the sounds of a comparison that the untuned model makes, where they are missing."""
+    for wanted in (own, rest, _again(rest)):
+        make_takes(before, wanted, root, {})
+
+
+def _again(rest: Sequence[Wanted]) -> list[Wanted]:
+    return [Wanted(f"{one.name}-again", one.prompt, one.duration_seconds, one.seed + _OTHER_SEED) for one in rest]
 
 
 def wanted(names: Sequence[str], prompts: Sequence[str], seconds: Sequence[float]) -> list[Wanted]:

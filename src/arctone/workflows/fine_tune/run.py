@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -19,27 +20,35 @@ from arctone.data.sound import ClipInfo, ClipSource
 from arctone.data.sources import open_source, problems_of, remarks
 from arctone.errors import InputFileError, ModelError, UsageError
 from arctone.evaluation.embedders.protocol import Embedder, open_embedder
-from arctone.evaluation.scoring.takes import Progress, Take, evaluated_model, real_takes
+from arctone.evaluation.scoring.takes import Progress, Take, Wanted, evaluated_model, real_takes
 from arctone.files.strict_json import read_config, write_config
 from arctone.inference.engine import Model
 from arctone.training.lora import FineTuning, TuneStage, with_targets
 from arctone.workflows.fine_tune import comparing
 from arctone.workflows.fine_tune.comparing import Comparison, Made
+from arctone.workflows.time_limit import Deadline
 
-GENERAL_PROMPTS = (
-    "rain on a tin roof",
-    "a funky drum loop, 110 BPM",
-    "a solo flute melody in D minor",
-    "a dog barking",
-    "a warm analog pad in a huge church",
-    "a church organ playing chords",
-    "an 8-bit laser shot",
-    "wind howling through trees",
-    "a slap bass riff, dry",
-    "a sad solo cello, slow",
-    "thunder, far away",
-    "a techno drum loop, 130 BPM",
-)
+# Prompts of all kinds, each with the beginnings of the words that name its kind in a caption.
+GENERAL_PROMPTS = {
+    "rain on a tin roof": ("rain", "drizzl", "downpour", "shower", "storm"),
+    "a funky drum loop, 110 BPM": ("drum", "beat", "break", "groove", "percuss", "kick", "snare", "hat", "hihat"),
+    "a solo flute melody in D minor": ("flute", "recorder", "piccolo", "woodwind", "whistl", "panpipe"),
+    "a dog barking": ("dog", "bark", "pupp", "hound", "growl", "howl", "whin", "animal", "woof"),
+    "a warm analog pad in a huge church": ("pad", "synth", "drone", "ambient", "analog"),
+    "a church organ playing chords": ("organ", "church", "choir", "hymn"),
+    "an 8-bit laser shot": ("laser", "8-bit", "8bit", "chip", "arcade", "retro", "game", "blaster", "zap", "shot"),
+    "wind howling through trees": ("wind", "breez", "gust", "storm", "tree", "leaves", "forest", "howl"),
+    "a slap bass riff, dry": ("bass", "slap", "riff"),
+    "a sad solo cello, slow": ("cello", "violin", "viola", "string", "fiddle", "contrabass"),
+    "thunder, far away": ("thunder", "storm", "lightning", "rumbl"),
+    "a techno drum loop, 130 BPM": ("techno", "drum", "beat", "house", "electronic", "kick", "percuss", "groove"),
+    "footsteps on gravel": ("foot", "step", "gravel", "walk", "run", "shoe"),
+    "a bright piano arpeggio": ("piano", "key", "arpegg"),
+    "a door creaks": ("door", "creak", "hinge", "squeak", "knock"),
+    "waves on a beach": ("wave", "sea", "ocean", "beach", "surf", "water"),
+    "a church bell": ("bell", "church", "chime", "gong", "toll"),
+    "applause in a hall": ("applau", "clap", "crowd", "audience", "cheer"),
+}
 SECONDS = 4.0
 
 
@@ -113,6 +122,26 @@ def caption_of_name(name: str) -> str:
     return re.sub(r"\s*\b\d+\b\s*", " ", words).strip() or "sound"
 
 
+def other_prompts(captions: Sequence[str], count: int) -> tuple[str, ...]:
+    """Choose general prompts whose kind no caption names; where captions name all kinds, the kinds they name least.
+
+    Args:
+        captions: Of the user's sounds.
+        count: Of prompts, at most.
+
+    Returns:
+        The prompts.
+
+    >>> "a dog barking" in other_prompts(["my puppy barks"], 12)
+    False
+    """
+    texts = {caption.lower() for caption in captions}
+    patterns = {prompt: re.compile(rf"\b(?:{'|'.join(roots)})") for prompt, roots in GENERAL_PROMPTS.items()}
+    named = {prompt: sum(bool(pattern.search(text)) for text in texts) for prompt, pattern in patterns.items()}
+    fewest = min(named.values())
+    return tuple(prompt for prompt in GENERAL_PROMPTS if named[prompt] == fewest)[:count]
+
+
 def file_of(info: ClipInfo) -> str:
     """The file that a clip is a window of."""
     name, mark, number = info.id.rpartition("#")
@@ -128,7 +157,7 @@ def _own(info: ClipInfo, fallback: str, is_apart: bool) -> ClipInfo:
 
 
 STATE, LATENTS, REPORT = "fine-tuning.json", "latents", "report"
-MAX_PROMPTS = len(GENERAL_PROMPTS)
+MAX_PROMPTS = 12
 _FEW_WORKERS_BELOW = 64
 
 Tell = Callable[[str], None]
@@ -268,8 +297,9 @@ def begin(settings: Settings) -> None:
             )
 
 
-def encode(settings: Settings, sounds: OwnSounds) -> Path:
+def encode(settings: Settings, sounds: OwnSounds, progress: Progress | None = None) -> Path:
     """The sounds' latents and captions' embeddings, made once with the model's own encoders; returns their folder."""
+    report = progress or (lambda done, total, stage: None)
     audio, text = open_autoencoder(settings.model), open_text_encoder(settings.model)
     few = len(sounds) < _FEW_WORKERS_BELOW
     chosen = EncodeSettings(
@@ -287,26 +317,56 @@ def encode(settings: Settings, sounds: OwnSounds) -> Path:
         autoencoder_hash=audio.hash,
         text_encoder_hash=text.hash,
         settings=chosen,
+        progress=lambda event: report(event.done, event.total, f"encoding, {event.stage}"),
     )
     return folder
 
 
-def tuning_stage(settings: Settings, sounds: OwnSounds) -> TuneStage:
+def tuning_stage(settings: Settings, sounds: OwnSounds, progress: Progress | None = None) -> TuneStage:
     """Encodes the sounds; returns the stage that trains on them."""
-    return TuneStage(settings.plan, settings.model, encode(settings, sounds), settings.out)
+    return TuneStage(settings.plan, settings.model, encode(settings, sounds, progress), settings.out)
 
 
-def compare(settings: Settings, sounds: OwnSounds, embedders: Sequence[Embedder], progress: Progress) -> Tuned:
-    """Sounds before and after, and the numbers.
+# Of the time that is left, for sounds of the model before it is tuned; those after it take two thirds of that.
+_SHARE_BEFORE, _AFTER, _MEASURING = 0.25, 2 / 3, 1 / 3
 
-    Raises what generating and embedding raise.
+
+@dataclasses.dataclass(frozen=True)
+class ReportPlan:
+    """What the report compares.
+
+    Args:
+        own: Prompts of the user's captions, with names and seeds.
+        rest: Prompts of everything else, with names and seeds.
+        real: Clips whose sounds are shown.
+        are_apart: Whether none of these is trained on.
+        seconds: That generating with the tuned model and measuring will take.
     """
-    before, after = untuned(settings), tuned(settings)
+
+    own: list[Wanted]
+    rest: list[Wanted]
+    real: list[int]
+    are_apart: bool
+    seconds: float = 0.0
+
+    def first(self, count: int, seconds: float) -> ReportPlan:
+        """Keep the first prompts of each kind."""
+        return dataclasses.replace(self, own=self.own[:count], rest=self.rest[:count], seconds=seconds)
+
+
+def plan_report(settings: Settings, sounds: OwnSounds, longest: float) -> ReportPlan:
+    """Choose the prompts of the report.
+
+    Args:
+        settings: Of the run.
+        sounds: The user's.
+        longest: Duration that the model generates at most, in seconds.
+
+    Returns:
+        The plan.
+    """
     apart = _readable(sounds, sounds.of_split("valid", "test"))
     chosen = apart or _readable(sounds, sounds.of_split("train"))
-    folder = settings.out / REPORT
-    real = real_takes(sounds, chosen, folder / "own", progress)
-    longest = before.config.dit.max_seconds
     # Fewer captions than prompts are asked several times, with other seeds.
     infos = [sounds.info(chosen[number % len(chosen)]) for number in range(settings.num_prompts)]
     own = comparing.wanted(
@@ -314,11 +374,79 @@ def compare(settings: Settings, sounds: OwnSounds, embedders: Sequence[Embedder]
         [info.caption for info in infos],
         [round(min(info.duration_seconds, longest), 3) for info in infos],
     )
-    general = GENERAL_PROMPTS[: settings.num_prompts]
+    captions = [caption for number in range(len(sounds)) for caption in sounds.info(number).captions]
+    general = other_prompts(captions, settings.num_prompts)
     rest = comparing.wanted(general, general, [min(SECONDS, longest)] * len(general))
-    made = comparing.make(evaluated_model(before), evaluated_model(after), own, rest, folder / "made", progress)
+    return ReportPlan(own, rest, chosen, bool(apart))
+
+
+def generate_before(
+    settings: Settings, plan: ReportPlan, before: Model, deadline: Deadline, show: Progress
+) -> ReportPlan:
+    """Generate the sounds of the untuned model, which says how long those of the tuned one will take.
+
+    With a limit of time a quarter of what is left is for them.
+
+    Args:
+        settings: Of the run.
+        plan: All prompts.
+        before: The untuned model.
+        deadline: Of the command.
+        show: Called with (done, total, stage).
+
+    Returns:
+        The plan with the prompts that there was time for.
+    """
+    started, model = time.monotonic(), evaluated_model(before)
+    limit = _SHARE_BEFORE * deadline.seconds_left()
+    number = max(len(plan.own), len(plan.rest))
+    for count in range(1, number + 1):
+        show(count - 1, number, "generating before")
+        comparing.generate_before(model, plan.own[:count], plan.rest[:count], settings.out / REPORT / "made")
+        taken = time.monotonic() - started
+        if taken >= limit:
+            break
+    return plan.first(count, taken * (_AFTER + _MEASURING))
+
+
+def limited(stage: TuneStage, deadline: Deadline, plan: ReportPlan | None) -> TuneStage:
+    """Limit the training to the time that the report leaves.
+
+    Args:
+        stage: Of the training.
+        deadline: Of the command.
+        plan: Of the report; None = there is none.
+
+    Returns:
+        The limited stage.
+    """
+    if not deadline.is_set:
+        return stage
+    minutes = deadline.minutes_of_training(plan.seconds if plan else 0.0)
+    loop = dataclasses.replace(stage.plan.loop, max_minutes=minutes)
+    return dataclasses.replace(stage, plan=dataclasses.replace(stage.plan, loop=loop))
+
+
+def compare(
+    settings: Settings,
+    sounds: OwnSounds,
+    embedders: Sequence[Embedder],
+    progress: Progress,
+    plan: ReportPlan | None = None,
+) -> Tuned:
+    """Sounds before and after, and the numbers.
+
+    Raises what generating and embedding raise.
+    """
+    before, after = untuned(settings), tuned(settings)
+    plan = plan or plan_report(settings, sounds, before.config.dit.max_seconds)
+    folder = settings.out / REPORT
+    real = real_takes(sounds, plan.real, folder / "own", progress)
+    made = comparing.make(
+        evaluated_model(before), evaluated_model(after), plan.own, plan.rest, folder / "made", progress
+    )
     found = comparing.compare(made, real, embedders, folder / "embeddings", progress)
-    return Tuned(made, real, found, bool(apart))
+    return Tuned(made, real, found, plan.are_apart)
 
 
 def _readable(sounds: OwnSounds, indices: Sequence[int]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -11,14 +11,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from arctone.audio.files import read_audio
-from arctone.evaluation.scoring.measurement import BETTER, table
+from arctone.evaluation.scoring.measurement import BETTER, Measurement, table
 from arctone.files.atomic import write_atomically
 from arctone.files.strict_json import read_config
 from arctone.training.loop import progress_rows
 from arctone.version import __version__
-from arctone.workflows.reproduce import run
+from arctone.workflows.reproduce.budget import TRAINED, Budget
 from arctone.workflows.reproduce.run import STATE, RowResult, State
 
+ABOUT_PAPER = (
+    "The measures of the paper's own table (OpenL3, PaSST and CLAP on AudioCaps) and its models (341 million "
+    "parameters, trained on thousands of hours of recordings) are others: its numbers show the shape of the result, "
+    "and cannot be compared one by one with those above. (s) stands in notes of third parties on the paper, (r) is "
+    "recalled and unconfirmed; empty cells are not known."
+)
 HEAD = ("model, steps", "FD OpenL3", "KL PaSST", "CLAP", "CCDS", "diversity, MOS", "times real time")
 TABLE = (
     ("Stable Audio Open, 100", "", "", "", "", "4.0 (s)", "3.56 (s)"),
@@ -29,7 +35,9 @@ TABLE = (
 
 
 matplotlib.use("agg")
-_SPEED = "seconds per sound"
+_SPEED = "processor seconds per sound"
+# Sentences about differences; more of them nobody reads.
+_MAX_SENTENCES = 6
 
 
 def write_report(folder: Path) -> Path:
@@ -57,7 +65,9 @@ def write_report(folder: Path) -> Path:
         "tables": {"Results": (head, body), "The paper's own, as far as known": (HEAD, TABLE)},
         "curves": curves,
         "sounds": sounds,
-        "warning": " ".join((__doc__ or "").split("\n\n")[1].split()),
+        "warning": ABOUT_PAPER,
+        "conclusion": conclusion(results),
+        "left_out": [title for title in _titles(state) if title not in {result.title for result in results}],
     }
     loader = jinja2.PackageLoader("arctone.workflows.reproduce", "templates")
     escape = jinja2.select_autoescape(["html.jinja"])
@@ -80,15 +90,45 @@ def comparison(results: Sequence[RowResult]) -> tuple[tuple[str, ...], list[tupl
         for column in columns:
             m = found.get(column)
             cells.append(f"{m.value:.3g} ({m.low:.3g} to {m.high:.3g})" if m else "")
-        seconds = result.report.settings.get("seconds_per_sound")
+        seconds = result.report.settings.get("processor_seconds_per_sound")
         body.append((result.title, *cells, f"{seconds:.2f}" if isinstance(seconds, float) else ""))
     return ("row", *names, _SPEED), body
+
+
+def conclusion(results: Sequence[RowResult]) -> list[str]:
+    """Say which rows differ by more than their intervals, and that nothing was shown where none does."""
+    found = []
+    for metric, embedder in dict.fromkeys((m.metric, m.embedder) for r in results for m in r.report.measurements):
+        named = {
+            r.title: m for r in results for m in r.report.measurements if (m.metric, m.embedder) == (metric, embedder)
+        }
+        best, worst = _ends(named, lower=BETTER[metric] == "lower")
+        if named[best].high < named[worst].low or named[worst].high < named[best].low:
+            found.append(f"{metric}, {embedder}: {best} is better than {worst} by more than their intervals.")
+    if not found:
+        count = max((result.report.counts.get("generated", 0) for result in results), default=0)
+        return [
+            "This run shows no difference: no row differs from another by more than their intervals, over "
+            f"{count} prompts. A longer budget trains longer and measures more sounds."
+        ]
+    more = len(found) - _MAX_SENTENCES
+    return [*found[:_MAX_SENTENCES], *([f"And {more} more measures differ so."] if more > 0 else [])]
+
+
+def _ends(named: Mapping[str, Measurement], *, lower: bool) -> tuple[str, str]:
+    """Return the titles of the best and the worst row of a measure."""
+    order = sorted(named, key=lambda title: named[title].value, reverse=not lower)
+    return order[0], order[-1]
+
+
+def _titles(state: State) -> list[str]:
+    return [row.title for row in Budget(state.minutes).rows]
 
 
 def _curves(root: Path, pictures: Path) -> dict[str, Path]:
     """A picture of the logged losses of each trained model that has any."""
     found = {}
-    for stage in run.TRAINED:
+    for stage in TRAINED:
         rows = [row for log in sorted((root / stage).glob("training-*/log.jsonl")) for row in progress_rows(log)]
         if not rows:
             continue

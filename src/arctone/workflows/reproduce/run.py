@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+import shutil
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -22,46 +21,28 @@ from arctone.evaluation.embedders.protocol import Embedder
 from arctone.evaluation.scoring.embedded_sets import choose, wanted_of
 from arctone.evaluation.scoring.measurement import Report
 from arctone.evaluation.scoring.score import Material, ScoringOptions, score
-from arctone.evaluation.scoring.takes import EvaluatedModel, evaluated_model, make_takes, real_takes
+from arctone.evaluation.scoring.takes import EvaluatedModel, Progress, evaluated_model, make_takes, real_takes
 from arctone.files.strict_json import read_config, write_config
 from arctone.inference.backends.torch import TorchBackend
 from arctone.inference.engine import Engine, Model
 from arctone.model_folder.config import ModelConfig, TextConfig, of_type
 from arctone.model_folder.folder import file_hash
 from arctone.model_folder.tokenizer import Tokenizer
-from arctone.training.arc.config import AlignmentConfig, ArcConfig, TeacherConfig
+from arctone.training.loop import Trainer
 from arctone.training.post_training import ArcStage, DistillStage
 from arctone.training.recipes import Recipe
 from arctone.training.stages import FlowStage, Stage, run_stage
-
-
-@dataclasses.dataclass(frozen=True)
-class Ablation:
-    """One changed setting of ARC: its title in the table, and what differs from the first one's settings."""
-
-    title: str
-    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    def applied(self) -> ArcConfig:
-        """The settings."""
-        return dataclasses.replace(ArcConfig(), **self.changes)
-
-
-# By stage. Short reproductions train the first three.
-ABLATIONS = {
-    "arc-paper": Ablation("ARC, losses and laws alone"),
-    "arc-without-contrastive": Ablation("without contrastive loss", {"contrastive_weight": 0.0}),
-    "arc-least-squares": Ablation("with least squares", {"loss": "least_squares"}),
-    "arc-own-output": Ablation("with its own noised output", {"self_output": 0.5}),
-    "arc-own-sounds": Ablation("with full sampler rollouts", {"rollout_steps": 8}),
-    "arc-sampler-levels": Ablation("with the sampler's levels", {"time_law": "sampler"}),
-    "arc-teacher": Ablation("with a guided teacher", {"teacher": TeacherConfig(weight=1.0, steps=10)}),
-    "arc-alignment": Ablation("with an alignment critic", {"alignment": AlignmentConfig(steps=500, weight=0.5)}),
-}
-
-
-TRAINED = ("flow", "arc", "dmd", "consistency", *ABLATIONS)
-FLOW = "flow"
+from arctone.workflows.reproduce.budget import (
+    ABLATIONS,
+    FLOW,
+    MAX_PROMPTS,
+    MIN_PROMPTS,
+    TRAINED,
+    Budget,
+    Row,
+    sample_of,
+)
+from arctone.workflows.time_limit import Deadline, RowCost, Sample, largest_sample
 
 
 def prepare(given: Path, folder: Path, recipe: Recipe, keep_flow: bool = False) -> Recipe:
@@ -139,121 +120,9 @@ def _limited(recipe: Recipe, loop: str, minutes: float) -> Recipe:
     return dataclasses.replace(recipe, **changes)  # type: ignore[arg-type]
 
 
-# Parts of the budget; the rest is for starting up and for the report. All ablations together have one share.
-SHARES = {"data": 0.15, "flow": 0.3, "arc": 0.1, "dmd": 0.1, "consistency": 0.04, "ablations": 0.14, "measures": 0.14}
-ABLATION = "arc-"
-# Rendering and encoding a clip, and making and measuring a sound, on two CPU cores.
-_SECONDS_PER_CLIP, _SECONDS_PER_SOUND = 0.6, 4.0
-_UNITS = {"m": 1.0, "h": 60.0}
-
-
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    """A length of time and the sizes that fit into it.
-
-    Args:
-        minutes: Of all.
-        given: Parts of SHARES that take none, because their results are there already.
-    """
-
-    minutes: float
-    given: tuple[str, ...] = ()
-
-    def shares(self, stages: Collection[str]) -> Mapping[str, float]:
-        """Minutes of each of these stages; the names of ablations begin with "arc-", and they are given equal parts."""
-        scale = self.minutes * sum(SHARES.values()) / sum(self._part(name) for name in SHARES)
-        ablations = [stage for stage in stages if stage.startswith(ABLATION)]
-        own = {stage: scale * self._part(stage) for stage in stages if stage not in ablations}
-        return own | {stage: scale * SHARES["ablations"] / len(ablations) for stage in ablations}
-
-    @property
-    def recipe(self) -> str:
-        """Name of the recipe: the small model below two hours."""
-        return "spark" if self.minutes >= 120 else "spark-minutes"
-
-    @property
-    def num_clips(self) -> int:
-        """Clips of the corpus, from 100 to the bundled model's number."""
-        if "data" in self.given:
-            return 19_000
-        return min(max(round(60 * self.shares(["data"])["data"] / _SECONDS_PER_CLIP), 100), 19_000)
-
-    def num_prompts(self, num_rows: int, takes_per_prompt: float) -> int:
-        """Prompts that every row is asked, from 4 to 500."""
-        seconds = 60 * self.shares(["measures"])["measures"]
-        return min(max(round(seconds / (_SECONDS_PER_SOUND * num_rows * takes_per_prompt)), 4), 500)
-
-    def _part(self, name: str) -> float:
-        return 0.0 if name in self.given else SHARES[name]
-
-
-def parse_budget(text: str, given: tuple[str, ...] = ()) -> Budget:
-    """Parse a budget such as 60m or 6h, at least 1m.
-
-    Args:
-        text: Such as 60m or 6h.
-        given: Parts of `SHARES` that take no time.
-
-    Returns:
-        The budget.
-
-    Raises:
-        UsageError: for anything else.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([mh])", text.strip())
-    minutes = float(found[1]) * _UNITS[found[2]] if found else 0.0
-    if minutes < 1:
-        raise UsageError(
-            f"budget: {text!r} is not possible, write minutes or hours such as 60m or 6h, at least 1m", field="budget"
-        )
-    return Budget(minutes, given)
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A row of the table: title, stage that trained the model, and fields of GenerationRequest."""
-
-    title: str
-    stage: str
-    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-# What a short reproduction has time for.
-SHORT = (
-    Row("flow, guided, 24 steps", "flow", {"steps": 24}),
-    Row("flow, guided, 8 steps", "flow", {"steps": 8}),
-    Row("flow, 8 ping-pong steps", "flow", {"steps": 8, "sampler": "ping_pong", "cfg_scale": 1.0}),
-    Row("ARC, 8 steps", "arc"),
-    Row("ARC, 4 steps", "arc", {"steps": 4}),
-    Row("distribution matching, 8 steps", "dmd"),
-    Row("consistency, 8 steps", "consistency"),
-    *(Row(f"{ABLATIONS[name].title}, 8 steps", name) for name in list(ABLATIONS)[:3]),
-)
-FULL = (
-    Row("flow, guided, 100 steps", "flow", {"steps": 100}),
-    Row("flow, guided, 50 steps", "flow", {"steps": 50}),
-    Row("flow, guided, 8 steps", "flow", {"steps": 8}),
-    Row("flow, 8 ping-pong steps", "flow", {"steps": 8, "sampler": "ping_pong", "cfg_scale": 1.0}),
-    Row("ARC, 8 steps", "arc"),
-    *(Row(f"ARC, {steps} step{'s' if steps > 1 else ''}", "arc", {"steps": steps}) for steps in (4, 2, 1)),
-    Row("distribution matching, 8 steps", "dmd"),
-    Row("consistency, 8 steps", "consistency"),
-    *(Row(f"{ablation.title}, 8 steps", name) for name, ablation in ABLATIONS.items()),
-)
-# From this budget on, in minutes, all of it.
-FULL_FROM = 120.0
-
-
-def rows_for(minutes: float) -> tuple[Row, ...]:
-    """The rows that a budget has time for."""
-    return FULL if minutes >= FULL_FROM else SHORT
-
-
 STATE = "state.json"
 MEASURES = ("frechet", "kernel", "divergence", "adherence", "manifold")
-# Of some prompts several sounds are made, which tell how much they differ.
-NUM_TAKES, NUM_REPEATED = 4, 60
-# Their seeds lie far from those of the others.
+# Seeds of further sounds of a prompt lie far from those of the others.
 FIRST_OF_SEVERAL = 1_000_000
 # Prompts whose sounds stand in the report.
 NUM_SHOWN = 3
@@ -281,6 +150,8 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
     Args:
         given: The parts that were there already.
         prompts: How many were wanted, 0 = as many as there is time for.
+        clips: Of the corpus, 0 = not chosen yet.
+        sample: The sounds of each row, None = not chosen yet.
     """
 
     minutes: float
@@ -289,6 +160,8 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
     given: tuple[str, ...] = ()
     prompts: int = 0
     done: dict[str, float] = {}
+    clips: int = 0
+    sample: Sample | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -318,26 +191,52 @@ class Settings:
     num_prompts: int | None = None
 
 
+# Clips that are encoded to see how long one takes: a few where there is little time.
+_FEW_CLIPS, _MANY_CLIPS = 4, 24
+# Opening a stage of training and writing its weights, until the first one has shown it; pictures of a row's sounds.
+_SECONDS_PER_STAGE, _SECONDS_PER_PICTURE, _SECONDS_OF_REPORT = 4.0, 0.4, 3.0
+# Among fewer clips of the corpus there may be none to test on; among all of them, where latents are given.
+_CLIPS_TO_CHOOSE_FROM, _ALL_CLIPS = 100, 19_000
+# A stage may take this many times its share, where others need less.
+_MOST_SHARE = 2.0
+# Sounds that show what a row costs; the first also shows what it takes to begin.
+_TRIED = 2
+
+
+def _no_progress(done: int, total: int, stage: str) -> None:
+    pass
+
+
 class Reproduction:
-    """All stages of one folder.
+    """All stages of one folder, within the budget.
 
     Args:
         settings: All settings of the reproduction.
         tell: Receives the name of each stage as it begins.
+        progress: Called with (done, total, stage).
+        deadline: Of all that is still to do; None = the budget from now on, less what the finished stages have taken.
 
     Raises:
         UsageError: if the folder was begun with other settings.
     """
 
-    def __init__(self, settings: Settings, tell: Tell = lambda _: None) -> None:
-        self.settings, self.tell = settings, tell
+    def __init__(
+        self,
+        settings: Settings,
+        tell: Tell = lambda _: None,
+        progress: Progress = _no_progress,
+        deadline: Deadline | None = None,
+    ) -> None:
+        self.settings, self.tell, self.progress = settings, tell, progress
         self.root = settings.out / "models"
-        self.rows = settings.rows or rows_for(settings.budget.minutes)
+        self.rows = settings.rows or settings.budget.rows
         self.latents = settings.latents or settings.out / "latents"
         self.state = self._opened()
+        self.deadline = deadline or Deadline(settings.budget.minutes - sum(self.state.done.values()) / 60)
         self.recipe = prepare(settings.model, self.root / FLOW, settings.recipe, settings.keep_flow)
         needed = {row.stage for row in self.rows} | ({FLOW} if not settings.keep_flow else set())
         self.trained = [stage for stage in TRAINED if stage in needed and self._is_trained_here(stage)]
+        self._overhead = _SECONDS_PER_STAGE
 
     def run(self) -> None:
         """Do all that is not done yet."""
@@ -375,53 +274,128 @@ class Reproduction:
         started = time.monotonic()
         work()
         self.state.done[name] = round(time.monotonic() - started, 1)
+        self._write_state()
+
+    def _write_state(self) -> None:
         write_config(self.settings.out / STATE, self.state)
 
     def _encode(self) -> None:
+        if not self.state.clips:
+            self.state.clips = self._fitting_clips()
+            self._write_state()
+        self._encode_clips(self._source(self.state.clips, split="train"), self.latents)
+
+    def _fitting_clips(self) -> int:
+        """Encode a few clips to see how many there is time for."""
+        trial, number = self.settings.out / "trial", _FEW_CLIPS if self.settings.budget.is_brief else _MANY_CLIPS
+        started = time.monotonic()
+        self._encode_clips(self._source(number, split="train", limit=number), trial)
+        seconds = time.monotonic() - started
+        shutil.rmtree(trial)
+        return self.settings.budget.num_clips(seconds / number, seconds)
+
+    def _source(self, clips: int, split: str | None = None, limit: int | None = None) -> ClipSource:
+        return open_source(self.settings.source, size=clips, split=split, limit=limit)
+
+    def _encode_clips(self, source: ClipSource, out: Path) -> None:
         folder = self.root / FLOW
         audio, text = open_autoencoder(folder), open_text_encoder(folder)
-        chosen = EncodeSettings(
-            hop_length=audio.hop_length, sample_rate=audio.sample_rate, num_workers=self.settings.workers
-        )
+        workers = self.settings.workers
         encode_corpus(
-            open_source(self.settings.source, size=self.settings.budget.num_clips, split="train"),
+            source,
             audio.encode,
             text.encode,
-            self.latents,
+            out,
             autoencoder_hash=audio.hash,
             text_encoder_hash=text.hash,
-            settings=chosen,
+            settings=EncodeSettings(hop_length=audio.hop_length, sample_rate=audio.sample_rate, num_workers=workers),
+            progress=lambda event: self.progress(event.done, event.total, f"encoding, {event.stage}"),
         )
 
     def _train(self, stage: str) -> None:
-        minutes = self.settings.budget.shares(self.trained)[stage]
-        run_stage(stage_of(stage, self.recipe, self.root, self.latents, minutes))
+        minutes = self._minutes(stage)
+        started = time.monotonic()
+
+        def run(trainer: Trainer) -> None:
+            total = trainer.config.total_steps
+            trainer.run(lambda step, _: self.progress(step, total, f"training, {stage}"))
+
+        trained = run_stage(stage_of(stage, self.recipe, self.root, self.latents, minutes), run)
+        if trained.step < trained.config.total_steps:
+            self._overhead = max(0.0, time.monotonic() - started - 60 * minutes)
+
+    def _minutes(self, stage: str) -> float:
+        """Divide the time that is left for training among the stages that remain, by their shares."""
+        remaining = [name for name in self.trained if name not in self.state.done]
+        shares = self.settings.budget.shares(remaining)
+        measures = 60 * self.settings.budget.shares(["measures"])["measures"]
+        reserve = measures + self._seconds_of_report(len(self.rows)) + self._overhead * len(remaining)
+        part = shares[stage] / sum(shares.values())
+        return min(part * (self.deadline.minutes_of_training(reserve) or shares[stage]), _MOST_SHARE * shares[stage])
+
+    def _seconds_of_report(self, num_rows: int) -> float:
+        return _SECONDS_OF_REPORT + num_rows * NUM_SHOWN * _SECONDS_PER_PICTURE
 
     def _measure(self) -> None:
-        source = open_source(self.settings.source, size=self.settings.budget.num_clips)
-        number = self.settings.num_prompts or self.settings.budget.num_prompts(len(self.rows), 2)
-        clips = choose(source, number, self.recipe.model.dit.max_seconds)
-        real = real_takes(source, clips, self.settings.out / "sounds" / "real")
-        for place, row in enumerate(self.rows):
+        source = self._source(max(self.state.clips, _CLIPS_TO_CHOOSE_FROM) if self.state.clips else _ALL_CLIPS)
+        clips = choose(source, self.settings.num_prompts or MAX_PROMPTS, self.recipe.model.dit.max_seconds)
+        sample = self.state.sample or self._fitting_sample(source, clips)
+        self.state.sample = sample
+        self._write_state()
+        for row in self.rows[sample.rows :]:
+            self.tell(f"left out, there is no time for it: {row.title}")
+        clips = clips[: sample.prompts]
+        real = real_takes(source, clips, self.settings.out / "sounds" / "real", self.progress)
+        for place, row in enumerate(self.rows[: sample.rows]):
             self._measure_row(place, row, source, clips, Material([], real))
 
+    def _fitting_sample(self, source: ClipSource, clips: list[int]) -> Sample:
+        """Generate the first sounds of each row to see how many there is time for."""
+        if self.settings.num_prompts:
+            return sample_of(len(self.rows), len(clips))
+        self.tell("measures: trying each row")
+        tried = clips[:_TRIED]
+        real = real_takes(source, tried, self.settings.out / "sounds" / "real", self.progress)
+        wanted = wanted_of(source, tried, 1, 0)
+        costs = []
+        scoring = 0.0
+        for row in self.rows:
+            started = time.monotonic()
+            model, times = _timed(evaluated_model(open_model(row.stage, self.root)), row.stage, time.monotonic)
+            made = make_takes(model, wanted, self.settings.out / "sounds", row.settings, self.progress)
+            if not costs:
+                begun = time.monotonic()
+                self._scored(row.title, Material(made, real), MEASURES)
+                scoring = time.monotonic() - begun
+            opening = time.monotonic() - started - sum(times)
+            costs.append(RowCost(opening + scoring, times[-1] + scoring / (2 * _TRIED) if times else scoring))
+        return largest_sample(
+            costs,
+            self.deadline.seconds_left(self._seconds_of_report(len(self.rows))),
+            least=min(MIN_PROMPTS, len(clips)),
+            most=len(clips),
+            least_rows=self.settings.budget.least_rows,
+            sample_of=sample_of,
+        )
+
     def _measure_row(self, place: int, row: Row, source: ClipSource, clips: list[int], material: Material) -> None:
-        """Make and measure a row's sounds; its numbers stand in rows/PLACE.json."""
+        """Make and score a row's sounds; its numbers stand in rows/PLACE.json."""
         path = self.settings.out / "rows" / f"{place:02d}.json"
         if path.exists():
             return
         self.tell(f"measures: {row.title}")
+        sample = self.state.sample
+        assert sample is not None
         model, times = _timed(evaluated_model(open_model(row.stage, self.root)), row.stage)
-        repeated = clips[: min(NUM_REPEATED, max(len(clips) // 3, NUM_SHOWN))]
-        several = wanted_of(source, repeated, NUM_TAKES, FIRST_OF_SEVERAL)
+        several = wanted_of(source, clips[: sample.repeated], sample.takes, FIRST_OF_SEVERAL)
         folder = self.settings.out / "sounds"
-        made = make_takes(model, wanted_of(source, clips, 1, 0), folder, row.settings)
+        made = make_takes(model, wanted_of(source, clips, 1, 0), folder, row.settings, self.progress)
         found = self._scored(row.title, dataclasses.replace(material, generated=made), MEASURES)
-        more = make_takes(model, several, folder, row.settings)
+        more = make_takes(model, several, folder, row.settings, self.progress)
         varied = self._scored(row.title, Material(more), ("diversity",))
         shown = made[:NUM_SHOWN]
         sounds = [SampleSound(take.prompt, str(take.path.relative_to(self.settings.out))) for take in shown]
-        seconds = {"seconds_per_sound": sum(times) / len(times) if times else None}
+        seconds = {"processor_seconds_per_sound": sum(times) / len(times) if times else None}
         path.parent.mkdir(exist_ok=True)
         report = msgspec.structs.replace(
             found,
@@ -433,17 +407,22 @@ class Reproduction:
 
     def _scored(self, title: str, material: Material, measures: tuple[str, ...]) -> Report:
         options = ScoringOptions(measures, self.settings.out / "embeddings")
-        return score(title, material, self.settings.embedders, options)
+        return score(title, material, self.settings.embedders, options, self.progress)
 
 
-def _timed(model: EvaluatedModel, name: str) -> tuple[EvaluatedModel, list[float]]:
-    """The model under another name, and the list to which it adds the seconds of each sound that it makes."""
+def _timed(
+    model: EvaluatedModel, name: str, clock: Callable[[], float] = time.process_time
+) -> tuple[EvaluatedModel, list[float]]:
+    """The model under another name, and the list to which it adds the seconds of each sound that it makes.
+
+    Other programs of the machine change the time that passes, so the processor's own time is what is compared.
+    """
     times: list[float] = []
 
     def generate(*arguments: object, **fields: object) -> object:
-        started = time.perf_counter()
+        started = clock()
         result = model.generate(*arguments, **fields)
-        times.append(time.perf_counter() - started)
+        times.append(clock() - started)
         return result
 
     return dataclasses.replace(model, name=name, generate=generate), times  # type: ignore[arg-type]
