@@ -213,9 +213,9 @@ def test_without_time_the_smallest_sample_of_the_first_rows_is_measured_and_the_
 
 def _row(title: str, value: float, reach: float) -> RowResult:
     found = measured(
-        "frechet_distance", Interval(value, value - reach, value + reach, 0.95, 8), "none", "ears", "1", 0, {}
+        "frechet_distance", Interval(value, value - reach, value + reach, 0.95, 8), "none", "corpus-clap", "1", 0, {}
     )
-    return RowResult(title, Report(judged=title, version="1", counts={"generated": 8}, measurements=[found]), [])
+    return RowResult(title, Report(title=title, version="1", counts={"generated": 8}, measurements=[found]), [])
 
 
 def test_the_report_says_when_it_shows_nothing() -> None:
@@ -223,7 +223,7 @@ def test_the_report_says_when_it_shows_nothing() -> None:
     assert nothing.startswith("This run shows no difference")
     assert "over 8 prompts" in nothing
     assert conclusion([_row("flow", 10, 0.5), _row("ARC", 8, 0.5)]) == [
-        "frechet_distance, ears: ARC is better than flow by more than their intervals."
+        "frechet_distance, corpus-clap: ARC is better than flow by more than their intervals."
     ]
 
 
@@ -233,7 +233,7 @@ def test_budgets() -> None:
     assert parse_budget("60m").num_clips(0.6) == 900
     assert parse_budget("60m").num_clips(1.2, seconds_spent=60) == 400
     assert parse_budget("1m").num_clips(10.0) == 16
-    assert parse_budget("6h", ("data",)).num_clips(1e-9) == 19_000
+    assert parse_budget("6h").num_clips(1e-9) == 19_000
     assert 0.9 < sum(SHARES.values()) < 1
     assert [parse_budget(text).rows for text in ("9m", "10m", "119m", "120m")] == [BRIEF, SHORT, SHORT, FULL]
     assert sample_of(3, 4).sounds == 10
