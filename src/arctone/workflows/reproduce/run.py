@@ -357,7 +357,7 @@ class Reproduction:
         tried = clips[:_TRIED]
         real = real_takes(source, tried, self.settings.out / "sounds" / "real", self.progress)
         wanted = wanted_of(source, tried, 1, 0)
-        costs = []
+        costs: list[RowCost] = []
         scoring = 0.0
         for row in self.rows:
             started = time.monotonic()
