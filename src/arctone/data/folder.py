@@ -247,7 +247,7 @@ def list_folder(folder: str | Path) -> Listing:
     sounds = SOUND_SUFFIXES | MEDIA_SUFFIXES
     tables = _Tables([path for path in files if path.suffix.lower() in sounds])
     for path in files:
-        if path.suffix.lower() in TABLE_SUFFIXES and not tables.is_beside_a_sound(path):
+        if path.suffix.lower() in TABLE_SUFFIXES and not tables.has_the_name_of_a_sound(path):
             tables.read(path, found)
     table = tables.facts
     reader = _Sidecars(files)
@@ -296,7 +296,7 @@ class _Tables:
         self._sounds = {_key(path) for path in sounds}
         self._stems = {_key(path.with_suffix("")) for path in sounds}
 
-    def is_beside_a_sound(self, path: Path) -> bool:
+    def has_the_name_of_a_sound(self, path: Path) -> bool:
         """Whether a JSON file has the name of a sound, and is about this one."""
         return path.suffix.lower() == ".json" and _key(path.with_suffix("")) in self._stems
 

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 
 from arctone.data.folder import open_folder
-from arctone.workflows.fine_tune.run import GENERAL_PROMPTS, MAX_PROMPTS, OwnSounds, caption_of_name, other_prompts
+from arctone.workflows.fine_tune.run import MAX_PROMPTS
+from arctone.workflows.fine_tune.sounds import GENERAL_PROMPTS, OwnSounds, caption_of_name, other_prompts
 
 
 def _folder(root: Path, names: list[str], seconds: float = 0.2) -> Path:

@@ -65,7 +65,15 @@ def require_numbers(cross: tuple[str, ...], of_global: tuple[str, ...], named: C
 
 
 def require_heads(width: int, heads: int) -> None:
-    """Raises: ModelError unless the transformer's width is shared evenly by its heads."""
+    """Require that a transformer's width is shared evenly by its heads.
+
+    Args:
+        width: Of the transformer.
+        heads: Number of its heads.
+
+    Raises:
+        ModelError: If it is not.
+    """
     require(width % heads == 0, f"embed_dim must be a multiple of num_heads, but is {width} with {heads} heads")
 
 
