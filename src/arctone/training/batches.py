@@ -19,7 +19,7 @@ from arctone.data.controls import ControlDraws, ControlRates
 from arctone.data.encoders import open_autoencoder
 from arctone.data.latents import LatentDataset
 from arctone.errors import UsageError
-from arctone.model_folder.config import ModelConfig
+from arctone.model_folder.config import DiTConfig, ModelConfig
 
 # Lengths and token counts are padded to multiples of these, so that few different shapes occur.
 FRAMES_MULTIPLE = 16
@@ -55,6 +55,8 @@ def silence_of(folder: Path, config: ModelConfig) -> Tensor | None:
 
 
 def _refuse_long_clips(dataset: LatentDataset, config: ModelConfig) -> None:
+    if not isinstance(config.dit, DiTConfig):
+        return  # a continuous transformer has no table of positions, and takes any length
     longest = config.dit.max_frames
     names = [dataset.info(int(clip)).id for clip in np.flatnonzero(dataset.frames > longest)]
     if names:
