@@ -133,17 +133,39 @@ def test_a_new_prompt_is_heard_before_the_part_that_plays_is_over(page: Page):
     page.script(f"{LIVE}.steer(window.settings('storm', 120))")
     page.wait(f"{LIVE}.current.settings.request.bpm === 120", 4)
     page.script(f"{LIVE}.steer(window.settings('drums', 120))")
-    page.wait(f"{LIVE}.parts.some((part) => part.settings.words === 'drums')", 4)
-    apart = page.script(
+    # Asked in one go: on a busy machine the part before it may be over by the next question.
+    apart = page.wait(
         f"(async () => {{ const {{ parts }} = {LIVE};"
         "const n = parts.findIndex((part) => part.settings.words === 'drums');"
-        "return parts[n].start - parts[n - 1].start })()"
+        "return n > 0 ? parts[n].start - parts[n - 1].start : null })()",
+        4,
     )
     assert apart / 0.5 == pytest.approx(round(apart / 0.5), abs=1e-4)  # on the beat
     page.wait(f"{LIVE}.current.settings.words === 'drums'", 4)
     page.wait("new Promise((wake) => setTimeout(() => wake(true), 700))")
     page.script(END)
     judge(page)
+
+
+def test_a_part_that_has_played_can_still_be_kept(page: Page):
+    page.leave_field()
+    page.press("v")
+    page.script("document.getElementById('live-prompt').focus()")
+    page.press("sea")
+    page.script(
+        f"(async () => {{ const live = {LIVE}; const usual = live.make; window.usual = usual;"
+        "live.make = (signal, settings) => usual(signal,"
+        "{...settings, request: {...settings.request, duration_seconds: 0.5}}, null) })()"
+    )
+    page.click("#live-toggle", "Start")
+    page.wait(f"{LIVE}.played.length > 0")
+    page.wait("document.querySelector('.played li button') !== null")
+    assert "sea" in page.text(".played")
+    page.click(".played button", "Keep")
+    page.wait("document.querySelectorAll('#batches .take').length === 1")
+    assert page.sound()[:4] == b"RIFF"
+    page.click("#live-toggle", "Stop")
+    page.script(f"(async () => {{ {LIVE}.make = window.usual }})()")
 
 
 def test_what_comes_during_a_repeat_takes_its_place(page: Page):
@@ -186,7 +208,7 @@ def test_the_measurement_sees_a_gap_and_takes_no_silent_sound_for_one(driver: An
     )
     page.wait(f"{LIVE}.current !== null")
     driver.execute_script(f"return (async () => {{{WATCH}}})()")
-    page.wait("window.watch.silences > 0", 5)
+    page.wait("window.watch.silences > 0", 15)  # every part has one; a busy machine may miss that of the first
     assert page.script("window.watch.gaps") == []
     page.script(f"{LIVE}.current.source.stop()")
     page.wait("window.watch.gaps.length > 0", 8)
