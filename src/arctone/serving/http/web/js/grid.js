@@ -240,6 +240,7 @@ export class Grid {
     for (const entry of this.cards.values()) {
       entry.picture?.destroy();
       entry.picture = null;
+      delete entry.card.dataset.drawn;
       this.seen.unobserve(entry.card);
       this.seen.observe(entry.card);
     }

@@ -112,14 +112,16 @@ export class LivePage {
     this.#showPlayed();
   }
 
-  /** What has played can still be kept. The list is built again only when it changes. */
+  /** What has played can still be kept. Rows stay as they are while others come and go, so that a click meets its own. */
   #showPlayed() {
-    const [newest] = this.live.played;
-    if (newest === this.newest) return;
-    this.newest = newest;
-    this.played.replaceChildren(...this.live.played.map((part) => el("li", {},
-      el("span", {}, part.settings.words), el("span", { class: "quiet" }, clock(part.seconds)),
-      button("Keep", () => this.on.keep(part), { glyph: "save", "aria-label": `Keep the part: ${part.settings.words}` }))));
+    const { played } = this.live;
+    for (const part of played.filter(({ row }) => !row).reverse()) {
+      part.row = el("li", {},
+        el("span", {}, part.settings.words), el("span", { class: "quiet" }, clock(part.seconds)),
+        button("Keep", () => this.on.keep(part), { glyph: "save", "aria-label": `Keep the part: ${part.settings.words}` }));
+      this.played.prepend(part.row);
+    }
+    while (this.played.childElementCount > played.length) this.played.lastChild.remove();
   }
 
   #describe() {
