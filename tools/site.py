@@ -35,6 +35,8 @@ GALLERY = DOCS / "gallery"
 SOUNDS = (".opus", ".ogg", ".wav", ".flac", ".mp3")
 _LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<target>[^)#\s]*)(?P<anchor>#[^)\s]+)?\)")
 _FENCE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.M | re.S)
+# Narrow, so that tables with players fit a page; browsers then show the button and the time.
+_PLAYER = 'controls preload="none" style="width: 9em"'
 _PLAYED = re.compile(r'<audio\b[^>]*? src="(?P<address>[^"]+)"')
 _LOADED = re.compile(
     r"<(?:script|img|audio|source|iframe|link)\b[^>]*?(?:src|href)=[\"'](?P<address>(?:https?:)?//[^\"']+)"
@@ -89,7 +91,7 @@ def link(match: re.Match[str], page: Path, places: dict[Path, Path]) -> str:
     if path in places:
         address = os.path.relpath(places[path], places[page].parent) + (match["anchor"] or "")
         if path.suffix in SOUNDS:
-            player = f'<audio controls preload="none" src="{address}" title="{match["text"]}"></audio>'
+            player = f'<audio {_PLAYER} src="{address}" title="{match["text"]}"></audio>'
             return player + (studio_link(path) if STUDIO.is_dir() and path.parent == GALLERY else "")
         return f"{match['image']}[{match['text']}]({address})"
     if not path.exists():

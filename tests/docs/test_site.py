@@ -32,7 +32,7 @@ def test_a_sound_becomes_a_player(tmp_path):
     found = site.rewritten(
         "[rain](rain.opus)", tmp_path / "p.md", {sound: Path("s/rain.opus"), tmp_path / "p.md": Path("p.md")}
     )
-    assert found == '<audio controls preload="none" src="s/rain.opus" title="rain"></audio>'
+    assert found == '<audio controls preload="none" style="width: 9em" src="s/rain.opus" title="rain"></audio>'
 
 
 def test_a_broken_link_ends_the_build():
