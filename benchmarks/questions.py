@@ -124,10 +124,12 @@ def headline_block(_: JSON) -> str:
         [
             f"- **{whole['process_seconds']['median']:.1f} s** from process start to file for "
             f"{whole['audio_seconds']:.0f} s of sound, on {whole['machine']['cores']} cores of an {_processor(whole)}.",
-            "- **8 network calls** reach the distance to real sounds that the teacher reaches in 200: "
+            "- **8 evaluations of the network** reach the distance to real sounds that its teacher, the flow model, "
+            "reaches in 200 (100 guided steps): "
             f"{results.number(spark, 1)} against {results.number(base, 1)}, lower is better, on "
             f"{table['settings']['prompts']} held-out prompts.",
-            f"- **{whole['environment_megabytes']:.0f} MB** is the whole environment; no torch, no GPU, no network.",
+            f"- **{whole['environment_megabytes']:.0f} MB** is the whole environment; no torch, no GPU, no internet "
+            "connection.",
         ]
     )
 

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from arctone.audio.spectral.features import features
 from arctone.audio.spectral.synthesis import draws, synthesise
 from arctone.inference.backends.base import Floats
-from arctone.model_folder.config import AutoencoderConfig, ModelConfig, OobleckConfig, SameConfig, SpectralConfig
+from arctone.model_folder.config import (
+    AutoencoderConfig,
+    ModelConfig,
+    OobleckConfig,
+    SameConfig,
+    SpectralConfig,
+    of_type,
+)
 from arctone.models import synthesis
 from arctone.models.spectral import FRAMES_PER_LATENT
 
@@ -144,4 +151,6 @@ def codec(config: ModelConfig) -> Codec:
 def _codec_of(autoencoder: AutoencoderConfig) -> Codec:
     if isinstance(autoencoder, SameConfig):
         return WaveformCodec()
-    return OobleckCodec(autoencoder.scale) if isinstance(autoencoder, OobleckConfig) else SpectralCodec(autoencoder)
+    if isinstance(autoencoder, OobleckConfig):
+        return OobleckCodec(autoencoder.scale)
+    return SpectralCodec(of_type(autoencoder, SpectralConfig))
