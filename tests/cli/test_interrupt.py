@@ -10,7 +10,7 @@ import pytest
 # A real signal to a real process, sent by itself when the given stage reports its first progress.
 INTERRUPT_AT = """
 import os, signal, sys
-from arctone.cli import progress
+from arctone.cli import output
 from arctone.cli.main import run
 from arctone.inference.request import Progress
 
@@ -20,8 +20,8 @@ def interrupted(events, stage=sys.argv.pop(1)):
             os.kill(os.getpid(), signal.SIGINT)
         yield event
 
-original = progress._last
-progress._last = lambda events, bar=None: original(interrupted(events), bar)
+original = output._last
+output._last = lambda events, bar=None: original(interrupted(events), bar)
 sys.exit(run(sys.argv[1:]))
 """
 INTERRUPT_WRITING = """

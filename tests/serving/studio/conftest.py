@@ -130,7 +130,9 @@ def static_address(exported: Path) -> Iterator[str]:
 
 
 def clear(driver: Any, address: str) -> None:
-    """Empty the history, and the logs of what an earlier test asked of its own server."""
+    """Empty the history, the downloads, and the logs of what an earlier test asked of its own server."""
+    for file in driver.downloads.iterdir():
+        file.unlink()
     driver.get(f"{address}/static/icon.svg")  # the same origin without the page, so that nothing holds its history open
     driver.execute_async_script(
         "localStorage.clear(); localStorage.setItem('arctone-autoplay', 'off');"

@@ -121,7 +121,7 @@ function filled(named, about, network) {
     cfg_scale: named.cfg_scale ?? sampling.cfg_scale,
     sampler: named.sampler ?? sampling.sampler,
     seed: named.seed ?? drawSeed(),
-    threads: 1,
+    threads: null,
     bpm: bpm ?? null,
     key: named.key ?? (hasKeys ? statedKey(named.prompt) : null),
     normalize: named.normalize ?? "peak",
