@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import arctone
 from arctone.checkpoints.folder import load_config, load_state
+from arctone.cli.train import app
 from arctone.cli.training_options import TrainingOptions
+from arctone.data.latent_shards import stored_latents
 from arctone.data.latents import LatentDataset
 from arctone.errors import UsageError
 from arctone.training import post_training, stages
@@ -18,6 +22,7 @@ from arctone.training.batches import LatentBatches, silence_of
 from arctone.training.loop import Trainer
 from arctone.training.lora import TuneStage, fine_tuning, with_targets
 from arctone.training.recipes import Recipe, recipe
+from tests.data.test_latent_shards import packed, write_shard
 from tests.training.published_parts import converted_model, encode_with, write_sounds
 
 
@@ -176,3 +181,72 @@ def test_the_usual_recipe_is_that_of_the_models_type(model: Path) -> None:
     plan = TrainingOptions(init=str(model)).plan("arc_loop")
     assert plan.arc == recipe("paper").arc
     assert TrainingOptions().plan("arc_loop").arc == recipe("spark").arc
+
+
+@pytest.fixture
+def shards(latents: Path, tmp_path: Path) -> str:
+    """The encoded tones as three WebDataset shards, each written by a command."""
+    dataset = LatentDataset(latents)
+    for number in range(3):
+        samples = {
+            f"{index:07d}": {
+                "npy": packed(dataset.latents(index)),
+                "json": json.dumps({"prompt": dataset.caption(index)}).encode(),
+            }
+            for index in range(2 * number, 2 * number + 2)
+        }
+        write_shard(tmp_path / f"{number}.tar", samples)
+    return f"pipe:cat {tmp_path}/{{0..2}}.tar"
+
+
+@pytest.mark.parametrize("name", ["flow", "arc", "adapter"])
+def test_training_on_shards_killed_and_resumed_is_the_same_run(
+    model: Path, shards: str, tmp_path: Path, name: str
+) -> None:
+    tuning = fine_tuning()
+    tuning = dataclasses.replace(tuning, loop=dataclasses.replace(tuning.loop, total_steps=4))
+
+    def stage(out: Path) -> stages.Stage:
+        if name == "adapter":
+            return TuneStage(tuning, model, shards, out)
+        return (stages.FlowStage if name == "flow" else post_training.ArcStage)(_recipe(), shards, out, model)
+
+    wanted = _state(stages.run_stage(stage(tmp_path / "whole")))
+    first = stage(tmp_path / "parts").trainer()
+    for _ in range(2):
+        first.one_step()
+    first.save()
+    first.one_step()  # lost, as by a kill
+    for path in tmp_path.glob("*.tar"):
+        path.unlink()  # they were stored
+    again = _state(stages.run_stage(stage(tmp_path / "parts")))
+    assert all(torch.equal(value, wanted[key]) for key, value in again.items())
+
+
+def test_processes_split_the_batches_of_shards(model: Path, latents: Path, shards: str, tmp_path: Path) -> None:
+    """And they are the batches of the folder that the shards were made of."""
+    config = load_config(model)
+    silence = silence_of(model, config)
+    folders = latents, stored_latents(shards, model, tmp_path / "stored")
+    plain, stored = (
+        LatentBatches.of_model(LatentDataset(folder, split="train"), 96, 0, config, silence) for folder in folders
+    )
+    for step in range(4):
+        whole = stored.batch(step, 0, 1)
+        assert torch.equal(whole["latents"], plain.batch(step, 0, 1)["latents"])
+        assert torch.equal(whole["text_tokens"], plain.batch(step, 0, 1)["text_tokens"])
+        mine = [stored.batch(step, rank, 2) for rank in (0, 1)]
+        items = torch.cat([one["item"] for one in mine])
+        assert torch.equal(torch.cat([one["latents"] for one in mine]), whole["latents"][items])
+
+
+def test_the_command_line_tunes_on_shards(model: Path, shards: str, tmp_path: Path) -> None:
+    options = ["lora", "--latents", shards, "--model", str(model), "--out", str(tmp_path / "out"), "--steps", "2"]
+    done = CliRunner().invoke(app, options, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert (tmp_path / "out/adapter_model.safetensors").exists()
+    assert len(LatentDataset(tmp_path / "out/stored-latents")) == 6
+    with pytest.raises(UsageError, match="report_prompts: 3 has no effect with --latents"):
+        CliRunner().invoke(app, [*options, "--report-prompts", "3"], catch_exceptions=False)
+    with pytest.raises(UsageError, match="sounds: name either a folder of sounds or --latents"):
+        CliRunner().invoke(app, ["lora", "--model", str(model)], catch_exceptions=False)

@@ -248,6 +248,33 @@ def encode(
     typer.echo(out)
 
 
+@app.command()
+def store(
+    shards: Annotated[
+        str,
+        typer.Argument(
+            help="Tar files with KEY.npy (latents) and KEY.json (prompt, padding_mask, seconds_total), or commands "
+            "that write them: 'latents/{000..099}.tar', 'pipe:aws s3 cp s3://bucket/{000..099}.tar -'"
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="Folder or name of the model whose autoencoder encoded them")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder; a storing that was interrupted continues there")],
+    quiet: QuietOption = False,
+) -> None:
+    """Store latents that were encoded elsewhere, from WebDataset shards, and embed their captions.
+
+    Example: arctone data store 'latents/{000..099}.tar' --model runs/small --out runs/small/latents
+    """
+    from arctone.data.latent_shards import are_shards, stored_latents
+    from arctone.model_folder.folder import find_model
+
+    if not are_shards(shards):
+        raise UsageError(f"shards: {shards!r} names no .tar file and no pipe: command", field="shards")
+    with counted_bar("storing,", quiet) as show:
+        stored_latents(shards, find_model(model), out, show)
+    typer.echo(out)
+
+
 def _opened(source: str, licence: str, valid_share: float, split: str | None, limit: int | None) -> ClipSource:
     from arctone.data.file_source import FileDefaults
     from arctone.data.sources import open_source, remarks

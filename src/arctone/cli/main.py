@@ -102,6 +102,7 @@ EXTRAS = {
     "tensorboard": "train",
     "torch": "train",
     "uvicorn": "serve",
+    "webdataset": "shards",
 }
 
 

@@ -16,6 +16,7 @@ from arctone.cli.training_options import (
     changed,
     folder_of,
     plan_or_train,
+    store_shards,
     train,
     use_threads,
     with_training_options,
@@ -34,12 +35,20 @@ Adapter = TypeVar("Adapter", bound="DataclassInstance")
 
 def lora(
     sounds: Annotated[
-        str, typer.Argument(help="A folder of sounds, with captions in .txt or .json files next to them, or a manifest")
-    ],
+        str | None,
+        typer.Argument(help="A folder of sounds, with captions in .txt or .json files next to them, or a manifest"),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder; a run that was interrupted continues there")] = Path(
         "runs/lora"
     ),
     model: Annotated[str, typer.Option("--model", "-m", help="Name or folder of the model that is tuned")] = "spark",
+    latents: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of sounds: a folder that `arctone data encode` wrote, or WebDataset shards of latents; then "
+            "there is no report"
+        ),
+    ] = None,
     caption: Annotated[str, typer.Option(help="Caption of sounds that have none; their file names if not given")] = "",
     rank: Annotated[
         int | None, typer.Option(help="Rank of the adapter: how much it can learn; 16 if not given")
@@ -71,7 +80,9 @@ def lora(
     keep_apart: Annotated[
         bool, typer.Option(help="Keep a fifth of the files, at most 8, for the report; --no-keep-apart trains on all")
     ] = True,
-    report_prompts: Annotated[int, typer.Option(help="Prompts of each kind in the report, 0 to 12; 0 writes none")] = 6,
+    report_prompts: Annotated[
+        int | None, typer.Option(help="Prompts of each kind in the report, 0 to 12, 6 if not given; 0 writes none")
+    ] = None,
     embedder: Annotated[
         list[str] | None, typer.Option("--embedder", "-e", help="Who listens for the report; repeatable")
     ] = None,
@@ -87,7 +98,7 @@ def lora(
     deadline = Deadline(max_minutes)
     from arctone.model_folder.folder import find_model
     from arctone.training.loop import LoopConfig
-    from arctone.training.lora import fine_tuning
+    from arctone.training.lora import TuneStage, fine_tuning
     from arctone.workflows.fine_tune import run
 
     plan = fine_tuning(is_full=full)
@@ -95,9 +106,42 @@ def lora(
     loop: LoopConfig = dataclasses.replace(plan.loop, **_loop_changes(steps, seed, precision))
     plan = dataclasses.replace(plan, loop=loop, lora=_adapter(plan.lora, adapter, full))
     plan = changed(plan, ("lora", "flow", "loop"), settings or ())
-    given = run.Settings(sounds, find_model(model), out, plan, caption, skip_bad, report_prompts, keep_apart)
+    prompts = _number_of_prompts(sounds, latents, report_prompts, caption)
+    source = str(sounds or latents)
+    given = run.Settings(source, find_model(model), out, plan, caption, skip_bad, prompts, keep_apart)
     use_threads(threads)
-    _tune(given, embedder or [], deadline)
+    if latents is None:
+        _tune(given, embedder or [], deadline)
+        return
+    latents = store_shards(latents, given.model, out)
+    run.begin(given)
+    train(run.limited(TuneStage(plan, given.model, latents, out), deadline, None))
+    typer.echo(out)
+
+
+def _number_of_prompts(sounds: str | None, latents: str | None, asked: int | None, caption: str) -> int:
+    """The number of prompts in the report: of latents there is none.
+
+    Args:
+        sounds: Source of sounds.
+        latents: Latents instead of sounds.
+        asked: Number that was given.
+        caption: That was given.
+
+    Returns:
+        0 to 12.
+
+    Raises:
+        UsageError: Unless either sounds or latents are given, or for an option that latents make useless.
+    """
+    if (sounds is None) == (latents is None):
+        raise UsageError("sounds: name either a folder of sounds or --latents", field="sounds")
+    if latents is None:
+        return 6 if asked is None else asked
+    for name, value in (("report_prompts", asked), ("caption", caption)):
+        if value:
+            raise UsageError(f"{name}: {value!r} has no effect with --latents, which name no sounds", field=name)
+    return 0
 
 
 def _adapter(default: Adapter, options: dict[str, Any], full: bool) -> Adapter:
@@ -167,7 +211,13 @@ app = typer.Typer(
     no_args_is_help=True, help="Train models: the autoencoder, then the flow on its latents, then fewer steps."
 )
 
-LatentsOption = Annotated[Path, typer.Option(help="Folder that `arctone data encode` wrote")]
+LatentsOption = Annotated[
+    str,
+    typer.Option(
+        help="Folder that `arctone data encode` wrote, or WebDataset shards of latents: 'latents/{000..099}.tar', "
+        "'pipe:aws s3 cp s3://bucket/{000..099}.tar -'; they are stored in the folder of --out first"
+    ),
+]
 StudentOption = Annotated[
     str | None,
     typer.Option(help="Post-trained model (name or folder) to begin with, instead of the flow model of --init"),
@@ -230,6 +280,7 @@ def flow(
 
     plan = options.plan("flow_loop")
     use_threads(options.threads)
+    latents = store_shards(latents, options.init_folder() or options.out, options.out)
     stage = stages.FlowStage(plan, latents, options.out, options.init_folder(), new_weights)
     plan_or_train(stage, plan_only=options.plan_only)
 
@@ -247,6 +298,7 @@ def arc(options: TrainingOptions, latents: LatentsOption, student: StudentOption
 
     plan = options.plan("arc_loop")
     use_threads(options.threads)
+    latents = store_shards(latents, options.init_folder(), options.out)
     stage = ArcStage(plan, latents, options.out, options.init_folder(), folder_of(student))
     plan_or_train(stage, plan_only=options.plan_only)
 
@@ -274,6 +326,7 @@ def distill(
 
     plan = options.plan(f"{kind}_loop")
     use_threads(options.threads)
+    latents = store_shards(latents, options.init_folder(), options.out)
     stage = DistillStage(plan, latents, options.out, options.init_folder(), kind, folder_of(student))
     plan_or_train(stage, plan_only=options.plan_only)
 

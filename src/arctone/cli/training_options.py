@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import os
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from arctone.cli.output import counted_bar
 from arctone.errors import UsageError
 
 if TYPE_CHECKING:
@@ -247,6 +249,26 @@ def with_training_options(command: Callable[..., None]) -> Callable[..., None]:
     described.__signature__ = inspect.Signature(parameters)
     described.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return called
+
+
+def store_shards(latents: str, model: Path | None, out: Path) -> str:
+    """Stores shards of latents in the folder that is trained in, with a progress bar.
+
+    Args:
+        latents: Folder or shards.
+        model: Whose latents they are; None leaves it to the stage to refuse that.
+        out: Folder of the run.
+
+    Returns:
+        Folder of the latents; in other processes than the first the shards, which the stage then finds stored.
+    """
+    from arctone.data.latent_shards import STORED_LATENTS, are_shards, stored_latents
+
+    # Of several processes the first stores them; the others wait in the stage.
+    if model is None or not are_shards(latents) or os.environ.get("RANK", "0") != "0":
+        return latents
+    with counted_bar("storing latents,", quiet=False) as show:
+        return str(stored_latents(latents, model, out / STORED_LATENTS, show))
 
 
 def use_threads(threads: int | None) -> None:

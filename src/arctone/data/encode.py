@@ -225,7 +225,7 @@ def encode_corpus(
         raise InputFileError("the source holds no clips, so there is nothing to encode.")
     settings = settings or EncodeSettings()
     header = _header(infos, autoencoder_hash, settings)
-    _start_folder(folder, header)
+    start_folder(folder, header)
     # Text first: it takes minutes, and what is wrong with it should not come out after hours of sound.
     if text_encoder is not None:
         captions = sorted({caption for info in infos for caption in info.captions if caption.strip()})
@@ -270,13 +270,13 @@ def _encode_missing_shards(
     seconds = 0.0
     with closing(render_in_order(source, order, settings.num_workers)) as rendered:
         for shard, plan in zip(missing, plans, strict=True):
-            clips: dict[int, _Encoded] = {}
+            clips: dict[int, Encoded] = {}
             for batch in plan:
                 clips |= _encode_batch(batch, infos, rendered, encoder, settings)
                 done += len(batch)
                 seconds += sum(infos[index].duration_seconds for index in batch)
                 report(EncodeProgress("latents", done, len(infos), seconds))
-            _write_shard(folder, shard, clips, settings.curves)
+            write_shard(folder, shard, clips, settings.curves)
 
 
 def hash_of(infos: Sequence[ClipInfo]) -> str:
@@ -288,14 +288,33 @@ def hash_of(infos: Sequence[ClipInfo]) -> str:
 
 
 @dataclass(frozen=True)
-class _Encoded:
+class Encoded:
+    """A clip as it is stored.
+
+    Args:
+        info: Its facts.
+        latents: Float16 [T, C].
+        problem: Why it could not be used.
+        curves: Float16 [T, curves]; None where none are stored.
+    """
+
     info: ClipInfo
-    latents: Array  # float16 [T, C]
+    latents: Array
     problem: str = ""
-    curves: Array | None = None  # float16 [T, curves]
+    curves: Array | None = None
 
 
-def _start_folder(folder: Path, header: LatentsHeader) -> None:
+def start_folder(folder: Path, header: LatentsHeader) -> None:
+    """Begin a folder of latents, or go on with it; what a killed run left half-written is cleared.
+
+    Args:
+        folder: Of the latents.
+        header: What they are.
+
+    Raises:
+        ModelError: if the folder holds latents of another autoencoder.
+        UsageError: if it was begun with other settings.
+    """
     path = files.header_path(folder)
     if path.exists():
         _refuse_mixture(folder, read_config(path, LatentsHeader), header)
@@ -343,22 +362,22 @@ def _encode_batch(
     rendered: Iterator[Rendered],
     encoder: Encoder,
     settings: EncodeSettings,
-) -> dict[int, _Encoded]:
+) -> dict[int, Encoded]:
     waveforms: dict[int, Waveform] = {}
-    encoded: dict[int, _Encoded] = {}
+    encoded: dict[int, Encoded] = {}
     for index in batch:
         result = _checked(next(rendered), infos[index], settings)
         if isinstance(result, Waveform):
             waveforms[index] = result
         elif settings.skip_bad:
-            encoded[index] = _Encoded(infos[index], np.zeros((0, 0), np.float16), str(result))
+            encoded[index] = Encoded(infos[index], np.zeros((0, 0), np.float16), str(result))
         else:
             raise result
     if waveforms:
         latents = _encode_waveforms(list(waveforms.values()), encoder, settings)
         for index, one in zip(waveforms, latents, strict=True):
             exact = msgspec.structs.replace(infos[index], duration_seconds=waveforms[index].duration_seconds)
-            encoded[index] = _Encoded(exact, one, curves=_curves(waveforms[index], settings))
+            encoded[index] = Encoded(exact, one, curves=_curves(waveforms[index], settings))
     return encoded
 
 
@@ -397,7 +416,15 @@ def _encode_waveforms(waveforms: list[Waveform], encoder: Encoder, settings: Enc
     return [one[:, :count].T.astype(np.float16) for one, count in zip(latents, counts, strict=True)]
 
 
-def _write_shard(folder: Path, shard: int, clips: dict[int, _Encoded], has_curves: bool) -> None:
+def write_shard(folder: Path, shard: int, clips: dict[int, Encoded], has_curves: bool) -> None:
+    """Write the clips of one shard; the list of clips comes last, so its presence says the shard is whole.
+
+    Args:
+        folder: Of the latents.
+        shard: Its number.
+        clips: By their number in the source.
+        has_curves: Whether curves are stored.
+    """
     offset = 0
     records, arrays, curves = [], [], []
     for index in sorted(clips):

@@ -42,6 +42,7 @@ class LatentsHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         clips_per_shard: How the work is cut; both change the arithmetic's order, so a restart must use the same.
         batch_frames: As `clips_per_shard`.
         curves: Names of those that are stored.
+        num_files: Shards, where they came as files with unequal numbers of clips, and `num_clips` is 0.
     """
 
     autoencoder_hash: str
@@ -54,11 +55,12 @@ class LatentsHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     precision: str = "32-true"
     curves: tuple[str, ...] = ()
     format_version: int = FORMAT_VERSION
+    num_files: int = 0
 
     @property
     def num_shards(self) -> int:
         """Shards of a finished folder."""
-        return -(-self.num_clips // self.clips_per_shard)
+        return self.num_files or -(-self.num_clips // self.clips_per_shard)
 
 
 class ClipRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

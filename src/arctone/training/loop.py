@@ -26,7 +26,14 @@ from lightning_fabric import Fabric
 from arctone.errors import ArctoneError, ModelError, UsageError
 from arctone.files.atomic import file_atomically
 from arctone.training.optim import Ema, OptimiserConfig, inverse_rate_factor, rate_factor
-from arctone.training.parallel import STRATEGIES, Part, checkpoint_activations, is_shardable, open_fabric
+from arctone.training.parallel import (
+    STRATEGIES,
+    Part,
+    checkpoint_activations,
+    is_shardable,
+    loss_scaler,
+    open_fabric,
+)
 from arctone.training.task import Task
 
 SCHEDULES = ("cosine", "inverse")
@@ -52,6 +59,8 @@ class LoopConfig(OptimiserConfig):
         precision: Of the arithmetic, as Fabric names it.
         strategy: "ddp" or "fsdp", where torchrun started several processes: whole networks in each, or shards.
         checkpoint_activations: Whether blocks compute their hidden values again on the way back: less memory.
+        offload: Whether moments and averages lie in a file next to the checkpoint between the steps that need them: the
+            memory of one network's moments instead of all, and the same numbers.
         seed: Of weights, batches and noise.
         log_every: Steps between two lines of the log.
         checkpoint_every: Steps between two checkpoints.
@@ -73,6 +82,7 @@ class LoopConfig(OptimiserConfig):
     precision: str = "bf16-mixed"
     strategy: str = "ddp"
     checkpoint_activations: bool = False
+    offload: bool = False
     seed: int = 0
     log_every: int = 20
     checkpoint_every: int = 500
@@ -127,14 +137,22 @@ class Trainer:
         is_sharded = config.strategy == "fsdp" and self.fabric.world_size > 1
         if is_sharded:
             check_can_shard(task, config)
+        offload = folder if config.offload else None
         self.parts = {
-            name: Part(task, module, config.of_role(name), self.fabric, is_sharded=is_sharded and is_shardable(module))
+            name: Part(
+                task,
+                module,
+                config.of_role(name),
+                self.fabric,
+                is_sharded=is_sharded and is_shardable(module),
+                offload=offload,
+            )
             for name, module in task.roles.items()
         }
         for module in task.frozen:
             self.fabric.to_device(module.requires_grad_(False))
         self.module = next(iter(task.roles.values()))
-        self.ema = Ema(self.module, config.ema_decay, config.ema_power)
+        self.ema = Ema(self.module, config.ema_decay, config.ema_power, offload)
         self.step, self.skipped = 0, 0
         self._saved_at = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
@@ -274,9 +292,15 @@ class Trainer:
             "ema": self.ema.state_dict(),
             "roles": {name: part.state_dict() for name, part in self.parts.items()},
         }
+        scaler = loss_scaler(self.fabric)
+        if scaler is not None:
+            saved["scaler"] = scaler.state_dict()
         if self.fabric.is_global_zero:
             with file_atomically(self.checkpoint, force=True) as partial:
                 torch.save(saved, partial)
+        for part in self.parts.values():
+            part.optimisers.rest()
+        self.ema.rest()
         return True
 
     def _is_sound(self) -> bool:
@@ -317,6 +341,9 @@ class Trainer:
         for name, part in self.parts.items():
             part.load_state_dict(roles[name])
         self.ema.load_state_dict(saved["ema"])
+        scaler = loss_scaler(self.fabric)
+        if scaler is not None and "scaler" in saved:
+            scaler.load_state_dict(saved["scaler"])
         self.step = saved["step"]
 
 
@@ -333,6 +360,8 @@ def check_can_shard(task: Task, config: LoopConfig) -> None:
     reason = getattr(task, "shards_refused", "only flow, ARC and distillation, which train on latents, can do that")
     if config.precision == "16-mixed":
         reason = "its gradients are not scaled for precision 16-mixed, use bf16-mixed"
+    elif config.offload:
+        reason = "each process then keeps its part of the moments in memory, set offload=false"
     if reason:
         raise UsageError(f"strategy: 'fsdp' shards networks over processes; {reason}")
 
@@ -382,13 +411,13 @@ class StopSignals:
 
 
 class _Means:
-    """Means between two log lines; a value is averaged over the steps that had it."""
+    """Means between two log lines; a value is averaged over the steps that had it, and in which it was finite."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
 
     def add(self, row: dict[str, float]) -> None:
-        self.rows.append(row)
+        self.rows.append({name: value for name, value in row.items() if math.isfinite(value)})
 
     def take(self) -> dict[str, float]:
         rows, self.rows = self.rows, []

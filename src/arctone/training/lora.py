@@ -28,6 +28,7 @@ from arctone.checkpoints.folder import (
 )
 from arctone.checkpoints.lora import Origin, save_adapter
 from arctone.checkpoints.text import copy_autoencoder, copy_text
+from arctone.data.latent_shards import STORED_LATENTS, stored_latents
 from arctone.data.latents import LatentDataset
 from arctone.models.discriminator import NETWORKS
 from arctone.models.lora import BLOCK_MATRICES, Adapted, LoraConfig, low_rank_pairs, target_layers
@@ -151,13 +152,13 @@ class TuneStage:
     Attributes:
         plan: What is trained, and how.
         model: Folder of the model.
-        latents: Folder of encoded clips, by the model's encoder.
+        latents: Folder of clips encoded by the model's encoder, or shards of them (`data.latent_shards`).
         out: Folder of the adapter, or of the tuned model.
     """
 
     plan: FineTuning
     model: Path
-    latents: Path
+    latents: Path | str
     out: Path
 
     def trainer(self) -> Trainer:
@@ -172,7 +173,10 @@ class TuneStage:
         """
         plan, config = with_targets(self.plan, self.model), load_config(self.model)
         fabric = open_fabric(plan.loop)
-        dataset = LatentDataset(self.latents, split="train", autoencoder_hash=encoder_hash(self.model))
+        fabric.launch()
+        with fabric.rank_zero_first():
+            latents = stored_latents(self.latents, self.model, self.out / STORED_LATENTS)
+        dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(self.model))
         silence = silence_of(self.model, config)
         batches = LatentBatches.of_model(dataset, plan.batch_frames, plan.loop.seed, config, silence)
         network, seed = new_network(config.dit, plan.loop.seed), plan.loop.seed

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map
+
+from arctone.training.offload import FileMemory, OffloadedMoments
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,20 @@ class Optimisers:
         elif matrices:
             self.parts[0].add_param_group({"params": matrices})
         self.base_rates = [[float(group["lr"]) for group in part.param_groups] for part in self.parts]
+        self._offloaded: list[OffloadedMoments] = []
+
+    def offload(self, folder: Path) -> None:
+        """Keeps the moments in a file from now on; before the first step.
+
+        Args:
+            folder: Where the file lies.
+        """
+        self._offloaded = [OffloadedMoments(part, folder) for part in self.parts]
+
+    def rest(self) -> None:
+        """Lets the system take the moments out of memory, where they are in a file."""
+        for moments in self._offloaded:
+            moments.rest()
 
     def set_rate(self, factor: float) -> None:
         """Scale every learning rate by a factor of its base."""
@@ -51,9 +68,12 @@ class Optimisers:
 
     def step(self) -> None:
         """Update all weights, then forget the gradients."""
+        for moments in self._offloaded:
+            moments.fetch()
         for part in self.parts:
             part.step()
             part.zero_grad(set_to_none=True)
+        self.rest()
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -74,6 +94,7 @@ class Optimisers:
                 for place, values in moments.items()
             }
             part.load_state_dict({**state, "state": mine})
+        self.rest()
 
 
 def whole(value: object) -> object:
@@ -159,12 +180,28 @@ class Ema:
         module: Network whose state is averaged.
         decay: Highest decay, 0 to 1.
         power: Exponent of the other warm-up; None for the first.
+        offload: Folder of a file that keeps the average between updates; None keeps it in memory.
     """
 
-    def __init__(self, module: nn.Module, decay: float = 0.999, power: float | None = None) -> None:
+    def __init__(
+        self, module: nn.Module, decay: float = 0.999, power: float | None = None, offload: Path | None = None
+    ) -> None:
         self.decay, self.power = decay, power
         self.num_updates = 0
-        self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        present = module.state_dict()
+        self._memory = None if offload is None else FileMemory(offload, [*present.values()])
+        if self._memory is None:
+            self.state = {name: value.detach().clone() for name, value in present.items()}
+            return
+        self.state = dict(zip(present, self._memory.tensors, strict=True))
+        for name, value in present.items():
+            self.state[name].copy_(value.detach())
+        self.rest()
+
+    def rest(self) -> None:
+        """Lets the system take the average out of memory, where it is in a file."""
+        if self._memory is not None:
+            self._memory.rest()
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
@@ -178,9 +215,14 @@ class Ema:
         present = module.state_dict()
         floating = [name for name, value in present.items() if value.is_floating_point()]
         averages, values = ([_local(state[name]) for name in floating] for state in (self.state, present))
-        torch._foreach_lerp_(averages, values, 1 - decay)
+        if self._memory is None:
+            torch._foreach_lerp_(averages, values, 1 - decay)
+        else:
+            for average, value in zip(averages, values, strict=True):
+                average.copy_(average.to(value.device).lerp_(value, 1 - decay))
         for name in present.keys() - set(floating):
             self.state[name].copy_(present[name])
+        self.rest()
 
     def _warm_up(self) -> float:
         if self.power is None:
@@ -209,3 +251,4 @@ class Ema:
         state: dict[str, Tensor] = saved["state"]  # type: ignore[assignment]
         for name, value in state.items():
             self.state[name].copy_(shard_like(value, self.state[name]))
+        self.rest()

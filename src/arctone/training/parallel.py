@@ -10,6 +10,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -49,10 +50,15 @@ def open_fabric(config: Machine) -> Fabric:
         The fabric.
 
     Raises:
-        UsageError: If FSDP is asked of one process.
+        UsageError: If FSDP is asked of one process, or 16-bit floats of a CPU.
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     precision: Any = config.precision
+    if precision == "16-mixed" and not torch.cuda.is_available():
+        raise UsageError(
+            "precision: '16-mixed' needs a GPU with CUDA, and none was found; choose bf16-mixed or 32-true",
+            field="precision",
+        )
     if world_size == 1:
         if config.strategy == "fsdp":
             raise UsageError("strategy: 'fsdp' shards networks over several processes; start them with torchrun")
@@ -60,6 +66,18 @@ def open_fabric(config: Machine) -> Fabric:
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(world_size)))
     nodes = world_size // local
     return Fabric(accelerator="auto", devices=local, num_nodes=nodes, precision=precision, strategy=DDPStrategy())
+
+
+def loss_scaler(fabric: Fabric) -> Any:
+    """Returns what scales the losses so that small gradients do not vanish in 16-bit floats.
+
+    Args:
+        fabric: Whose precision is asked.
+
+    Returns:
+        torch's GradScaler at "16-mixed", None at other precisions.
+    """
+    return getattr(fabric.strategy.precision, "scaler", None)
 
 
 class Part:
@@ -71,10 +89,18 @@ class Part:
         config: Of its optimisers.
         fabric: Launched.
         is_sharded: Whether each process holds a shard of the network only.
+        offload: Folder of a file that keeps the moments between steps; None keeps them in memory.
     """
 
     def __init__(
-        self, task: Task, module: nn.Module, config: OptimiserConfig, fabric: Fabric, *, is_sharded: bool = False
+        self,
+        task: Task,
+        module: nn.Module,
+        config: OptimiserConfig,
+        fabric: Fabric,
+        *,
+        is_sharded: bool = False,
+        offload: Path | None = None,
     ) -> None:
         self.module, self.config, self._task, self._fabric = module, config, task, fabric
         self._is_sharded = is_sharded
@@ -84,6 +110,8 @@ class Part:
         # What DDP and autocast see: the losses run inside, so that gradients are averaged once, and only this role's.
         losses = _Losses(task, module)
         self._losses: Any = losses if is_sharded else fabric.setup_module(losses)
+        if offload is not None:
+            self.optimisers.offload(offload)
         self._trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
 
     def require_gradients(self, wanted: bool) -> None:
@@ -116,8 +144,19 @@ class Part:
             losses = self._backward_of(parts[-1 if is_extra else number - 1], step, number == count, is_extra)
             if not is_extra:
                 values = {name: values.get(name, 0.0) + float(value.detach()) for name, value in losses.items()}
+        self._unscale()
         norm: Any = whole(nn.utils.clip_grad_norm_(self._trained, self.config.gradient_clip))
         return values | {"gradient_norm": float(norm)}
+
+    def _unscale(self) -> None:
+        """Divides the gradients by the scale of the losses, before their norm is taken, and adjusts the scale: an
+        overflow, which the loop sees as a norm that is not finite, halves it.
+        """
+        scaler = loss_scaler(self._fabric)
+        if scaler is not None:
+            for optimiser in self.optimisers.parts:
+                scaler.unscale_(optimiser)
+            scaler.update()
 
     def _greatest(self, count: int) -> int:
         """The greatest number of parts of all processes, where they must agree on it."""

@@ -61,18 +61,25 @@ class StagePlan:
         frozen_bytes: Of networks that are not trained.
         average_bytes: Of the averaged weights.
         items: Items of a step, of all processes together.
+        is_offloaded: Whether moments and averages are in memory only while they are needed.
     """
 
     roles: tuple[RolePlan, ...]
     frozen_bytes: int
     average_bytes: int
     items: int
+    is_offloaded: bool = False
 
     @property
     def memory(self) -> int:
         """Bytes that a device needs; each has whole networks."""
-        kept = sum(role.weight_bytes + role.moment_bytes for role in self.roles) + self.average_bytes
-        return kept + self.frozen_bytes + max(role.gradient_bytes + role.hidden_bytes for role in self.roles)
+        weights = sum(role.weight_bytes for role in self.roles) + self.frozen_bytes
+        if self.is_offloaded:
+            # A step's hidden values are gone when its moments come; the average comes when its gradients are gone.
+            steps = [role.gradient_bytes + max(role.hidden_bytes, role.moment_bytes) for role in self.roles]
+            return weights + max(*steps, self.average_bytes)
+        kept = sum(role.moment_bytes for role in self.roles) + self.average_bytes
+        return weights + kept + max(role.gradient_bytes + role.hidden_bytes for role in self.roles)
 
     @property
     def seconds_per_step(self) -> float:
@@ -127,7 +134,8 @@ def plan_trainer(trainer: Trainer) -> StagePlan:
     task = trainer.task
     items = _items(task.batch(0, 0, 1))
     roles = tuple(_plan_role(trainer, name) for name in task.roles)
-    return StagePlan(roles, sum(_bytes(module) for module in task.frozen), _bytes(trainer.module), items)
+    frozen = sum(_bytes(module) for module in task.frozen)
+    return StagePlan(roles, frozen, _bytes(trainer.module), items, trainer.config.offload)
 
 
 def _plan_role(trainer: Trainer, name: str) -> RolePlan:

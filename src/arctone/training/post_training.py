@@ -21,6 +21,7 @@ from arctone.checkpoints.folder import (
     save_part,
 )
 from arctone.checkpoints.text import copy_untrained
+from arctone.data.latent_shards import STORED_LATENTS, stored_latents
 from arctone.errors import UsageError
 from arctone.model_folder.config import ContinuousDiTConfig, ModelConfig
 from arctone.models.discriminator import (
@@ -52,14 +53,14 @@ class ArcStage:
 
     Attributes:
         recipe: Losses and rates.
-        latents: Folder of encoded clips.
+        latents: Folder of encoded clips, or shards of them (`data.latent_shards`).
         out: Folder of the new model.
         init: Folder of the flow model; its config gives the sizes, and its other parts are copied to `out`.
         student: Post-trained model whose weights the generator begins with, instead of the flow model's.
     """
 
     recipe: Recipe
-    latents: Path
+    latents: Path | str
     out: Path
     init: Path | None
     student: Path | None = None
@@ -80,7 +81,8 @@ class ArcStage:
         fabric.launch()
         with fabric.rank_zero_first():
             config, init = _model_to_post_train(self.init, self.out)
-        batches = open_batches(self.latents, recipe.arc_batch_frames, loop, config, self.out, recipe)
+            latents = stored_latents(self.latents, self.out, self.out / STORED_LATENTS)
+        batches = open_batches(latents, recipe.arc_batch_frames, loop, config, self.out, recipe)
         task = _arc_task(recipe.arc, loop.seed, config, flow_state(init), batches, str(init))
         _begin_with(task.generator, self.student)
         if loop.demo_every:
@@ -98,7 +100,7 @@ class DistillStage:
 
     Attributes:
         recipe: Losses and rates.
-        latents: Folder of encoded clips.
+        latents: Folder of encoded clips, or shards of them (`data.latent_shards`).
         out: Folder of the new model.
         init: Folder of the flow model; its config gives the sizes, and its other parts are copied to `out`.
         kind: "dmd" (distribution matching) or "consistency".
@@ -109,7 +111,7 @@ class DistillStage:
     """
 
     recipe: Recipe
-    latents: Path
+    latents: Path | str
     out: Path
     init: Path | None
     kind: str
@@ -136,7 +138,8 @@ class DistillStage:
         fabric.launch()
         with fabric.rank_zero_first():
             config, init = _model_to_post_train(self.init, self.out)
-        batches = open_batches(self.latents, recipe.distill_batch_frames, loop, config, self.out, recipe)
+            latents = stored_latents(self.latents, self.out, self.out / STORED_LATENTS)
+        batches = open_batches(latents, recipe.distill_batch_frames, loop, config, self.out, recipe)
         teacher = new_network(config.dit, loop.seed)
         fill_with_flow(teacher, init)
         make = _dmd_task if self.kind == "dmd" else _consistency_task

@@ -26,6 +26,7 @@ from arctone.checkpoints.folder import (
     save_part,
 )
 from arctone.checkpoints.text import copy_untrained
+from arctone.data.latent_shards import STORED_LATENTS, stored_latents
 from arctone.data.latents import LatentDataset
 from arctone.data.sources import open_source
 from arctone.model_folder.config import ContinuousDiTConfig, ModelConfig, SpectralConfig, of_type
@@ -172,14 +173,14 @@ class FlowStage:
 
     Attributes:
         recipe: Sizes, objective and rates; with `init` the sizes are that model's.
-        latents: Folder of encoded clips.
+        latents: Folder of encoded clips, or shards of them (`data.latent_shards`).
         out: Model folder, with the autoencoder of the latents.
         init: Model that a new run begins with: its weights and sizes, and its other parts, which are copied to `out`.
         new_weights: Whether only the sizes and other parts of `init` are taken, with a random transformer.
     """
 
     recipe: Recipe
-    latents: Path
+    latents: Path | str
     out: Path
     init: Path | None = None
     new_weights: bool = False
@@ -215,7 +216,8 @@ class FlowStage:
         fabric.launch()
         with fabric.rank_zero_first():
             self.prepare()
-        batches = open_batches(self.latents, recipe.flow_batch_frames, loop, config, self.out, recipe)
+            latents = stored_latents(self.latents, self.out, self.out / STORED_LATENTS)
+        batches = open_batches(latents, recipe.flow_batch_frames, loop, config, self.out, recipe)
         module = new_network(config.dit, loop.seed)
         if self.init is not None and not self.new_weights:
             fill_with_flow(module, self.init)
