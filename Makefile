@@ -22,7 +22,7 @@ help:  ## list the commands
 
 sound: $(BASE)/.installed  ## install the base (no torch) and make one WAV
 	@mkdir -p outputs
-	$(BASE)/bin/arctone generate "$(PROMPT)" --duration 11.89 --seed 7 --output outputs/first.wav --force
+	$(BASE)/bin/arctone generate "$(PROMPT)" --duration 11.89 --seed 7 --out outputs/first.wav --force
 	@echo
 	@echo "Listen to outputs/first.wav, then try:"
 	@echo "  $(BASE)/bin/arctone generate \"rain on a tin roof\" -d 8"

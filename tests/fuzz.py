@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import io
 import json
 import random
@@ -43,6 +44,9 @@ from arctone.serving.batch import Report, read_lines
 
 TINY = Path(__file__).parent / "exports" / "tiny"
 MAX_SECONDS = 5.0
+MAX_MEGABYTES = 1024
+# Wall time after which a run says where it stands: an input that never ends is not found otherwise.
+_HANG_SECONDS = 120.0
 REQUEST = {"prompt": "rain", "seed": 7, "steps": 4, "duration_seconds": 1.0, "inpaint": ["0.1:0.2"], "variations": 2}
 RECORD = {"mark": MARK, "schema": 1, "request": REQUEST, "model": "spark", "version": "0.1.0", "source": None}
 _EXTREMES: tuple[Any, ...] = (
@@ -144,6 +148,7 @@ def run(reader: Reader, draws: random.Random, folder: Path) -> str:
 def answer(reader: Reader, path: Path, data: bytes) -> str:
     """Give a reader an input as a file. Returns and raises: see `run`."""
     path.write_bytes(data)
+    before = peak_megabytes()
     started = time.process_time()  # not wall time: other programs may need the processor
     try:
         reader.read(path)
@@ -154,7 +159,14 @@ def answer(reader: Reader, path: Path, data: bytes) -> str:
         assert "\n" not in sentence, f"two lines: {sentence!r}"
     took = time.process_time() - started
     assert took < MAX_SECONDS, f"{took:.1f} seconds"
+    after = peak_megabytes()
+    assert after == before or after < MAX_MEGABYTES, f"memory rose from {before} to {after} MB"
     return sentence
+
+
+def peak_megabytes() -> int:
+    """Most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def mutated(data: bytes, draws: random.Random) -> bytes:
@@ -320,7 +332,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="readers whose file name matches this pattern")
     parser.add_argument("--keep", type=Path, help="folder for the inputs that were found")
     given = parser.parse_args()
-    chosen = [each for each in [*readers(), *torch_readers()] if re.search(given.only, each.name)]
+    from tests.fuzz_programs import program_readers
+
+    known = [*readers(), *torch_readers(), *program_readers()]
+    chosen = [each for each in known if re.search(given.only, each.name)]
     draws, count, found = random.Random(given.seed), 0, 0
     ends = time.monotonic() + given.minutes * 60
     with tempfile.TemporaryDirectory() as scratch:
@@ -329,6 +344,7 @@ def main() -> None:
                 folder = Path(scratch) / f"{number}-{reader.name}"
                 folder.mkdir(exist_ok=True)
                 count += 1
+                faulthandler.dump_traceback_later(_HANG_SECONDS)
                 try:
                     run(reader, draws, folder)
                 except BaseException as problem:
@@ -339,8 +355,7 @@ def main() -> None:
                     if given.keep:
                         given.keep.mkdir(parents=True, exist_ok=True)
                         shutil.copyfile(folder / reader.name, given.keep / f"{found}-{reader.name}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"{count} inputs for {len(chosen)} readers, {found} findings, at most {peak} MB")
+    print(f"{count} inputs for {len(chosen)} readers, {found} findings, at most {peak_megabytes()} MB")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from arctone.audio.waveform import Waveform
 from tests.fuzz import _published, answer, mutated, readers, run, torch_readers
+from tests.fuzz_programs import program_readers, recording
 
-READERS = {f"{number}-{reader.name}": reader for number, reader in enumerate([*readers(), *torch_readers()])}
+ALL = [*readers(), *torch_readers(), *program_readers()]
+READERS = {f"{number}-{reader.name}": reader for number, reader in enumerate(ALL)}
 NUM_INPUTS = 40
 # Inputs that an earlier version failed at.
 FOUND = {
@@ -27,6 +31,13 @@ FOUND = {
     "huge number": (
         "model_config.json",
         _published().replace(b'"sample_rate": 44100', b'"sample_rate": 1' + b"0" * 400),
+    ),
+    "option that steers the terminal": ("words.json", b'["info", "--\\u001b[2J"]'),
+    "name of many digits": ("words.json", b'["info", 1' + b"0" * 400 + b"]"),
+    "length of many digits": ("estimate.json", b'{"request": {"prompt": "x"}, "source_seconds": 1' + b"0" * 400 + b"}"),
+    "unknown codec": (
+        "r.m4a",
+        recording(Waveform(np.zeros((2, 4410), np.float32), 44_100), "aac", 44_100, "ipod").replace(b"stsd", b"xtsd"),
     ),
     "many chunks": ("a.wav", b"RIFF\xff\xff\xff\xffWAVE" + b"junk\0\0\0\0" * 200_000),
 }

@@ -161,6 +161,10 @@ def test_a_constant_is_described_and_called_no_sound(arctone, bad_sounds):
     assert_refused(arctone("redo", bad_sounds["constant"]), 3, "carries no record")
 
 
+def test_a_name_longer_than_any_system_has(arctone):
+    assert_refused(arctone("info", "9" * 5000), 2, "file name too long: 9999")
+
+
 def test_a_folder_is_no_sound(arctone, tmp_path):
     assert_refused(arctone("redo", tmp_path), 3, "folder")
 

@@ -41,6 +41,14 @@ def test_render_writes_a_manifest_and_prints_its_path(sounds, tmp_path, capsys):
     assert len(manifest.read_text().splitlines()) == 3
 
 
+def test_a_rendered_folder_is_read_without_a_warning(sounds, tmp_path, capsys):
+    folder = tmp_path / "r"
+    assert run(["data", "render", str(sounds), "--output", str(folder), "--limit", "3", "--workers", "0"]) == 0
+    capsys.readouterr()
+    assert run(["data", "check", str(folder), "--workers", "0"]) == 0
+    assert "passed over" not in "".join(capsys.readouterr())
+
+
 def test_bad_files_stop_a_rendering_before_it_begins_unless_they_are_skipped(sounds, tmp_path, capsys):
     (sounds / "junk.flac").write_text("junk")
     command = ["data", "render", str(sounds), "-o", str(tmp_path / "r"), "--workers", "0"]

@@ -23,6 +23,7 @@ from arctone.checkpoints.folder import (
     part_hash,
     save_part,
 )
+from arctone.cli import training_options
 from arctone.cli.train import app
 from arctone.data.corpus.corpus import Corpus
 from arctone.data.encode import EncodeSettings, encode_corpus
@@ -36,8 +37,11 @@ from arctone.training.arc.task import ArcTask
 from arctone.training.autoencoder import FeaturePool
 from arctone.training.batches import LatentBatches
 from arctone.training.distill.dmd import DmdTask
+from arctone.training.loop import Trainer
 from arctone.training.recipes import Recipe, recipe
+from arctone.workflows.time_limit import Deadline
 from tests.training.arc_parts import arc_config
+from tests.training.test_loop import LOOP, _task
 
 
 def _recipe() -> Recipe:
@@ -85,6 +89,40 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     stages.run_stage(stages.FlowStage(plan, out / "latents", out))
     return out
+
+
+def test_features_of_the_clips_so_far_are_used_when_their_time_is_over(tmp_path: Path) -> None:
+    source = Subset(Corpus(0, 60, soundfonts=(), sonic_pi=None, split="train"), range(4))
+    counts: list[tuple[int, int]] = []
+    pool = FeaturePool.build(
+        source, tmp_path / "f", num_clips=4, max_seconds=0.0, on_clip=lambda done, total: counts.append((done, total))
+    )
+    assert counts == [(1, 4)]
+    assert len(pool.frames) > 0
+
+
+def test_the_time_of_a_command_counts_what_came_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, limits = [0.0], []
+    deadline = Deadline(2.0, lambda: now[0])
+
+    @dataclasses.dataclass(frozen=True)
+    class Preparing:
+        max_seconds: float | None = None
+        on_clip: object = None
+
+        def trainer(self) -> Trainer:
+            limits.append(self.max_seconds)
+            now[0] += 30.0
+            return Trainer(_task(), dataclasses.replace(LOOP, total_steps=1), tmp_path)
+
+        def finish(self, trainer: Trainer) -> None:
+            limits.append(trainer.config.max_minutes)
+
+    monkeypatch.setattr(training_options, "run_with_bar", lambda trainer: trainer.run())
+    training_options.train(Preparing(), deadline, reserve=60.0)
+    assert limits == [40.0, 0.5]
 
 
 def test_autoencoder_learns_and_its_latents_are_standardised(trained: Path) -> None:

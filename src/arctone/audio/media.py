@@ -137,7 +137,10 @@ def _opened(file: str | Path | IO[bytes], name: str) -> Iterator[tuple[InputCont
                 raise InputFileError(f"{name} is a {found.format.name} file, which is not read.")
             if not found.streams.audio:
                 raise InputFileError(f"{name} holds no sound track.")
-            yield found, found.streams.audio[0]
+            stream = found.streams.audio[0]
+            if stream.codec_context is None:
+                raise InputFileError(f"{name} holds a sound track of an unknown codec.")
+            yield found, stream
     except (av.FFmpegError, ValueError, OSError) as problem:
         why = str(getattr(problem, "strerror", None) or problem).lower()
         raise InputFileError(f"{name} is not a sound file that can be read: {why}.") from None

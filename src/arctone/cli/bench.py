@@ -20,7 +20,7 @@ from arctone.cli.options import (
     request_from,
     with_request_options,
 )
-from arctone.cli.output import print_json, print_rows
+from arctone.cli.output import print_json, print_rows, waiting
 from arctone.inference.load_options import LoadOptions
 from arctone.inference.request import GenerationRequest, GenerationResult
 from arctone.version import __version__
@@ -58,7 +58,8 @@ def bench(
     request = request_from(PROMPT, {"seed": "0", **options})
 
     how = LoadOptions(engine=engine, threads=request.threads, device=device, precision=precision, compiled=compiled)
-    record = measured(request, repeats, lambda: open_model(model, how))
+    with waiting("measuring", json):
+        record = measured(request, repeats, lambda: open_model(model, how))
     if json:
         print_json(record)
     else:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from arctone.cli.output import waiting
 from arctone.errors import UsageError
 
 EXAMPLES = """\b
@@ -71,7 +72,8 @@ def convert(
                 raise UsageError(f"{option} cannot be combined with --back: it concerns how a published model is read.")
         from arctone.checkpoints.published.convert import publish
 
-        publish(Path(source), out, force=force)
+        with waiting("writing the published layout"):
+            publish(Path(source), out, force=force)
         print(f"wrote {out} in the published layout")
         return
     if out.exists() and not force:
@@ -83,16 +85,17 @@ def convert(
     # Only now, because it brings torch: nothing heavy is imported where the hub already says no.
     from arctone.checkpoints.published import convert as published
 
-    made = published.convert(
-        place,
-        out,
-        words,
-        name=name or out.resolve().name,
-        precision=precision,
-        base=base,
-        config=config,
-        ema=ema,
-        noise=noise,
-        force=force,
-    )
+    with waiting("converting"):
+        made = published.convert(
+            place,
+            out,
+            words,
+            name=name or out.resolve().name,
+            precision=precision,
+            base=base,
+            config=config,
+            ema=ema,
+            noise=noise,
+            force=force,
+        )
     print(f"wrote {out}: sounds of up to {made.dit.max_seconds:g} s at {made.sample_rate} Hz, {precision}")

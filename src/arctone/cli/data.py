@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from arctone.cli.output import counted_bar
+from arctone.cli.output import counted_bar, waiting
 from arctone.errors import InputFileError, UsageError
 from arctone.files.text import printable
 
@@ -224,8 +224,9 @@ def encode(
     if threads is not None:
         use_threads(threads)
     folder = find_model(model)
-    audio = open_autoencoder(folder, precision)
-    captions = open_text_encoder(folder) if text else None
+    with waiting("opening the model", quiet):
+        audio = open_autoencoder(folder, precision)
+        captions = open_text_encoder(folder) if text else None
     settings = EncodeSettings(
         hop_length=audio.hop_length,
         sample_rate=audio.sample_rate,
@@ -279,7 +280,8 @@ def _opened(source: str, licence: str, valid_share: float, split: str | None, li
     from arctone.data.file_source import FileDefaults
     from arctone.data.sources import open_source, remarks
 
-    opened = open_source(source, FileDefaults(licence=licence, valid_share=valid_share), split=split, limit=limit)
+    with waiting("opening the source"):
+        opened = open_source(source, FileDefaults(licence=licence, valid_share=valid_share), split=split, limit=limit)
     for sentence in [*getattr(opened, "missing", ()), *remarks(opened)]:
         _warn(sentence)
     return opened

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from arctone.cli.output import counted_bar
+from arctone.cli.output import counted_bar, waiting
 from arctone.errors import UsageError, install_hint
 from arctone.evaluation.scoring.measurement import HEAD, LEGEND, Report, rows
 from arctone.files.text import printable
@@ -163,7 +163,8 @@ def model(
 
     _refuse_targets(out, markdown, force)
     options = _options(metrics, probe, training, cache, no_cache, seed)
-    loaded, opened, chosen, wanted = asked(name, source, prompts, takes, first_seed, threads)
+    with waiting("opening the model and the source", quiet):
+        loaded, opened, chosen, wanted = asked(name, source, prompts, takes, first_seed, threads)
     settings = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
     with counted_bar("", quiet) as show:
         made = make_takes(evaluated_model(loaded), wanted, work / "generated", settings, show)
@@ -233,7 +234,8 @@ def _scored(
 
     if threads is not None:
         use_threads(threads)
-    opened = [open_embedder(name, path) for name, path in embedders.items()]
+    with waiting("opening the embedders", quiet):
+        opened = [open_embedder(name, path) for name, path in embedders.items()]
     with counted_bar("", quiet) as show:
         return score(title, material, opened, options, show)
 

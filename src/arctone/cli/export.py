@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from arctone.cli.output import print_json, print_rows
+from arctone.cli.output import print_json, print_rows, waiting
 from arctone.errors import InputFileError, UsageError
 from arctone.files.text import read_text
 from arctone.model_folder.config import ContinuousDiTConfig
@@ -87,9 +87,11 @@ def litert(
             )
         from arctone.export.stable_audio import build_published
 
-        report = build_published(checkpoint, out, documents=texts, precision=precision, force=force)
+        with waiting("writing graphs", json):
+            report = build_published(checkpoint, out, documents=texts, precision=precision, force=force)
     else:
-        report = _trained(checkpoint, out, text, texts, lengths, precision, force)
+        with waiting("writing graphs", json):
+            report = _trained(checkpoint, out, text, texts, lengths, precision, force)
     _print_report(out, precision, report, json)
 
 
@@ -112,7 +114,9 @@ def onnx(
     """
     from arctone.export.onnx import build_onnx
 
-    report = build_onnx(model, out, precision=precision, documents=document_texts(card, documents or []), force=force)
+    texts = document_texts(card, documents or [])
+    with waiting("writing graphs", json):
+        report = build_onnx(model, out, precision=precision, documents=texts, force=force)
     _print_report(out, precision, report, json)
 
 
@@ -130,7 +134,8 @@ def edge(
     """
     from arctone.export.edge import copy_for_edge
 
-    sizes = copy_for_edge(model, out, exact_words=exact_words, force=force)
+    with waiting("writing the folder", json):
+        sizes = copy_for_edge(model, out, exact_words=exact_words, force=force)
     if json:
         print_json({"folder": str(out), "files_mb": sizes})
     else:
@@ -158,7 +163,8 @@ def web(
     """
     from arctone.export.web import export_web
 
-    sizes = export_web(model, out, slim=slim, studio=studio, force=force)
+    with waiting("writing the page", json):
+        sizes = export_web(model, out, slim=slim, studio=studio, force=force)
     if json:
         print_json({"folder": str(out), "megabytes": sizes})
     else:

@@ -151,7 +151,7 @@ def generate(
         str | None,
         typer.Option(
             "-o",
-            "--output",
+            "--out",
             metavar="PATH",
             help="File, folder, or .zip for all sounds; {n} and {seed} in names are filled in; - is standard output. "
             "Default: a name made of the prompt and the seed.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from arctone.cli.output import waiting
 from arctone.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def build(
         num_repeats=repeats,
         dimensions=tuple(_one_of("dimension", name, get_args(Dimension)) for name in chosen),
     )
-    built = build_test(_named(systems), out, settings, reference=reference, captions=captions, force=force)
+    with waiting("building the test"):
+        built = build_test(_named(systems), out, settings, reference=reference, captions=captions, force=force)
     for warning in built.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(out)
@@ -99,7 +101,8 @@ def analyse(
     from arctone.files.atomic import refuse_folder
 
     refuse_folder(out, KIND, force=force)
-    analysis = analyse_answers(results, read_key(key), keep_all=keep_all, confidence=confidence, seed=seed)
+    with waiting("analysing the answers"):
+        analysis = analyse_answers(results, read_key(key), keep_all=keep_all, confidence=confidence, seed=seed)
     write_report(analysis, out, force=force)
     _print_analysis(analysis)
     typer.echo(out / "report.md")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from arctone.cli.options import parse_adapters
+from arctone.cli.output import waiting
 
 app = typer.Typer(
     no_args_is_help=True, help="Adapters: merge them into a model, adopt one of another program, look at one."
@@ -30,7 +31,8 @@ def merge(
     from arctone.checkpoints.lora import merge as merge_adapters
     from arctone.model_folder.folder import find_model
 
-    merge_adapters(find_model(model), parse_adapters(lora), out)
+    with waiting("merging"):
+        merge_adapters(find_model(model), parse_adapters(lora), out)
     typer.echo(out)
 
 
@@ -49,7 +51,8 @@ def adopt(
     from arctone.checkpoints.adoption import adopt as adopt_adapter
     from arctone.model_folder.folder import find_model
 
-    count = adopt_adapter(adapter, find_model(model), out)
+    with waiting("reading the adapter"):
+        count = adopt_adapter(adapter, find_model(model), out)
     typer.echo(f"{out}: {count} layers")
 
 

@@ -144,6 +144,9 @@ def explained(problem: BaseException) -> tuple[str, int]:
     if isinstance(problem, ModuleNotFoundError) and _root(problem) in EXTRAS:
         extra = EXTRAS[_root(problem)]
         return f"error: this needs {_root(problem)}, which is not installed: {install_hint(extra)}.", 2
+    if isinstance(problem, OSError) and problem.filename is not None and problem.strerror:
+        # Even asking whether a path exists fails for names that no system has, or in folders that others own.
+        return f"error: {one_line(_ended(f'{problem.strerror.lower()}: {problem.filename}'))}", 2
     return _unexpected(problem), UNEXPECTED
 
 
@@ -160,11 +163,11 @@ def _usage_sentence(problem: typer.TyperException) -> str:
     message = getattr(problem, "format_message", lambda: str(problem))()
     context = getattr(problem, "ctx", None)
     command = context.command_path if context is not None else "arctone"
-    return f"error: {_ended(' '.join(message.split()))} See {command} --help."
+    return f"error: {one_line(_ended(' '.join(message.split())))} See {command} --help."
 
 
 def _unexpected(problem: BaseException) -> str:
-    what = " ".join(f"{type(problem).__name__}: {problem}".split())
+    what = one_line(" ".join(f"{type(problem).__name__}: {problem}".split()))
     return f"error: unexpected {_ended(what)} {DEBUG_VARIABLE}=1 shows where it happened."
 
 
@@ -232,9 +235,24 @@ def arctone(
     """Text to audio in the blink of an eye, on the machine you have."""
 
 
+# Other names of options, for every command.
+_SYNONYMS = {"--output": "--out"}
+
+
+def _renamed(words: Sequence[str]) -> list[str]:
+    """Replace other names of options by their own; what follows `--` is no option.
+
+    >>> _renamed(["generate", "rain", "--output=a.wav", "--", "--output"])
+    ['generate', 'rain', '--out=a.wav', '--', '--output']
+    """
+    num_options = words.index("--") if "--" in words else len(words)
+    parts = [word.partition("=") for word in words[:num_options]]
+    return [*(_SYNONYMS.get(name, name) + sign + value for name, sign, value in parts), *words[num_options:]]
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (without the program's name) and return its exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = _renamed(sys.argv[1:] if arguments is None else arguments)
     return exit_code_of(lambda: app(args=words, prog_name="arctone", standalone_mode=False))
 
 

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from arctone.cli.convert import Precision
-from arctone.cli.output import print_json, print_rows
+from arctone.cli.output import print_json, print_rows, waiting
 from arctone.errors import ModelError
 from arctone.model_folder.catalogue import CATALOGUE, Fetchable, fetchable
 from arctone.model_folder.folder import (
@@ -82,7 +82,8 @@ def pull(
             words = hub.find(text or entry.text, token=token, offline=offline)
         from arctone.checkpoints.published import convert as published
 
-        published.convert(folder, out, words, name=entry.name, precision=precision, base=entry.base, force=force)
+        with waiting("converting"):
+            published.convert(folder, out, words, name=entry.name, precision=precision, base=entry.base, force=force)
     print(f"{entry.name} is in {out}")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arctone.cli.output import finished
+from arctone.cli.output import finished, waiting
 from arctone.errors import UsageError
 from arctone.inference.load_options import DeviceName, EngineName, LoadOptions, PrecisionName, help_of
 from arctone.inference.request import FIELDS, GenerationRequest, GenerationResult, validate
@@ -76,7 +76,9 @@ def run_request(
         ArctoneError: Whatever else the engine raises.
     """
     waveform, name = source or (None, "")
-    events = open_model(model, options).engine.stream(request, None, waveform, name)
+    with waiting("opening the model", quiet):
+        engine = open_model(model, options).engine
+    events = engine.stream(request, None, waveform, name)
     return finished(events, request.variations, quiet=quiet)
 
 

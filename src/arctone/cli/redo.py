@@ -42,7 +42,7 @@ def redo(
     take: Annotated[Path, typer.Argument(help="A sound file that arctone made.")],
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", metavar="PATH", help="File or folder. Default: NAME-redo next to the take."),
+        typer.Option("-o", "--out", metavar="PATH", help="File or folder. Default: NAME-redo next to the take."),
     ] = None,
     force: Annotated[bool, typer.Option("-f", "--force", help="Replace files that exist.")] = False,
     model: Annotated[

@@ -115,7 +115,7 @@ def lora(
         return
     latents = store_shards(latents, given.model, out)
     run.begin(given)
-    train(run.limited(TuneStage(plan, given.model, latents, out), deadline, None))
+    train(TuneStage(plan, given.model, latents, out), deadline)
     typer.echo(out)
 
 
@@ -193,7 +193,7 @@ def _tune(given: Settings, embedder: list[str], deadline: Deadline) -> None:
         if given.num_prompts:
             plan = run.plan_report(given, opened, before.config.dit.max_seconds)
             plan = run.generate_before(given, plan, before, deadline, show)
-    trainer = train(run.limited(stage, deadline, plan))
+    trainer = train(stage, deadline, plan.seconds if plan else 0.0)
     if plan:
         from arctone.workflows.fine_tune.report import write_report
 
@@ -234,12 +234,13 @@ def autoencoder(
 
     Example: arctone train autoencoder --recipe spark-minutes --out runs/mine --max-minutes 3
     """
+    deadline = options.deadline()
     from arctone.training import stages
 
     plan = options.plan("autoencoder_loop")
     use_threads(options.threads)
     options.refuse_plan()
-    train(stages.AutoencoderStage(plan, data, options.out, options.init_folder()))
+    train(stages.AutoencoderStage(plan, data, options.out, options.init_folder()), deadline)
 
 
 @app.command()
@@ -255,12 +256,13 @@ def decoder(
 
     Example: arctone train decoder --init spark --data my-sounds/ --out runs/clearer
     """
+    deadline = options.deadline()
     from arctone.training import stages
 
     plan = options.plan("decoder_loop")
     use_threads(options.threads)
     options.refuse_plan()
-    train(stages.decoder_stage(plan, data, options.out, options.init_folder()))
+    train(stages.decoder_stage(plan, data, options.out, options.init_folder()), deadline)
 
 
 @app.command()
@@ -276,13 +278,14 @@ def flow(
 
     Example: arctone train flow --latents runs/mine/latents --recipe spark-minutes --out runs/mine --max-minutes 3
     """
+    deadline = options.deadline()
     from arctone.training import stages
 
     plan = options.plan("flow_loop")
     use_threads(options.threads)
     latents = store_shards(latents, options.init_folder() or options.out, options.out)
     stage = stages.FlowStage(plan, latents, options.out, options.init_folder(), new_weights)
-    plan_or_train(stage, plan_only=options.plan_only)
+    plan_or_train(stage, deadline, plan_only=options.plan_only)
 
 
 @app.command()
@@ -294,13 +297,14 @@ def arc(options: TrainingOptions, latents: LatentsOption, student: StudentOption
 
     Example: arctone train arc --latents runs/mine/latents --init runs/mine --recipe spark-minutes --out runs/fast
     """
+    deadline = options.deadline()
     from arctone.training.post_training import ArcStage
 
     plan = options.plan("arc_loop")
     use_threads(options.threads)
     latents = store_shards(latents, options.init_folder(), options.out)
     stage = ArcStage(plan, latents, options.out, options.init_folder(), folder_of(student))
-    plan_or_train(stage, plan_only=options.plan_only)
+    plan_or_train(stage, deadline, plan_only=options.plan_only)
 
 
 @app.command()
@@ -322,13 +326,14 @@ def distill(
 
     Example: arctone train distill --latents runs/mine/latents --init runs/mine --recipe spark-minutes --out runs/dmd
     """
+    deadline = options.deadline()
     from arctone.training.post_training import DistillStage
 
     plan = options.plan(f"{kind}_loop")
     use_threads(options.threads)
     latents = store_shards(latents, options.init_folder(), options.out)
     stage = DistillStage(plan, latents, options.out, options.init_folder(), kind, folder_of(student))
-    plan_or_train(stage, plan_only=options.plan_only)
+    plan_or_train(stage, deadline, plan_only=options.plan_only)
 
 
 app.command()(lora)

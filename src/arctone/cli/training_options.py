@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from arctone.cli.output import counted_bar
+from arctone.cli.output import counted_bar, waiting
 from arctone.errors import UsageError
 
 if TYPE_CHECKING:
     from arctone.training.loop import Trainer
     from arctone.training.recipes import Recipe
     from arctone.training.stages import Stage
+    from arctone.workflows.time_limit import Deadline
 
 
 def changed(recipe: Any, parts: Sequence[str], settings: Sequence[str]) -> Any:
@@ -141,7 +142,8 @@ class TrainingOptions:
     ] = None
     steps: Annotated[int | None, typer.Option(min=1, help="Steps in all; the recipe's own if not given")] = None
     max_minutes: Annotated[
-        float | None, typer.Option(min=0.01, help="Stop after this many minutes; progress is kept")
+        float | None,
+        typer.Option(min=0.01, help="Be done after this many minutes, preparation included; progress is kept"),
     ] = None
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and noise")] = 0
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all if not given")] = None
@@ -183,7 +185,7 @@ class TrainingOptions:
             raise UsageError(
                 f"precision: {self.precision!r} is unknown, choose from {', '.join(PRECISIONS)}", field="precision"
             )
-        changes: dict[str, Any] = {"max_minutes": self.max_minutes, "seed": self.seed, "demo_every": self.demo_every}
+        changes: dict[str, Any] = {"seed": self.seed, "demo_every": self.demo_every}
         changes |= {} if self.steps is None else {"total_steps": self.steps}
         optional = {name: getattr(self, name) for name in ("precision", "checkpoint_activations")}
         changes |= {name: value for name, value in optional.items() if value is not None}
@@ -192,6 +194,12 @@ class TrainingOptions:
             dataclasses.replace(plan, **replaced), (loop.removesuffix("_loop"), loop), self.settings or ()
         )
         return planned
+
+    def deadline(self) -> Deadline:
+        """When a command that begins now must be done."""
+        from arctone.workflows.time_limit import Deadline
+
+        return Deadline(self.max_minutes)
 
     def refuse_plan(self) -> None:
         """Raises UsageError where --plan is given to a stage that has none."""
@@ -279,15 +287,16 @@ def use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def plan_or_train(stage: Stage, *, plan_only: bool) -> None:
+def plan_or_train(stage: Stage, deadline: Deadline, *, plan_only: bool) -> None:
     """Prints what a stage will take, or trains it.
 
     Args:
         stage: On latents.
+        deadline: Of the command.
         plan_only: Whether nothing is trained.
     """
     if not plan_only:
-        train(stage)
+        train(stage, deadline)
         return
     from arctone.training.plan import plan_stage
 
@@ -295,21 +304,53 @@ def plan_or_train(stage: Stage, *, plan_only: bool) -> None:
         typer.echo(line)
 
 
-def train(stage: Stage) -> Trainer:
+# What preparation may take of a limit of time: features of fewer clips leave time to train on them.
+_SHARE_OF_PREPARATION = 1 / 3
+
+
+def train(stage: Stage, deadline: Deadline, reserve: float = 0.0) -> Trainer:
     """Trains a stage with a progress bar, then writes the model; an interruption keeps the checkpoint and the model so
     far, a failure what was there before.
 
     Args:
         stage: What is trained.
+        deadline: Of the command.
+        reserve: Seconds that the command needs afterwards.
 
     Returns:
         The trainer at its end.
     """
     from arctone.training.stages import run_stage
 
-    trainer = run_stage(stage, run_with_bar)
+    def run(trainer: Trainer) -> None:
+        trainer.config = dataclasses.replace(trainer.config, max_minutes=deadline.minutes_of_training(reserve))
+        run_with_bar(trainer)
+
+    trainer = run_stage(_Shown(stage, deadline), run)
     _tell_end(trainer)
     return trainer
+
+
+class _Shown:
+    """A stage whose preparation and writing are shown, and which prepares no longer than the time allows."""
+
+    def __init__(self, stage: Stage, deadline: Deadline) -> None:
+        self._stage, self._deadline = stage, deadline
+
+    def trainer(self) -> Trainer:
+        """See `Stage`."""
+        stage: Any = self._stage
+        with counted_bar("preparing", quiet=False) as show:
+            if hasattr(stage, "on_clip"):
+                seconds = _SHARE_OF_PREPARATION * self._deadline.seconds_left() if self._deadline.is_set else None
+                stage = dataclasses.replace(stage, on_clip=show, max_seconds=seconds)
+            trainer: Trainer = stage.trainer()
+            return trainer
+
+    def finish(self, trainer: Trainer) -> None:
+        """See `Stage`."""
+        with waiting("writing the model"):
+            self._stage.finish(trainer)
 
 
 def run_with_bar(trainer: Trainer) -> None:

@@ -177,6 +177,8 @@ def _manifest_row(row: Row) -> ManifestRow:
 
 
 CAPTION_SUFFIXES = (".txt", ".caption")
+# Written by `arctone data render` into the folder of its clips.
+RENDER_HEADER = "render.json"
 _FACTS_BYTES = 10_000_000
 
 
@@ -261,7 +263,9 @@ def list_folder(folder: str | Path) -> Listing:
                 found.problems.append(str(problem))
     used = reader.used | tables.used
     found.passed_over = [
-        path.relative_to(root).as_posix() for path in files if path not in used and path.suffix.lower() not in sounds
+        path.relative_to(root).as_posix()
+        for path in files
+        if path not in used and path.suffix.lower() not in sounds and path.name != RENDER_HEADER
     ]
     found.problems += [f"{place} does not exist." for place, _ in table.values()]
     found.layout = f"folder of sounds, captions in {' and '.join(sorted(kinds)) or 'no file'}"

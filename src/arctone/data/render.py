@@ -12,7 +12,7 @@ import numpy as np
 
 from arctone.audio.files import write_audio
 from arctone.data.encode import hash_of, map_in_order
-from arctone.data.folder import ManifestRow
+from arctone.data.folder import RENDER_HEADER, ManifestRow
 from arctone.data.sound import ClipInfo, ClipSource
 from arctone.errors import ArctoneError, InputFileError, UsageError
 from arctone.files.atomic import clear_leftovers
@@ -119,7 +119,7 @@ def _write_clip(folder: Path, source: ClipSource, index: int) -> bool:
 
 
 def _start_folder(folder: Path, header: RenderHeader) -> None:
-    path = folder / "render.json"
+    path = folder / RENDER_HEADER
     if not path.exists():
         if folder.exists() and any(folder.iterdir()):
             raise UsageError(f"{folder} is not empty and holds no earlier rendering: choose another folder.")

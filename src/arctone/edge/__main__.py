@@ -60,7 +60,7 @@ def _make(options: argparse.Namespace) -> None:
     output = Path(options.output)
     if output.suffix.lower() != ".wav":
         raise UsageError(
-            f"--output must end in .wav, got {options.output}; other formats need arctone generate.", field="output"
+            f"--out must end in .wav, got {options.output}; other formats need arctone generate.", field="output"
         )
     refuse_target(output, force=options.force)
     cache = Path(options.cache) if options.cache else default_cache() if options.low_ram else None
@@ -104,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m arctone.edge", description=__doc__, allow_abbrev=False)
     parser.add_argument("model", metavar="MODEL", help="model folder, or the name of a bundled model")
     parser.add_argument("prompt", help="what the sound should be, in plain words")
-    parser.add_argument("-o", "--output", default="out.wav", metavar="FILE", help="WAV file, 16 bit")
+    parser.add_argument(
+        "-o", "--out", "--output", dest="output", default="out.wav", metavar="FILE", help="WAV file, 16 bit"
+    )
     parser.add_argument("-f", "--force", action="store_true", help="replace a file that exists")
     for field in _fields():
         parser.add_argument(*option_names(field), **_settings(field))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from arctone.audio.keys import key_number, stated_note
-from arctone.audio.waveform import Samples
+from arctone.audio.waveform import Samples, Waveform
 from arctone.errors import Cancelled
 from arctone.flow.guidance import combined
 from arctone.flow.schedules import sampler_times
@@ -82,6 +82,7 @@ class GuidedVelocity:
 Cancel = Callable[[], bool]
 # Receives the index of a variation and its next samples, [channels, n], before levels and edges are set.
 OnPart = Callable[[int, Samples], None]
+OnSound = Callable[[int, Waveform], None]
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class GenerationContext:
         has_drawn_seed: whether nobody gave the seed, so that another is drawn in place of one that gives silence.
         redrawn: seeds drawn so, by the index of their variation.
         on_part: receives the samples of a sound of several windows from text, as soon as nothing changes them any more.
+        on_sound: receives the index of each variation and its finished sound, while the others are still to be made.
     """
 
     backend: Backend
@@ -111,6 +113,7 @@ class GenerationContext:
     has_drawn_seed: bool = False
     redrawn: dict[int, int] = field(default_factory=dict)
     on_part: OnPart | None = None
+    on_sound: OnSound | None = None
 
     @property
     def seeds(self) -> tuple[int, ...]:

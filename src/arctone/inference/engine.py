@@ -183,6 +183,8 @@ def _edit_warnings(request: GenerationRequest, source: Source) -> list[str]:
 
 
 OnProgress = Callable[[Progress], None]
+# Receives the index of a variation and a result that holds its sound alone.
+OnTake = Callable[[int, GenerationResult], None]
 
 
 class Engine:
@@ -285,6 +287,7 @@ class Engine:
         source_name: str = "",
         *,
         on_part: OnPart | None = None,
+        on_take: OnTake | None = None,
     ) -> Iterator[Progress | GenerationResult]:
         """Generate as `generate` does, as a generator: Progress at each step, then the result.
 
@@ -295,10 +298,17 @@ class Engine:
             source_name: name of its file, for the record.
             on_part: receives the samples of a sound of several windows from text as they are made, before its level is
                 known; see `GenerationContext`.
+            on_take: receives the index of each variation and a result that holds its sound alone, as soon as it is
+                finished.
 
         Returns:
             The generator.
         """
+
+        def hand_over(item: int, waveform: Waveform) -> None:
+            assert on_take is not None
+            on_take(item, self._result(context, (waveform,), (context.seeds[item],), edited))
+
         edited = open_source(source, source_name, self.config) if isinstance(source, Waveform) else source
         resolved = resolve_request(request, self.config, has_flow=self.has_flow, source=edited, threads=self._threads)
         config = self.config.for_network(resolved.network)
@@ -311,6 +321,7 @@ class Engine:
             warnings=resolved.warnings,
             has_drawn_seed=resolved.has_drawn_seed,
             on_part=on_part,
+            on_sound=None if on_take is None else hand_over,
         )
         return self._events(context, plan_request(resolved.request, config, edited), edited)
 
@@ -329,9 +340,14 @@ class Engine:
                 f"duration_seconds {seconds} needs more memory than this process may use; try less.",
                 field="duration_seconds",
             ) from None
-        yield GenerationResult(
+        yield self._result(context, waveforms, context.seeds, source)
+
+    def _result(
+        self, context: GenerationContext, waveforms: tuple[Waveform, ...], seeds: tuple[int, ...], source: Source | None
+    ) -> GenerationResult:
+        return GenerationResult(
             waveforms=waveforms,
-            seeds=context.seeds,
+            seeds=seeds,
             request=context.request,
             model_name=context.config.name,
             model_hash=self.model_hash,

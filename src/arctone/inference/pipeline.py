@@ -247,7 +247,7 @@ def _generate_in_steps(
             sound = yield from WindowSampler(context, velocity, plan, latents, seed, progress).run()
         if context.request.loop:
             sound = yield from _close_loop(context, velocity, sound, seed, progress)
-        waveforms.append(_normalise(context, sound))
+        waveforms.append(_finish(context, item, sound))
     return waveforms
 
 
@@ -292,6 +292,14 @@ def _step_totals(context: GenerationContext, plan: EditPlan) -> dict[Stage, int]
     return {"encoding": 1, "sampling": num_windows * (len(context.times()) - 1), "decoding": num_windows}
 
 
+def _finish(context: GenerationContext, item: int, sound: Samples) -> Waveform:
+    """Set edges and level of a sound, and hand it over."""
+    waveform = _normalise(context, sound)
+    if context.on_sound is not None:
+        context.on_sound(item, waveform)
+    return waveform
+
+
 def _normalise(context: GenerationContext, sound: Samples) -> Waveform:
     """Finish a sound in place, because each copy of a long one is as large as its source: edges, then level."""
     request, rate = context.request, context.config.sample_rate
@@ -318,7 +326,7 @@ def _generate_fused(
                 break
             (sound,) = _fused_sounds(context, plan, tokens, (context.redraw_seed(item),))
         yield Progress("sampling", item, num_steps, num_steps)
-        waveforms.append(_normalise(context, sound))
+        waveforms.append(_finish(context, item, sound))
         yield Progress("decoding", item, 1, 1)
     return waveforms
 

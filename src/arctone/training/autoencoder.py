@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -37,6 +39,10 @@ _BANK_FRAMES = 5_168
 Network = TypeVar("Network", bound=nn.Module)
 
 
+# Called with the number of clips done and of all.
+OnClip = Callable[[int, int], None]
+
+
 class FeaturePool:
     """Spectral features of many clips, one after another in a memory-mapped file of float16, [frames, 1121]."""
 
@@ -52,7 +58,8 @@ class FeaturePool:
         num_clips: int,
         seed: int = 0,
         num_workers: int = 0,
-        on_clip: Callable[[int, int], None] | None = None,
+        max_seconds: float | None = None,
+        on_clip: OnClip | None = None,
     ) -> FeaturePool:
         """Render clips drawn from a source (each once, in a random order) and store their features.
 
@@ -62,6 +69,7 @@ class FeaturePool:
             num_clips: Largest number of clips.
             seed: Of the order of the clips.
             num_workers: Processes that render; 0 renders in this one. The file is the same for any number.
+            max_seconds: Time after which the clips so far are all; None = no limit.
             on_clip: Called with the number of clips done and of all.
 
         Returns:
@@ -72,6 +80,7 @@ class FeaturePool:
             InputFileError: If a clip cannot be read.
         """
         order = drawn_clips(source, num_clips, seed)
+        end = math.inf if max_seconds is None else time.monotonic() + max_seconds
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
             file_atomically(path, force=True) as partial,
@@ -84,6 +93,8 @@ class FeaturePool:
                 file.write(rows.tobytes())
                 if on_clip is not None:
                     on_clip(number + 1, len(order))
+                if time.monotonic() > end:
+                    break
         return cls(path)
 
     def windows(self, starts: np.ndarray, length: int) -> Tensor:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import shutil
-from collections.abc import Callable
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +34,7 @@ from arctone.inference.backends.torch import TorchBackend, load_backend
 from arctone.model_folder.config import ModelConfig, SpectralConfig
 from arctone.model_folder.folder import HASHES
 from arctone.models.spectral import FRAMES_PER_LATENT, SpectralDecoder
-from arctone.training.autoencoder import AutoencoderConfig, SpectralTask, drawn_clips
+from arctone.training.autoencoder import AutoencoderConfig, OnClip, SpectralTask, drawn_clips
 from arctone.training.loop import LoopConfig, Trainer
 from arctone.training.parallel import open_fabric
 
@@ -87,7 +88,8 @@ class LatentPool:
         num_clips: int,
         target: str,
         seed: int = 0,
-        on_clip: Callable[[int, int], None] | None = None,
+        max_seconds: float | None = None,
+        on_clip: OnClip | None = None,
     ) -> LatentPool:
         """Encode clips drawn from a source, each once, in a random order.
 
@@ -99,6 +101,7 @@ class LatentPool:
             num_clips: The most clips.
             target: "original" or "teacher".
             seed: Of the random draws.
+            max_seconds: Time after which the clips so far are all; None = no limit.
             on_clip: Called with the number of clips done and of all.
 
         Returns:
@@ -108,6 +111,7 @@ class LatentPool:
             UsageError: if there is no clip.
         """
         order = drawn_clips(source, num_clips, seed)
+        end = math.inf if max_seconds is None else time.monotonic() + max_seconds
         folder.mkdir(parents=True, exist_ok=True)
         with (
             # The one that is looked for takes its name last.
@@ -124,6 +128,8 @@ class LatentPool:
                 targets_file.write(spectral_features(wanted).T.astype(np.float16).tobytes())
                 if on_clip is not None:
                     on_clip(number + 1, len(order))
+                if time.monotonic() > end:
+                    break
         return cls(folder, channels)
 
     @classmethod
@@ -241,6 +247,8 @@ class DecoderStage:
         init: Folder of the model whose encoder stays.
         corpus_size: Clips of the source, where it is the corpus.
         num_clips: Clips that are drawn.
+        max_seconds: Of the encoding; the clips so far are used then.
+        on_clip: Called while clips are encoded.
     """
 
     settings: DecoderConfig
@@ -250,6 +258,8 @@ class DecoderStage:
     init: Path | None
     corpus_size: int
     num_clips: int
+    max_seconds: float | None = None
+    on_clip: OnClip | None = None
 
     def trainer(self) -> Trainer:
         """See `stages.Stage`.
@@ -288,6 +298,8 @@ class DecoderStage:
             num_clips=self.num_clips,
             target=wanted_target(teacher, self.settings),
             seed=self.loop.seed,
+            max_seconds=self.max_seconds,
+            on_clip=self.on_clip,
         )
 
     def finish(self, trainer: Trainer) -> None:

@@ -34,6 +34,7 @@ from arctone.models.spectral import SpectralAutoencoder
 from arctone.training.autoencoder import (
     AutoencoderTask,
     FeaturePool,
+    OnClip,
     fit_linear_code,
     measure_statistics,
     new_autoencoder,
@@ -111,12 +112,16 @@ class AutoencoderStage:
         data: Source of clips.
         out: Model folder.
         init: Model folder whose weights a new run begins with.
+        max_seconds: Of the features; those of the clips so far are used then.
+        on_clip: Called while the features are computed.
     """
 
     recipe: Recipe
     data: str
     out: Path
     init: Path | None = None
+    max_seconds: float | None = None
+    on_clip: OnClip | None = None
 
     def trainer(self) -> Trainer:
         """See `Stage`."""
@@ -139,7 +144,14 @@ class AutoencoderStage:
             return FeaturePool(path)
         source = open_source(self.data, size=recipe.corpus_size, split="train")
         seed = recipe.autoencoder_loop.seed
-        return FeaturePool.build(source, path, num_clips=recipe.autoencoder_clips, seed=seed)
+        return FeaturePool.build(
+            source,
+            path,
+            num_clips=recipe.autoencoder_clips,
+            seed=seed,
+            max_seconds=self.max_seconds,
+            on_clip=self.on_clip,
+        )
 
     def finish(self, trainer: Trainer) -> None:
         """See `Stage`: writes the averaged autoencoder with the statistics of its latents."""

@@ -214,7 +214,7 @@ def test_two_workers_that_finish_first_at_once_keep_their_takes(model: Model, mo
 
     def keep(job: Job) -> None:
         store.add(job)
-        store.keep(job, result)
+        store.keep(job, 0, result.waveforms[0])
         job.hold(result)
 
     threads = [threading.Thread(target=keep, args=(job,)) for job in jobs]

@@ -119,6 +119,41 @@ def test_a_running_job_is_cancelled_within_one_step(client: TestClient, gate: Ga
     next_works(client)
 
 
+def test_finished_sounds_can_be_fetched_while_the_others_are_made(client: TestClient, gate: Gate) -> None:
+    job = order(client, variations=3, seed=7)
+    assert job["result"] is None
+    gate.arrive()
+    gate.step()
+    gate.arrive()
+    now = client.get(f"/v1/jobs/{job['id']}").json()
+    assert now["state"] == "running"
+    assert [take["seed"] for take in now["result"]["takes"]] == [7]
+    first = client.get(f"/v1/jobs/{job['id']}/takes/0").content
+    error_of(client.get(f"/v1/jobs/{job['id']}/takes/1"), 409, "not_done")
+    error_of(client.get(f"/v1/jobs/{job['id']}/takes/3"), 404, "not_found")
+    gate.open()
+    done = finished(client, job)
+    assert [(take["index"], take["seed"]) for take in done["result"]["takes"]] == [(0, 7), (1, 8), (2, 9)]
+    assert take_of(client, job) == first == take_of(client, order(client, seed=7))
+
+
+def test_a_cancelled_job_keeps_the_sounds_that_are_finished(client: TestClient, gate: Gate) -> None:
+    job = order(client, variations=3, seed=7)
+    gate.arrive()
+    gate.step()
+    gate.arrive()
+    client.delete(f"/v1/jobs/{job['id']}")
+    gate.open()
+    done = finished(client, job)
+    assert (done["state"], done["error"]["message"]) == (
+        "cancelled",
+        "the generation was cancelled; its first sound is kept.",
+    )
+    assert len(done["result"]["takes"]) == 1
+    assert client.get(f"/v1/jobs/{job['id']}/takes/0").status_code == 200
+    error_of(client.get(f"/v1/jobs/{job['id']}/takes/1"), 409, "not_done")
+
+
 def test_a_waiting_job_is_cancelled_at_once_and_never_begins(client: TestClient, gate: Gate) -> None:
     running, waiting = order(client), order(client, prompt="thunder")
     gate.arrive()

@@ -49,12 +49,15 @@ def gone(process: int, seconds: float = 10) -> bool:
 def test_a_replica_makes_the_same_sounds_and_tells_the_same_progress(model: Model, replica: Replica) -> None:
     request = GenerationRequest(prompt="rain", seed=1, steps=3, duration_seconds=0.5, variations=2)
     *here, one = model.engine.stream(request)
-    *there, two = replica.stream(request)
+    takes: list[tuple[int, GenerationResult]] = []
+    *there, two = replica.stream(request, on_take=lambda item, take: takes.append((item, take)))
     assert here == there
     assert isinstance(one, GenerationResult)
     assert isinstance(two, GenerationResult)
     assert [sound.samples.tobytes() for sound in one.waveforms] == [sound.samples.tobytes() for sound in two.waveforms]
     assert one.to_metadata(1) == two.to_metadata(1)
+    assert [(item, take.to_metadata(0)) for item, take in takes] == [(item, one.to_metadata(item)) for item in (0, 1)]
+    assert takes[1][1].waveforms[0].samples.tobytes() == one.waveforms[1].samples.tobytes()
 
 
 def test_two_sounds_advance_in_turn_and_one_can_be_dropped(model: Model, replica: Replica) -> None:

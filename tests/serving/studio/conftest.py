@@ -100,6 +100,14 @@ class _Handler(SimpleHTTPRequestHandler):
         self._host = host
         super().__init__(*given, **named)
 
+    def do_GET(self) -> None:
+        """Send a file; browsers ask for an icon of their own accord where a page names none."""
+        if self.path == "/favicon.ico":
+            self.send_response(204)
+            self.end_headers()
+        else:
+            super().do_GET()
+
     def copyfile(self, source: Any, outputfile: Any) -> None:
         """Send a file, in pieces if the host is slow."""
         while piece := source.read(32_768):

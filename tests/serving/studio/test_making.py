@@ -62,6 +62,20 @@ def test_reroll_makes_others_with_the_same_settings(page: Page):
     assert len(samples(page.sound(0))) == len(samples(page.sound(4))) == 11025
 
 
+def test_takes_appear_one_after_another(any_page: Page):
+    page = any_page
+    page.script("""(() => {
+      window.counts = [];
+      new MutationObserver(() => {
+        const count = document.querySelectorAll('#batches .take').length;
+        if (count !== window.counts.at(-1)) window.counts.push(count);
+      }).observe(document.getElementById('batches'), { childList: true, subtree: true });
+    })()""")
+    page.type("steps", "12")
+    page.generate("rain", takes=3, seconds="0.5")
+    assert page.script("window.counts") == [0, 1, 2, 3]
+
+
 def test_history_survives_a_reload_and_redo_makes_the_same_sound(any_page: Page):
     page = any_page
     page.generate("wind", takes=2, seconds="0.5", seed="41")

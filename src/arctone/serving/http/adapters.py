@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from arctone.errors import UsageError
 from arctone.inference.context import OnPart
+from arctone.inference.engine import OnTake
 from arctone.inference.request import Defaults, GenerationRequest, GenerationResult, Progress
 from arctone.inference.source import Source
 from arctone.model_folder.config import ModelConfig
@@ -42,6 +43,7 @@ class ServedEngine(Protocol):
         source: Source | None = None,
         *,
         on_part: OnPart | None = None,
+        on_take: OnTake | None = None,
     ) -> Iterator[Progress | GenerationResult]:
         """Progress at each stage and step, the result last; an engine in another process gives no parts."""
 
@@ -99,9 +101,10 @@ class AdaptedEngine:
         source: Source | None = None,
         *,
         on_part: OnPart | None = None,
+        on_take: OnTake | None = None,
     ) -> Iterator[Progress | GenerationResult]:
         """See ServedEngine."""
-        return self._base.stream(request, cancel, source, on_part=on_part)
+        return self._base.stream(request, cancel, source, on_part=on_part, on_take=on_take)
 
     def with_adapters(self, strengths: Strengths) -> ServedEngine:
         """Return the engine of some adapters; it is opened if it is not among the last ones.

@@ -141,7 +141,10 @@ class JobAnswer(Answer, frozen=True):
     progress: Progress | None
     error: ErrorDetail | None
     request: Annotated[dict[str, Any], Meta(description="The request as it is carried out.")]
-    result: JobResult | None
+    result: Annotated[
+        JobResult | None,
+        Meta(description="Null until the first sound is finished; while the job runs it holds the sounds so far."),
+    ]
 
 
 class EstimateAnswer(Answer, frozen=True):

@@ -87,10 +87,24 @@ class Job(Struct, eq=False):
         self.progress, self.source = None, None
         self.notify()
 
+    def add_take(self, one: GenerationResult, warnings: list[str]) -> None:
+        """Another sound is finished, and its samples lie in the store; the result holds all sounds so far."""
+        self.takes += self._describe(one, len(self.takes))
+        self.warnings += warnings
+        so_far = self.result
+        if so_far is not None:
+            one = msgspec.structs.replace(one, seeds=so_far.seeds + one.seeds, num_over=so_far.num_over + one.num_over)
+        self.result = msgspec.structs.replace(one, waveforms=())
+        self.notify()
+
     def hold(self, result: GenerationResult) -> None:
         """Keep a result; the samples of a job that is kept lie in the store and not here."""
+        self.takes = self._describe(result, 0)
+        self.result = msgspec.structs.replace(result, waveforms=()) if self.is_kept else result
+
+    def _describe(self, result: GenerationResult, first: int) -> tuple[Take, ...]:
         pairs = zip(result.seeds, result.waveforms, strict=True)
-        self.takes = tuple(
+        return tuple(
             Take(
                 index=index,
                 seed=seed,
@@ -100,9 +114,8 @@ class Job(Struct, eq=False):
                 duration_seconds=sound.duration_seconds,
                 audio_url=f"/v1/jobs/{self.id}/takes/{index}",
             )
-            for index, (seed, sound) in enumerate(pairs)
+            for index, (seed, sound) in enumerate(pairs, first)
         )
-        self.result = msgspec.structs.replace(result, waveforms=()) if self.is_kept else result
 
     def notify(self) -> None:
         """Wake everyone who watches."""
@@ -152,7 +165,7 @@ class Job(Struct, eq=False):
                 **shown_request(self.request),
                 **({"lora": dict(self.adapters)} if self.adapters else {}),
             },
-            result=self._result() if self.state == "done" else None,
+            result=self._result(),
         )
 
     def _result(self) -> JobResult | None:

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 
 from arctone.errors import ArctoneError, ModelError
 from arctone.inference.context import OnPart
-from arctone.inference.engine import Engine, Model
+from arctone.inference.engine import Engine, Model, OnTake
 from arctone.inference.load_options import LoadOptions
 from arctone.inference.loading import load_model
 from arctone.inference.request import Defaults, GenerationRequest, GenerationResult, Progress
@@ -47,6 +47,15 @@ class Command:
     number: int
     request: GenerationRequest | None = None
     source: Source | None = None
+    gives_takes: bool = False
+
+
+@dataclass(frozen=True)
+class EventWithTakes:
+    """An event, and the sounds that were finished before it: the index of each with a result that holds it alone."""
+
+    event: Event
+    takes: tuple[tuple[int, GenerationResult], ...]
 
 
 class Link(Protocol):
@@ -129,6 +138,7 @@ class Replica:
         source: Source | None = None,
         *,
         on_part: OnPart | None = None,
+        on_take: OnTake | None = None,
     ) -> Iterator[Event]:
         """Generate, see ServedEngine.
 
@@ -137,6 +147,7 @@ class Replica:
             cancel: Asked between steps; True stops.
             source: The sound that is edited.
             on_part: Has no effect: the other process gives no parts.
+            on_take: Receives each sound as soon as it is finished.
 
         Yields:
             Events, the result last.
@@ -146,10 +157,15 @@ class Replica:
         """
         number = next(self._numbers)
         is_over = False
-        self._begin(Command("begin", number, request, source))
+        self._begin(Command("begin", number, request, source, gives_takes=on_take is not None))
         try:
             while not is_over:
                 event = self._ask(Command("next", number))
+                if isinstance(event, EventWithTakes):
+                    for take in event.takes:
+                        assert on_take is not None
+                        on_take(*take)
+                    event = event.event
                 is_over = isinstance(event, GenerationResult)
                 yield event
         finally:
@@ -225,8 +241,9 @@ class EngineHost:
         self._opening = config
         self._engine: Engine | None = None
         self._streams: dict[int, Iterator[Event]] = {}
+        self._takes: list[tuple[int, GenerationResult]] = []
 
-    def answer(self, command: Command) -> Event | Exception | None:
+    def answer(self, command: Command) -> Event | EventWithTakes | Exception | None:
         """The answer to a command; an exception is an answer too."""
         try:
             return self._answer(command)
@@ -234,18 +251,23 @@ class EngineHost:
             self._streams.pop(command.number, None)
             return problem if isinstance(problem, ArctoneError) else RuntimeError(repr(problem))
 
-    def _answer(self, command: Command) -> Event | None:
+    def _answer(self, command: Command) -> Event | EventWithTakes | None:
         if command.what == "begin":
             assert command.request is not None
-            self._streams[command.number] = self._load().stream(command.request, None, command.source)
+            on_take = self._keep_take if command.gives_takes else None
+            self._streams[command.number] = self._load().stream(command.request, None, command.source, on_take=on_take)
         elif command.what == "next":
+            self._takes = []
             event = next(self._streams[command.number])
             if isinstance(event, GenerationResult):
                 del self._streams[command.number]
-            return event
+            return EventWithTakes(event, tuple(self._takes)) if self._takes else event
         else:
             self._streams.pop(command.number, None)
         return None
+
+    def _keep_take(self, item: int, result: GenerationResult) -> None:
+        self._takes.append((item, result))
 
     def _load(self) -> Engine:
         if self._engine is None:

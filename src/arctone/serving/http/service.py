@@ -55,7 +55,15 @@ class Service:
         self.metrics = Metrics(self._gauges())
         self.is_draining = False
         self._workers = [
-            Worker(own, self.queue, limits.max_batch, limits.job_timeout_seconds, self._finish, self._ended)
+            Worker(
+                own,
+                self.queue,
+                limits.max_batch,
+                limits.job_timeout_seconds,
+                self._keep_take,
+                self._finish,
+                self._ended,
+            )
             for own in engines
         ]
         self.decoders = asyncio.Semaphore(_DECODERS)
@@ -219,10 +227,14 @@ class Service:
         while not is_true() and time.monotonic() < end:
             await asyncio.sleep(0.05)
 
+    def _keep_take(self, job: Job, index: int, one: GenerationResult) -> list[str]:
+        """Store one sound of a job, and write it to the output folder. Called off the event loop; returns warnings."""
+        self.store.keep(job, index, one.waveforms[0])
+        return [] if self._outputs is None else self._outputs.write(one)
+
     async def _finish(self, job: Job, result: GenerationResult) -> None:
-        if job.is_kept:
-            await asyncio.to_thread(self.store.keep, job, result)
-        if self._outputs is not None:
+        # The sounds of a job that is kept were stored one by one.
+        if self._outputs is not None and not job.is_kept:
             job.warnings += await asyncio.to_thread(self._outputs.write, result)
         job.hold(result)
 

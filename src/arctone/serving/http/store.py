@@ -19,7 +19,6 @@ from arctone.audio.files import encode_audio
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.files.atomic import temporary_folder, write_atomically
-from arctone.inference.request import GenerationResult
 from arctone.serving.http.answers import Take
 from arctone.serving.http.errors import ApiError
 from arctone.serving.http.formats import Limits
@@ -104,23 +103,23 @@ class Store:
             if is_old or number < too_many or is_too_large:
                 self.forget(job)
 
-    def keep(self, job: Job, result: GenerationResult) -> None:
-        """Write the samples of every take. Called off the event loop.
+    def keep(self, job: Job, index: int, waveform: Waveform) -> None:
+        """Write the samples of a take. Called off the event loop.
 
         Args:
             job: The job.
-            result: Its takes.
+            index: Of the take, from 0.
+            waveform: Its sound.
 
         Raises:
-            ApiError: 507 if the disk is full or the folder cannot be written.
+            ApiError: 507 if the disk is full or the folder cannot be written; then the earlier takes go, too.
         """
         try:
             folder = self._job_folder(job)
-            for index, waveform in enumerate(result.waveforms):
-                write_atomically(folder / f"{index}.{_RAW}", waveform.samples.data, force=True)
+            write_atomically(folder / f"{index}.{_RAW}", waveform.samples.data, force=True)
             self._sizes[job.id] = _folder_size(folder)
         except (OSError, UsageError) as problem:
-            log.error("takes of job %s cannot be kept: %s", job.id, problem)
+            log.error("take %d of job %s cannot be kept: %s", index, job.id, problem)
             self._discard(job)
             raise storage_error() from None
 
@@ -196,6 +195,7 @@ class Store:
         return folder
 
     def _discard(self, job: Job) -> None:
+        self._sizes.pop(job.id, None)
         if self._folder is not None:
             shutil.rmtree(self._folder / job.id, ignore_errors=True)
 

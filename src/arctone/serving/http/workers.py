@@ -21,6 +21,8 @@ from arctone.serving.http.jobs import Job, JobQueue
 
 log = logging.getLogger("arctone.serving.http")
 Finish = Callable[[Job, GenerationResult], Awaitable[None]]
+# Called on the worker's thread with a job, the index of a sound and a result that holds it alone; returns warnings.
+KeepTake = Callable[[Job, int, GenerationResult], list[str]]
 Ended = Callable[[Job], None]
 
 
@@ -47,6 +49,7 @@ class Worker:
         queue: source of the jobs.
         max_batch: jobs that advance together.
         timeout_seconds: from acceptance to result.
+        keep_take: keeps one sound, while the others are still to be made.
         finish: keeps a result.
         ended: called with every job that is final.
     """
@@ -57,12 +60,13 @@ class Worker:
         queue: JobQueue,
         max_batch: int,
         timeout_seconds: float,
+        keep_take: KeepTake,
         finish: Finish,
         ended: Ended,
     ) -> None:
         self._engines, self._queue, self._max_batch = engines, queue, max_batch
         self._timeout_seconds = timeout_seconds
-        self._finish, self._ended = finish, ended
+        self._keep_take, self._finish, self._ended = keep_take, finish, ended
         self._thread = ThreadPoolExecutor(1, "arctone-worker")
 
     async def work(self) -> None:
@@ -117,8 +121,17 @@ class Worker:
             def add_part(item: int, samples: Samples) -> None:
                 loop.call_soon_threadsafe(job.add_part, samples)
 
-            on_part = add_part if job.is_streamed else None
-            one.events = engine.stream(job.request, lambda: job.cancel_reason is not None, job.source, on_part=on_part)
+            def add_take(item: int, result: GenerationResult) -> None:
+                warnings = self._keep_take(job, item, result)
+                loop.call_soon_threadsafe(job.add_take, result, warnings)
+
+            one.events = engine.stream(
+                job.request,
+                lambda: job.cancel_reason is not None,
+                job.source,
+                on_part=add_part if job.is_streamed else None,
+                on_take=add_take if job.is_kept else None,
+            )
         return next(one.events)
 
     def _raise_if_stopped(self, job: Job) -> None:
@@ -131,7 +144,10 @@ class Worker:
         job = one.job
         await asyncio.get_running_loop().run_in_executor(self._thread, one.drop)
         if job.cancel_reason is not None:
-            job.end("cancelled" if job.cancel_reason.type == "cancelled" else "failed", job.cancel_reason)
+            if job.cancel_reason.type == "cancelled":
+                job.end("cancelled", cancelled_error(len(job.takes)))
+            else:
+                job.end("failed", job.cancel_reason)
             return
         error = as_api_error(problem)
         if error.status >= 500 and not isinstance(problem, ApiError):
@@ -139,6 +155,8 @@ class Worker:
         if not isinstance(problem, ApiError | UsageError):
             # What failed inside may have left a graph in any state: the next job opens it again.
             await asyncio.get_running_loop().run_in_executor(self._thread, self._engines[job.model].close)
+        if error.type == "storage_error":
+            job.takes, job.result = (), None
         job.end("failed", error)
 
 
@@ -149,6 +167,9 @@ def timeout_error(seconds: float) -> ApiError:
     )
 
 
-def cancelled_error() -> ApiError:
-    """The error of a job that its client cancelled."""
-    return ApiError(409, "cancelled", "the generation was cancelled; nothing was kept.")
+def cancelled_error(num_takes: int = 0) -> ApiError:
+    """The error of a job that its client cancelled after some of its sounds were finished."""
+    kept = {0: "nothing was kept", 1: "its first sound is kept"}.get(
+        num_takes, f"its first {num_takes} sounds are kept"
+    )
+    return ApiError(409, "cancelled", f"the generation was cancelled; {kept}.")

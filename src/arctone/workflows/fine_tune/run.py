@@ -279,24 +279,6 @@ def generate_before(
     return plan.first(count, taken * (_AFTER + _MEASURING))
 
 
-def limited(stage: TuneStage, deadline: Deadline, plan: ReportPlan | None) -> TuneStage:
-    """Limit the training to the time that the report leaves.
-
-    Args:
-        stage: Of the training.
-        deadline: Of the command.
-        plan: Of the report; None = there is none.
-
-    Returns:
-        The limited stage.
-    """
-    if not deadline.is_set:
-        return stage
-    minutes = deadline.minutes_of_training(plan.seconds if plan else 0.0)
-    loop = dataclasses.replace(stage.plan.loop, max_minutes=minutes)
-    return dataclasses.replace(stage, plan=dataclasses.replace(stage.plan, loop=loop))
-
-
 def compare(
     settings: Settings,
     sounds: OwnSounds,

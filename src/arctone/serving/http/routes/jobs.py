@@ -113,8 +113,12 @@ async def estimate(request: Request) -> Response:
     values, seconds = body.get("request"), body.get("source_seconds")
     if unknown or not isinstance(values, dict):
         raise UsageError("the body must have request, an object, and may have source_seconds.", field="request")
-    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0):
-        raise UsageError("source_seconds must be a number above 0.", field="source_seconds")
+    longest = service.limits.max_audio_seconds
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if seconds is not None and not (is_number and 0 < seconds <= longest):
+        raise UsageError(
+            f"source_seconds must be a number above 0, and at most {longest:g} on this server.", field="source_seconds"
+        )
     job = parse_job(values, service.engines, service.limits, source_seconds=seconds)
     work = service.queue.estimate_seconds(job)
     answer = EstimateAnswer(
@@ -166,7 +170,7 @@ async def take(request: Request) -> Response:
     index = _index(request, job)
     path = await asyncio.to_thread(service.store.audio_file, job, index, format)
     service.store.tidy()
-    job.was_fetched = True
+    job.was_fetched = job.is_final
     name = take_name(job.request.prompt, job.takes[index].seed, format)
     headers = {"Cache-Control": "private, max-age=3600, immutable"}
     _drop_silly_ranges(request)
@@ -179,11 +183,12 @@ def _job(request: Request) -> Job:
 
 def _index(request: Request, job: Job) -> int:
     text = request.path_params["index"]
-    if job.state != "done":
-        raise ApiError(409, "not_done", f"the job is {job.state}, so it has no takes.")
-    if not text.isascii() or not text.isdecimal() or len(text) > 3 or int(text) >= len(job.takes):
-        raise ApiError(404, "not_found", f"the job has the takes 0 to {len(job.takes) - 1}.")
-    return int(text)
+    index = int(text) if text.isascii() and text.isdecimal() and len(text) <= 3 else None
+    if index is None or index >= job.request.variations:
+        raise ApiError(404, "not_found", f"the job has the takes 0 to {job.request.variations - 1}.")
+    if index >= len(job.takes):
+        raise ApiError(409, "not_done", f"the job is {job.state} and has {len(job.takes)} takes, so not take {index}.")
+    return index
 
 
 def _drop_silly_ranges(request: Request) -> None:

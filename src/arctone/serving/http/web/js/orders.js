@@ -95,7 +95,7 @@ async function keepTake(batch, take, view, stop, onFirst) {
 
 function summary(batch, job) {
   const count = batch.takes.length === 1 ? "One take" : `${batch.takes.length} takes`;
-  if (job.state !== "done") return `${job.error?.message ?? "Cancelled."} ${count} kept.`;
+  if (job.state !== "done") return `${job.state === "cancelled" ? "Cancelled." : job.error?.message ?? "Failed."} ${count} kept.`;
   const { total } = job.result.timings_ms ?? {};
   return `${count} made${total ? ` in ${(total / 1000).toFixed(1)} s` : ""}.`;
 }
