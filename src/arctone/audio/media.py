@@ -122,6 +122,32 @@ def _limited(
         yield part
 
 
+class _Guarded:
+    """An open file that ends at the first place outside it which is sought.
+
+    A file raises there, and PyAV prints that as a traceback and goes on: a damaged file leads to thousands of them.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._is_over = file, False
+
+    def read(self, size: int = -1) -> bytes:
+        return b"" if self._is_over else self._file.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            self._is_over = True
+            return -1
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+
 @contextmanager
 def _opened(file: str | Path | IO[bytes], name: str) -> Iterator[tuple[InputContainer, AudioStream]]:
     try:
@@ -132,7 +158,7 @@ def _opened(file: str | Path | IO[bytes], name: str) -> Iterator[tuple[InputCont
         ) from None
     av.logging.set_level(None)
     try:
-        with av.open(str(file) if isinstance(file, Path) else file, "r") as found:
+        with av.open(str(file) if isinstance(file, str | Path) else _Guarded(file), "r") as found:
             if not _DEMUXERS & set(found.format.name.split(",")):
                 raise InputFileError(f"{name} is a {found.format.name} file, which is not read.")
             if not found.streams.audio:

@@ -20,7 +20,7 @@ from arctone.audio import tags as riff
 from arctone.audio.formats import check_container, check_shape, reason, too_long
 from arctone.audio.media import is_media, media_shape, open_media
 from arctone.audio.waveform import Waveform
-from arctone.errors import InputFileError, UsageError
+from arctone.errors import InputFileError, TooLongError, UsageError
 from arctone.inference.request import SourceRecord
 from arctone.inference.source import Source, check_source, source_warning
 from arctone.model_folder.config import ModelConfig
@@ -131,7 +131,7 @@ def read_upload(file: IO[bytes], shape: Shape, config: ModelConfig) -> Source:
     with _decoded(file, shape) as blocks:
         samples, count = _decode(blocks, shape, config, digest)
     if count < shape.num_samples or _is_cut(file):
-        raise InputFileError("audio is cut off: it ends before the length that it announces.")
+        raise _cut_off()
     for channel in range(1, shape.num_channels):
         # The record's hash takes one channel after the other, and the file holds them interleaved.
         with _decoded(file, shape) as blocks:
@@ -152,8 +152,12 @@ def read_upload(file: IO[bytes], shape: Shape, config: ModelConfig) -> Source:
 def _decoded(file: IO[bytes], shape: Shape) -> Iterator[Iterator[Block]]:
     """The sound as [samples, channels] blocks."""
     if _is_media(file):
-        with open_media(file, _NAME, (shape.num_samples + 1) / shape.sample_rate + _PADDING_SECONDS) as track:
-            yield (np.ascontiguousarray(part.T) for part in track.parts)
+        seconds = (shape.num_samples + 1) / shape.sample_rate + _PADDING_SECONDS
+        try:
+            with open_media(file, _NAME, seconds) as track:
+                yield (np.ascontiguousarray(part.T) for part in track.parts)
+        except TooLongError:
+            raise _cut_off() from None
     else:
         with _open(file) as sound:
             yield _blocks(sound, shape.num_samples)
@@ -263,6 +267,10 @@ def _is_cut(file: IO[bytes]) -> bool:
     if container == "AIFF":
         return riff.is_form_cut(file)
     return container == "OGG" and ogg.is_cut(file)
+
+
+def _cut_off() -> InputFileError:
+    return InputFileError("audio is cut off: it ends before the length that it announces.")
 
 
 def _checked(samples: Block, rate: int) -> Waveform:
