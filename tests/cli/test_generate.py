@@ -207,3 +207,27 @@ def test_a_command_alone_greets_with_its_help(arctone, words):
     assert done.stderr == ""
     assert done.out.startswith("Usage: arctone")
     assert len(done.out.splitlines()) > 5
+
+
+def test_diverse_takes_are_named_by_their_own_seeds_and_say_how_they_were_chosen(generate):
+    done = generate("rain", "-n", 2, "--diverse", "-s", 5, "-o", "take-{n}-{seed}.wav", "--json")
+    report = json.loads(done.out)
+    seeds = [file["seed"] for file in report["files"]]
+    assert [file["path"] for file in report["files"]] == [f"take-{n + 1}-{seed}.wav" for n, seed in enumerate(seeds)]
+    assert report["selection"] == {"num_candidates": 8, "first_seed": 5, "kept": seeds}
+    assert (report["request"]["seed"], report["request"]["variations"], report["request"]["diverse"]) == (5, 2, True)
+    path = f"take-2-{seeds[1]}.wav"
+    assert read_metadata(path)["selection"] == report["selection"]
+    generate("rain", "-s", seeds[1], "-o", "single.wav")
+    assert np.array_equal(soundfile.read("single.wav")[0], soundfile.read(path)[0])
+
+
+def test_the_summary_of_diverse_takes_names_the_candidates(generate):
+    done = generate("rain", "-n", 2, "--diverse", "-o", "x.wav")
+    assert done.out == "x-1.wav\nx-2.wav\n"
+    assert "2 sounds of 0.50 s chosen from 8 in" in done.stderr
+
+
+def test_a_single_diverse_take_is_refused(generate):
+    done = generate("rain", "--diverse")
+    assert (done.code, done.stderr) == (2, "error: diverse needs at least 2 variations that can differ, got 1.\n")

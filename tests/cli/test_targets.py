@@ -53,3 +53,13 @@ def test_a_folder_that_does_not_exist_is_said(tmp_path):
 
 def test_with_word():
     assert with_word(Path("a/take.wav"), "redo") == Path("a/take-redo.wav")
+
+
+def test_a_diverse_request_checks_every_path_that_it_may_write_to(tmp_path):
+    (tmp_path / "a-10.wav").write_bytes(b"precious")
+    pattern = f"{tmp_path}/a-{{seed}}.wav"
+    assert len(targets(pattern, request(variations=2), None, force=False)) == 2
+    with pytest.raises(UsageError, match=r"a-10\.wav already exists"):
+        targets(pattern, request(variations=2, diverse=True), None, force=False)
+    found = targets(pattern, request(variations=2, diverse=True), None, force=False, seeds=(6, 9))
+    assert [path.name for path in found] == ["a-6.wav", "a-9.wav"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -14,7 +15,8 @@ from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.inference.backends.base import Backend, TextEmbedding, VelocityInputs
 from arctone.inference.engine import Engine, choose_network, seems_english
-from arctone.inference.request import GenerationRequest, GenerationResult, resolve, validate
+from arctone.inference.request import GenerationRequest, GenerationResult, Progress, validate
+from arctone.inference.resolution import resolve
 from arctone.model_folder.config import (
     FLOW_NETWORK,
     NETWORK,
@@ -75,9 +77,15 @@ class FakeTokenizer:
         return Tokens(np.ones(8, np.int32), np.ones(8, bool), False)
 
 
-def _made(backend: FakeBackend, source: Waveform | None = None, **fields: Any) -> GenerationResult:
+def generate_with(
+    backend: FakeBackend, source: Waveform | None = None, **fields: Any
+) -> Iterator[Progress | GenerationResult]:
     engine = Engine(backend, backend.config, FakeTokenizer())  # type: ignore[arg-type]
-    return engine.generate(GenerationRequest(**{"prompt": "a tone", "threads": 1, **fields}), source=source)
+    return engine.stream(GenerationRequest(**{"prompt": "a tone", "threads": 1, **fields}), source=source)
+
+
+def _made(backend: FakeBackend, source: Waveform | None = None, **fields: Any) -> GenerationResult:
+    return next(event for event in generate_with(backend, source, **fields) if isinstance(event, GenerationResult))
 
 
 @pytest.mark.parametrize(("fields", "number"), [

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
+from arctone.inference.load_options import usable_threads
 from arctone.inference.request import (
     FIELDS,
     Defaults,
@@ -19,11 +20,10 @@ from arctone.inference.request import (
     GenerationResult,
     from_dict,
     from_metadata,
-    resolve,
     to_metadata,
-    usable_threads,
     validate,
 )
+from arctone.inference.resolution import resolve
 from arctone.version import __version__
 
 DEFAULTS = Defaults(duration_seconds=8, max_duration_seconds=11.89, steps=24, cfg_scale=4, sampler="euler")

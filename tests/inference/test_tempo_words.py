@@ -3,7 +3,8 @@
 import pytest
 
 from arctone.audio.keys import stated_bpm
-from arctone.inference.request import Defaults, GenerationRequest, resolve
+from arctone.inference.request import Defaults, GenerationRequest
+from arctone.inference.resolution import resolve
 
 DEFAULTS = Defaults(duration_seconds=4, max_duration_seconds=12, steps=8, cfg_scale=2, sampler="euler")
 

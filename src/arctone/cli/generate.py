@@ -124,6 +124,7 @@ EXAMPLES = """\b
 Examples:
   arctone generate "rain on a tin roof" -d 8
   arctone generate "funky drum loop, 120 BPM" -d 8 --bpm 120 -n 4 -o "loop-{n}.wav"
+  arctone generate "glass breaking" -n 8 --diverse
   arctone generate "a dark pad in C minor" -s 7 --steps 50 --cfg-scale 6 -o pad.flac
   arctone generate "a church organ" --init-audio hum.wav --init-noise-level 0.8
   arctone generate "a dog barking" --inpaint-audio street.flac --inpaint 2:3.5 -o edited.flac
@@ -231,7 +232,8 @@ def generate(
     request = _with_seed(request_from(_text(prompt), options))
     archive = archive_of(output, force=force, play=play)
     pattern = archive_names(archive, format) if archive else output
-    paths = targets(pattern, request, format, force=force or archive is not None)
+    replaces = force or archive is not None
+    paths = targets(pattern, request, format, force=replaces)
     delivery.check(format or (paths[0].suffix.lstrip(".").lower() if paths else "wav"))
     source = read_source(edited) if edited else None
     play_command = find_player() if play else None
@@ -240,6 +242,7 @@ def generate(
         sys.stdout.buffer.write(delivery.encode(result.waveforms[0], format or "wav", result.to_metadata(0)))
         sys.stdout.buffer.flush()
     else:
+        paths = targets(pattern, request, format, force=replaces, seeds=result.seeds) if request.diverse else paths
         paths = save(result, paths, format, delivery, archive, force=force)
     _tell(result, paths, json=json, quiet=quiet)
     for path in paths if play_command else ():

@@ -36,8 +36,7 @@ def result_record(result: GenerationResult, paths: list[Path]) -> dict[str, Any]
         {"path": str(path), "seed": seed, "duration_seconds": waveform.duration_seconds}
         for path, seed, waveform in zip(paths, result.seeds, result.waveforms, strict=True)
     ]
-    record = result.to_metadata(0)
-    record["request"]["variations"] = len(files)
+    record = result.to_record()
     times = {stage: round(value, 3) for stage, value in result.timings_ms.items()}
     return {"files": files, **record, "timings_ms": times, "warnings": list(result.warnings)}
 
@@ -57,6 +56,9 @@ def _summary(result: GenerationResult) -> str:
     count = len(result.seeds)
     sounds = f"{count} sounds of {seconds:.2f} s" if count > 1 else f"{seconds:.2f} s of sound"
     seeds = f"seeds {result.seeds[0]} to {result.seeds[-1]}" if count > 1 else f"seed {result.seeds[0]}"
+    if result.selection is not None:
+        sounds = f"{sounds} chosen from {result.selection.num_candidates}"
+        seeds = f"seeds {', '.join(map(str, result.seeds))}"
     return f"{sounds} in {took_ms(result) / 1000:.2f} s ({result.model_name}, {seeds})"
 
 

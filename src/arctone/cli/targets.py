@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from arctone.audio.files import FORMATS
@@ -13,7 +14,14 @@ from arctone.serving.batch import slug
 STDOUT = "-"
 
 
-def targets(output: str | None, request: GenerationRequest, format: str | None, *, force: bool) -> list[Path]:
+def targets(
+    output: str | None,
+    request: GenerationRequest,
+    format: str | None,
+    *,
+    force: bool,
+    seeds: Sequence[int] | None = None,
+) -> list[Path]:
     """Choose one path for each variation.
 
     Args:
@@ -22,6 +30,8 @@ def targets(output: str | None, request: GenerationRequest, format: str | None, 
         request: With its seed fixed.
         format: Of `--format`.
         force: Existing files may be replaced.
+        seeds: Of the variations, once they are known; None = before: then all paths that a diverse request may write
+            to are checked, and those that are returned stand for them.
 
     Returns:
         The paths; none for standard output.
@@ -39,10 +49,22 @@ def targets(output: str | None, request: GenerationRequest, format: str | None, 
             )
         return []
     pattern = _pattern(output, request, format)
-    paths = [_filled(pattern, number, request) for number in range(request.variations)]
-    for path in paths:
+    paths = [_filled(pattern, number, seed) for number, seed in enumerate(_seeds(request, seeds))]
+    for path in paths if seeds or not request.diverse else _possible(pattern, request):
         _check(path, format, force)
     return paths
+
+
+def _seeds(request: GenerationRequest, seeds: Sequence[int] | None) -> Sequence[int]:
+    return seeds or [(request.seed or 0) + number for number in range(request.variations)]
+
+
+def _possible(pattern: str, request: GenerationRequest) -> Iterator[Path]:
+    """Every path that a diverse request may write to: any candidate may become any of its sounds."""
+    first = request.seed or 0
+    for number in range(request.variations):
+        seeds = range(first + number, first + request.num_candidates) if "{seed}" in pattern else (first,)
+        yield from (_filled(pattern, number, seed) for seed in seeds)
 
 
 def with_word(path: Path, word: str) -> Path:
@@ -62,8 +84,7 @@ def _pattern(output: str | None, request: GenerationRequest, format: str | None)
     return output
 
 
-def _filled(pattern: str, number: int, request: GenerationRequest) -> Path:
-    seed = (request.seed or 0) + number
+def _filled(pattern: str, number: int, seed: int) -> Path:
     return Path(pattern.replace("{n}", str(number + 1)).replace("{seed}", str(seed)))
 
 

@@ -16,7 +16,7 @@ from arctone.errors import Cancelled
 from arctone.flow.guidance import combined
 from arctone.flow.schedules import sampler_times
 from arctone.inference.backends.base import Backend, Floats, TextEmbedding, VelocityInputs
-from arctone.inference.request import GenerationRequest, Progress, Stage
+from arctone.inference.request import GenerationRequest, Progress, Selection, Stage
 from arctone.inference.request_fields import draw_seed
 from arctone.model_folder.config import ModelConfig
 from arctone.model_folder.tokenizer import Tokenizer, Tokens
@@ -98,7 +98,7 @@ class GenerationContext:
         timings_ms: milliseconds by stage, filled as the stages run.
         warnings: for the user, filled as they arise.
         has_drawn_seed: whether nobody gave the seed, so that another is drawn in place of one that gives silence.
-        redrawn: seeds drawn so, by the index of their variation.
+        chosen: seeds drawn so, and those of a diverse request's kept candidates, by the index of their variation.
         on_part: receives the samples of a sound of several windows from text, as soon as nothing changes them any more.
         on_sound: receives the index of each variation and its finished sound, while the others are still to be made.
     """
@@ -111,21 +111,33 @@ class GenerationContext:
     timings_ms: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     has_drawn_seed: bool = False
-    redrawn: dict[int, int] = field(default_factory=dict)
+    chosen: dict[int, int] = field(default_factory=dict)
     on_part: OnPart | None = None
     on_sound: OnSound | None = None
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seed of each variation."""
-        first = int(self.request.seed or 0)
-        return tuple(self.redrawn.get(item, first + item) for item in range(self.request.variations))
+        return tuple(self.chosen.get(item, self.first_seed + item) for item in range(self.request.variations))
+
+    @property
+    def first_seed(self) -> int:
+        """The seed of the first variation, or of the first candidate."""
+        return int(self.request.seed or 0)
+
+    @property
+    def selection(self) -> Selection | None:
+        """The candidates that a diverse request drew and kept; None for others."""
+        request = self.request
+        if not request.diverse:
+            return None
+        return Selection(num_candidates=request.num_candidates, first_seed=self.first_seed, kept=self.seeds)
 
     def redraw_seed(self, item: int) -> int:
         """Draw another seed for a variation, and say so in a warning."""
-        self.redrawn[item] = draw_seed()
+        self.chosen[item] = draw_seed()
         self.warn("A seed gave silence, so another one was drawn; the result names the one that was used.")
-        return self.redrawn[item]
+        return self.chosen[item]
 
     @property
     def num_samples(self) -> int:

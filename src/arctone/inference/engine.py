@@ -26,8 +26,8 @@ from arctone.inference.request import (
     GenerationResult,
     Progress,
     from_dict,
-    resolve,
 )
+from arctone.inference.resolution import resolve
 from arctone.inference.source import Source, open_source
 from arctone.model_folder.config import FLOW_NETWORK, NETWORK, ModelConfig
 from arctone.model_folder.tokenizer import Tokenizer
@@ -359,6 +359,7 @@ class Engine:
             adapters=self.adapters,
             precision=self.precision,
             num_over=tuple(num_over(waveform) for waveform in waveforms),
+            selection=context.selection,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 
@@ -18,8 +18,9 @@ from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS, Step
 from arctone.inference.backends.base import Floats, FusedInputs, Mask
 from arctone.inference.context import GenerationContext, GuidedVelocity, ItemProgress, PromptTokens, tokenize
+from arctone.inference.diversity import order_by_diversity
 from arctone.inference.edit_plan import EditPlan, Window, plan_seam, seam_position, splice_window
-from arctone.inference.request import Progress, Stage
+from arctone.inference.request import CANDIDATES_PER_SOUND, Progress, Stage
 from arctone.inference.source import CONTEXT_FRAMES, encode_samples, mirrored
 from arctone.model_folder.tokenizer import Tokenizer
 
@@ -73,21 +74,40 @@ class WindowSampler:
 
     def run(self) -> Generator[Progress, None, Samples]:
         """Sample, decode and splice; returns samples [channels, num_samples]."""
-        plan = self._plan
-        sound = self._kept_sound()
-        if not plan.windows:
-            return sound
-        yield self._progress.advance("sampling")
-        if self._gives_parts():
+        if self._plan.windows and self._gives_parts():
+            sound = self._kept_sound()
+            yield self._progress.advance("sampling")
             yield from self._run_in_parts(sound)
             return sound
-        drafts = []
-        for window in plan.windows:
+        drafts = yield from self.sample()
+        return (yield from self.decode(drafts))
+
+    def sample(self) -> Generator[Progress, None, list[Floats]]:
+        """Sample the windows; returns their latents."""
+        drafts: list[Floats] = []
+        if self._plan.windows:
+            yield self._progress.advance("sampling")
+        for window in self._plan.windows:
             drafts.append((yield from self._sample(window)))
-        yield self._progress.advance("decoding")
+        return drafts
+
+    def decode(
+        self, drafts: Sequence[Floats], progress: ItemProgress | None = None
+    ) -> Generator[Progress, None, Samples]:
+        """Decode and splice what `sample` returned; returns samples [channels, num_samples]."""
+        self._progress = progress or self._progress
+        sound = self._kept_sound()
+        if drafts:
+            yield self._progress.advance("decoding")
         for number, latents in enumerate(drafts):
             yield self._decode(sound, number, latents)
         return sound
+
+    def generated_latents(self) -> Floats:
+        """Return the latents that `sample` generated and that sound depends on, [C, T]."""
+        frames = self._plan.unknown_frames()
+        frames[self._plan.num_sound_frames :] = False
+        return self._latents[:, frames]
 
     def _gives_parts(self) -> bool:
         """Whether samples are given away before the last window is made: no pass comes after this one."""
@@ -216,8 +236,8 @@ def generate(
     yield Progress("text", 0, 0, 1)
     tokens = tokenize(context, tokenizer)
     is_fused = context.backend.fused_batch_size and len(plan.windows) == 1 and plan.sound is None
-    # The fused path knows no controls.
-    is_fused = is_fused and not (context.key or context.note)
+    # The fused path knows no controls, and gives no latents to choose by.
+    is_fused = is_fused and not (context.key or context.note or context.request.diverse)
     if is_fused and not context.request.loop:
         waveforms = yield from _generate_fused(context, plan, tokens)
     else:
@@ -236,6 +256,8 @@ def _generate_in_steps(
         latents = yield from _encode(context, plan, ItemProgress(0, {"encoding": 1}))
     else:
         latents = np.zeros((context.config.dit.latent_channels, plan.num_frames), np.float32)
+    if context.request.diverse:
+        return (yield from _generate_diverse(context, velocity, plan, latents))
     totals, waveforms = _step_totals(context, plan), []
     for item, seed in enumerate(context.seeds):
         progress = ItemProgress(item, totals)
@@ -247,6 +269,43 @@ def _generate_in_steps(
             sound = yield from WindowSampler(context, velocity, plan, latents, seed, progress).run()
         if context.request.loop:
             sound = yield from _close_loop(context, velocity, sound, seed, progress)
+        waveforms.append(_finish(context, item, sound))
+    return waveforms
+
+
+def _generate_diverse(
+    context: GenerationContext, velocity: GuidedVelocity, plan: EditPlan, latents: Floats
+) -> Generator[Progress, None, list[Waveform]]:
+    """Sample all candidates, and decode those that differ most; silent ones give way to others.
+
+    The candidates count as steps of the variations, and everything after the choice as steps of the last one, so that
+    progress only grows.
+    """
+    count = context.request.variations
+    candidates = []
+    for item in range(count):
+        num_decoded = count if item == count - 1 else 0
+        progress = ItemProgress(item, _step_totals(context, plan, CANDIDATES_PER_SOUND, num_decoded))
+        for number in range(item * CANDIDATES_PER_SOUND, (item + 1) * CANDIDATES_PER_SOUND):
+            seed = context.first_seed + number
+            sampler = WindowSampler(context, velocity, plan, latents, seed, progress)
+            candidates.append((sampler, (yield from sampler.sample())))
+    order = order_by_diversity([sampler.generated_latents() for sampler, _ in candidates], count)
+    kept: list[tuple[int, Samples]] = []
+    while len(kept) < count:
+        number = order.pop(0)
+        sampler, drafts = candidates[number]
+        sound = yield from sampler.decode(drafts, progress)
+        if len(order) >= count - len(kept) and _is_silent(context, sound):
+            progress.done["decoding"] -= len(drafts)
+        else:
+            kept.append((number, sound))
+    kept.sort(key=lambda one: one[0])
+    context.chosen.update({item: context.first_seed + number for item, (number, _) in enumerate(kept)})
+    waveforms = []
+    for item, (_, sound) in enumerate(kept):
+        if context.request.loop:
+            sound = yield from _close_loop(context, velocity, sound, context.seeds[item], progress)
         waveforms.append(_finish(context, item, sound))
     return waveforms
 
@@ -283,13 +342,19 @@ def _encode(context: GenerationContext, plan: EditPlan, progress: ItemProgress) 
     return latents
 
 
-def _step_totals(context: GenerationContext, plan: EditPlan) -> dict[Stage, int]:
-    """Count the steps of each stage of one variation, a loop's seam included."""
-    num_windows = len(plan.windows)
+def _step_totals(
+    context: GenerationContext, plan: EditPlan, num_sampled: int = 1, num_decoded: int = 1
+) -> dict[Stage, int]:
+    """Count the steps of each stage of one variation, a loop's seam included.
+
+    Those of a diverse request sample several candidates each, and the last decodes all that are kept.
+    """
+    num_windows, num_seams = len(plan.windows), 0
     if context.request.loop:
         config, bpm, num_samples = context.config, context.request.bpm, context.num_samples
-        num_windows += len(plan_seam(num_samples, seam_position(num_samples, config, bpm), config, bpm).windows)
-    return {"encoding": 1, "sampling": num_windows * (len(context.times()) - 1), "decoding": num_windows}
+        num_seams = len(plan_seam(num_samples, seam_position(num_samples, config, bpm), config, bpm).windows)
+    sampling = (num_sampled * num_windows + num_decoded * num_seams) * (len(context.times()) - 1)
+    return {"encoding": num_decoded, "sampling": sampling, "decoding": num_decoded * (num_windows + num_seams)}
 
 
 def _finish(context: GenerationContext, item: int, sound: Samples) -> Waveform:

@@ -7,14 +7,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from arctone.audio.keys import key_number, stated_bpm
-from arctone.audio.loops import MAX_BARS, bars_seconds
+from arctone.audio.keys import key_number
+from arctone.audio.loops import MAX_BARS
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError, shown
 from arctone.flow.noise import MAX_SEED
-from arctone.inference.load_options import usable_threads
 from arctone.inference.request_fields import RequestField as RequestField
-from arctone.inference.request_fields import check, draw_seed, field, fields_of
+from arctone.inference.request_fields import check, field, fields_of
 from arctone.version import __version__
 
 Stage = Literal["text", "encoding", "sampling", "decoding"]
@@ -22,11 +21,11 @@ Normalize = Literal["peak", "loudness", "off"]
 
 MAX_PROMPT_LENGTH = 2000
 MAX_DURATION_SECONDS = 300.0
-# Of all variations of a request together: they are kept in memory until the last is made.
+# Of all variations of a request together, or of all candidates: they are kept in memory until the last is made.
 MAX_TOTAL_SECONDS = 1200.0
 INIT_NOISE_LEVEL = 0.7
-# Two lengths that differ less are the same to the sample at every rate of interest.
-_SAME_SECONDS = 1e-6
+# Candidates that are drawn for each sound of a diverse request; `benchmarks/diverse_takes.py` compares numbers.
+CANDIDATES_PER_SOUND = 4
 METADATA_SCHEMA = 1
 
 _PROMPT = field("What the sound should be, in plain words.", min_length=1, max_length=MAX_PROMPT_LENGTH)
@@ -76,6 +75,10 @@ _INPAINT = field(
 )
 _EXTEND = field("The source audio comes first, and new sound continues it up to duration_seconds in all.")
 _LOOP = field("The sound repeats without a seam.")
+_DIVERSE = field(
+    f"Draw {CANDIDATES_PER_SOUND} candidates for each of the variations, and keep those that differ most; outliers are "
+    "left out."
+)
 _BARS = field("Length in bars of four beats at the tempo, exact to the sample.", ge=1, le=MAX_BARS)
 
 
@@ -102,11 +105,17 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     extend: Annotated[bool, _EXTEND] = False
     loop: Annotated[bool, _LOOP] = False
     bars: Annotated[int, _BARS] | None = None
+    diverse: Annotated[bool, _DIVERSE] = False
 
     @property
     def keeps_source(self) -> bool:
         """Whether parts of a source come back as they are."""
         return bool(self.inpaint) or self.extend or self.init_noise_level == 0
+
+    @property
+    def num_candidates(self) -> int:
+        """How many sounds are sampled; `variations` of them are kept."""
+        return self.variations * (CANDIDATES_PER_SOUND if self.diverse else 1)
 
 
 class SourceRecord(Struct, frozen=True, kw_only=True):
@@ -117,6 +126,14 @@ class SourceRecord(Struct, frozen=True, kw_only=True):
     sample_rate: int
     num_channels: int
     num_samples: int
+
+
+class Selection(Struct, frozen=True, kw_only=True):
+    """Which candidates of a diverse request were kept: candidate i of `num_candidates` has the seed first_seed + i."""
+
+    num_candidates: int
+    first_seed: int
+    kept: tuple[int, ...]
 
 
 class Defaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,10 +179,11 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
     adapters: tuple[AdapterUse, ...] = ()
     precision: str = "auto"
     num_over: tuple[int, ...] = ()
+    selection: Selection | None = None
 
     def to_metadata(self, item: int) -> dict[str, Any]:
         """The JSON-ready record of one sound, enough to make it again alone: its own seed and one variation."""
-        request = msgspec.structs.replace(self.request, seed=self.seeds[item], variations=1)
+        request = msgspec.structs.replace(self.request, seed=self.seeds[item], variations=1, diverse=False)
         record = to_metadata(
             request, model_name=self.model_name, model_hash=self.model_hash, version=self.version, engine=self.engine
         )
@@ -177,6 +195,16 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
             record["precision"] = self.precision
         if any(self.num_over[item : item + 1]):
             record["num_samples_over_full_scale"] = self.num_over[item]
+        if self.selection is not None:
+            record["selection"] = msgspec.json.decode(msgspec.json.encode(self.selection))
+        return record
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON-ready record of all sounds: that of the first one, with the request for all."""
+        record = self.to_metadata(0)
+        record["request"] |= {"variations": len(self.waveforms)}
+        if self.selection is not None:
+            record["request"] |= {"seed": self.selection.first_seed, "diverse": True}
         return record
 
 
@@ -288,51 +316,14 @@ def validate(request: GenerationRequest) -> None:
         check(described, getattr(request, described.name))
     if not request.prompt.strip():
         raise UsageError("prompt must say what the sound should be, but it is empty.", field="prompt")
-    if request.seed is not None and request.seed + request.variations - 1 > MAX_SEED:
-        raise UsageError(
-            f"seed must leave room for {request.variations} variations below 2**63, got {request.seed}.", field="seed"
-        )
+    if request.seed is not None and request.seed + request.num_candidates - 1 > MAX_SEED:
+        counted = f"{request.num_candidates} {'candidates' if request.diverse else 'variations'}"
+        raise UsageError(f"seed must leave room for {counted} below 2**63, got {request.seed}.", field="seed")
     if request.key is not None and not key_number(request.key):
         raise UsageError(
             f'key must be one such as "C minor" or "F sharp major", got {shown(request.key)}.', field="key"
         )
     _check_combinations(request)
-
-
-def resolve(request: GenerationRequest, defaults: Defaults, source_seconds: float | None = None) -> GenerationRequest:
-    """Check a request and fill in every open field.
-
-    None stay only: bpm (free tempo), bars, and init_noise_level where there is no source. Nothing is clamped: a
-    duration beyond the limit is refused. A missing seed is drawn.
-
-    Args:
-        request: The request.
-        defaults: Values for the open fields.
-        source_seconds: Length of the source audio, if there is one; then it is also the default length of the result.
-
-    Returns:
-        The request without open fields.
-
-    Raises:
-        UsageError: In one sentence.
-    """
-    validate(request)
-    _check_source(request, source_seconds)
-    bpm = _first(request.bpm, stated_bpm(request.prompt, MIN_BPM, MAX_BPM))
-    filled = {
-        "duration_seconds": _duration(request, bpm, defaults, source_seconds),
-        "steps": _first(request.steps, defaults.steps),
-        "cfg_scale": _first(request.cfg_scale, defaults.cfg_scale),
-        "sampler": _first(request.sampler, defaults.sampler),
-        "seed": _first(request.seed, draw_seed()),
-        "threads": _first(request.threads, usable_threads()),
-        "bpm": bpm,
-        "init_noise_level": _noise_level(request, source_seconds),
-        "normalize": _first(request.normalize, "off" if request.keeps_source else "peak"),
-    }
-    resolved = msgspec.structs.replace(request, **filled)
-    _check_against_model(resolved, defaults)
-    return _with_plain_numbers(resolved)
 
 
 def _known_name(key: str) -> str:
@@ -342,21 +333,6 @@ def _known_name(key: str) -> str:
     near = difflib.get_close_matches(str(key)[:100], names, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(field.name for field in FIELDS)}."
     raise UsageError(f"{shown(key)} is not a field of a request; {hint}", field=str(key)[:100])
-
-
-def _check_against_model(request: GenerationRequest, defaults: Defaults) -> None:
-    seconds = request.duration_seconds
-    if seconds is not None and seconds > defaults.max_duration_seconds:
-        raise UsageError(
-            f"duration_seconds is {seconds}, but this model makes at most {defaults.max_duration_seconds} seconds.",
-            field="duration_seconds",
-        )
-    if seconds is not None and seconds * request.variations > MAX_TOTAL_SECONDS:
-        raise UsageError(
-            f"variations must leave the whole request at {MAX_TOTAL_SECONDS:g} seconds of sound or less, "
-            f"got {request.variations} of {seconds:g} seconds.",
-            field="variations",
-        )
 
 
 def _check_combinations(request: GenerationRequest) -> None:
@@ -369,6 +345,8 @@ def _check_combinations(request: GenerationRequest) -> None:
         raise UsageError(
             f"loop cannot be combined with {asked}, because a loop changes the sound around its seam.", field="loop"
         )
+    if request.diverse and request.variations < 2:
+        raise UsageError("diverse needs at least 2 variations that can differ, got 1.", field="diverse")
     if request.extend and request.init_noise_level not in (None, 1):
         raise UsageError(
             f"init_noise_level must be 1 or not given with extend, got {request.init_noise_level:g}.",
@@ -376,72 +354,11 @@ def _check_combinations(request: GenerationRequest) -> None:
         )
 
 
-def _check_source(request: GenerationRequest, source_seconds: float | None) -> None:
-    """Whether what is asked for and the source fit each other."""
-    if source_seconds is None:
-        for name in ("inpaint", "extend", "init_noise_level"):
-            if getattr(request, name) not in ((), False, None):
-                raise UsageError(
-                    f"{name} needs a source, the sound that is to be edited, but none is given.", field=name
-                )
-    elif source_seconds > MAX_DURATION_SECONDS:
-        raise UsageError(
-            f"the source is {source_seconds:.1f} seconds long, but at most {MAX_DURATION_SECONDS:g} are edited.",
-            field="audio",
-        )
-
-
-def _duration(request: GenerationRequest, bpm: float | None, defaults: Defaults, source_seconds: float | None) -> float:
-    if request.bars is not None:
-        return _seconds_of_bars(request, request.bars, bpm)
-    if source_seconds is None:
-        return float(_first(request.duration_seconds, defaults.duration_seconds))
-    if not request.extend:
-        return float(_first(request.duration_seconds, source_seconds))
-    longer = min(source_seconds + defaults.duration_seconds, defaults.max_duration_seconds)
-    seconds = float(_first(request.duration_seconds, longer))
-    if seconds <= source_seconds:
-        raise UsageError(
-            f"duration_seconds must be more than the source's {source_seconds:g} seconds with extend, got {seconds:g}.",
-            field="duration_seconds",
-        )
-    return seconds
-
-
-def _seconds_of_bars(request: GenerationRequest, bars: int, bpm: float | None) -> float:
-    if bpm is None:
-        raise UsageError('bars needs a tempo: give bpm, or state it in the prompt ("120 BPM").', field="bars")
-    seconds = bars_seconds(bars, bpm)
-    given = request.duration_seconds
-    if given is not None and abs(given - seconds) > _SAME_SECONDS:
-        raise UsageError(
-            f"duration_seconds is {given:g}, but {bars} bars at {bpm:g} BPM last {seconds:g} seconds; give only one.",
-            field="duration_seconds",
-        )
-    return seconds
-
-
-def _noise_level(request: GenerationRequest, source_seconds: float | None) -> float | None:
-    if source_seconds is None:
-        return None
-    return float(_first(request.init_noise_level, 1.0 if request.inpaint or request.extend else INIT_NOISE_LEVEL))
-
-
 def _as_regions(value: Any) -> Any:
     """Regions as JSON and forms bring them: a list of texts, or one text with commas."""
     if isinstance(value, str):
         return tuple(text.strip() for text in value.split(",") if text.strip())
     return tuple(value) if isinstance(value, list) else value
-
-
-def _with_plain_numbers(request: GenerationRequest) -> GenerationRequest:
-    """numpy numbers become Python's, so that the record can be written as JSON."""
-    plain = {f.name: f.kind(getattr(request, f.name)) for f in FIELDS if getattr(request, f.name) is not None}
-    return msgspec.structs.replace(request, **plain)
-
-
-def _first(value: Any, default: Any) -> Any:
-    return default if value is None else value
 
 
 FIELDS: tuple[RequestField, ...] = fields_of(GenerationRequest)

@@ -250,7 +250,9 @@ def _check_same(line: Line, path: Path, precision: str) -> None:
     name = line.source.name if line.source else None
     source = record.get("source")
     same_source = (source.get("name") if isinstance(source, dict) else None) == name
-    if not isinstance(found, dict) or not same_source or any(found.get(key) != value for key, value in _fixed(line)):
+    same_choice = (record.get("selection") is not None) == line.request.diverse
+    is_same = same_source and same_choice
+    if not isinstance(found, dict) or not is_same or any(found.get(key) != value for key, value in _fixed(line)):
         raise UsageError(f"{path} is there, but it was not made by this line; it is replaced only with --force.")
     made_in = record.get("precision", "auto")
     if made_in != precision:
@@ -264,5 +266,5 @@ def _fixed(line: Line) -> Iterator[tuple[str, Any]]:
     """What the record of every file of a line must say."""
     stored = msgspec.to_builtins(line.request)
     for key in line.asked:
-        if key not in ("variations", "seed", "threads"):
+        if key not in ("variations", "seed", "threads", "diverse"):
             yield key, stored[key]

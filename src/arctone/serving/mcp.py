@@ -148,7 +148,7 @@ class SoundTools:
             path = self._free(name)
             write_audio(path, waveform, metadata=result.to_metadata(item))
             files.append(SoundFile(path=str(path), seed=result.seeds[item], duration_seconds=waveform.duration_seconds))
-        request = result.to_metadata(0)["request"] | {"variations": len(files)}
+        request = result.to_record()["request"]
         return Sounds(files=files, request=request, warnings=[*result.warnings, *warnings])
 
     def _free(self, name: str) -> Path:

@@ -49,6 +49,16 @@ def test_a_take_is_the_very_file_that_the_command_line_writes(client: TestClient
         assert take_of(client, job, index) == expected
 
 
+def test_diverse_takes_come_with_their_seeds_and_the_candidates(client: TestClient, model: Model) -> None:
+    job = order(client, seed=7, variations=2, diverse=True)
+    result = finished(client, job)["result"]
+    seeds = [take["seed"] for take in result["takes"]]
+    assert result["selection"] == {"num_candidates": 8, "first_seed": 7, "kept": seeds}
+    direct = model.generate(**{**QUICK, "seed": 7, "variations": 2, "diverse": True})
+    assert take_of(client, job, 1) == encode_audio(direct.waveforms[1], metadata=direct.to_metadata(1))
+    assert finished(client, order(client, seed=7, variations=2))["result"]["selection"] is None
+
+
 def test_the_job_tells_how_it_was_made(client: TestClient, model: Model) -> None:
     done = finished(client, order(client, seed=7, variations=2))
     result = done["result"]

@@ -106,6 +106,7 @@ def test_estimates_follow_what_jobs_took() -> None:
 def test_work_grows_with_steps_guidance_variations_and_length() -> None:
     base = units(job())
     assert units(job(variations=3)) == 3 * base
+    assert units(job(variations=3, diverse=True)) == 12 * base
     assert units(job(duration_seconds=4.0)) == 2 * base
     assert units(job(duration_seconds=0.1)) == units(job(duration_seconds=1.0))
     assert base < units(job(cfg_scale=2.0)) < 2 * base

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from arctone.audio.files import encode_audio
 from arctone.errors import UsageError
 from arctone.files.atomic import write_to_first_free
-from arctone.inference.request import GenerationResult, Progress
+from arctone.inference.request import GenerationResult, Progress, Selection
 from arctone.serving.http.formats import Limits
 
 _WORDS_LENGTH = 40
@@ -129,6 +129,9 @@ class JobResult(Answer, frozen=True):
     warnings: tuple[str, ...]
     timings_ms: dict[str, float]
     takes: tuple[Take, ...]
+    selection: Annotated[
+        Selection | None, Meta(description="Candidates that a diverse request drew, and the seeds of those kept.")
+    ]
 
 
 class JobAnswer(Answer, frozen=True):

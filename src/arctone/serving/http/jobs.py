@@ -179,6 +179,7 @@ class Job(Struct, eq=False):
             warnings=(*result.warnings, *self.warnings),
             timings_ms={name: round(value, 2) for name, value in result.timings_ms.items()},
             takes=self.takes,
+            selection=result.selection,
         )
 
 
@@ -322,7 +323,7 @@ def units(job: Job) -> float:
     passes = 1 if request.cfg_scale in (0, 1) else 2
     per_second = passes * int(request.steps or 1) + _STEPS_OF_DECODING
     # Below a second the graphs' shortest window sets the cost.
-    return request.variations * max(1.0, float(request.duration_seconds or 1.0)) * per_second
+    return request.num_candidates * max(1.0, float(request.duration_seconds or 1.0)) * per_second
 
 
 def _done_part(job: Job) -> float:

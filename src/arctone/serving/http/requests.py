@@ -13,8 +13,9 @@ from starlette.requests import ClientDisconnect, Request
 
 from arctone.errors import UsageError
 from arctone.files.text import parse_json
-from arctone.inference.request import FIELDS, Defaults, GenerationRequest, from_dict, resolve
+from arctone.inference.request import FIELDS, Defaults, GenerationRequest, from_dict
 from arctone.inference.request_fields import RequestField, wrapped_seed
+from arctone.inference.resolution import resolve
 from arctone.inference.source import Source
 from arctone.serving.http.adapters import ServedEngine, parse_adapters
 from arctone.serving.http.errors import ApiError
@@ -280,10 +281,11 @@ def _check_limits(request: GenerationRequest, limits: Limits) -> None:
 
 
 def _check_total(request: GenerationRequest, limits: Limits) -> None:
-    total = request.variations * float(request.duration_seconds or 0.0)
+    total = request.num_candidates * float(request.duration_seconds or 0.0)
     if total > limits.max_total_seconds:
+        counted = "the number of candidates" if request.diverse else "variations"
         raise UsageError(
-            f"duration_seconds times variations must be at most {limits.max_total_seconds:g} seconds on this server, "
+            f"duration_seconds times {counted} must be at most {limits.max_total_seconds:g} seconds on this server, "
             f"got {total:g}.",
             field="duration_seconds",
         )

@@ -17,6 +17,8 @@ JSON = dict[str, Any]
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", tuple: "array"}
 _REGION = r"^\d+(\.\d+)?:\d+(\.\d+)?$"
 _TEXT: JSON = {"type": "string"}
+# Left out where the answer is one sound; the prompt has other names there.
+_OF_MANY = ("prompt", "variations", "diverse")
 _STREAM: JSON = {
     "type": "boolean",
     "default": False,
@@ -121,12 +123,12 @@ def _sound_generation(values: JSON, model: JSON) -> JSON:
         },
         "model_id": {**model, "enum": [*model["enum"], "eleven_text_to_sound_v2"]},
     }
-    rest = {name: schema for name, schema in values.items() if name not in ("prompt", "variations", *own)}
+    rest = {name: schema for name, schema in values.items() if name not in (*_OF_MANY, *own)}
     return _object({"text": own.pop("text"), **_all_or_null({**own, **rest})}, required=["text"])
 
 
 def _audio_generation(values: JSON, model: JSON) -> JSON:
-    rest = {name: schema for name, schema in values.items() if name not in ("prompt", "variations")}
+    rest = {name: schema for name, schema in values.items() if name not in _OF_MANY}
     own = {
         "model": model,
         "prompt": values["prompt"],
@@ -141,7 +143,7 @@ def _audio_generation(values: JSON, model: JSON) -> JSON:
 
 
 def _speech(values: JSON, models: list[str]) -> JSON:
-    rest = {name: schema for name, schema in values.items() if name not in ("prompt", "variations")}
+    rest = {name: schema for name, schema in values.items() if name not in _OF_MANY}
     own: JSON = {
         "model": {"type": "string", "enum": [*models, "tts-1", "tts-1-hd", "gpt-4o-mini-tts"]},
         "voice": {"type": ["string", "object"], "description": "Has no effect."},

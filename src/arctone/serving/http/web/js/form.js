@@ -7,6 +7,7 @@ const PLACED = {
   prompt: "form-prompt",
   duration_seconds: "form-main",
   variations: "form-main",
+  diverse: "form-main",
   seed: "form-main",
   loop: "form-loop",
   bars: "form-loop",
@@ -21,6 +22,7 @@ const WORDS = {
   negative_prompt: "Not this",
   duration_seconds: "Duration",
   variations: "Variations",
+  diverse: "As different as possible",
   seed: "Seed",
   steps: "Steps",
   cfg_scale: "Prompt strength",
@@ -174,6 +176,7 @@ export class Form {
     const isGuided = Number(scale) !== 1 || (this.model.has_flow && this.value("cfg_scale") === undefined);
     this.toggle("negative_prompt", isGuided);
     this.toggle("bars", this.value("loop") === true);
+    this.toggle("diverse", this.value("variations") > 1);
   }
 
   toggle(name, shown) {

@@ -46,7 +46,10 @@ export function receive(batch, job) {
 }
 
 /** The request that makes one take again, byte for byte while the model is the same. */
-export const redoRequest = (batch, take) => ({ ...batch.resolved, seed: take.seed, variations: 1 });
+export function redoRequest(batch, take) {
+  const { diverse, ...request } = batch.resolved;
+  return { ...request, seed: take.seed, variations: 1 };
+}
 
 /** The request that makes other takes of the same kind. */
 export function rerollRequest(batch) {

@@ -59,7 +59,7 @@ const grid = new Grid(player, {
   zip: (batch) => run(() => saveZip(batch.takes.map(({ id }) => id), batch.request.prompt)),
 });
 const inspector = new Inspector({
-  reuseTake: (batch, take) => run(() => reuse(batch, { ...batch.request, seed: take.seed })),
+  reuseTake: (batch, take) => run(() => reuse(batch, { ...batch.request, seed: take.seed, diverse: false })),
   redo: (batch, take) => run(() => redo(batch, take)),
   start: (batch, take, mode) => run(() => startFrom(batch, take, mode)),
   removeTake: (batch, take) => run(() => removeTake(batch, take)),
@@ -515,7 +515,7 @@ const KEYS = [
   ["[", "Slower", () => player.setRate(player.rate - 0.02)],
   ["]", "Faster", () => player.setRate(player.rate + 0.02)],
   ["\\", "Normal speed", () => player.setRate(1)],
-  ["u", "Reuse the take's settings", chosen(({ batch, take }) => reuse(batch, { ...batch.request, seed: take.seed }))],
+  ["u", "Reuse the take's settings", chosen(({ batch, take }) => reuse(batch, { ...batch.request, seed: take.seed, diverse: false }))],
   ["y", "Redo the take, exactly", chosen(({ batch, take }) => redo(batch, take))],
   ["e", "Restyle the take", edit("init")],
   ["i", "Remake a part of the take", edit("inpaint")],

@@ -108,7 +108,8 @@ function fail(batch, state, words) {
 /** One take for the live mode, outside the history. Returns: {job, blob}. An abort also stops the engine. */
 export async function takeFor(request, modelName, source, signal) {
   const audio = source && new File([source], "part.wav", { type: "audio/wav" });
-  const { id } = await engine.order({ ...request, variations: 1, model: modelName }, audio, signal);
+  const { diverse, ...one } = request;
+  const { id } = await engine.order({ ...one, variations: 1, model: modelName }, audio, signal);
   const stop = () => engine.cancel(id).catch(() => {}); // it may have ended meanwhile
   signal.addEventListener("abort", stop);
   try {
