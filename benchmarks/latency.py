@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arctone.audio.files import read_audio
-from benchmarks import results
+from arctone.audio.tags import read_metadata
+from benchmarks import leaderboard, results
 from benchmarks.results import JSON
 
 PROMPT = "funky drum loop, 120 BPM"
@@ -28,12 +29,21 @@ PROMPT = "funky drum loop, 120 BPM"
 
 @dataclass(frozen=True)
 class Run:
-    """One process: its wall clock, what it reported about its stages (ms), and the file it left."""
+    """One run of the program.
+
+    Args:
+        seconds: wall clock from the start of the process to its end.
+        timings_ms: milliseconds by stage, as the program reports them.
+        sha256: of the file.
+        audio_seconds: length of the sound.
+        model_hash: hash of the model by the file's record; empty without one.
+    """
 
     seconds: float
     timings_ms: dict[str, float]
     sha256: str
     audio_seconds: float
+    model_hash: str = ""
 
 
 def run(
@@ -58,7 +68,8 @@ def run(
         if finished.returncode:
             raise RuntimeError(f"{Path(program[0]).name} ended with {finished.returncode}: {finished.stderr.strip()}")
         digest = hashlib.sha256(output.read_bytes()).hexdigest()
-        return Run(seconds, timings(finished.stdout), digest, read_audio(output).duration_seconds)
+        model_hash = str((read_metadata(output) or {}).get("model_hash", ""))
+        return Run(seconds, timings(finished.stdout), digest, read_audio(output).duration_seconds, model_hash)
 
 
 def timings(report: str) -> dict[str, float]:
@@ -108,7 +119,8 @@ def block(result: JSON) -> str:
     same = "gave the same bytes" if result["same_bytes"] else "did NOT give the same bytes"
     size = result["environment_megabytes"]
     explanation = (
-        f"{result['audio_seconds']:.2f} s of sound, {result['times_real_time']:g} times faster than it plays; "
+        f"Model: {leaderboard.model_of(result)}. {result['audio_seconds']:.2f} s of sound, "
+        f"{result['times_real_time']:g} times faster than it plays; "
         f"{result['num_runs']} runs with the same seed {same}."
         + (f" The environment takes {size:.0f} MB." if size is not None else "")
     )
@@ -134,6 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     environment = environment_of(program[0])
     size = round(folder_megabytes(environment), 1) if environment else None
     settings = {name: getattr(options, name) for name in ("model", "prompt", "duration", "seed", "threads", "repeats")}
+    settings["model_hash"] = runs[0].model_hash
     print(results.write("latency", settings, {**summary(runs), "environment_megabytes": size}, options.results))
 
 

@@ -214,7 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = measure(model, options.rounds, lengths, VARIATIONS)
     on_torch = arctone.load(options.model, engine="torch")
     found |= bounds(on_torch.engine.backend, on_torch.engine.config, options.threads or os.cpu_count() or 1)
-    settings = {"model": options.model, "threads": options.threads, "rounds": options.rounds}
+    settings = {name: getattr(options, name) for name in ("model", "threads", "rounds")}
+    settings["model_hash"] = model.engine.model_hash
     print(results.write(options.name, settings, found, options.results))
     draw(found, options.figure)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import results
+from benchmarks import leaderboard, results
 from benchmarks.results import JSON, ROOT
 
 FIGURE = ROOT / "docs" / "figures" / "steps.png"
@@ -39,18 +39,18 @@ QUALITY = {
 
 
 def fast_block(_: JSON) -> str:
-    """Render "How fast?": seconds for 11.89 s of sound by situation, with the processor."""
+    """Render "How fast?": seconds for 11.89 s of sound by situation, with the model's version and the processor."""
     whole, loaded, plain, published = (_read(name) for name in ("latency", "lengths", "lengths_vnni", "sao_cpu"))
     minute = next(row for row in loaded["lengths"] if row["seconds_of_sound"] == 60)
     int8 = next(row for row in published["rows"] if row["name"] == "arctone native, int8")
     rows = [
-        ["process start to file, 8 steps", f"{whole['process_seconds']['median']:.2f}", _processor(whole)],
-        *([f"in a running program, {_title(row)}", _seconds(row), _processor(loaded)] for row in _wanted(loaded)),
-        ["in a running program, 8 steps", _seconds(_eight(plain)), f"{_processor(plain)}, no matrix units"],
-        ["60 s of sound, overlapping windows, guided", f"{minute['seconds']:.1f}", _processor(loaded)],
-        ["Stable Audio Open small, int8, 8 steps", f"{int8['total']:.2f}", f"{_processor(published)}, random weights"],
+        ["process start to file, 8 steps", f"{whole['process_seconds']['median']:.2f}", *_origin(whole)],
+        *([f"in a running program, {_title(row)}", _seconds(row), *_origin(loaded)] for row in _wanted(loaded)),
+        ["in a running program, 8 steps", _seconds(_eight(plain)), *_origin(plain, ", no matrix units")],
+        ["60 s of sound, overlapping windows, guided", f"{minute['seconds']:.1f}", *_origin(loaded)],
+        ["int8, 8 steps", f"{int8['total']:.2f}", "Stable Audio Open small, random weights", _processor(published)],
     ]
-    return results.table(["what", "seconds", "two cores of"], rows)
+    return results.table(["what", "seconds", "model", "two cores of"], rows)
 
 
 def good_block(table: JSON) -> str:
@@ -68,7 +68,7 @@ def steps_block(table: JSON) -> str:
             quality = [results.number(cells.get(name), digits) for name, digits in list(QUALITY.values())[:2]]
             rows.append([series, row.split(", ")[1].split()[0], str(calls), *quality, _latency(cells)])
     head = ["model", "steps", "network calls", "distance (FD)", "text score", "latency, s"]
-    timed = {name: machine_of(SERIES[name][0][1], table).replace("(R)", "") for name in (FLOW, SPARK)}
+    timed = {name: results.processor(results.machine_of(SERIES[name][0][1], table)) for name in (FLOW, SPARK)}
     machines = "; ".join(f"{name} on {machine}" for name, machine in timed.items())
     return "\n\n".join([results.table(head, rows), f"Latency: process start to file, two cores ({machines})."])
 
@@ -123,7 +123,8 @@ def headline_block(_: JSON) -> str:
     return "\n".join(
         [
             f"- **{whole['process_seconds']['median']:.1f} s** from process start to file for "
-            f"{whole['audio_seconds']:.0f} s of sound, on {whole['machine']['cores']} cores of an {_processor(whole)}.",
+            f"{whole['audio_seconds']:.0f} s of sound, on {whole['machine']['cores']} cores of an {_processor(whole)} "
+            f"({leaderboard.model_of(whole)}, {whole['date']}).",
             "- **8 evaluations of the network** reach the distance to real sounds that its teacher, the flow model, "
             "reaches in 200 (100 guided steps): "
             f"{results.number(spark, 1)} against {results.number(base, 1)}, lower is better, on "
@@ -134,14 +135,6 @@ def headline_block(_: JSON) -> str:
     )
 
 
-def machine_of(row: str, table: JSON) -> str:
-    """Name the processor on which a row was first measured."""
-    for origin in table.get("earlier", []):
-        if row in origin["rows"]:
-            return str(origin["machine"]["processor"])
-    return str(table["machine"]["processor"])
-
-
 def _read(name: str) -> JSON:
     found = results.read(name)
     if found is None:
@@ -150,7 +143,12 @@ def _read(name: str) -> JSON:
 
 
 def _processor(result: JSON) -> str:
-    return str(result["machine"]["processor"]).replace("(R)", "").removesuffix(" Processor")
+    return results.processor(result["machine"])
+
+
+def _origin(result: JSON, more: str = "") -> list[str]:
+    """Cells of a row: version of the model, processor."""
+    return [leaderboard.model_of(result), _processor(result) + more]
 
 
 def _seconds(row: JSON) -> str:

@@ -43,6 +43,17 @@ def read(name: str, folder: Path = FOLDER) -> JSON | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def machine_of(row: str, table: JSON) -> JSON:
+    """Return the machine on which a row of a table was first measured."""
+    found: JSON = next((one["machine"] for one in table.get("earlier", []) if row in one["rows"]), table["machine"])
+    return found
+
+
+def processor(described: JSON) -> str:
+    """Name the processor of a machine in short."""
+    return str(described["processor"]).replace("(R)", "").removesuffix(" Processor")
+
+
 def command_line() -> str:
     """How this program was started, without the folders of this machine."""
     words = [

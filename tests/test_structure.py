@@ -21,7 +21,7 @@ def test_the_counts_stay_within_their_limits(files: dict[str, structure.File]) -
     assert not over, f"python -m tools.structure lists them: {over}"
 
 
-def house(root: Path, files: dict[str, str]) -> dict[str, structure.File]:
+def small_repository(root: Path, files: dict[str, str]) -> dict[str, structure.File]:
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,8 +29,8 @@ def house(root: Path, files: dict[str, str]) -> dict[str, structure.File]:
     return structure.read_files(root)
 
 
-def test_rooms_arrows_circles_and_shreds_of_a_small_house_are_counted(tmp_path: Path) -> None:
-    files = house(
+def test_packages_imports_cycles_and_lone_modules_of_a_small_repository_are_counted(tmp_path: Path) -> None:
+    files = small_repository(
         tmp_path,
         {
             "src/arctone/__init__.py": "from arctone.top.a import f\n",
@@ -42,18 +42,18 @@ def test_rooms_arrows_circles_and_shreds_of_a_small_house_are_counted(tmp_path: 
             "tests/test_a.py": "from arctone.top.a import f\n",
         },
     )
-    pairs = structure.arrows(files)
+    pairs = structure.package_imports(files)
     assert pairs == {("top", "low"), ("low", "top"), ("tests", "top")}
-    assert structure.circles(files) == [["arctone.low", "arctone.top.c"]]
-    assert structure.upward_arrows(pairs, ["top", "low"]) == [("low", "top")]
-    assert structure.shreds(files) == [("arctone.top.b", "arctone.top.a")]
+    assert structure.import_cycles(files) == [["arctone.low", "arctone.top.c"]]
+    assert structure.upward_imports(pairs, ["top", "low"]) == [("low", "top")]
+    assert structure.lone_modules(files) == [("arctone.top.b", "arctone.top.a")]
     counts = structure.count(files, ["top", "low"])
-    assert (counts["rooms"], counts["files"], counts["median function"]) == (3, 6, 2)
+    assert (counts["packages"], counts["files"], counts["median function"]) == (3, 6, 2)
 
 
-def test_the_picture_has_a_box_for_every_room(files: dict[str, structure.File]) -> None:
+def test_the_picture_has_a_box_for_every_package(files: dict[str, structure.File]) -> None:
     picture = structure.draw_svg(files, structure.layers_of())
-    assert all(f">{file.room}</text>" in picture for file in files.values() if file.room)
+    assert all(f">{file.package}</text>" in picture for file in files.values() if file.package)
 
 
 def test_every_public_name_is_there() -> None:

@@ -1,7 +1,7 @@
-"""Check that docstrings are Google style and agree with the signatures, room by room: python -m tools.docstrings
+"""Check that docstrings are Google style and agree with the signatures: python -m tools.docstrings
 
 pydoclint compares the sections with the arguments. It takes a section that begins on the line of its name
-("Args: x: ...") for prose, so those are found here. A room joins ROOMS once it is clean, and never leaves.
+("Args: x: ...") for prose, so those are found here. A package joins PACKAGES once it is clean, and never leaves.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "arctone"
-ROOMS = (
+PACKAGES = (
     *("audio", "checkpoints", "cli", "data", "edge", "errors.py", "evaluation", "export", "files", "flow", "inference"),
     *("model_folder", "models", "serving", "training", "version.py", "workflows"),
 )
@@ -29,8 +29,8 @@ def inline_sections(path: Path) -> Iterator[str]:
 
 
 def main() -> int:
-    """Check the clean rooms. Returns the exit code."""
-    folders = [SOURCE / room for room in ROOMS]
+    """Check the clean packages. Returns the exit code."""
+    folders = [SOURCE / package for package in PACKAGES]
     found = [
         sentence
         for folder in folders

@@ -1,14 +1,14 @@
-"""Count and draw the structure of the repository: rooms, arrows between them, circles, sizes of files and functions.
+"""Count and draw the structure of the repository: packages, imports between them, cycles, sizes of files and functions.
 
     python -m tools.structure                 # the counts
-    python -m tools.structure --svg FILE      # and a picture of the rooms, layer by layer
+    python -m tools.structure --svg FILE      # and a picture of the packages, layer by layer
     python -m tools.structure --check         # exit code 1 if a count is over its limit
 
-A room is a package or module directly below `arctone`, or `benchmarks`, `tools` or `tests`; the package's own
-`__init__` and `__main__` hand names on and are none. An arrow leads from a room to one that it imports. A circle is a
-set of files that import each other in a loop. An arrow points upwards if the layers in pyproject.toml (import-linter)
-put its end above its start. A shred is a file with a single importer, which lies next to it in the same folder. Lines
-and functions are those of the package, without benchmarks, tools and tests.
+A package is a package or module directly below `arctone`, or `benchmarks`, `tools` or `tests`; the package's own
+`__init__` and `__main__` only re-export names and do not count. Imports between two packages count once for each
+direction. An import cycle is a set of files that import each other in a loop. An import points upwards if the layers in
+pyproject.toml (import-linter) put the imported package above the importing one. A lone module has a single importer,
+which is in the same folder. Lines and functions are those of `arctone`, without benchmarks, tools and tests.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ PROGRAMS = ("benchmarks", "tools", "tests")
 MAX_LINES = 450
 
 LIMITS: Mapping[str, float] = {
-    "rooms": 20,
-    "arrows": 120,
-    "circles": 0,
-    "upward arrows": 0,
+    "packages": 20,
+    "package imports": 120,
+    "import cycles": 0,
+    "upward imports": 0,
     f"files over {MAX_LINES} lines": 0,
     "median function": 8,
-    "shreds": 30,
+    "lone modules": 30,
 }
 
 
@@ -57,18 +57,18 @@ class File:
     imports: frozenset[str]
 
     @property
-    def room(self) -> str:
-        """Room that the file belongs to."""
-        return room_of(self.name)
+    def package(self) -> str:
+        """Package that the file belongs to."""
+        return package_of(self.name)
 
 
-def room_of(module: str) -> str:
-    """Return the room of a module; empty for the package's own `__init__` and `__main__`."""
+def package_of(module: str) -> str:
+    """Return the package of a module; empty for the package's own `__init__` and `__main__`."""
     first, _, rest = module.partition(".")
     if first != PACKAGE:
         return first
-    room = rest.partition(".")[0]
-    return "" if room == "__main__" else room
+    package = rest.partition(".")[0]
+    return "" if package == "__main__" else package
 
 
 def read_files(root: Path = ROOT) -> dict[str, File]:
@@ -77,19 +77,19 @@ def read_files(root: Path = ROOT) -> dict[str, File]:
     return {name: _read(name, path, frozenset(paths)) for name, path in paths.items()}
 
 
-def arrows(files: Mapping[str, File]) -> set[tuple[str, str]]:
-    """Return the pairs of rooms of which the first imports the second."""
-    pairs = {(file.room, room_of(target)) for file in files.values() for target in file.imports}
+def package_imports(files: Mapping[str, File]) -> set[tuple[str, str]]:
+    """Return the pairs of packages of which the first imports the second."""
+    pairs = {(file.package, package_of(target)) for file in files.values() for target in file.imports}
     return {(start, end) for start, end in pairs if start and end and start != end}
 
 
-def upward_arrows(pairs: Iterable[tuple[str, str]], layers: list[str]) -> list[tuple[str, str]]:
-    """Return the arrows that lead to a higher layer. Rooms without a layer (the programs) stand above all."""
+def upward_imports(pairs: Iterable[tuple[str, str]], layers: list[str]) -> list[tuple[str, str]]:
+    """Return the imports that lead to a higher layer. Packages without a layer (the programs) stand above all."""
     height = {name.strip(): -row for row, layer in enumerate(layers) for name in layer.split(":")}
     return sorted((a, b) for a, b in pairs if b in height and height.get(a, 1) < height[b])
 
 
-def circles(files: Mapping[str, File]) -> list[list[str]]:
+def import_cycles(files: Mapping[str, File]) -> list[list[str]]:
     """Return the groups of files that import each other in a loop (Tarjan's strongly connected components)."""
     order: dict[str, int] = {}
     lowest: dict[str, int] = {}
@@ -116,7 +116,7 @@ def circles(files: Mapping[str, File]) -> list[list[str]]:
     return [group for group in found if len(group) > 1]
 
 
-def shreds(files: Mapping[str, File]) -> list[tuple[str, str]]:
+def lone_modules(files: Mapping[str, File]) -> list[tuple[str, str]]:
     """Return files of the package with a single importer in the same folder, each with that importer."""
     importers: dict[str, set[str]] = defaultdict(set)
     for file in files.values():
@@ -137,30 +137,30 @@ def layers_of(root: Path = ROOT) -> list[str]:
 def count(files: Mapping[str, File], layers: list[str]) -> dict[str, float]:
     """Count everything that LIMITS bounds, and the number and median length of files."""
     own = [file for file in files.values() if _is_of_package(file.name)]
-    pairs = arrows(files)
+    pairs = package_imports(files)
     return {
-        "rooms": len({file.room for file in files.values() if file.room}),
-        "arrows": len(pairs),
-        "circles": len(circles(files)),
-        "upward arrows": len(upward_arrows(pairs, layers)),
+        "packages": len({file.package for file in files.values() if file.package}),
+        "package imports": len(pairs),
+        "import cycles": len(import_cycles(files)),
+        "upward imports": len(upward_imports(pairs, layers)),
         "files": len(own),
         "median file": statistics.median(file.num_lines for file in own),
         f"files over {MAX_LINES} lines": sum(file.num_lines > MAX_LINES for file in files.values()),
         "median function": statistics.median(lines for file in own for lines in file.functions),
-        "shreds": len(shreds(files)),
+        "lone modules": len(lone_modules(files)),
     }
 
 
 def draw_svg(files: Mapping[str, File], layers: list[str]) -> str:
-    """Draw the rooms as boxes, layer by layer, with their arrows."""
+    """Draw the packages as boxes, layer by layer, with the imports between them."""
     rows = [[name.strip() for name in layer.split(":")] for layer in layers]
     known = {name for row in rows for name in row}
-    rooms = {file.room for file in files.values() if file.room}
-    rows = [row for row in [sorted(rooms - known), *([n for n in row if n in rooms] for row in rows)] if row]
+    packages = {file.package for file in files.values() if file.package}
+    rows = [row for row in [sorted(packages - known), *([n for n in row if n in packages] for row in rows)] if row]
     width, row_height, box = 1100, 84, (150, 44)
     lines = defaultdict(int)
     for file in files.values():
-        lines[file.room] += file.num_lines
+        lines[file.package] += file.num_lines
     place = {
         name: (width * (column + 0.5) / len(row), 40 + row_height * number)
         for number, row in enumerate(rows)
@@ -171,7 +171,7 @@ def draw_svg(files: Mapping[str, File], layers: list[str]) -> str:
         'font-family="sans-serif" font-size="13" text-anchor="middle">',
         '<rect width="100%" height="100%" fill="white"/>',
     ]
-    for start, end in sorted(arrows(files)):
+    for start, end in sorted(package_imports(files)):
         (x1, y1), (x2, y2) = place[start], place[end]
         colour = "#c33" if y2 < y1 else "#9ab"
         parts.append(
@@ -234,7 +234,7 @@ def _is_of_package(name: str) -> bool:
 def main() -> int:
     """Print the counts, each with its limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of the rooms")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of the packages")
     parser.add_argument("--check", action="store_true", help="exit code 1 if a count is over its limit")
     options = parser.parse_args()
     files, layers = read_files(), layers_of()
@@ -242,10 +242,10 @@ def main() -> int:
     for name, value in counts.items():
         print(f"{name:<22}{value:>7g}" + (f"   at most {LIMITS[name]:g}" if name in LIMITS else ""))
     for title, entries in (
-        ("circle", [" ".join(group) for group in circles(files)]),
-        ("upward", [f"{a} -> {b}" for a, b in upward_arrows(arrows(files), layers)]),
+        ("cycle", [" ".join(group) for group in import_cycles(files)]),
+        ("upward", [f"{a} -> {b}" for a, b in upward_imports(package_imports(files), layers)]),
         ("long", [f"{file.name} ({file.num_lines})" for file in files.values() if file.num_lines > MAX_LINES]),
-        ("shred", [f"{name} <- {importer}" for name, importer in shreds(files)]),
+        ("lone module", [f"{name} <- {importer}" for name, importer in lone_modules(files)]),
     ):
         print(*(f"{title}: {entry}" for entry in entries), sep="\n")
     if options.svg:

@@ -99,5 +99,5 @@ def _file(frame: FrameType) -> str | None:
 
 def layer(path: str) -> int:
     """Return the number of a file's layer, 0 for the highest."""
-    room = path.partition("/")[0].removesuffix(".py")
-    return next(number for number, rooms in enumerate(LAYERS) if room in rooms.split(" : "))
+    package = path.partition("/")[0].removesuffix(".py")
+    return next(number for number, packages in enumerate(LAYERS) if package in packages.split(" : "))

@@ -22,7 +22,7 @@ def test_sections_on_the_line_of_their_name_are_found(docstring, num_found, tmp_
 
 def test_a_wrong_argument_fails_the_check(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(docstrings, "SOURCE", tmp_path)
-    monkeypatch.setattr(docstrings, "ROOMS", ("flow",))
+    monkeypatch.setattr(docstrings, "PACKAGES", ("flow",))
     (tmp_path / "flow").mkdir()
     (tmp_path / "flow" / "module.py").write_text(
         'def do(x: int) -> None:\n    """Do.\n\n    Args:\n        y: a number.\n    """\n'

@@ -1,4 +1,4 @@
-"""The whole road on a tiny recipe: corpus, autoencoder, latents, flow, and back from disk."""
+"""The whole pipeline on a tiny recipe: corpus, autoencoder, latents, flow, and back from disk."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from arctone.data.latents import LatentDataset
 from arctone.data.sources import Subset
 from arctone.errors import ModelError, UsageError
 from arctone.flow.schedules import linear, shifted
-from arctone.model_folder.config import DiTConfig
+from arctone.model_folder.config import ContinuousDiTConfig, DiTConfig, SpectralConfig
 from arctone.training import post_training, stages
 from arctone.training.arc.task import ArcTask
 from arctone.training.autoencoder import FeaturePool
 from arctone.training.batches import LatentBatches
 from arctone.training.distill.dmd import DmdTask
 from arctone.training.loop import Trainer
-from arctone.training.recipes import Recipe, recipe
+from arctone.training.recipes import Recipe, recipe, usual_recipe
 from arctone.workflows.time_limit import Deadline
 from tests.training.arc_parts import arc_config
 from tests.training.test_loop import LOOP, _task
@@ -377,3 +377,9 @@ def test_the_command_post_trains_and_continues(trained: Path, tmp_path: Path) ->
         with pytest.raises(UsageError, match=sentence):
             CliRunner().invoke(app, arguments, catch_exceptions=False)
         assert not (tmp_path / "none").exists()
+
+
+def test_each_type_of_transformer_has_a_usual_recipe_and_another_type_is_refused_with_the_choice() -> None:
+    assert (usual_recipe(DiTConfig), usual_recipe(ContinuousDiTConfig)) == ("spark", "paper")
+    with pytest.raises(UsageError, match=r"models with a SpectralConfig have no usual recipe; name one of paper, "):
+        usual_recipe(SpectralConfig)

@@ -208,10 +208,10 @@ class TrainingOptions:
 
     def _usual_recipe(self) -> str:
         from arctone.model_folder.folder import read_model_config
-        from arctone.training.recipes import USUAL_RECIPES
+        from arctone.training.recipes import usual_recipe
 
         folder = self.init_folder()
-        return "spark" if folder is None else USUAL_RECIPES[type(read_model_config(folder).dit)]
+        return "spark" if folder is None else usual_recipe(type(read_model_config(folder).dit))
 
     def init_folder(self) -> Path | None:
         """Find the model to begin with.

@@ -335,7 +335,7 @@ def paper_rollout() -> Recipe:
     )
 
 
-# The recipe of a model whose transformer has this type, where none is named.
+# The recipe of a model whose transformer has this type, where none is named; see `usual_recipe`.
 USUAL_RECIPES: dict[type, str] = {DiTConfig: "spark", ContinuousDiTConfig: "paper"}
 
 RECIPES = {
@@ -364,3 +364,23 @@ def recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise UsageError(f"recipe: {name!r} is unknown, choose from {', '.join(RECIPES)}")
     return RECIPES[name]()
+
+
+def usual_recipe(dit: type) -> str:
+    """Name the recipe of a type of transformer, for runs that name none.
+
+    Args:
+        dit: Type of the transformer's config.
+
+    Returns:
+        Its name, see `USUAL_RECIPES`.
+
+    Raises:
+        UsageError: If the type has no usual recipe, listing all recipes.
+    """
+    if dit not in USUAL_RECIPES:
+        known = ", ".join(RECIPES)
+        raise UsageError(
+            f"recipe: models with a {dit.__name__} have no usual recipe; name one of {known}.", field="recipe"
+        )
+    return USUAL_RECIPES[dit]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from arctone.model_folder.folder import folder_hash
 from benchmarks import autoencoder_table, clips, engines, latency, machine, opus, report, results
 from tests.evaluation.metrics.metric_sounds import drums, noise, notes, tone
 from tests.evaluation.metrics.stand_ins import NoisyBackend, PerfectBackend, TinyCorpus, TinyEngine, program
@@ -176,4 +177,5 @@ def test_latency_of_the_command_line_itself(tiny_model_folder: Path, monkeypatch
     measured = latency.summary(runs)
     assert measured["same_bytes"]
     assert measured["audio_seconds"] == 1.5
+    assert {run.model_hash for run in runs} == {folder_hash(tiny_model_folder)}
     assert {"text", "sampling", "decoding"} <= measured["stages_ms"].keys()

@@ -190,5 +190,7 @@ def test_every_number_carries_its_circumstances(real: list[Take], tmp_path: Path
         assert one["interval"].startswith(("bootstrap over", "jackknife over"))
     page = as_markdown(report)
     assert all(f"| {name} |" in page for name in BETTER)
+    explained = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text().partition("## What each number says")[2]
+    assert [name for name in BETTER if f"`{name}`" not in explained.partition("\n## ")[0]] == []
     assert len(rows(report)[0]) == len(HEAD)
     assert len(MEASURES) == 8
