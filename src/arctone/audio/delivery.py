@@ -56,7 +56,14 @@ class Delivery:
             raise UsageError(field="bit_depth", value=self.bit_depth, allowed=one_of(BIT_DEPTHS))
 
     def check(self, format: str) -> None:
-        """Raise UsageError if a format cannot hold what is asked for; ask before the sound is made."""
+        """Refuse a format that cannot hold these settings; call it before the sound is generated.
+
+        Args:
+            format: Name of one of `FORMATS`, such as "wav".
+
+        Raises:
+            UsageError: If the format has no such bit depth or sample rate.
+        """
         if self.bit_depth is not None and BIT_DEPTHS[self.bit_depth] not in FORMATS[format].subtypes:
             bits = [str(bits) for bits, name in BIT_DEPTHS.items() if name in FORMATS[format].subtypes]
             allowed = f"{' or '.join(bits)} in a {format} file" if bits else f"left out for {format}, which is lossy"
@@ -67,7 +74,15 @@ class Delivery:
             raise UsageError(field="sample_rate", value=self.sample_rate, allowed="at most 48000 in an mp3 file")
 
     def apply(self, waveform: Waveform, *, is_loop: bool = False) -> Waveform:
-        """The sound at this rate, with these channels and edges. A loop is never trimmed: its length is its tempo."""
+        """Convert a sound to this rate, these channels and edges.
+
+        Args:
+            waveform: The sound; where a setting is None, it is left as it is.
+            is_loop: A loop is never trimmed, because its length is its tempo.
+
+        Returns:
+            The converted sound.
+        """
         if self.trim and not is_loop:
             waveform = trimmed(waveform)
         if self.channels == "mono" and waveform.num_channels > 1:
@@ -125,7 +140,14 @@ def trimmed(waveform: Waveform, floor_db: float = TRIM_DB) -> Waveform:
 
 
 def as_zip(files: Mapping[str, bytes]) -> bytes:
-    """A ZIP file of files by their names; the same files give the same bytes. Sound is not compressed a second time."""
+    """Pack files into a ZIP file; the same files give the same bytes.
+
+    Args:
+        files: Contents by file name. They are stored without compression.
+
+    Returns:
+        The bytes of the ZIP file.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in files.items():

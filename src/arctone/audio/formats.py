@@ -120,7 +120,15 @@ def check_container(name: str, container: str) -> None:
 
 
 def rounded(frames: npt.NDArray[np.float32], num_bits: int) -> npt.NDArray[np.float64]:
-    """Samples in steps of 2^(1 - num_bits), to the nearest, without dither; they stop at full scale."""
+    """Round samples to whole steps, without dither; samples beyond full scale are clipped.
+
+    Args:
+        frames: Samples of any shape; +-1 is full scale.
+        num_bits: Of the format; a step is 2^(1 - num_bits).
+
+    Returns:
+        Whole numbers from -2^(num_bits - 1) to 2^(num_bits - 1) - 1, same shape.
+    """
     full_scale = 2.0 ** (num_bits - 1)
     scaled = np.rint(frames.astype(np.float64) * full_scale)
     return np.clip(scaled, -full_scale, full_scale - 1)
@@ -177,7 +185,15 @@ _LAST_PAGE = 4
 
 
 def with_serial(data: bytes, serial: int) -> bytes:
-    """The same one-stream file with another stream serial number and its checksums renewed."""
+    """Replace the stream serial number of a one-stream Ogg file, and renew its checksums.
+
+    Args:
+        data: The file.
+        serial: 0 to 2^32 - 1.
+
+    Returns:
+        The changed file, of the same length.
+    """
     pages = []
     for start, end in _pages(data):
         page = bytearray(data[start:end])
@@ -189,7 +205,18 @@ def with_serial(data: bytes, serial: int) -> bytes:
 
 
 def header_packets(data: bytes, count: int) -> list[bytes]:
-    """The packets of a one-stream file that follow its first page, which holds the very first packet."""
+    """Read the packets of a one-stream Ogg file that follow its first page.
+
+    Args:
+        data: The file; its first page holds the very first packet.
+        count: Number of packets to read.
+
+    Returns:
+        The packets, `count` of them.
+
+    Raises:
+        ValueError: If the file has fewer.
+    """
     packets, open_packet = [], b""
     for start, end in list(_pages(data))[1:]:
         at = start + 27 + data[start + 26]
@@ -205,7 +232,15 @@ def header_packets(data: bytes, count: int) -> list[bytes]:
 
 
 def with_header_packets(data: bytes, packets: list[bytes]) -> bytes:
-    """The same file with other header packets after its first page; checksums are left to `with_serial`."""
+    """Replace the header packets of a one-stream Ogg file that follow its first page.
+
+    Args:
+        data: The file.
+        packets: The new ones, as many as there were.
+
+    Returns:
+        The changed file; its checksums are wrong until `with_serial` renews them.
+    """
     pages = list(_pages(data))
     num_old = _num_pages_of(data, pages[1:], len(packets))
     lacing = [min(255, left) for packet in packets for left in range(len(packet), -1, -255)]

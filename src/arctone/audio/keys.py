@@ -116,9 +116,15 @@ def _is_article(match: re.Match[str], prompt: str) -> bool:
 
 
 def stated_bpm(prompt: str, minimum: float, maximum: float) -> float | None:
-    """Read the tempo in beats per minute that a prompt states; None where it states none, or several that differ.
+    """Read the tempo that a prompt states.
 
-    A number outside minimum to maximum is left to the text encoder.
+    Args:
+        prompt: The prompt.
+        minimum: Slowest tempo that is read, in beats per minute; a slower one is left to the text encoder.
+        maximum: Fastest tempo that is read.
+
+    Returns:
+        Beats per minute; None where the prompt states none, or several that differ.
 
     >>> stated_bpm("funky drum loop, 120 BPM", 20, 400)
     120.0

@@ -104,7 +104,14 @@ BEATS_PER_BAR = 4
 
 
 def bars_seconds(bars: int, bpm: float) -> float:
-    """Length of a number of bars of four beats, in seconds.
+    """Compute the length of a number of bars of four beats.
+
+    Args:
+        bars: Number of bars.
+        bpm: Beats per minute.
+
+    Returns:
+        Seconds.
 
     >>> bars_seconds(4, 120)
     8.0
@@ -113,7 +120,14 @@ def bars_seconds(bars: int, bpm: float) -> float:
 
 
 def num_beats(duration_seconds: float, bpm: float) -> int:
-    """Whole beats in a length, to the nearest.
+    """Count the beats of a length, to the nearest whole number.
+
+    Args:
+        duration_seconds: The length.
+        bpm: Beats per minute.
+
+    Returns:
+        Number of beats.
 
     >>> num_beats(8.0, 120)
     16
@@ -137,5 +151,13 @@ def rotation(num_samples: int, sample_rate: int, bpm: float | None) -> int:
 
 
 def rotated(samples: Samples, num_samples: int) -> Samples:
-    """[channels, N] begun that many samples later; what came before follows at the end. -n undoes n."""
+    """Rotate a sound: what came before the new start follows at the end.
+
+    Args:
+        samples: [channels, N].
+        num_samples: Sample that becomes the first; the negative number undoes a rotation.
+
+    Returns:
+        The rotated sound, [channels, N].
+    """
     return np.roll(samples, -num_samples, axis=1)

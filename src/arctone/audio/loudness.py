@@ -22,9 +22,13 @@ _HIGH_PASS_HZ, _HIGH_PASS_Q = 38.13547087602444, 0.5003270373238773
 
 
 def block_powers(waveform: Waveform) -> Floats:
-    """Weighted power of each 400 ms block, 75 % overlapped, summed over channels: [blocks].
+    """Measure the weighted power of each 400 ms block, 75 % overlapped (ITU-R BS.1770-4, annex 1).
 
-    A sound shorter than a block is one block; one without samples has none.
+    Args:
+        waveform: The sound. One shorter than a block is one block; one without samples has none.
+
+    Returns:
+        Mean squares summed over channels, [blocks].
     """
     if waveform.num_samples == 0:
         return np.zeros(0)
@@ -33,7 +37,15 @@ def block_powers(waveform: Waveform) -> Floats:
 
 
 def weighted(samples: Floats, sample_rate: int) -> Floats:
-    """One channel, [samples], through both filters; same length."""
+    """Filter one channel with both filters of the K-weighting (ITU-R BS.1770-4).
+
+    Args:
+        samples: One channel, [samples].
+        sample_rate: In Hz.
+
+    Returns:
+        The filtered channel, [samples].
+    """
     size = 1 << int(_PIECE_SECONDS * sample_rate).bit_length()
     num_pieces = -(-len(samples) // size)
     pieces = np.pad(samples, (0, num_pieces * size - len(samples))).reshape(num_pieces, size)
@@ -44,7 +56,15 @@ def weighted(samples: Floats, sample_rate: int) -> Floats:
 
 
 def response(frequency_hz: Floats, sample_rate: int) -> Complex:
-    """Complex gain of both filters at frequencies up to half the sample rate."""
+    """Compute the frequency response of the K-weighting.
+
+    Args:
+        frequency_hz: Frequencies from 0 to half the sample rate.
+        sample_rate: In Hz.
+
+    Returns:
+        Complex gains, same shape as `frequency_hz`.
+    """
     delay = np.exp(-2j * np.pi * frequency_hz / sample_rate)
     return np.asarray(_biquad(_shelf(sample_rate), delay) * _biquad(_high_pass(sample_rate), delay))
 
@@ -103,7 +123,14 @@ class Levelled(NamedTuple):
 
 
 def peak_db(waveform: Waveform) -> float:
-    """Highest sample in dBFS (0 = full scale); -inf if there is none above zero."""
+    """Measure the peak.
+
+    Args:
+        waveform: The sound.
+
+    Returns:
+        Highest absolute sample in dBFS, 0 = full scale; -inf without a sample other than zero.
+    """
     # Not of np.abs: a copy of a long sound is as large as the sound.
     highest, lowest = waveform.samples.max(initial=0.0), waveform.samples.min(initial=0.0)
     return _decibels(float(max(highest, -lowest)))
@@ -148,10 +175,13 @@ def over_warning(waveform: Waveform, name: str) -> str:
 
 
 def loudness_lufs(waveform: Waveform) -> float:
-    """Integrated loudness in LUFS, gated; -inf if nothing passes the gates.
+    """Measure the integrated loudness (ITU-R BS.1770-4, annex 1).
 
-    Mono and stereo channels count alike. Sounds shorter than one 400 ms block are measured as one block.
-    Source: ITU-R BS.1770-4, annex 1.
+    Args:
+        waveform: The sound, mono or stereo; channels count alike. One shorter than a 400 ms block is one block.
+
+    Returns:
+        Loudness in LUFS, gated; -inf if no block passes the gates.
     """
     powers = block_powers(waveform)
     loud = powers[_lufs(powers) > _ABSOLUTE_GATE_LUFS]
@@ -182,7 +212,15 @@ def with_gain(waveform: Waveform, gain_db: float, *, in_place: bool = False) -> 
 
 
 def normalize_peak(waveform: Waveform, target_db: float = PEAK_TARGET_DB) -> Waveform:
-    """The same sound with its highest sample at target_db dBFS; silence stays as it is."""
+    """Scale a sound to a peak.
+
+    Args:
+        waveform: The sound; a silent one is returned as it is.
+        target_db: Peak in dBFS, 0 = full scale.
+
+    Returns:
+        The scaled sound.
+    """
     return level(waveform, "peak", peak_target_db=target_db).waveform
 
 

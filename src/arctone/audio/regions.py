@@ -22,7 +22,14 @@ class Region(NamedTuple):
     end_seconds: float
 
     def samples(self, sample_rate: int) -> tuple[int, int]:
-        """First sample and the one after the last, rounded to the nearest."""
+        """Convert the region to samples, rounded to the nearest.
+
+        Args:
+            sample_rate: In Hz.
+
+        Returns:
+            The first sample, and the one after the last.
+        """
         return round(self.start_seconds * sample_rate), round(self.end_seconds * sample_rate)
 
     def __str__(self) -> str:
@@ -129,7 +136,15 @@ def fade_gains(num_samples: int, correlation: float = 0.0) -> tuple[Samples, Sam
 
 
 def correlation(first: Samples, second: Samples) -> float:
-    """Correlation coefficient of two sounds, [channels, N] each, without regard to DC; negative counts as 0."""
+    """Compute the correlation coefficient of two sounds, without regard to DC.
+
+    Args:
+        first: [channels, N].
+        second: [channels, N].
+
+    Returns:
+        0 to 1; a negative correlation counts as 0, and so does silence.
+    """
     power = float(np.sum(np.square(first, dtype=np.float64)) * np.sum(np.square(second, dtype=np.float64)))
     if power <= 0:
         return 0.0
@@ -137,7 +152,15 @@ def correlation(first: Samples, second: Samples) -> float:
 
 
 def crossfaded(going: Samples, coming: Samples) -> Samples:
-    """A cross-fade over the whole length of two sounds, [channels, N] each."""
+    """Cross-fade two sounds over their whole length, at constant power for their correlation.
+
+    Args:
+        going: The sound that fades out, [channels, N].
+        coming: The sound that fades in, [channels, N].
+
+    Returns:
+        Their cross-fade, [channels, N].
+    """
     down, up = fade_gains(going.shape[1], correlation(going, coming))
     return going * down + coming * up
 
@@ -165,7 +188,15 @@ def put(sound: Samples, new: Samples, start: int, fade_in: int = 0, fade_out: in
 
 
 def level_difference_db(sound: Samples, reference: Samples) -> float | None:
-    """By how much a reference is louder (RMS) than a sound; None where one of them is almost silent or empty."""
+    """Compare the RMS levels of two sounds.
+
+    Args:
+        sound: [channels, N].
+        reference: [channels, M].
+
+    Returns:
+        By how many dB the reference is louder; None where one of them is almost silent or empty.
+    """
     levels = [_rms(part) for part in (sound, reference)]
     return 20 * math.log10(levels[1] / levels[0]) if min(levels) > _QUIET else None
 

@@ -21,7 +21,14 @@ _UNKNOWN_LENGTHS = (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFF000)
 
 
 def chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
-    """Chunks of a RIFF WAVE file as (name, offset of the content, announced size in bytes)."""
+    """List the chunks of a RIFF WAVE file.
+
+    Args:
+        file: Open for reading, at its beginning.
+
+    Yields:
+        Name, offset of the content, and size in bytes as the chunk states it.
+    """
     file.seek(0)
     head = file.read(12)
     if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
@@ -73,7 +80,14 @@ def is_form_cut(file: Path | IO[bytes]) -> bool:
 
 
 def info_strings(path: Path) -> dict[str, str]:
-    """The LIST INFO strings of a WAV file, by their four-letter names; empty if it has none."""
+    """Read the LIST INFO strings of a WAV file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Strings by their four-letter names; empty if there are none.
+    """
     with open(path, "rb") as file:
         for name, offset, size in chunks(file):
             if name == b"LIST" and size >= 4:
@@ -85,7 +99,14 @@ def info_strings(path: Path) -> dict[str, str]:
 
 
 def without_time(data: bytes) -> bytes:
-    """The same file with the clock time in its PEAK chunk (32-bit float files) set to 0."""
+    """Set the clock time in the PEAK chunk of a WAV file (32-bit float) to 0, so that equal sounds give equal bytes.
+
+    Args:
+        data: The file.
+
+    Returns:
+        The changed file.
+    """
     patched = bytearray(data)
     for name, offset, _ in chunks(io.BytesIO(data)):
         if name == b"PEAK":
@@ -278,7 +299,14 @@ def read_metadata(path: str | Path) -> dict[str, Any] | None:
 
 
 def prompt_of(record: dict[str, Any]) -> str:
-    """The prompt that a record states, in one line; "" if it states none."""
+    """Read the prompt from a record.
+
+    Args:
+        record: The record of a sound file.
+
+    Returns:
+        The prompt in one line; "" if the record states none.
+    """
     request = record.get("request", record)
     prompt = request.get("prompt", "") if isinstance(request, dict) else ""
     return " ".join(printable(str(prompt)).split())

@@ -48,7 +48,14 @@ class Waveform:
         return self.num_samples / self.sample_rate
 
     def with_samples(self, samples: npt.NDArray[Any]) -> "Waveform":
-        """The same rate with other samples, [channels, samples]."""
+        """Return a waveform of the same rate with other samples.
+
+        Args:
+            samples: [channels, samples], see `Waveform`.
+
+        Returns:
+            The new waveform.
+        """
         return Waveform(samples, self.sample_rate)
 
 

@@ -27,7 +27,14 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def save_part(folder: Path, part: str, state: dict[str, Tensor], config: ModelConfig) -> None:
-    """Write one part's weights and the model's config, atomically."""
+    """Write one part's weights and the model's config, atomically.
+
+    Args:
+        folder: Folder of the model; it is created if it is missing.
+        part: Name of the part, such as DIT.
+        state: Tensors by name.
+        config: The model's config.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with file_atomically(folder / f"{part}.safetensors", force=True) as partial:
         save_file({name: value.detach().contiguous() for name, value in state.items()}, partial)
@@ -81,14 +88,35 @@ def load_dit(folder: Path, part: str = DIT) -> DiT:
 
 
 def part_hash(folder: Path, part: str) -> str:
-    """SHA-256 of a part's weights file; of a shipped folder, of the file that its graphs would be written to."""
+    """Compute the hash of a part's weights.
+
+    Args:
+        folder: Folder of a model.
+        part: Name of the part, such as DIT.
+
+    Returns:
+        SHA-256 in hex of the weights file; of a shipped folder, of the file that its graphs would be written to.
+
+    Raises:
+        ModelError: If the weights are missing or damaged.
+    """
     if has_part_in_graphs(folder, part):
         return hashlib.sha256(save(load_state(folder, part))).hexdigest()
     return hashlib.sha256(_file(folder, part).read_bytes()).hexdigest()
 
 
 def encoder_hash(folder: Path) -> str:
-    """SHA-256 that names a model's latents: of the tensors of its encoder, whatever decodes them."""
+    """Compute the hash that identifies the latents of a model: that of its encoder, without its decoder.
+
+    Args:
+        folder: Folder of a model.
+
+    Returns:
+        SHA-256 in hex of the encoder's tensors.
+
+    Raises:
+        ModelError: If the weights are missing or damaged.
+    """
     state = load_state(folder, AUTOENCODER)
     halves = {name: value.contiguous() for name, value in state.items() if name.startswith("encoder.")}
     return hashlib.sha256(save(halves)).hexdigest()

@@ -79,7 +79,14 @@ class Adapter:
 
 
 def save_adapter(folder: Path, pairs: Mapping[str, tuple[Tensor, Tensor]], config: LoraConfig, origin: Origin) -> None:
-    """Write an adapter; its weights come last, so that they stand for both files."""
+    """Write an adapter; its weights come last, so that the folder is complete once they exist.
+
+    Args:
+        folder: Folder of the adapter; it is created if it is missing.
+        pairs: Down [rank, inputs] and up [outputs, rank] by name of the layer.
+        config: Rank, alpha and targets.
+        origin: The model that it was trained on.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     described = AdapterConfig(
         r=config.rank,
@@ -187,7 +194,15 @@ def applied(
 
 
 def refuse_other_base(adapter: Adapter, folder: Path) -> None:
-    """Raise ModelError unless the adapter was trained on the model, or on the flow model that it was made from."""
+    """Refuse an adapter that was trained on another model.
+
+    Args:
+        adapter: The adapter.
+        folder: Folder of the model.
+
+    Raises:
+        ModelError: Unless it was trained on this model, or on the flow model that this one was made from.
+    """
     wanted = adapter.origin.base_hash
     parts = [DIT, *([FLOW] if has_flow(folder) else [])]
     # The cheapest first: a part's hash may mean reading it out of the graphs.

@@ -114,7 +114,15 @@ def given(module: nn.Module) -> Open:
 
 
 def part_config(config: ModelConfig, part: str) -> object:
-    """The config that describes a part."""
+    """Return the config that describes a part.
+
+    Args:
+        config: The model's config.
+        part: TEXT, DIT, FLOW, ENCODER or DECODER.
+
+    Returns:
+        Its section of the config.
+    """
     configs: dict[str, object] = {
         TEXT: config.text,
         DIT: config.dit,

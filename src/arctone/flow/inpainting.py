@@ -23,7 +23,16 @@ BRIDGE_FRAMES = 21
 
 
 def noisy_start(base: Array, noise: Array, level: float) -> Array:
-    """Where sampling begins: latents brought to a noise level, [C, T]; at level 1 the noise itself."""
+    """Bring latents to the noise level at which sampling begins.
+
+    Args:
+        base: Latents [C, T].
+        noise: Standard normal noise [C, T].
+        level: 0 to 1; at 1 the result is the noise itself.
+
+    Returns:
+        [C, T].
+    """
     return noise if level == 1 else add_noise(base, noise, level)
 
 
@@ -87,9 +96,18 @@ def _first_step(
 
 
 def noised_again(x: Array, t: float, t_higher: float, noise: Array) -> Array:
-    """A point at time t brought back to a higher time, distributed as if it had been noised to there at once.
+    """Bring a point back to a higher time, distributed as if it had been noised to there at once.
 
-    x at t_higher is (1 - t_higher) x_0 + t_higher noise; the part of the noise that x has already is kept.
+    The part of the noise that x already has is kept: x at t_higher is (1 - t_higher) x_0 + t_higher noise.
+
+    Args:
+        x: The point at time t, [C, T].
+        t: Its time, 0 to 1.
+        t_higher: The time to return to, t <= t_higher <= 1.
+        noise: Fresh standard normal noise, [C, T].
+
+    Returns:
+        The point at `t_higher`, [C, T].
     """
     keep = (1 - t_higher) / (1 - t)
     return keep * x + float(np.sqrt(max(t_higher**2 - (keep * t) ** 2, 0.0))) * noise

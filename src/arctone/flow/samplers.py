@@ -38,7 +38,17 @@ class Sampler(Protocol):
 
 
 def euler(velocity_fn: VelocityFn, x: Array, timesteps: Sequence[float], noise_fn: NoiseFn) -> Iterator[Step]:
-    """Euler's method: one velocity per step, error falling as 1 / num_steps."""
+    """Sample with Euler's method: one velocity per step, error falling as 1 / num_steps.
+
+    Args:
+        velocity_fn: Velocity of the network at a point and a time.
+        x: Where to begin: noise, or latents at the noise level timesteps[0].
+        timesteps: Times from the noisiest to 0, one more than steps.
+        noise_fn: Not used.
+
+    Yields:
+        Each step with its point.
+    """
     for index, t, t_next, num_steps in _intervals(timesteps):
         v = velocity_fn(x, t)
         x_0 = denoised(x, v, t)
@@ -79,10 +89,20 @@ def dpmpp_2m(velocity_fn: VelocityFn, x: Array, timesteps: Sequence[float], nois
 
 
 def ping_pong(velocity_fn: VelocityFn, x: Array, timesteps: Sequence[float], noise_fn: NoiseFn) -> Iterator[Step]:
-    """Ping-pong: estimate x_0, add fresh noise at the next level, and again; the last step returns the estimate.
+    """Sample by ping-pong: estimate x_0, add fresh noise at the next level, and repeat.
 
-    For models that estimate x_0 well from every level, such as adversarially post-trained ones.
-    Source: Novack et al. 2025, arXiv 2505.08175; multistep sampling of Song et al. 2023, "Consistency models".
+    For models that estimate x_0 well from every level, such as adversarially post-trained ones. The last step returns
+    the estimate. Source: Novack et al. 2025, arXiv 2505.08175; multistep sampling of Song et al. 2023, "Consistency
+    models".
+
+    Args:
+        velocity_fn: Velocity of the network at a point and a time.
+        x: Where to begin: noise, or latents at the noise level timesteps[0].
+        timesteps: Times from the noisiest to 0, one more than steps.
+        noise_fn: Fresh noise of a step.
+
+    Yields:
+        Each step with its point.
     """
     for index, t, t_next, num_steps in _intervals(timesteps):
         x_0 = denoised(x, velocity_fn(x, t), t)

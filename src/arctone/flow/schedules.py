@@ -10,27 +10,70 @@ Array = Any
 
 
 def add_noise(x_0: Array, noise: Array, t: Any) -> Array:
-    """The point x_t on the way from data (t = 0) to noise (t = 1); same shape as x_0."""
+    """Return the point x_t = (1 - t) x_0 + t noise on the path from data (t = 0) to noise (t = 1).
+
+    Args:
+        x_0: Data, any shape.
+        noise: Standard normal noise, same shape.
+        t: Time, 0 to 1; a number, or an array that broadcasts against x_0.
+
+    Returns:
+        x_t, same shape.
+    """
     return (1 - t) * x_0 + t * noise
 
 
 def velocity(x_0: Array, noise: Array) -> Array:
-    """The direction v in which x_t moves as t grows: from data to noise."""
+    """Return the direction v = noise - x_0 in which x_t moves as t grows.
+
+    Args:
+        x_0: Data, any shape.
+        noise: Standard normal noise, same shape.
+
+    Returns:
+        v, same shape.
+    """
     return noise - x_0
 
 
 def denoised(x_t: Array, v: Array, t: Any) -> Array:
-    """Estimate of x_0 from a point at time t and its velocity."""
+    """Estimate x_0 = x_t - t v from a point and its velocity.
+
+    Args:
+        x_t: The point, any shape.
+        v: The velocity there, same shape.
+        t: Its time, 0 to 1; a number, or an array that broadcasts against x_t.
+
+    Returns:
+        The estimate of x_0, same shape.
+    """
     return x_t - t * v
 
 
 def noise_from(x_t: Array, v: Array, t: Any) -> Array:
-    """Estimate of the noise from a point at time t and its velocity."""
+    """Estimate the noise x_t + (1 - t) v from a point and its velocity.
+
+    Args:
+        x_t: The point, any shape.
+        v: The velocity there, same shape.
+        t: Its time, 0 to 1; a number, or an array that broadcasts against x_t.
+
+    Returns:
+        The estimate of the noise, same shape.
+    """
     return x_t + (1 - t) * v
 
 
 def expand(t: Array, x: Array) -> Array:
-    """Times of a batch, [B], shaped [B, 1, ..., 1] so that they broadcast against x, [B, ...]."""
+    """Reshape the times of a batch so that they broadcast.
+
+    Args:
+        t: Times, [B].
+        x: What they broadcast against, [B, ...].
+
+    Returns:
+        Times, [B, 1, ..., 1].
+    """
     return t.reshape(t.shape[0], *([1] * (x.ndim - 1)))
 
 

@@ -30,7 +30,15 @@ class PromptTokens(NamedTuple):
 
 
 def tokenize(context: GenerationContext, tokenizer: Tokenizer) -> PromptTokens:
-    """Tokenize the prompts of a request; a truncated one adds a warning."""
+    """Tokenize the prompts of a request; a truncated one adds a warning.
+
+    Args:
+        context: The generation, whose request holds the prompts.
+        tokenizer: Of the model.
+
+    Returns:
+        Tokens of the prompt and of the negative prompt.
+    """
 
     def encode(field: str, text: str) -> Tokens:
         tokens = tokenizer.encode(text)
@@ -134,7 +142,14 @@ class GenerationContext:
         return Selection(num_candidates=request.num_candidates, first_seed=self.first_seed, kept=self.seeds)
 
     def redraw_seed(self, item: int) -> int:
-        """Draw another seed for a variation, and say so in a warning."""
+        """Draw another seed for a variation, and report it in a warning.
+
+        Args:
+            item: Number of the variation, from 0.
+
+        Returns:
+            The new seed.
+        """
         self.chosen[item] = draw_seed()
         self.warn("A seed gave silence, so another one was drawn; the result names the one that was used.")
         return self.chosen[item]
@@ -205,7 +220,14 @@ class GenerationContext:
 
     @contextlib.contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Add the time of a block to a stage."""
+        """Add the time that a block takes to a stage.
+
+        Args:
+            stage: Name in `timings_ms`.
+
+        Yields:
+            Once, to the block.
+        """
         started = time.perf_counter()
         try:
             yield
@@ -229,6 +251,14 @@ class ItemProgress:
     done: dict[Stage, int] = field(default_factory=dict)
 
     def advance(self, stage: Stage, steps: int = 0) -> Progress:
-        """Return the progress after some more steps of a stage."""
+        """Return the progress after some more steps of a stage.
+
+        Args:
+            stage: Name of the stage.
+            steps: Number of sampling steps that were finished.
+
+        Returns:
+            The progress of the variation in that stage.
+        """
         self.done[stage] = self.done.get(stage, 0) + steps
         return Progress(stage, self.item, self.done[stage], self.totals[stage])

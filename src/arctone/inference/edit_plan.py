@@ -262,7 +262,16 @@ def plan_seam(
 
 
 def seam_position(num_samples: int, config: ModelConfig, bpm: float | None) -> int:
-    """Return where the seam of a loop lies once it is rotated; `num_samples` minus this is the rotation."""
+    """Return where the seam of a loop lies once it is rotated.
+
+    Args:
+        num_samples: Length of the loop.
+        config: The model's config.
+        bpm: Tempo in beats per minute; None = none.
+
+    Returns:
+        Sample of the seam; the loop was rotated by `num_samples` minus it.
+    """
     return num_samples - rotation(num_samples, config.sample_rate, bpm)
 
 

@@ -51,7 +51,14 @@ class ResolvedRequest(NamedTuple):
 
 
 def defaults_of(config: ModelConfig) -> Defaults:
-    """Return what is used where a request leaves a field open, on a network that is sampled with this config."""
+    """Return the values of the fields that a request leaves open.
+
+    Args:
+        config: The config that a network is sampled with.
+
+    Returns:
+        The defaults.
+    """
     sampling = config.sampling
     return Defaults(
         duration_seconds=sampling.duration_seconds,
@@ -425,7 +432,18 @@ class Model:
         cancel: Cancel | None = None,
         **fields: Any,
     ) -> Iterator[Progress | GenerationResult]:
-        """Generate as `generate` does, as a generator of Progress, with the result last."""
+        """Generate as `generate` does, and report progress on the way.
+
+        Args:
+            prompt: What to generate.
+            source: Sound to edit; None = generate from the prompt alone.
+            source_name: Name of the source in the record.
+            cancel: Asked between two steps whether to stop.
+            **fields: Further fields of `GenerationRequest`, such as duration_seconds, seed, variations.
+
+        Returns:
+            An iterator of progress after each step, with the result last.
+        """
         return self.engine.stream(self._request(prompt, fields), cancel, source, source_name)
 
     def close(self) -> None:

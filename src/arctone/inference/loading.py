@@ -64,7 +64,19 @@ def load(
 
 
 def load_model(name_or_folder: str | Path, options: LoadOptions) -> Model:
-    """Open a model with options that several programs share; see `load`."""
+    """Open a model with options that several programs share.
+
+    Args:
+        name_or_folder: Name of a model or its folder, see `load`.
+        options: Engine, device, precision and the like.
+
+    Returns:
+        The model.
+
+    Raises:
+        UsageError: If an option does not fit the model or this machine.
+        ModelError: If a file is missing, damaged or does not fit the config.
+    """
     folder = find_model(name_or_folder)
     config = read_model_config(folder)
     check_hashes(folder)

@@ -34,7 +34,15 @@ _STEPS_PER_WINDOW, _STEPS_PER_PASS = 10_000, 10**12
 
 
 def encode_known(context: GenerationContext, plan: EditPlan) -> Floats:
-    """Encode what a plan keeps of its sound to latents [C, T]; they are zero where there is none."""
+    """Encode the part of the source that a plan keeps.
+
+    Args:
+        context: The generation, with its backend.
+        plan: Which samples are kept.
+
+    Returns:
+        Latents [C, T]; they are zero where nothing is kept.
+    """
     config = context.config
     latents = np.zeros((config.dit.latent_channels, plan.num_frames), np.float32)
     if plan.sound is None:

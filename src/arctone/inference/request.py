@@ -46,7 +46,7 @@ _STEPS = field("Sampling steps; more is slower and often finer.", ge=1, le=200, 
 _CFG_SCALE = field(
     "How strongly the prompt is followed; 1 is without guidance.", ge=0, le=20, aliases=("cfg", "guidance_scale")
 )
-_SAMPLER = field("How the way from noise to sound is stepped.")
+_SAMPLER = field("Sampler (ODE or SDE solver).")
 _THREADS = field("CPU threads; all that the process may use if not given.", ge=1, le=1024)
 MIN_BPM, MAX_BPM = 20, 400
 _BPM = field(
@@ -83,9 +83,9 @@ _BARS = field("Length in bars of four beats at the tempo, exact to the sample.",
 
 
 class GenerationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One order of sound. None means: the model's own default, from its config.
+    """A request for sounds. None means: the default of the model, from its config.
 
-    Building one checks nothing, so that faces can fill it step by step; `validate` and `resolve` do.
+    Building one checks nothing, so that interfaces can fill it step by step; `validate` and `resolve` do.
     """
 
     prompt: Annotated[str, _PROMPT]
@@ -182,7 +182,14 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
     selection: Selection | None = None
 
     def to_metadata(self, item: int) -> dict[str, Any]:
-        """The JSON-ready record of one sound, enough to make it again alone: its own seed and one variation."""
+        """Build the JSON-ready record of one sound, enough to generate it again alone.
+
+        Args:
+            item: Number of the sound, from 0.
+
+        Returns:
+            The record, whose request has the sound's own seed and one variation.
+        """
         request = msgspec.structs.replace(self.request, seed=self.seeds[item], variations=1, diverse=False)
         record = to_metadata(
             request, model_name=self.model_name, model_hash=self.model_hash, version=self.version, engine=self.engine
@@ -211,9 +218,19 @@ class GenerationResult(Struct, frozen=True, kw_only=True):
 def to_metadata(
     request: GenerationRequest, *, model_name: str, model_hash: str, version: str = __version__, engine: str = ""
 ) -> dict[str, Any]:
-    """JSON-ready record of a request and of what made the sound: what reading it back from a file gives.
+    """Build the JSON-ready record of a request: the same that reading it back from a file gives.
 
-    The native engine gives the same samples with any number of threads, so that its records leave the number out.
+    The native engine gives the same samples with any number of threads, so its records leave the number out.
+
+    Args:
+        request: The request, with every open field filled in.
+        model_name: Name of the model.
+        model_hash: SHA-256 of the model, see `folder_hash`.
+        version: Of arctone.
+        engine: Name of the engine, such as "native".
+
+    Returns:
+        The record.
     """
     fields = msgspec.json.decode(msgspec.json.encode(request)) | ({"threads": None} if engine == "native" else {})
     made_by = {"version": version, "model": model_name, "model_hash": model_hash, "engine": engine}

@@ -20,7 +20,18 @@ MAX_FOREIGN_SEED = 2**64 - 1
 
 
 def field(help: str, *, unit: str = "", aliases: tuple[str, ...] = (), short: str = "", **limits: Any) -> Meta:
-    """Limits as msgspec and JSON schema know them, and what a face needs besides: unit, short flag, other names."""
+    """Describe a field of a request: its limits for msgspec and the JSON schema, and what interfaces show.
+
+    Args:
+        help: One sentence for help texts and schemas.
+        unit: Of the value.
+        aliases: Other names of its option.
+        short: One-letter flag, without the dash.
+        **limits: Arguments of msgspec.Meta, such as ge, le and max_length.
+
+    Returns:
+        The annotation.
+    """
     extra = {"unit": unit, "aliases": aliases, "short": short}
     return Meta(description=help, extra=extra, extra_json_schema={"x-unit": unit} if unit else None, **limits)
 
@@ -63,13 +74,27 @@ class RequestField(Struct, frozen=True, kw_only=True):
 
 
 def fields_of(struct: type[Struct]) -> tuple[RequestField, ...]:
-    """Every field of a struct whose annotations were made with `field`."""
+    """Describe every field of a struct whose annotations were made with `field`.
+
+    Args:
+        struct: The type.
+
+    Returns:
+        Its fields, in their order.
+    """
     hints = get_type_hints(struct, include_extras=True)
     return tuple(_described(info, hints[info.name]) for info in msgspec.structs.fields(struct))
 
 
 def option_names(field: RequestField) -> list[str]:
-    """Flags of a field: short, then the names people know, then the full name: -d --duration --seconds ..."""
+    """List the flags of a field: -d --duration --seconds --duration-seconds.
+
+    Args:
+        field: The field.
+
+    Returns:
+        The short flag, if there is one, then the long ones; for lengths in seconds the aliases stand first.
+    """
     long = [field.name, *field.aliases]
     if field.name.endswith("_seconds"):
         long = [*field.aliases, field.name]
@@ -77,8 +102,14 @@ def option_names(field: RequestField) -> list[str]:
 
 
 def as_written(written: Any, kind: type) -> Any:
-    """What was written as the type of its field; a text that is no number is left to the request's check, which refuses
-    it by name.
+    """Convert a value to the type of its field.
+
+    Args:
+        written: The value as it came from outside.
+        kind: Type of the field.
+
+    Returns:
+        The converted value; text that is no number is returned as it is, and refused by name by the request's check.
     """
     if kind is bool:
         return bool(written)
@@ -211,5 +242,12 @@ def draw_seed() -> int:
 
 
 def wrapped_seed(seed: int) -> int:
-    """A seed of another program, 2**63 to 2**64 - 1, without its highest bit; other seeds as they are."""
+    """Bring the seed of another program into the range of this one.
+
+    Args:
+        seed: 0 to 2^64 - 1.
+
+    Returns:
+        The seed without its highest bit if that is set; else the same seed.
+    """
     return seed - MAX_SEED - 1 if MAX_SEED < seed <= MAX_FOREIGN_SEED else seed

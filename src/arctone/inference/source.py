@@ -41,7 +41,15 @@ def check_source(source: Waveform) -> None:
 
 
 def source_record(source: Waveform, name: str) -> SourceRecord:
-    """What a record says of a source; its hash is of samples, rate and shape, so that any lossless copy has it too."""
+    """Describe a source for the record of a sound.
+
+    Args:
+        source: The sound.
+        name: Name of its file.
+
+    Returns:
+        The description; its hash is of samples, rate and shape, so that any lossless copy has it too.
+    """
     head = f"{source.sample_rate} {source.num_channels} {source.num_samples} ".encode()
     digest = hashlib.sha256(head + source.samples.astype("<f4").tobytes()).hexdigest()
     return SourceRecord(

@@ -84,7 +84,17 @@ CATALOGUE = (
 
 
 def fetchable(name: str) -> Fetchable:
-    """Find the entry of that name, or raise a UsageError that lists the names."""
+    """Find an entry of the catalogue.
+
+    Args:
+        name: Its name.
+
+    Returns:
+        The entry.
+
+    Raises:
+        UsageError: If there is none, listing the names.
+    """
     entries = {entry.name: entry for entry in CATALOGUE}
     if name in entries:
         return entries[name]

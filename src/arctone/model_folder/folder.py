@@ -78,14 +78,28 @@ def find_model(name_or_folder: str | Path) -> Path:
 
 
 def read_model_config(folder: Path) -> ModelConfig:
-    """Read the config of a folder, or raise a ModelError if it is missing or wrong."""
+    """Read the config of a model.
+
+    Args:
+        folder: Folder of the model.
+
+    Returns:
+        The config.
+
+    Raises:
+        ModelError: If it is missing or wrong.
+    """
     if not (folder / CONFIG).is_file():
         raise ModelError(f"{folder} has no {CONFIG}, so it is no model folder.")
     return read_config(folder / CONFIG, ModelConfig)
 
 
 def write_hashes(folder: Path) -> None:
-    """Write hashes.json: the SHA-256 of every other file of the folder."""
+    """Write hashes.json: the SHA-256 of every other file of the folder.
+
+    Args:
+        folder: Folder of a model.
+    """
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != HASHES)
     found = {name: file_hash(folder / name) for name in names}
     (folder / HASHES).write_text(json.dumps(found, indent=2) + "\n")
@@ -113,7 +127,14 @@ def check_hashes(folder: Path) -> None:
 
 
 def folder_hash(folder: Path) -> str:
-    """One SHA-256 for the model: of hashes.json, or of the config where there is none."""
+    """Compute the hash that identifies a model in records and results.
+
+    Args:
+        folder: Folder of the model.
+
+    Returns:
+        SHA-256 in hex of hashes.json, or of the config where there is none.
+    """
     path = folder / HASHES
     return file_hash(path if path.is_file() else folder / CONFIG)
 
@@ -125,7 +146,17 @@ def file_hash(path: Path) -> str:
 
 
 def read_hashes(folder: Path) -> dict[str, str]:
-    """Read the SHA-256 by file name from hashes.json; empty without that file. A damaged one raises a ModelError."""
+    """Read hashes.json.
+
+    Args:
+        folder: Folder of a model.
+
+    Returns:
+        SHA-256 in hex by file name; empty without that file.
+
+    Raises:
+        ModelError: If the file is damaged.
+    """
     path = folder / HASHES
     if not path.is_file():
         return {}

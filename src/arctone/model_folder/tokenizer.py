@@ -51,7 +51,14 @@ class Tokenizer:
         self._tokenizer.enable_truncation(max_length=num_tokens)
 
     def encode(self, prompt: str) -> Tokens:
-        """Tokens of a prompt; what does not fit is cut before the final special token, which always stays."""
+        """Tokenize a prompt.
+
+        Args:
+            prompt: Any text. What does not fit is cut before the final special token, which is always kept.
+
+        Returns:
+            Ids and mask, padded to the tokenizer's length.
+        """
         encoding = self._tokenizer.encode(prompt)
         num_real = len(encoding.ids)
         ids = np.full(self.num_tokens, self._pad_id, np.int32)

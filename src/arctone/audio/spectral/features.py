@@ -29,7 +29,14 @@ DIFFERENCE_SCALE = 2.0
 
 @functools.cache
 def band_edges(sample_rate: int = 44_100) -> NDArray[np.int64]:
-    """First bin of each band and the end of the last, [N_B + 1]; mel-spaced, at least one bin each."""
+    """Divide the bins into mel-spaced bands of at least one bin each.
+
+    Args:
+        sample_rate: In Hz.
+
+    Returns:
+        First bin of each band, and the end of the last, [N_B + 1].
+    """
     nyquist = sample_rate / 2
     mel = np.linspace(0, 2595 * np.log10(1 + nyquist / 700), NUM_BANDS + 1)
     edges = np.round(700 * (10 ** (mel / 2595) - 1) / nyquist * NUM_BINS).astype(np.int64)
@@ -62,8 +69,16 @@ def _neighbours() -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
 
 
 def to_bins(bands: Floats, out: Floats, scratch: Scratch) -> Floats:
-    """Values between the band centres, [M, N_B] -> [M, K] in `out`: a product with `interpolation`, but without BLAS,
-    whose own threads get in the way of ours. Uses the scratch's "first".
+    """Interpolate values between the centres of bands: a product with `interpolation`, but without BLAS, whose threads
+    compete with those of the caller.
+
+    Args:
+        bands: Values at the centres, [M, N_B].
+        out: Receives the values of bins, [M, K].
+        scratch: Memory that is reused; its "first" is overwritten.
+
+    Returns:
+        `out`.
     """
     below, above, way = _neighbours()
     # With "clip", which changes nothing here, numpy writes to its place at once.
@@ -77,9 +92,13 @@ def to_bins(bands: Floats, out: Floats, scratch: Scratch) -> Floats:
 
 @functools.cache
 def mel_means(sample_rate: int = 44_100) -> Floats:
-    """Returns the matrix from bins to means over triangular mel bands, [K, N_M].
+    """Return the matrix from bins to means over triangular mel bands.
 
-    Of `NUM_MEL` bands those too narrow to hold a bin are left out.
+    Args:
+        sample_rate: In Hz.
+
+    Returns:
+        [K, N_M]; of `NUM_MEL` bands those too narrow to hold a bin are left out.
     """
     frequency = np.arange(NUM_BINS) * sample_rate / N_FFT
     edges = _mel_edges(sample_rate)
@@ -93,7 +112,14 @@ def mel_means(sample_rate: int = 44_100) -> Floats:
 
 @functools.cache
 def mel_interpolation(sample_rate: int = 44_100) -> Floats:
-    """Returns the matrix from the bands of `mel_means` to bins, [N_M, K], linear between the bands' centres of mass."""
+    """Return the matrix from the bands of `mel_means` to bins, linear between the bands' centres of mass.
+
+    Args:
+        sample_rate: In Hz.
+
+    Returns:
+        [N_M, K].
+    """
     means = mel_means(sample_rate)
     bins = np.arange(NUM_BINS)
     centres = bins @ means

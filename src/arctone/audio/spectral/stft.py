@@ -21,7 +21,16 @@ class Scratch:
         self._room: dict[str, NDArray[Any]] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
-        """An array of the shape, over what `name` was used for last."""
+        """Return an array that is reused under a name; its content is undefined.
+
+        Args:
+            name: Of the memory; the array that used it before is overwritten.
+            shape: Of the array.
+            dtype: Of the array.
+
+        Returns:
+            The array.
+        """
         size = math.prod(shape)
         room = self._room.get(name)
         if room is None or room.size < size or room.dtype != dtype:
@@ -40,7 +49,14 @@ Complexes = NDArray[np.complex64]
 
 
 def hann(size: int = N_FFT) -> Floats:
-    """Periodic Hann window, [size]."""
+    """Return a periodic Hann window.
+
+    Args:
+        size: Number of samples.
+
+    Returns:
+        [size].
+    """
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
 
 
@@ -72,13 +88,28 @@ def stft(samples: Floats) -> Complexes:
 
 
 def framed(padded: Floats) -> Floats:
-    """Overlapping frames of a waveform with its padding, [512 M + 1536]: a view, [M, 2048]."""
+    """Return the overlapping frames of a padded waveform as a view.
+
+    Args:
+        padded: The waveform with its padding, [512 M + 1536].
+
+    Returns:
+        [M, 2048].
+    """
     frames: Floats = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP]
     return frames
 
 
 def spectrum(frames: Floats, scratch: Scratch) -> Complexes:
-    """Windowed spectrum of frames [M, 2048]: [M, 1025] complex, in the scratch's "spectrum"."""
+    """Compute the windowed spectrum of frames.
+
+    Args:
+        frames: [M, 2048].
+        scratch: Memory that is reused; the result is its "spectrum".
+
+    Returns:
+        [M, 1025], complex.
+    """
     windowed = np.multiply(frames, _SCALED_WINDOW, out=scratch.array("frames", frames.shape))
     out = scratch.array("spectrum", (len(frames), NUM_BINS), np.complex64)
     # Where the factor of a transform is the integer 1, as by default, numpy computes in 64 bit and three times as long;
@@ -119,7 +150,12 @@ class OverlapAdd:
         self._done = 0
 
     def add(self, spectrum: Complexes, scratch: Scratch) -> None:
-        """The next frames, [m, 1025]. Uses the scratch's "frames"."""
+        """Add the next frames.
+
+        Args:
+            spectrum: Their spectra, [m, 1025].
+            scratch: Memory that is reused; its "frames" is overwritten.
+        """
         num = len(spectrum)
         frames = np.fft.irfft(spectrum, n=N_FFT, axis=-1, out=scratch.array("frames", (num, N_FFT)))
         frames *= _COVERED_WINDOW

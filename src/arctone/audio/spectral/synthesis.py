@@ -69,8 +69,15 @@ def synthesise(parameters: Floats, generator: np.random.Generator, iterations: i
 
 
 def draws(generator: np.random.Generator, num_frames: int) -> tuple[Floats, Floats, Floats]:
-    """All that is random in the synthesis of M frames: white noise [512 M + 1536] with 768 zeros at each end, the
-    phases before the first frame [K], and to which side the channels are parted [K].
+    """Draw everything that is random in the synthesis.
+
+    Args:
+        generator: Source of randomness.
+        num_frames: Number of spectral frames, M.
+
+    Returns:
+        White noise [512 M + 1536] with 768 zeros at each end; the phases before the first frame [K]; the side to which
+        the channels are parted [K].
     """
     noise = _noise(generator, num_frames)
     start = generator.uniform(-np.pi, np.pi, NUM_BINS).astype(np.float32)
@@ -163,9 +170,16 @@ NOISE_SCATTER = 0.45
 
 
 def noise_deviation(generator: np.random.Generator, num_frames: int) -> Floats:
-    """How the level of stationary noise deviates from its median, [num_frames, K], in nepers.
+    """Draw how the level of stationary noise deviates from its median.
 
-    Taken from a transform of white noise, so that neighbouring frames and bins, which share samples, deviate together.
+    It is the transform of white noise, so that neighboring frames and bins, which share samples, deviate together.
+
+    Args:
+        generator: Source of randomness.
+        num_frames: Number of spectral frames.
+
+    Returns:
+        Deviations in nepers, [num_frames, K].
     """
     return _deviation(framed(_noise(generator, num_frames)), Scratch())
 

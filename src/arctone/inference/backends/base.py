@@ -60,7 +60,15 @@ def fitting_window(signatures: tuple[str, ...], num_frames: int) -> int:
 
 
 def filled(values: Floats, length: int) -> Floats:
-    """Zeros after the last column of [rows, columns] up to a length."""
+    """Append zeros to an array up to a length.
+
+    Args:
+        values: [rows, columns].
+        length: Number of columns of the result, at least those of `values`.
+
+    Returns:
+        [rows, length].
+    """
     if values.shape[1] == length:
         return np.ascontiguousarray(values, dtype=np.float32)
     out = np.zeros((values.shape[0], length), np.float32)
@@ -269,12 +277,27 @@ class Backend(abc.ABC):
             return self._velocity(inputs, network)
 
     def decode(self, latents: Floats, seed: int = 0) -> Floats:
-        """Decode latents [C, T] to audio [A, hop T]; the seed fixes the random part of the synthesis."""
+        """Decode latents to audio.
+
+        Args:
+            latents: [C, T].
+            seed: Fixes the random part of the synthesis.
+
+        Returns:
+            Samples [A, hop T].
+        """
         with self._lock:
             return self._decode(latents, seed)
 
     def encode(self, samples: Floats) -> Floats:
-        """Encode audio [A, N] to latents [C, T]; zeros fill the last frame."""
+        """Encode audio to latents.
+
+        Args:
+            samples: [A, N]; zeros fill the last frame.
+
+        Returns:
+            [C, T].
+        """
         with self._lock:
             return self._encode(samples)
 
@@ -297,7 +320,11 @@ class Backend(abc.ABC):
             return self._generate_fused(inputs, network)
 
     def set_threads(self, threads: int) -> None:
-        """Use that many CPU threads from now on."""
+        """Set the number of CPU threads for the calls that follow.
+
+        Args:
+            threads: At least 1.
+        """
         with self._lock:
             self._set_threads(threads)
 

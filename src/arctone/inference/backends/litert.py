@@ -168,10 +168,26 @@ class GraphCodec(Protocol):
     """Latents to samples and back, on graphs."""
 
     def decode(self, latents: Floats, seed: int, threads: int) -> Floats:
-        """Samples [A, hop T] from latents [C, T]; the seed fixes what is random in the synthesis."""
+        """Decode latents to audio.
+
+        Args:
+            latents: [C, T].
+            seed: Fixes the random part of the synthesis.
+            threads: CPU threads of the synthesis.
+
+        Returns:
+            Samples [A, hop T].
+        """
 
     def encode(self, samples: Floats) -> Floats:
-        """Latents [C, T] of samples [A, N], N a multiple of the hop."""
+        """Encode audio to latents.
+
+        Args:
+            samples: [A, N], N a multiple of the hop.
+
+        Returns:
+            [C, T].
+        """
 
 
 class SpectralGraphs:

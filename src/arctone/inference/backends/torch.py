@@ -90,7 +90,18 @@ class TorchBackend(Backend):
     def of(
         cls, config: ModelConfig, text: nn.Module, dit: nn.Module, autoencoder: nn.Module, device: str = "cpu"
     ) -> TorchBackend:
-        """From modules that exist already, in evaluation mode."""
+        """Build a backend from modules that exist already, in evaluation mode.
+
+        Args:
+            config: The model's config.
+            text: Text encoder.
+            dit: Diffusion transformer.
+            autoencoder: Encoder and decoder.
+            device: Name of a torch device.
+
+        Returns:
+            The backend.
+        """
         encoder, decoder = autoencoder.get_submodule(ENCODER), autoencoder.get_submodule(DECODER)
         modules = {TEXT: text, DIT: dit, ENCODER: encoder, DECODER: decoder}
         return cls(config, {part: given(module) for part, module in modules.items()}, device)

@@ -33,7 +33,16 @@ class Codec(Protocol):
     """One type of autoencoder; the modules are given with every call."""
 
     def decode(self, decoder: Decode, latents: Tensor, seed: int) -> Floats:
-        """Samples [A, N] from latents [1, C, T]; the seed fixes what is random in the synthesis."""
+        """Decode latents to audio.
+
+        Args:
+            decoder: The module, or a function that runs it.
+            latents: [1, C, T].
+            seed: Fixes the random part of the synthesis.
+
+        Returns:
+            Samples [A, N].
+        """
 
     def draws(self, seed: int, num_latents: int) -> tuple[Floats, ...]:
         """The random part of the synthesis of `num_latents` latent frames."""
@@ -54,7 +63,15 @@ class Codec(Protocol):
         """What the encoder reads of samples [A, N], N a multiple of the hop."""
 
     def encode(self, encoder: nn.Module, prepared: Tensor) -> Tensor:
-        """Latents [1, C, T] from a batch of one of what `prepared` gave."""
+        """Encode what `prepared` returned.
+
+        Args:
+            encoder: The module.
+            prepared: As a batch of one.
+
+        Returns:
+            Latents [1, C, T].
+        """
 
 
 class SpectralCodec:
