@@ -125,6 +125,7 @@ Examples:
   arctone generate "rain on a tin roof" -d 8
   arctone generate "funky drum loop, 120 BPM" -d 8 --bpm 120 -n 4 -o "loop-{n}.wav"
   arctone generate "glass breaking" -n 8 --diverse
+  arctone generate "glass breaking" --near 4:0.3 -n 4
   arctone generate "a dark pad in C minor" -s 7 --steps 50 --cfg-scale 6 -o pad.flac
   arctone generate "a church organ" --init-audio hum.wav --init-noise-level 0.8
   arctone generate "a dog barking" --inpaint-audio street.flac --inpaint 2:3.5 -o edited.flac

@@ -33,7 +33,7 @@ def encode_wav(waveform: Waveform) -> bytes:
 
 
 # What edits a sound needs a reader of sound files, and the model's encoder; several sounds need several names.
-_LEFT_OUT = ("init_noise_level", "inpaint", "extend", "variations", "diverse")
+_LEFT_OUT = ("init_noise_level", "inpaint", "extend", "variations", "diverse", "near")
 _INTERRUPTED, _MEMORY = 130, 5
 
 

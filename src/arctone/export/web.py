@@ -42,7 +42,7 @@ _KINDS = {str: "text", int: "integer", float: "number", bool: "boolean"}
 # Fetched by the first request that needs them.
 _ON_DEMAND = (ENCODER, FLOW)
 # What the page's engine cannot do yet, and what it decides itself.
-_LEFT_OUT = frozenset({"threads", "init_noise_level", "inpaint", "extend", "diverse"})
+_LEFT_OUT = frozenset({"threads", "init_noise_level", "inpaint", "extend", "diverse", "near"})
 _GUIDANCE = frozenset({"cfg_scale", "negative_prompt"})
 
 

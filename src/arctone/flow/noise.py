@@ -1,5 +1,7 @@
 """Counter-based noise: a sound's randomness depends on its own seed and on nothing else."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -35,3 +37,20 @@ def item_noise(seed: int, step: int, shape: tuple[int, int]) -> npt.NDArray[np.f
     generator = np.random.Generator(np.random.Philox(key=np.array([seed, step], dtype=np.uint64)))
     frames = generator.standard_normal((num_frames, num_channels), dtype=np.float32)
     return np.ascontiguousarray(frames.T)
+
+
+def mixed_noise(weights: Mapping[int, float], step: int, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Mix the noise of several seeds; where the squares of the weights sum to 1 it is standard normal again.
+
+    Args:
+        weights: By seed.
+        step: See `item_noise`.
+        shape: (C, T), latent channels and frames.
+
+    Returns:
+        The sum of the seeds' noise times their weights, float32, [C, T].
+    """
+    total = np.zeros(shape, np.float32)
+    for seed, weight in weights.items():
+        total += np.float32(weight) * item_noise(seed, step, shape)
+    return total

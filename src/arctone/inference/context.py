@@ -14,8 +14,10 @@ from arctone.audio.keys import key_number, stated_note
 from arctone.audio.waveform import Samples, Waveform
 from arctone.errors import Cancelled
 from arctone.flow.guidance import combined
+from arctone.flow.noise import item_noise, mixed_noise
 from arctone.flow.schedules import sampler_times
 from arctone.inference.backends.base import Backend, Floats, TextEmbedding, VelocityInputs
+from arctone.inference.near import parse_near
 from arctone.inference.request import GenerationRequest, Progress, Selection, Stage
 from arctone.inference.request_fields import draw_seed
 from arctone.model_folder.config import ModelConfig
@@ -132,6 +134,18 @@ class GenerationContext:
     def first_seed(self) -> int:
         """The seed of the first variation, or of the first candidate."""
         return int(self.request.seed or 0)
+
+    def noise(self, seed: int, step: int, shape: tuple[int, int]) -> Floats:
+        """Draw the noise of a variation at a step, [C, T]; see `flow.noise.item_noise`."""
+        if self.request.near is None:
+            return item_noise(seed, step, shape)
+        return mixed_noise(parse_near(self.request.near).weights(seed), step, shape)
+
+    def decoder_seed(self, seed: int) -> int:
+        """The seed of the synthesis' random part: that of the first parent where there is one, so that what is near
+        differs in its latents only.
+        """
+        return seed if self.request.near is None else parse_near(self.request.near).parents[0][0]
 
     @property
     def selection(self) -> Selection | None:

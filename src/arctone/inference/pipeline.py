@@ -14,7 +14,6 @@ from arctone.audio.regions import fade_edges
 from arctone.audio.waveform import Samples, Waveform
 from arctone.errors import ModelError
 from arctone.flow.inpainting import bridged, holding, noisy_start, resampled
-from arctone.flow.noise import item_noise
 from arctone.flow.samplers import SAMPLERS, Step
 from arctone.inference.backends.base import Floats, FusedInputs, Mask
 from arctone.inference.context import GenerationContext, GuidedVelocity, ItemProgress, PromptTokens, tokenize
@@ -207,7 +206,7 @@ class WindowSampler:
         """Draw the noise of a window at a step; the first window of the first pass has that of a one-window sound."""
         shape = (self._latents.shape[0], part.stop - part.start)
         number = step + _STEPS_PER_WINDOW * part.start + _STEPS_PER_PASS * self._plan.number
-        return item_noise(self._seed, number, shape)
+        return self._context.noise(self._seed, number, shape)
 
     def _inpaint_channels(self, base: Floats, known: Mask) -> Floats | None:
         """Build mask and known latents, [1 + C, T], for a model that is conditioned on them."""
@@ -222,9 +221,10 @@ class WindowSampler:
 
     def _decoder_seed(self, window: Window) -> int:
         """Each window draws its own random part, lest a texture repeat; the very first has the item's seed itself."""
+        seed = self._context.decoder_seed(self._seed)
         if window.start == self._plan.number == 0:
-            return self._seed
-        mixed = np.random.SeedSequence([self._seed, window.start, self._plan.number]).generate_state(1, np.uint64)
+            return seed
+        mixed = np.random.SeedSequence([seed, window.start, self._plan.number]).generate_state(1, np.uint64)
         return int(mixed[0] >> np.uint64(1))
 
 
@@ -430,7 +430,7 @@ def _fused_inputs(
     config, times = context.config, context.times()
     away = tokens.negative or tokens.prompt._replace(mask=np.zeros_like(tokens.prompt.mask))
     shape = (config.dit.latent_channels, plan.num_frames)
-    noise = np.stack([[item_noise(seed, step, shape) for seed in seeds] for step in range(len(times) - 1)])
+    noise = np.stack([[context.noise(seed, step, shape) for seed in seeds] for step in range(len(times) - 1)])
     return FusedInputs(
         ids=tokens.prompt.ids,
         mask=tokens.prompt.mask,
@@ -444,5 +444,5 @@ def _fused_inputs(
         seconds=plan.num_samples / config.sample_rate,
         bpm=context.bpm,
         num_decoded=min(plan.num_sound_frames + config.sounding.reach_frames, plan.num_frames),
-        seeds=seeds,
+        seeds=tuple(context.decoder_seed(seed) for seed in seeds),
     )

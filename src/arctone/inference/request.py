@@ -12,6 +12,7 @@ from arctone.audio.loops import MAX_BARS
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError, shown
 from arctone.flow.noise import MAX_SEED
+from arctone.inference.near import MAX_NEAR_LENGTH, parse_near
 from arctone.inference.request_fields import RequestField as RequestField
 from arctone.inference.request_fields import check, field, fields_of
 from arctone.version import __version__
@@ -79,6 +80,11 @@ _DIVERSE = field(
     f"Draw {CANDIDATES_PER_SOUND} candidates for each of the variations, and keep those that differ most; outliers are "
     "left out."
 )
+_NEAR = field(
+    'Draw near another seed: SEED:AMOUNT such as "7:0.3", from 0, its own sound, to 1, any other; seeds joined by + '
+    'are mixed first, "7+12:0.3".',
+    max_length=MAX_NEAR_LENGTH,
+)
 _BARS = field("Length in bars of four beats at the tempo, exact to the sample.", ge=1, le=MAX_BARS)
 
 
@@ -106,6 +112,7 @@ class GenerationRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     loop: Annotated[bool, _LOOP] = False
     bars: Annotated[int, _BARS] | None = None
     diverse: Annotated[bool, _DIVERSE] = False
+    near: Annotated[str, _NEAR] | None = None
 
     @property
     def keeps_source(self) -> bool:
@@ -340,6 +347,8 @@ def validate(request: GenerationRequest) -> None:
         raise UsageError(
             f'key must be one such as "C minor" or "F sharp major", got {shown(request.key)}.', field="key"
         )
+    if request.near is not None:
+        parse_near(request.near)
     _check_combinations(request)
 
 

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from arctone.inference.near import PATTERN
 from arctone.inference.request_fields import MAX_FOREIGN_SEED, RequestField
 from arctone.serving.http.adapters import MAX_STRENGTH
 from arctone.serving.http.answers import ANSWERS, State
@@ -91,6 +92,8 @@ def field_schema(field: RequestField) -> JSON:
     if field.kind is str:
         schema |= {"minLength": 1} if field.required else {}
         schema |= {"pattern": r"\S"} if field.required else {}
+    if field.name == "near":
+        schema["pattern"] = PATTERN
     if field.kind is tuple:
         schema["items"] = {"type": "string", "pattern": _REGION}
     if field.choices:
