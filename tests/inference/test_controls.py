@@ -14,9 +14,9 @@ from arctone.audio.regions import EDGE_OUT_SECONDS, faded_edges
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.inference.backends.base import Backend, TextEmbedding, VelocityInputs
-from arctone.inference.engine import Engine, choose_network, seems_english
+from arctone.inference.engine import Engine
 from arctone.inference.request import GenerationRequest, GenerationResult, Progress, validate
-from arctone.inference.resolution import resolve
+from arctone.inference.resolution import choose_network, resolve, seems_english
 from arctone.model_folder.config import (
     FLOW_NETWORK,
     NETWORK,

@@ -94,7 +94,7 @@ def test_nothing_away_from_a_seed_is_its_sound(model: Model, fields: dict[str, A
 
 
 def test_the_further_away_the_more_a_sound_differs(model: Model) -> None:
-    fields = {"duration_seconds": 0.5, "normalize": "off"}
+    fields: dict[str, Any] = {"duration_seconds": 0.5, "normalize": "off"}
     own = _samples(model.generate("rain", seed=7, **fields))
     found = [
         float(np.abs(_samples(model.generate("rain", near=f"7:{amount}", seed=9, **fields)) - own).mean())

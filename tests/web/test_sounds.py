@@ -15,8 +15,8 @@ from arctone.audio.spectral.stft import stft
 from arctone.audio.tags import read_metadata
 from arctone.audio.waveform import Waveform
 from arctone.inference.edit_plan import plan_request, plan_seam, seam_position
-from arctone.inference.engine import seems_english
 from arctone.inference.request import from_dict, from_metadata, named_fields
+from arctone.inference.resolution import seems_english
 from tests.web.static_page import DECODED, EnginePage, packed
 from tests.web.test_numbers import snr_db
 

@@ -15,8 +15,8 @@ from arctone.audio.regions import fade_edges
 from arctone.audio.tags import chunks
 from arctone.audio.waveform import Samples, Waveform
 from arctone.errors import UsageError
-from arctone.inference.engine import resolve_request
 from arctone.inference.request import to_metadata
+from arctone.inference.resolution import resolve_request
 from arctone.model_folder.config import ModelConfig
 from arctone.serving.http.adapters import ServedEngine
 from arctone.serving.http.formats import OutputFormat
