@@ -151,6 +151,7 @@ def test_resolving_fills_from_the_model_and_keeps_what_was_asked() -> None:
         "key",
         "init_noise_level",
         "bars",
+        "near",
     ]
 
 

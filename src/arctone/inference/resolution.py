@@ -189,8 +189,8 @@ def _edit_warnings(request: GenerationRequest, source: Source) -> list[str]:
 def resolve(request: GenerationRequest, defaults: Defaults, source_seconds: float | None = None) -> GenerationRequest:
     """Check a request and fill in every open field.
 
-    None stay only: bpm (free tempo), bars, and init_noise_level where there is no source. Nothing is clamped: a
-    duration beyond the limit is refused. A missing seed is drawn.
+    None stay only: bpm (free tempo), key, bars, near, and init_noise_level where there is no source. Nothing is
+    clamped: a duration beyond the limit is refused. A missing seed is drawn.
 
     Args:
         request: The request.
