@@ -440,18 +440,7 @@ def encoder_reach(config: OobleckConfig) -> int:
 
 
 def of_type(part: object, kind: type[T]) -> T:
-    """Return the config of a part if it is of a type.
-
-    Args:
-        part: The config of the part.
-        kind: The type.
-
-    Returns:
-        `part`, with that type.
-
-    Raises:
-        ModelError: If it is of another type.
-    """
+    """Return the config of a part if it is of that kind, else raise a ModelError."""
     if isinstance(part, kind):
         return part
     names = [str(getattr(value, "__struct_config__").tag) for value in (part, kind)]  # noqa: B009

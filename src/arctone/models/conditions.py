@@ -42,7 +42,14 @@ class Conditions(NamedTuple):
 
     @classmethod
     def of(cls, batch: Mapping[str, Tensor]) -> Conditions:
-        """The conditions among the tensors of a training batch, by name."""
+        """Collect the conditions among the tensors of a training batch.
+
+        Args:
+            batch: Tensors by name; names that are no condition are left out.
+
+        Returns:
+            The conditions.
+        """
         return cls(**{name: batch[name] for name in cls._fields if name in batch})
 
     def unconditional(self) -> Conditions:
@@ -58,15 +65,36 @@ class Conditions(NamedTuple):
         )
 
     def items(self, index: Tensor | slice) -> Conditions:
-        """The conditions of some items: a slice, [N] places or [B] True for those wanted."""
+        """Select some items.
+
+        Args:
+            index: A slice, numbers of items [N], or a mask [B] (True = wanted).
+
+        Returns:
+            Their conditions.
+        """
         return Conditions._make(None if value is None else value[index] for value in self)
 
     def expanded(self, num_items: int) -> Conditions:
-        """The conditions of one item for as many; nothing is copied."""
+        """Repeat the conditions of one item; nothing is copied.
+
+        Args:
+            num_items: Number of items of the result.
+
+        Returns:
+            Conditions of `num_items` items.
+        """
         return Conditions._make(None if value is None else value.expand(num_items, *value.shape[1:]) for value in self)
 
     def joined(self, *others: Conditions) -> Conditions:
-        """These and other conditions as one batch; texts are padded to the longest."""
+        """Join these and other conditions into one batch; texts are padded to the longest.
+
+        Args:
+            *others: Conditions of the same kinds.
+
+        Returns:
+            Conditions of all items, these first.
+        """
         longest = max(part.text_mask.shape[1] for part in (self, *others))
         columns = zip(*(part._with_text_length(longest) for part in (self, *others)), strict=True)
         return Conditions._make(None if column[0] is None else torch.cat(column) for column in columns)
@@ -85,20 +113,42 @@ _MIDI_RANGE = 128.0
 
 
 def fourier(values: Tensor, num_waves: int) -> Tensor:
-    """Sines and cosines of values in [0, 1] at octave-spaced frequencies, [..., 2 num_waves]."""
+    """Compute sines and cosines at octave-spaced frequencies, pi 2^k for k from 0.
+
+    Args:
+        values: 0 to 1, any shape.
+        num_waves: Number of frequencies.
+
+    Returns:
+        [..., 2 num_waves], all sines first.
+    """
     rates = math.pi * 2.0 ** torch.arange(num_waves, device=values.device, dtype=torch.float32)
     angles = values.unsqueeze(-1) * rates
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
 def key_features(key: Tensor) -> Tensor:
-    """One of NUM_KEYS for each item, [B, NUM_KEYS]; zeros for 0. key: [B], 0 = not given, see `conditions.KEYS`."""
+    """Encode keys one-hot.
+
+    Args:
+        key: Number of the key, [B], 0 = not given; see `conditions.KEYS`.
+
+    Returns:
+        [B, NUM_KEYS]; zeros where no key is given.
+    """
     numbers = torch.arange(1, NUM_KEYS + 1, device=key.device, dtype=key.dtype)
     return (key.unsqueeze(-1) == numbers).to(torch.float32)
 
 
 def pitch_features(midi: Tensor) -> Tensor:
-    """Waves of MIDI numbers and of their place in the octave, [..., PITCH_FEATURES]; zeros for 0."""
+    """Encode pitches by waves of the MIDI number and of its place in the octave.
+
+    Args:
+        midi: MIDI numbers, any shape; 0 = not given.
+
+    Returns:
+        [..., PITCH_FEATURES]; zeros where no pitch is given.
+    """
     rates = torch.tensor(_CHROMA_RATES, device=midi.device, dtype=torch.float32)
     angles = (midi / 12 - torch.floor(midi / 12)).unsqueeze(-1) * rates * (2 * math.pi)
     waves = torch.cat([fourier(midi / _MIDI_RANGE, _PITCH_WAVES), angles.sin(), angles.cos()], dim=-1)
@@ -109,7 +159,15 @@ PITCH_FEATURES = 2 * _PITCH_WAVES + 2 * len(_CHROMA_RATES)
 
 
 def curve_features(name: str, curve: Tensor) -> Tensor:
-    """What a curve shows of each frame, [B, T, 1 + ...]; zeros where it is not given. curve: [B, 2, T]."""
+    """Encode a curve frame by frame.
+
+    Args:
+        name: One of the controls that are curves; "pitch" is in MIDI numbers, the others in 0 to 1.
+        curve: Values, and where they are given (1) or not (0), [B, 2, T].
+
+    Returns:
+        [B, T, 1 + features]; zeros where the curve is not given.
+    """
     value, given = curve.to(torch.float32).unbind(1)
     waves = pitch_features(value) if name == "pitch" else fourier(value, _VALUE_WAVES)
     return torch.cat([given.unsqueeze(-1), waves * given.unsqueeze(-1)], dim=-1)
@@ -137,7 +195,14 @@ class Controls(nn.Module):
                 self.curves[name] = _zeroed(nn.Linear(_CURVES[name], config.width, bias=False))
 
     def of_sound(self, conditions: Conditions) -> tuple[Tensor, Tensor] | None:
-        """What key and note add to the global condition and to the context, [B, D] each; None if neither is there."""
+        """Project key and note.
+
+        Args:
+            conditions: Of the batch.
+
+        Returns:
+            What is added to the global condition and to the context, [B, D] each; None if neither is given.
+        """
         total: Tensor | None = None
         for name, projection in self.numbers.items():
             value = getattr(conditions, name)
@@ -150,7 +215,14 @@ class Controls(nn.Module):
         return modulation, context
 
     def of_frames(self, conditions: Conditions) -> Tensor | None:
-        """What the curves add to each frame, [B, T, D]; None if there is none."""
+        """Project the curves.
+
+        Args:
+            conditions: Of the batch.
+
+        Returns:
+            What is added to each frame, [B, T, D]; None if no curve is given.
+        """
         total: Tensor | None = None
         for name, projection in self.curves.items():
             curve = getattr(conditions, name)

@@ -57,7 +57,16 @@ class Discriminator(nn.Module):
         self.head = HEADS[head](config.width)
 
     def forward(self, x: Tensor, s: Tensor, conditions: Conditions) -> Scores:
-        """x: latents [B, C, T] at level s [B], 0 to 1."""
+        """Score noisy latents position by position.
+
+        Args:
+            x: Latents at level s, [B, C, T].
+            s: Noise level, [B], 0 to 1.
+            conditions: Of the batch.
+
+        Returns:
+            Logits and their mask, [B, S]; high = real.
+        """
         hidden, _ = self.trunk.hidden(x, s, conditions)
         return self.head(hidden, mask_of_states(hidden, conditions))
 
@@ -122,7 +131,15 @@ class MaskedGroupNorm(nn.GroupNorm):
     """Group normalisation over the real positions of [B, D, T] alone."""
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
-        """mask: [B, 1, T]."""
+        """Normalize over real positions.
+
+        Args:
+            x: [B, D, T].
+            mask: [B, 1, T], 1 = real.
+
+        Returns:
+            [B, D, T].
+        """
         with torch.autocast(x.device.type, enabled=False):
             grouped = x.float().unflatten(1, (self.num_groups, -1))
             real = mask.unsqueeze(1).float()
@@ -357,11 +374,29 @@ class FakeScore(nn.Module):
         self.dit, self.head, self.num_blocks = dit, head, num_blocks
 
     def forward(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        """Velocity [B, C, T] of x [B, C, T] at levels t [B]."""
+        """Compute the velocity.
+
+        Args:
+            x: Noisy latents, [B, C, T].
+            t: Noise level, [B], 0 to 1.
+            conditions: Of the batch.
+
+        Returns:
+            [B, C, T].
+        """
         return self.dit(x, t, conditions)
 
     def scores(self, x: Tensor, s: Tensor, conditions: Conditions) -> Scores:
-        """How real the noisy latents x [B, C, T] at levels s [B] are, position by position; high = real."""
+        """Score noisy latents position by position.
+
+        Args:
+            x: Latents at level s, [B, C, T].
+            s: Noise level, [B], 0 to 1.
+            conditions: Of the batch.
+
+        Returns:
+            Logits and their mask; high = real.
+        """
         assert self.head is not None
         hidden, _ = self.dit.hidden(x, s, conditions, num_blocks=self.num_blocks)  # type: ignore[operator]
         return self.head(hidden, mask_of_states(hidden, conditions))

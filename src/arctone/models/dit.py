@@ -52,7 +52,17 @@ class RotaryTable(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    """Attention of queries [B, H, T, K] to keys and values [B, H, L, K], with an additive bias [B, 1, 1, L]."""
+    """Attend with an additive bias.
+
+    Args:
+        q: Queries, [B, H, T, K].
+        k: Keys, [B, H, L, K].
+        v: Values, [B, H, L, K].
+        bias: [B, 1, 1, L], 0 where real, very negative at padding.
+
+    Returns:
+        [B, H, T, K].
+    """
     if torch.is_grad_enabled() and q.requires_grad and q.device.type == "cpu":
         # The gradient of torch's fused attention takes two to five times as long as this on CPUs.
         return torch.softmax((q * q.shape[-1] ** -0.5) @ k.mT + bias, dim=-1) @ v
@@ -72,7 +82,17 @@ class Attention(nn.Module):
         self.k_norm = nn.LayerNorm(width // heads, bias=False)
 
     def forward(self, x: Tensor, context: Tensor, bias: Tensor, rotary: RotaryTable | None = None) -> Tensor:
-        """x: [B, T, D]; context: [B, L, D]; bias: [B, 1, 1, L], 0 where real, very negative at padding."""
+        """Attend from frames to a context.
+
+        Args:
+            x: [B, T, D].
+            context: [B, L, D].
+            bias: [B, 1, 1, L], 0 where real, very negative at padding.
+            rotary: Rotation of queries and keys; None in cross-attention.
+
+        Returns:
+            [B, T, D].
+        """
         q = self.q_norm(self._split(self.to_q(x)))
         k, v = self.to_kv(context).chunk(2, dim=-1)
         k, v = self.k_norm(self._split(k)), self._split(v)
@@ -116,7 +136,18 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, text: Tensor, shared: Tensor, biases: tuple[Tensor, Tensor], rotary: RotaryTable
     ) -> Tensor:
-        """x: [B, T, D]; text: [B, L, D]; shared: [B, 6, D]; biases: for frames and for text."""
+        """Apply self-attention, cross-attention and the MLP, each modulated and added to its input.
+
+        Args:
+            x: Hidden states, [B, T, D].
+            text: Context of the cross-attention, [B, L, D].
+            shared: Modulation that all blocks share, [B, 6, D].
+            biases: Additive attention biases of the frames and of the text.
+            rotary: Rotation of queries and keys.
+
+        Returns:
+            [B, T, D].
+        """
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (shared + self.modulation).unsqueeze(2).unbind(1)
         h = self.self_norm(x) * (1 + scale_1) + shift_1
         x = x + gate_1 * self.self_attention(h, h, biases[0], rotary)
@@ -143,7 +174,15 @@ class TextAdapter(nn.Module):
             _zero(mlp.leave)
 
     def forward(self, tokens: Tensor, bias: Tensor) -> Tensor:
-        """tokens: [B, L, W]; bias: [B, 1, 1, L], see `Attention`."""
+        """Adapt the states of the text encoder.
+
+        Args:
+            tokens: [B, L, W].
+            bias: [B, 1, 1, L], see `Attention`.
+
+        Returns:
+            [B, L, W].
+        """
         for index, (attention, mlp) in enumerate(zip(self.attentions, self.mlps, strict=True)):
             normal = self.norms[2 * index](tokens)
             tokens = tokens + attention(normal, normal, bias)
@@ -210,7 +249,17 @@ class Trunk(nn.Module):
     def hidden(
         self, x: Tensor, t: Tensor, conditions: Conditions, *, num_blocks: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Hidden states after `num_blocks` blocks (all if not given), [B, T, D], and the global condition [B, D]."""
+        """Compute hidden states.
+
+        Args:
+            x: Latents at level t, [B, C, T].
+            t: Noise level, [B], 0 to 1.
+            conditions: Of the batch.
+            num_blocks: Number of blocks to apply; None = all.
+
+        Returns:
+            Hidden states, [B, T, D], and the global condition, [B, D].
+        """
         seconds, bpm = conditions.seconds, conditions.bpm
         if conditions.inpaint is not None:
             x = torch.cat([x, conditions.inpaint.to(x.dtype)], dim=1)

@@ -130,7 +130,14 @@ def target_layers(base: nn.Module, targets: tuple[str, ...]) -> dict[str, nn.Lin
 
 
 def low_rank_pairs(state: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-    """(down [rank, in], up [out, rank]) by the layer's name in the network, from the state of an Adapted."""
+    """Collect the pairs of an adapter.
+
+    Args:
+        state: State of an `Adapted`.
+
+    Returns:
+        Down [rank, inputs] and up [outputs, rank], by the layer's name in the network.
+    """
     names = [name.removeprefix("pairs.").removesuffix(".down.weight") for name in state if name.endswith("down.weight")]
     return {
         name.replace("/", "."): (state[f"pairs.{name}.down.weight"], state[f"pairs.{name}.up.weight"]) for name in names

@@ -179,7 +179,15 @@ class OobleckDecoder(nn.Module):
         self.tail_strides = strides[self.num_head :]
 
     def forward(self, latents: Tensor, *, tile: int | None = TAIL_TILE) -> Tensor:
-        """tile: frames of the tail's input in a tile; None = everything at once."""
+        """Decode latents.
+
+        Args:
+            latents: [B, C, T].
+            tile: Frames of the tail's input that are computed at once, which bounds the memory; None = all.
+
+        Returns:
+            Samples, [B, A, N].
+        """
         x = self.enter(_flat(latents, self.enter.weight))
         for block in self.blocks[: self.num_head]:
             x = block(x)

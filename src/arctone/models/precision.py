@@ -114,14 +114,26 @@ class Int8Linear(nn.Module):
 
 
 def rounded(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows [R, K] as whole numbers of 8 bit, and the scale [R, 1] in float32 that leads back; rows of zeros stay so."""
+    """Round rows to 8 bits, each with its own scale.
+
+    Args:
+        values: [R, K].
+
+    Returns:
+        Whole numbers [R, K], and the scales [R, 1] in float32 that they are multiplied with; rows of zeros stay zero.
+    """
     tiny = torch.finfo(torch.float32).tiny
     scale = (values.abs().amax(dim=-1, keepdim=True).float() / LEVELS).clamp_min(tiny)
     return (values.float() / scale).round_().clamp_(-LEVELS, LEVELS).to(torch.int8), scale
 
 
 def quantise(module: nn.Module, names: tuple[str, ...]) -> None:
-    """Replace, in place, the linear layers whose path ends in one of the names."""
+    """Replace linear layers by 8-bit ones, in place.
+
+    Args:
+        module: The network.
+        names: Ends of the paths of the layers.
+    """
     found = [
         (path, layer)
         for path, layer in module.named_modules()

@@ -99,7 +99,14 @@ class LinearCode(nn.Module):
         self.register_buffer("to_bins", torch.from_numpy(mel_interpolation()), persistent=False)
 
     def values(self, features: Tensor) -> Tensor:
-        """Returns the envelope of features [B, M, F] as [B, T, V]: levels in nepers, stereo parameters weighted."""
+        """Compute the envelope of features.
+
+        Args:
+            features: [B, M, F].
+
+        Returns:
+            [B, T, V]: levels in nepers, and weighted stereo parameters.
+        """
         level, difference, coherence = features.split(
             [features.shape[-1] - 2 * NUM_BANDS, NUM_BANDS, NUM_BANDS], dim=-1
         )
@@ -148,8 +155,13 @@ class SpectralEncoder(nn.Module):
         self.register_buffer("std", torch.ones(config.latent_channels))
 
     def unit(self, features: Tensor) -> Tensor:
-        """Returns latents [B, T, C] of features [B, F, 4 T], the learned ones of unit RMS in every frame, before
-        standardisation.
+        """Encode features, before standardization.
+
+        Args:
+            features: [B, F, 4 T].
+
+        Returns:
+            Latents [B, T, C]; the learned ones have unit RMS in every frame.
         """
         x = self.fine(self.enter(features.mT))
         batch, frames, width = x.shape
@@ -188,7 +200,14 @@ class SpectralDecoder(nn.Module):
         self.register_buffer("std", torch.ones(config.latent_channels))
 
     def from_unit(self, latents: Tensor) -> Tensor:
-        """Returns parameters [B, 4 T, P] of latents [B, T, C] before standardisation."""
+        """Decode latents from before standardization.
+
+        Args:
+            latents: [B, T, C].
+
+        Returns:
+            Spectral parameters, [B, 4 T, P].
+        """
         x = self.coarse(self.enter(latents))
         batch, frames, width = x.shape
         x = self.split(x).reshape(batch, frames * FRAMES_PER_LATENT, width)
@@ -197,8 +216,14 @@ class SpectralDecoder(nn.Module):
             return self.parameters_of(made, latents)
 
     def parameters_of(self, made: Tensor, latents: Tensor) -> Tensor:
-        """Returns parameters [B, 4 T, P] of what the last layer gives, [B, 4 T, P], and latents [B, T, C]: the network
-        adds to what the linear code says.
+        """Add the output of the network to what the linear code states.
+
+        Args:
+            made: Output of the last layer, [B, 4 T, P].
+            latents: Before standardization, [B, T, C]; their first channels are the linear code, if there is one.
+
+        Returns:
+            Spectral parameters, [B, 4 T, P].
         """
         level, difference, coherence, scatter = made.split([NUM_BINS, NUM_BANDS, NUM_BANDS, NUM_BANDS], dim=-1)
         if self.code is None:
@@ -238,7 +263,12 @@ class SpectralAutoencoder(nn.Module):
 
     @torch.no_grad()
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
-        """Standardise latents with these [C] statistics of unit-RMS latents, in both halves."""
+        """Set the statistics that latents are standardized with, in encoder and decoder.
+
+        Args:
+            mean: Of unit-RMS latents, [C].
+            std: Standard deviation of the same, [C].
+        """
         for half in (self.encoder, self.decoder):
             half.mean.copy_(mean)
             half.std.copy_(std)

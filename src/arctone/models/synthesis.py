@@ -97,7 +97,14 @@ def refined(magnitude: Tensor, angle: Tensor, iterations: int) -> Tensor:
 
 
 def overlap_add(spectrum: Tensor) -> Tensor:
-    """Compute waveforms [..., 512 M + 1536] whose frames are nearest to a spectrum [..., M, K]: `istft` in torch."""
+    """Compute the waveforms whose frames are nearest to a spectrum: `istft` in torch.
+
+    Args:
+        spectrum: [..., M, K], complex.
+
+    Returns:
+        [..., 512 M + 1536].
+    """
     frames = torch.fft.irfft(spectrum, n=N_FFT) * _constant("window", spectrum.device)
     parts = frames.unflatten(-1, (NUM_OVERLAPS, HOP))
     num_hops = frames.shape[-2] + NUM_OVERLAPS - 1

@@ -100,7 +100,16 @@ class T5Encoder(nn.Module):
 
 
 def distance_buckets(distance: Tensor, num_buckets: int, max_distance: int) -> Tensor:
-    """The bucket of each signed distance: half of them for either side; near ones exact, far ones on a log scale."""
+    """Assign signed distances to buckets: half of them for each sign, exact near 0, on a log scale beyond.
+
+    Args:
+        distance: Any shape.
+        num_buckets: Number of buckets of both signs.
+        max_distance: From here on all distances share the last bucket.
+
+    Returns:
+        Numbers of buckets, same shape.
+    """
     half = num_buckets // 2
     exact = half // 2
     size = distance.abs()
@@ -145,7 +154,16 @@ class T5GemmaBlock(nn.Module):
         self.down = nn.Linear(config.mlp_width, width, bias=False)
 
     def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], bias: Tensor) -> Tensor:
-        """turn: cosines and sines [L, K]; bias: added to the scores, [B, 1, 1, L]."""
+        """Apply attention and the MLP, each normalized and added to its input.
+
+        Args:
+            x: [B, L, D].
+            turn: Cosines and sines of the rotation, [L, K] each.
+            bias: Added to the attention scores, [B, 1, 1, L].
+
+        Returns:
+            [B, L, D].
+        """
         x = x + self.attention_after(self._attend(self.attention_before(x), turn, bias))
         h = self.mlp_before(x)
         h = self.down(functional.gelu(self.gate(h), approximate="tanh") * self.up(h))

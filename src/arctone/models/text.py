@@ -114,7 +114,15 @@ def load_minilm(folder: Path | str, length: int = 64) -> TextEncoder:
 
 
 def convert_bert(published: Mapping[str, Tensor], length: int) -> dict[str, Tensor]:
-    """Published BERT names to ours; positions beyond `length` and the unused pooler are left out."""
+    """Rename published BERT weights.
+
+    Args:
+        published: Tensors by their published names.
+        length: Positions that are kept; later ones are left out, and so is the unused pooler.
+
+    Returns:
+        Tensors by our names.
+    """
     embed = "embeddings."
     state = {
         "words.weight": published[embed + "word_embeddings.weight"],

@@ -102,7 +102,14 @@ class LoopConfig(OptimiserConfig):
         return self.roles.get(name) or OptimiserConfig(**shared)
 
     def rate_factor(self, step: int) -> float:
-        """Returns the factor of the learning rates at a step."""
+        """Compute the factor of the learning rates.
+
+        Args:
+            step: From 0.
+
+        Returns:
+            0 to 1.
+        """
         if self.schedule == "inverse":
             return inverse_rate_factor(step)
         return rate_factor(step, warmup_steps=self.warmup_steps, total_steps=self.total_steps, floor=self.rate_floor)
@@ -427,7 +434,14 @@ class _Means:
 
 
 def progress_rows(path: Path) -> Iterator[dict[str, float]]:
-    """Yields the rows of a log.jsonl."""
+    """Read the rows of a log.
+
+    Args:
+        path: A log.jsonl.
+
+    Yields:
+        Numbers by name, one dictionary a row.
+    """
     with path.open() as file:
         for line in file:
             yield json.loads(line)

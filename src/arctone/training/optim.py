@@ -162,7 +162,17 @@ def inverse_rate_factor(step: int, *, inv_gamma: float = 1e6, power: float = 0.5
 
 
 def rate_factor(step: int, *, warmup_steps: int, total_steps: int, floor: float = 0.02) -> float:
-    """Linear warm-up to 1, then a cosine down to `floor` at `total_steps`."""
+    """Compute the factor of the learning rate: a linear warm-up to 1, then a cosine.
+
+    Args:
+        step: From 0.
+        warmup_steps: Length of the warm-up.
+        total_steps: Where the cosine ends.
+        floor: Its end, 0 to 1.
+
+    Returns:
+        0 to 1.
+    """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     progress = min((step - warmup_steps) / max(total_steps - warmup_steps, 1), 1.0)

@@ -21,22 +21,57 @@ from arctone.training.batches import Batches
 
 
 def even_quantiles(items: int, source: torch.Generator) -> Tensor:
-    """One quantile from each of `items` equal parts of (0, 1), in random order: lowers the variance of a batch."""
+    """Draw one quantile from each of equal parts of (0, 1), in random order, which lowers the variance of a batch.
+
+    Args:
+        items: Number of parts, B.
+        source: Source of randomness.
+
+    Returns:
+        [B], 0 to 1.
+    """
     return (torch.randperm(items, generator=source) + torch.rand(items, generator=source)) / items
 
 
 def logit_normal(quantiles: Tensor, mean: float, std: float) -> Tensor:
-    """Levels sigmoid(mean + std * normal)."""
+    """Map quantiles to logit-normal levels: sigmoid(mean + std * normal).
+
+    Args:
+        quantiles: [B], 0 to 1.
+        mean: Of the normal distribution.
+        std: Its standard deviation.
+
+    Returns:
+        Noise levels, [B].
+    """
     return torch.sigmoid(mean + std * torch.special.ndtri(quantiles.clamp(1e-4, 1 - 1e-4)))
 
 
 def uniform_log_snr(quantiles: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
-    """Levels whose log-SNR is uniform from low to high: t = sigmoid(-log-SNR)."""
+    """Map quantiles to levels with a uniform log-SNR: t = sigmoid(-log-SNR).
+
+    Args:
+        quantiles: [B], 0 to 1.
+        low: Smallest log-SNR.
+        high: Largest log-SNR.
+
+    Returns:
+        Noise levels, [B].
+    """
     return torch.sigmoid(-(low + (high - low) * quantiles))
 
 
 def noisier(t: Tensor, quantiles: Tensor, low: float) -> Tensor:
-    """Levels before t on the way from noise: log-SNR uniform from `low` to that of t; 1 where t is 1."""
+    """Draw levels above others, log-SNR uniform from `low` to that of t.
+
+    Args:
+        t: Noise levels, [B].
+        quantiles: [B], 0 to 1.
+        low: Smallest log-SNR.
+
+    Returns:
+        Noise levels, [B]; 1 where t is 1.
+    """
     reached = torch.logit(t)
     return torch.where(t < 1, uniform_log_snr(quantiles, torch.clamp(-reached, max=low), -reached), t)
 
@@ -64,7 +99,15 @@ def sampler_levels(quantiles: Tensor, step_counts: Sequence[int]) -> tuple[Tenso
 
 
 def shifted_levels(t: Tensor, shift: Tensor | float) -> Tensor:
-    """Levels moved towards noise (shift > 1) or data (shift < 1). Source: Esser et al. 2024, equation 23."""
+    """Move levels towards noise or data: shift t / (1 - t + shift t). Source: Esser et al. 2024, equation 23.
+
+    Args:
+        t: Noise levels, [B].
+        shift: Above 1 towards noise, below 1 towards data.
+
+    Returns:
+        Noise levels, [B].
+    """
     return shift * t / (1 - t + shift * t)
 
 

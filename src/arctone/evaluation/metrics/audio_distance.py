@@ -48,7 +48,16 @@ def magnitudes(samples: npt.NDArray[np.floating], n_fft: int, hop: int) -> Audio
 
 
 def spectra(samples: npt.NDArray[np.floating], n_fft: int, hop: int) -> npt.NDArray[np.complex64]:
-    """Complex short-time spectra, same scaling and shape as `magnitudes`."""
+    """Compute complex short-time spectra, with the scaling and shape of `magnitudes`.
+
+    Args:
+        samples: [C, N].
+        n_fft: Samples of a frame.
+        hop: Samples between frames.
+
+    Returns:
+        [C, T, n_fft / 2 + 1].
+    """
     window = _hann(n_fft)
     transformed = np.fft.rfft(_frames(samples, n_fft, hop) * window, axis=-1) / np.float32(window.sum())
     return np.asarray(transformed, dtype=np.complex64)
@@ -93,12 +102,31 @@ def slaney_mel_filters(sample_rate: int, n_fft: int, num_bands: int) -> AudioArr
 
 
 def mel_power(samples: npt.NDArray[np.floating], sample_rate: int, n_fft: int, hop: int, num_bands: int) -> AudioArray:
-    """Mean power per mel band, [C, T, M]."""
+    """Compute the mean power per mel band.
+
+    Args:
+        samples: [C, N].
+        sample_rate: In Hz.
+        n_fft: Samples of a frame.
+        hop: Samples between frames.
+        num_bands: Number of mel bands, M.
+
+    Returns:
+        [C, T, M].
+    """
     return np.square(magnitudes(samples, n_fft, hop)) @ mel_filters(sample_rate, n_fft, num_bands)
 
 
 def decibels(power: npt.NDArray[np.floating], floor: float) -> npt.NDArray[np.floating]:
-    """10 log10 of a power, where anything below `floor` (> 0) counts as the floor."""
+    """Convert power to decibels, 10 log10.
+
+    Args:
+        power: Any shape.
+        floor: Above 0; a smaller power counts as this.
+
+    Returns:
+        Decibels, same shape.
+    """
     decibel: npt.NDArray[np.floating] = 10.0 * np.log10(np.maximum(power, floor))
     return decibel
 

@@ -121,7 +121,14 @@ def chroma(waveform: Waveform) -> FloatArray:
 
 
 def estimate_key(waveform: Waveform) -> Key:
-    """Key whose profile correlates best with the chroma."""
+    """Estimate the key, whose profile correlates best with the chroma.
+
+    Args:
+        waveform: The sound.
+
+    Returns:
+        The key with its correlation.
+    """
     return key_of_chroma(chroma(waveform))
 
 

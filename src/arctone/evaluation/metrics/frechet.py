@@ -70,7 +70,14 @@ def validate(reference: npt.ArrayLike, generated: npt.ArrayLike) -> tuple[FloatA
 
 
 def gaussian(points: FloatArray) -> Gaussian:
-    """Mean and covariance of at least 2 points [N, D]."""
+    """Fit a Gaussian.
+
+    Args:
+        points: At least 2, [N, D].
+
+    Returns:
+        Mean and unbiased covariance.
+    """
     mean = points.mean(axis=0)
     factor = (points - mean) / np.sqrt(len(points) - 1)
     if len(factor) > factor.shape[1]:
@@ -101,7 +108,15 @@ def from_statistics(mean: npt.ArrayLike, covariance: npt.ArrayLike) -> Gaussian:
 
 
 def distance(first: Gaussian, second: Gaussian) -> float:
-    """|mean difference|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), 0 and upwards."""
+    """Compute the squared Frechet distance |mean difference|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)).
+
+    Args:
+        first: A Gaussian of D dimensions.
+        second: Another of D dimensions.
+
+    Returns:
+        0 and upwards.
+    """
     means = np.square(first.mean - second.mean).sum()
     traces = np.square(first.factor).sum() + np.square(second.factor).sum()
     common = np.linalg.svd(first.factor @ second.factor.T, compute_uv=False).sum()

@@ -73,8 +73,14 @@ def same_size(first: FloatArray, second: FloatArray) -> None:
 
 
 def unit_rows(points: FloatArray) -> FloatArray:
-    """Points at length 1, [N, D + 1]. A zero vector, which has no direction, gets one of its own in the last column:
-    it is like other zero vectors and unlike everything else.
+    """Scale points to length 1.
+
+    Args:
+        points: [N, D].
+
+    Returns:
+        [N, D + 1]. A zero vector, which has no direction, gets one of its own in the last column: it is like other zero
+        vectors and unlike everything else.
     """
     lengths = np.linalg.norm(points, axis=1, keepdims=True)
     nowhere = (lengths == 0).astype(np.float64)
@@ -82,7 +88,15 @@ def unit_rows(points: FloatArray) -> FloatArray:
 
 
 def distances(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Euclidean distances, [N, M], exactly 0 for equal points (which the usual shortcut over products is not)."""
+    """Compute Euclidean distances, exactly 0 for equal points (which the usual shortcut over products is not).
+
+    Args:
+        first: [N, D].
+        second: [M, D].
+
+    Returns:
+        [N, M].
+    """
     blocks = [
         np.sqrt(np.square(first[start : start + _ROWS_AT_ONCE, None] - second).sum(axis=2))
         for start in range(0, len(first), _ROWS_AT_ONCE)

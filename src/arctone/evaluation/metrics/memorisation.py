@@ -156,14 +156,28 @@ def evaluate(
 
 
 def waveform_alignment(first: Waveform, second: Waveform) -> float:
-    """Largest correlation of two waveforms (mono, 11 kHz) over all delays, 0 to 1; either sign counts. 0 for
-    silence.
+    """Compute the largest correlation of two waveforms over all delays.
+
+    Args:
+        first: A sound; it is compared in mono at 11 kHz.
+        second: Another sound.
+
+    Returns:
+        0 to 1; either sign counts. 0 for silence.
     """
     return _alignment(*(conform(waveform, _ALIGNMENT_RATE, 1).samples for waveform in (first, second)), signed=False)
 
 
 def spectral_alignment(first: Waveform, second: Waveform) -> float:
-    """The same of log mel spectra at 86 frames a second, without their phase, 0 to 1. 0 for silence."""
+    """Compute the largest correlation of two log mel spectra over all delays, at 86 frames a second and without phase.
+
+    Args:
+        first: A sound.
+        second: Another sound.
+
+    Returns:
+        0 to 1; 0 for silence.
+    """
     return _alignment(*(_log_mel(waveform) for waveform in (first, second)), signed=True)
 
 

@@ -80,7 +80,14 @@ class Probe:
         return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), dtype=np.float32)
 
     def predict(self, embeddings: FloatArray) -> list[str]:
-        """Most probable family of each embedding, [N, D] to N names."""
+        """Classify embeddings.
+
+        Args:
+            embeddings: [N, D].
+
+        Returns:
+            Most probable class of each, N names.
+        """
         return [self.classes[index] for index in self.probabilities(embeddings).argmax(axis=1)]
 
     def save(self, path: str | Path) -> None:

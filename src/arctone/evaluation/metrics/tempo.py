@@ -118,7 +118,15 @@ def estimate_tempo(waveform: Waveform) -> Tempo:
 
 
 def is_match(reference_bpm: float, estimated_bpm: float, any_octave: bool = False) -> bool:
-    """Whether the estimate lies within 3 % of the reference (with any_octave: or of its half, third, double or triple).
+    """Return whether an estimated tempo is within 3 % of the reference.
+
+    Args:
+        reference_bpm: Beats per minute.
+        estimated_bpm: Beats per minute.
+        any_octave: Accept half, a third, double and triple of the reference, too.
+
+    Returns:
+        Whether it matches.
 
     >>> is_match(120, 123), is_match(120, 124), is_match(120, 60), is_match(120, 60, any_octave=True)
     (True, False, False, True)

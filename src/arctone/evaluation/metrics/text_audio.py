@@ -66,18 +66,44 @@ def validate(
 
 
 def scores(cosines: FloatArray, owners: IntArray) -> FloatArray:
-    """Cosine of each caption with its own sound, [C], -1 to 1."""
+    """Return the cosine of each caption with its own sound.
+
+    Args:
+        cosines: Of captions and sounds, [C, S].
+        owners: Number of each caption's sound, [C].
+
+    Returns:
+        [C], -1 to 1.
+    """
     return np.asarray(cosines[np.arange(len(owners)), owners])
 
 
 def ranks(cosines: FloatArray, captions: Sequence[str], owners: IntArray) -> IntArray:
-    """Place of the own sound among the sounds, [C], from 1."""
+    """Return the rank of each caption's own sound among all sounds.
+
+    Args:
+        cosines: Of captions and sounds, [C, S].
+        captions: Texts of the captions; sounds with an equal caption are not counted as wrong.
+        owners: Number of each caption's sound, [C].
+
+    Returns:
+        [C], from 1.
+    """
     negative = ~_same_caption(cosines.shape[1], captions, owners)
     return np.asarray(1 + (negative & (cosines >= scores(cosines, owners)[:, None])).sum(axis=1))
 
 
 def unrelated_score(cosines: FloatArray, captions: Sequence[str], owners: IntArray) -> float | None:
-    """Mean cosine of captions with sounds that are not theirs; None if there is no such pair."""
+    """Average the cosines of captions with sounds that are not theirs.
+
+    Args:
+        cosines: Of captions and sounds, [C, S].
+        captions: Texts of the captions; sounds with an equal caption are not counted as wrong.
+        owners: Number of each caption's sound, [C].
+
+    Returns:
+        -1 to 1; None if there is no such pair.
+    """
     negative = ~_same_caption(cosines.shape[1], captions, owners)
     return float(cosines[negative].mean()) if negative.any() else None
 

@@ -43,7 +43,16 @@ def validate(points: npt.ArrayLike) -> FloatArray:
 
 
 def vendi_score(points: npt.ArrayLike) -> float:
-    """exp of the entropy of the eigenvalues of the similarity matrix over N, 1 to N."""
+    """Compute the effective number of different points.
+
+    It is exp of the entropy of the eigenvalues of the similarity matrix over N.
+
+    Args:
+        points: [N, D].
+
+    Returns:
+        1 to N.
+    """
     return _score(unit_rows(validate(points)))
 
 

@@ -86,7 +86,16 @@ class ArcBatch(NamedTuple):
 
 
 def arc_part(batch: ArcBatch, rows: slice, number: int) -> ArcBatch:
-    """Some items of a batch, as its part of this number; their losses keep the weights they have in the whole."""
+    """Select some items of a batch; their losses keep the weights that they have in the whole.
+
+    Args:
+        batch: The whole.
+        rows: The items.
+        number: Of this part, from 0.
+
+    Returns:
+        The part.
+    """
     own: Any = {name: value for name, value in batch._asdict().items() if value is None or name == "weight"}
     own |= {name: batch._asdict()[name][rows] for name in ("x_0", "disturbance") if name not in own}
     own |= {"conditions": batch.conditions.items(rows)}
@@ -102,16 +111,33 @@ def arc_part(batch: ArcBatch, rows: slice, number: int) -> ArcBatch:
 
 
 def teacher_part(batch: TeacherBatch, rows: slice, number: int) -> TeacherBatch:
-    """Some items of the teacher's material, as its part of this number."""
+    """Select some items of a teacher's batch.
+
+    Args:
+        batch: The whole.
+        rows: The items.
+        number: Of this part, from 0.
+
+    Returns:
+        The part, with a key of its own for its trajectories.
+    """
     key, conditions, noise, quantiles, weight = batch
     return TeacherBatch((key[0], number), conditions.items(rows), noise[rows], quantiles[rows], weight)
 
 
 def bank_step(step: int, size: int, uses: int) -> int:
-    """The step that drew the batch which a step finds in a bank of `size`, where each batch is used `uses` times.
+    """Find the step that drew the batch which a step uses.
 
-    The places of the bank are visited in turn; which of them is refilled moves on by one from round to round, so
-    that the work is spread evenly.
+    The places of the bank are visited in turn; which of them is refilled moves on by one from round to round, so that
+    the work is spread evenly.
+
+    Args:
+        step: From 0.
+        size: Batches in the bank.
+        uses: Number of times that each batch is used.
+
+    Returns:
+        The earlier step, or `step` itself.
     """
     turn, place = divmod(step, size)
     return max(turn - (turn + place) % uses, 0) * size + place
@@ -219,7 +245,14 @@ class ArcMaterial:
 
 
 def caption_groups(captions: Sequence[str]) -> Tensor:
-    """A number for each caption [N], the same for captions that differ in case and spaces alone."""
+    """Number captions; those that differ in case and spaces alone share a number.
+
+    Args:
+        captions: N texts.
+
+    Returns:
+        [N].
+    """
     numbers: dict[str, int] = {}
     return torch.tensor(
         [numbers.setdefault(" ".join(caption.casefold().split()), len(numbers)) for caption in captions]

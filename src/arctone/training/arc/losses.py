@@ -117,5 +117,14 @@ def caption_choice(similarities: Tensor, own: Tensor, same: Tensor) -> Tensor:
 
 
 def latent_error(estimate: Tensor, target: Tensor, frame_mask: Tensor) -> Tensor:
-    """Mean squared error of latents [B, C, T] over real frames [B, T], one number an item, [B]."""
+    """Compute the mean squared error of latents over real frames.
+
+    Args:
+        estimate: [B, C, T].
+        target: [B, C, T].
+        frame_mask: [B, T], True = real.
+
+    Returns:
+        One number an item, [B].
+    """
     return item_means((estimate - target).square().mean(1), frame_mask)

@@ -136,7 +136,14 @@ class ArcTask(LatentTask):
         return of_role[self.role_at(step)](batch)
 
     def generator_losses(self, batch: ArcBatch) -> Losses:
-        """Returns how clearly the discriminator tells generated latents from the real ones next to them."""
+        """Compute the losses of a generator step: adversarial, and of teacher and alignment if they are on.
+
+        Args:
+            batch: Of a generator step.
+
+        Returns:
+            Losses by name; "total" is their weighted sum.
+        """
         config, loss = self.config, ADVERSARIAL_LOSSES[self.config.loss]
         # First, while no graph takes up memory yet.
         real = self._real_logits(batch) if loss.paired else torch.zeros(())
@@ -158,7 +165,14 @@ class ArcTask(LatentTask):
         return scores.logits
 
     def discriminator_losses(self, batch: ArcBatch) -> Losses:
-        """Returns how badly one pass of the discriminator separates real from fake, and right from wrong captions."""
+        """Compute the losses of a discriminator step, adversarial, contrastive and penalties, in one pass.
+
+        Args:
+            batch: Of a discriminator step.
+
+        Returns:
+            Losses by name; "total" is their weighted sum, "margin" the mean difference of real and generated logits.
+        """
         logits, mask = self._views(batch)
         real, fake, config = logits["real"], logits["fake"], self.config
         losses = {"adversarial": _mean(ADVERSARIAL_LOSSES[config.loss].discriminator(real, fake), mask, batch.weight)}
@@ -204,7 +218,14 @@ class ArcTask(LatentTask):
         return logits, scores.mask[: len(real)]
 
     def critic_losses(self, batch: ArcBatch) -> Losses:
-        """Returns how badly each clip's caption is picked out among those of the batch."""
+        """Compute the loss of the alignment critic: choosing each clip's caption among those of the batch.
+
+        Args:
+            batch: Of a step of the critic, with captions.
+
+        Returns:
+            The loss as "total".
+        """
         assert batch.captions is not None
         return {"total": self._alignment(renoised(batch.x_0, batch.seen), batch, batch.captions)}
 
@@ -214,7 +235,14 @@ class ArcTask(LatentTask):
         return (caption_choice(similarities, captions.own, captions.same) * batch.weight).sum()
 
     def teacher_loss(self, batch: TeacherBatch) -> Tensor:
-        """Returns the squared distance from the one-step estimate to the guided teacher's end, or of velocities."""
+        """Compute the squared error of one-step estimates against the guided teacher.
+
+        Args:
+            batch: Of the teacher.
+
+        Returns:
+            Error of x_0, or with the target "velocity" that of velocities.
+        """
         assert self.teacher is not None
         x_t, t, x_0 = self.teacher.example(batch)
         error = latent_error(self.estimate(x_t, t, batch.conditions), x_0, batch.conditions.frame_mask)
@@ -224,13 +252,27 @@ class ArcTask(LatentTask):
         return (error * batch.weight).sum()
 
     def generated(self, batch: ArcBatch) -> Tensor:
-        """Returns the generator's x_0 [B, C, T], which the discriminator sees with noise."""
+        """Generate what the discriminator sees with noise: a rollout of the sampler, or one step.
+
+        Args:
+            batch: Of any step.
+
+        Returns:
+            The generator's x_0, [B, C, T].
+        """
         if self.config.rollout_steps:
             return self.sample(batch)
         return self.estimate(self.input(batch), batch.start.t, batch.conditions)
 
     def sample(self, batch: ArcBatch) -> Tensor:
-        """Returns the end of the generator's sampler, [B, C, T]; gradients reach its last `rollout_steps` steps."""
+        """Run the generator's sampler; gradients reach its last `rollout_steps` steps.
+
+        Args:
+            batch: Of any step.
+
+        Returns:
+            x_0, [B, C, T].
+        """
         name, num_steps, shift = self.config.sampled_by
         steps = SAMPLERS[name](
             guided_velocity(self.generator, batch.conditions, 1.0),
@@ -247,11 +289,27 @@ class ArcTask(LatentTask):
         return x_0
 
     def estimate(self, x_t: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        """Returns the generator's x_0 [B, C, T], one step from x_t at t [B]."""
+        """Estimate x_0 in one step.
+
+        Args:
+            x_t: [B, C, T].
+            t: [B], 0 to 1.
+            conditions: Of the batch.
+
+        Returns:
+            The generator's x_0, [B, C, T].
+        """
         return estimate_x_0(self.generator, x_t, t, conditions)
 
     def input(self, batch: ArcBatch) -> Tensor:
-        """Returns x_t [B, C, T]: noised real latents, or where `own` says so the generator's noised estimate."""
+        """Return the input of a one-step generator.
+
+        Args:
+            batch: Of any step.
+
+        Returns:
+            x_t [B, C, T]: noised real latents, or where `own` is set the generator's own estimate, noised.
+        """
         start = batch.start
         x_t = add_noise(batch.x_0, start.noise, expand(start.t, batch.x_0))
         if start.own is None or not start.own.any():
@@ -269,7 +327,15 @@ class ArcTask(LatentTask):
 
 
 def renoised(x_0: Tensor, seen: Renoised) -> Tensor:
-    """Returns latents at the level and with the noise that the discriminator sees them with."""
+    """Add the noise with which the discriminator sees latents.
+
+    Args:
+        x_0: [B, C, T].
+        seen: Level and noise.
+
+    Returns:
+        [B, C, T].
+    """
     return add_noise(x_0, seen.noise, expand(seen.s, x_0))
 
 

@@ -67,11 +67,17 @@ class Teacher:
         self._paths: dict[tuple[int, int], _Path] = {}
 
     def times(self, batch: TeacherBatch) -> tuple[float, ...]:
-        """Grid of a batch's trajectories, from 1 to 0: of ping-pong the sampler's own.
+        """Return the time grid of a batch's trajectories; with ping-pong that of the sampler.
 
-        Where velocities along the flow are learned the times between are moved by up to half a step, all by the same,
-        so that over the batches all times occur: a sampler may look at any of them. Mean velocities over steps hold for
-        these steps alone, so there the grid stands still.
+        For the target "velocity" the times between the ends are moved by up to half a step, all by the same amount,
+        so that over the batches all times occur. Mean velocities over steps hold for these steps alone, so there the
+        grid is fixed.
+
+        Args:
+            batch: Of the teacher.
+
+        Returns:
+            From 1 to 0, one more than steps.
         """
         num_steps = self.config.steps
         if self.config.sampler == "ping_pong":
@@ -84,8 +90,14 @@ class Teacher:
         return (grid[0], *between, grid[-1])
 
     def example(self, batch: TeacherBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """For each item a point of its trajectory, x_t [B, C, T], its time [B] and x_0 [B, C, T]: the trajectory's end,
-        or where the guided velocity at this point, or its mean over the step, leads to.
+        """Draw a point of the trajectory of each item, computing the trajectories unless the bank holds them.
+
+        Args:
+            batch: Of the teacher.
+
+        Returns:
+            x_t [B, C, T], its time [B], and x_0 [B, C, T]: the trajectory's end, or the end that the guided velocity
+            at this point, or its mean over the step, leads to.
         """
         if batch.key not in self._paths:
             self._make_room(batch.key[0])
@@ -134,13 +146,28 @@ class Teacher:
 
 
 def rolled(noise: Tensor, index: int, num_steps: int) -> Tensor:
-    """Noise [B, C, T] for the re-noising after a step: white noise, moved along in time, is as good as new, and needs
-    no other part of the batch to be the same again.
+    """Return noise for the re-noising after a step: the same white noise, moved in time, which is as good as new.
+
+    Args:
+        noise: [B, C, T].
+        index: Number of the step, from 1.
+        num_steps: Of the trajectory.
+
+    Returns:
+        [B, C, T].
     """
     return noise.roll(max(1, index * noise.shape[-1] // num_steps), -1)
 
 
 def divided(times: Sequence[float], parts: int) -> tuple[float, ...]:
-    """Return a grid with each of its steps divided into equal ones."""
+    """Divide each step of a time grid into equal parts.
+
+    Args:
+        times: The grid, from 1 to 0.
+        parts: Number of parts of each step.
+
+    Returns:
+        The finer grid.
+    """
     steps = ((first + (last - first) * part / parts) for first, last in pairwise(times) for part in range(parts))
     return (*steps, times[-1])
