@@ -95,6 +95,12 @@ def tiny_float_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_controls_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model as a few-step one that receives all controls and known latents; see tests/tiny_model.py."""
+    return _copied("tiny-controls", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def tiny_published_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Published models with random weights, and their graphs: see tests/tiny_published.py."""
     from tests.tiny_published import convert_tiny_published

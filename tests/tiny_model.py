@@ -1,5 +1,7 @@
 """A model of the real kind, but of some thousand parameters and random: the whole road without any trained weights."""
 
+import json
+import shutil
 import string
 from pathlib import Path
 
@@ -8,9 +10,22 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from arctone.checkpoints.folder import AUTOENCODER, DIT, FLOW, load_state, save_part
-from arctone.export.bundle import build
-from arctone.model_folder.config import DiTConfig, ModelConfig, SamplingConfig, SpectralConfig, TextConfig
+from arctone.checkpoints.folder import AUTOENCODER, DIT, FLOW, load_autoencoder, load_state, save_part
+from arctone.checkpoints.weights_map import write_weights_map
+from arctone.export.bundle import Modules, build, graph_states, load_text, write_graph
+from arctone.export.graphs import PARITY, dit_signatures
+from arctone.files.atomic import MARKER
+from arctone.files.strict_json import write_config
+from arctone.model_folder.config import (
+    CURVE_CONTROLS,
+    NUMBER_CONTROLS,
+    DiTConfig,
+    ModelConfig,
+    SamplingConfig,
+    SpectralConfig,
+    TextConfig,
+)
+from arctone.model_folder.folder import write_hashes
 from arctone.models.dit import DiT as DiffusionTransformer
 from arctone.models.spectral import SpectralAutoencoder
 from arctone.models.text import TextEncoder
@@ -31,6 +46,19 @@ CONFIG = ModelConfig(
     ),
     text=TextConfig(vocabulary=256, width=32, depth=1, heads=2, mlp_width=64, max_tokens=16),
     sampling=SamplingConfig(sampler="euler", steps=4, cfg_scale=2.0, duration_seconds=1.0),
+)
+
+# The same model as a few-step one that receives every control and known latents.
+CONTROLLED = msgspec.structs.replace(
+    CONFIG,
+    name="tiny-controls",
+    dit=msgspec.structs.replace(
+        CONFIG.dit,
+        controls=(*NUMBER_CONTROLS, *CURVE_CONTROLS),
+        inpaint_channels=1 + CONFIG.dit.latent_channels,
+        text_adapter=1,
+    ),
+    sampling=SamplingConfig(sampler="euler", steps=4, cfg_scale=1.0, duration_seconds=1.0, post_trained=True),
 )
 
 
@@ -55,6 +83,52 @@ def write_checkpoint(checkpoint: Path) -> Path:
     save_file(encoder.state_dict(), checkpoint / "text.safetensors")
     _tokenizer().save(str(checkpoint / "tokenizer.json"))
     return checkpoint
+
+
+def build_tiny_controls(folder: Path, plain: Path) -> Path:
+    """Export the transformer of the tiny model with controls; its other graphs are those of `plain`.
+
+    PLAIN_DIT is the same network without the controls' inputs and weights.
+    """
+    checkpoint, out = write_checkpoint(folder / "checkpoint"), folder / "tiny-controls"
+    shutil.copytree(plain, out)
+    report = json.loads((out / PARITY).read_text())
+    dit = controlled_transformer()
+    report["dit"] = write_graph(dit_signatures(dit, CONTROLLED, (64,)), out / "dit.tflite", True)
+    bare = msgspec.structs.replace(CONTROLLED, dit=msgspec.structs.replace(CONTROLLED.dit, controls=()))
+    twin = DiffusionTransformer(bare.dit).eval()
+    twin.load_state_dict({name: value for name, value in dit.state_dict().items() if name in twin.state_dict()})
+    write_graph(dit_signatures(twin, bare, (64,)), out / PLAIN_DIT, True)
+    modules = Modules(load_text(checkpoint, CONFIG.text), dit, load_autoencoder(checkpoint))
+    write_weights_map(out, graph_states(modules))
+    write_config(out / "config.json", CONTROLLED)
+    (out / PARITY).write_text(json.dumps(report, indent=2) + "\n")
+    (out / MARKER).unlink()
+    write_hashes(out)
+    return out
+
+
+PLAIN_DIT = "dit-without-controls.tflite"
+
+
+def write_controlled_checkpoint(checkpoint: Path) -> Path:
+    """Write the weights of the tiny model with controls."""
+    write_checkpoint(checkpoint)
+    save_part(checkpoint, DIT, controlled_transformer().state_dict(), CONTROLLED)
+    return checkpoint
+
+
+def controlled_transformer() -> DiffusionTransformer:
+    """The transformer with controls, always the same; each of them has a clear effect."""
+    torch.manual_seed(0)
+    dit, source = DiffusionTransformer(CONTROLLED.dit), torch.Generator().manual_seed(2)
+    state = _random(dit)
+    for name in (one for one in state if one.startswith("controls.")):
+        state[name] = 0.5 * torch.randn(state[name].shape, generator=source)
+    known = state["enter.weight"][:, CONTROLLED.dit.latent_channels :]
+    known.copy_(0.3 * torch.randn(known.shape, generator=source))
+    dit.load_state_dict(state)
+    return dit.eval()
 
 
 def flow_state(checkpoint: Path) -> dict[str, torch.Tensor]:

@@ -40,6 +40,13 @@ def tiny_float32(folder: Path) -> Path:
     return folder / "out"
 
 
+def tiny_controls(folder: Path) -> Path:
+    """Export the transformer of the tiny model as one with controls and known latents, at one length."""
+    from tests.tiny_model import build_tiny_controls
+
+    return build_tiny_controls(folder, EXPORTS / "tiny")
+
+
 def tiny_published(folder: Path) -> Path:
     """Convert and export models of the published kinds: see tests/tiny_published.py."""
     from tests.tiny_published import build_tiny_published
@@ -50,6 +57,7 @@ def tiny_published(folder: Path) -> Path:
 MODELS: dict[str, Callable[[Path], Path]] = {
     "tiny": tiny,
     "tiny-float32": tiny_float32,
+    "tiny-controls": tiny_controls,
     "tiny-published": tiny_published,
 }
 

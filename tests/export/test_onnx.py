@@ -23,6 +23,7 @@ from arctone.export.onnx import build_onnx
 from arctone.flow.noise import item_noise
 from arctone.flow.schedules import sampler_times
 from arctone.inference.loading import load
+from arctone.model_folder.config import CURVE_CONTROLS
 from arctone.model_folder.folder import check_hashes, read_model_config
 from arctone.model_folder.tokenizer import Tokenizer
 from tests import tiny_model
@@ -33,7 +34,8 @@ PARTS = ("text", "dit", "decoder", "encoder")
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model.write_checkpoint(tmp_path_factory.mktemp("model") / "checkpoint")
+    """The tiny model with controls, whose graph has an input for each."""
+    return tiny_model.write_controlled_checkpoint(tmp_path_factory.mktemp("model") / "checkpoint")
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +68,13 @@ def test_together_they_make_the_engines_sound(checkpoint: Path, exported: Path) 
     tokens = Tokenizer(exported, config.text.max_tokens).encode("a tone")
     words, pooled = _run(exported, "text", ids=tokens.ids, mask=tokens.mask.astype(np.float32))
     x = item_noise(seed, 0, (config.dit.latent_channels, num_frames))
+    not_given = {name: np.zeros((2, num_frames), np.float32) for name in CURVE_CONTROLS}
+    not_given |= {"inpaint": np.zeros((config.dit.inpaint_channels, num_frames), np.float32)}
+    not_given |= {"key": np.float32(0), "note": np.float32(0)}
     times = sampler_times("euler", 4, config.sampling.shift)
     for t, t_next in pairwise(times):
         given = {"text_tokens": words[0], "text_mask": tokens.mask.astype(np.float32), "text_pooled": pooled[0]}
-        given |= {"seconds": seconds, "bpm": np.float32(0), "frame_mask": mask}
+        given |= {"seconds": seconds, "bpm": np.float32(0), "frame_mask": mask, **not_given, "steps": np.float32(4)}
         (velocity,) = _run(exported, "dit", x=x, t=np.float32(t), **given)
         x = x + np.float32(t_next - t) * velocity[0]
     (parameters,) = _run(exported, "decoder", latents=x, frame_mask=mask)

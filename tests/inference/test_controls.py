@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,12 +15,17 @@ from arctone.audio.regions import EDGE_OUT_SECONDS, faded_edges
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.inference.backends.base import Backend, TextEmbedding, VelocityInputs
+from arctone.inference.context import GenerationContext
+from arctone.inference.edit_plan import plan_request
 from arctone.inference.engine import Engine
+from arctone.inference.pipeline import generate
 from arctone.inference.request import GenerationRequest, GenerationResult, Progress, validate
-from arctone.inference.resolution import choose_network, resolve, seems_english
+from arctone.inference.resolution import choose_network, defaults_of, resolve, seems_english
 from arctone.model_folder.config import (
+    CURVE_CONTROLS,
     FLOW_NETWORK,
     NETWORK,
+    NUMBER_CONTROLS,
     DiTConfig,
     ModelConfig,
     SamplingConfig,
@@ -29,7 +35,7 @@ from arctone.model_folder.config import (
 from arctone.model_folder.tokenizer import Tokens
 
 RATE, HOP, CHANNELS = 44_100, 2048, 4
-CONTROLS: Any = ("key", "note", "loudness", "brightness", "pitch")
+CONTROLS: Any = (*NUMBER_CONTROLS, *CURVE_CONTROLS)
 CONFIG = ModelConfig(
     name="fake",
     autoencoder=SpectralConfig(latent_channels=CHANNELS),
@@ -127,6 +133,60 @@ def test_controls_of_a_call_are_batches_of_one_and_zeros_where_not_given() -> No
     assert found["key"].tolist() == [3.0]
     assert found["loudness"].shape == (1, 2, 6)
     assert not found["loudness"].any()
+
+
+CURVE = np.stack([np.arange(200) / 200, np.ones(200)]).astype(np.float32)
+
+
+def _run(backend: FakeBackend, curves: dict[str, Any], **fields: Any) -> list[VelocityInputs]:
+    """Run a request with curves over the latent frames of its sound; the calls that the backend received."""
+    request = resolve(GenerationRequest(prompt="a tone", seed=1, threads=1, **fields), defaults_of(backend.config))
+    context = GenerationContext(backend, NETWORK, backend.config, request, lambda: False, curves=curves)
+    steps = generate(context, plan_request(request, backend.config, None), FakeTokenizer())  # type: ignore[arg-type]
+    collections.deque(steps, maxlen=0)
+    return [call for call, _ in backend.calls]
+
+
+def test_every_window_of_a_long_sound_receives_its_part_of_the_curves() -> None:
+    calls = _run(FakeBackend(), {"loudness": CURVE}, duration_seconds=5.0)
+    starts = list(dict.fromkeys(round(float(call.loudness[0, 0]) * 200) for call in calls if call.loudness is not None))
+    assert starts[0] == 0
+    assert len(starts) == len(calls) // 4 > 1
+    for call in calls:
+        assert call.loudness is not None
+        first = round(float(call.loudness[0, 0]) * 200)
+        assert np.array_equal(call.loudness, CURVE[:, first : first + call.x.shape[1]])
+        assert call.pitch is None
+
+
+def test_a_short_curve_is_not_given_beyond_its_end_and_guidance_follows_it_on_both_sides() -> None:
+    calls = _run(FakeBackend(has_flow=False), {"pitch": CURVE[:, :4]}, cfg_scale=3.0)
+    assert {call.text is None or not call.text.mask.any() for call in calls} == {True, False}
+    for call in calls:
+        assert call.pitch is not None
+        assert np.array_equal(call.pitch[:, :4], CURVE[:, :4])
+        assert not call.pitch[:, 4:].any()
+
+
+def test_the_seam_of_a_loop_receives_the_curves_turned_as_the_loop_is() -> None:
+    calls = _run(FakeBackend(), {"brightness": CURVE}, loop=True, duration_seconds=1.0)
+    first, seam = calls[0].brightness, calls[-1].brightness
+    assert first is not None
+    assert seam is not None
+    frames = seam.shape[1]
+    begins = round(float(seam[0, 0]) * 200)
+    assert 0 < begins < frames
+    assert np.array_equal(seam, np.roll(CURVE[:, :frames], -begins, axis=1))
+
+
+@pytest.mark.parametrize(("steps", "stated"), [(2, 2), (4, 4), (50, 4), (None, 4)])
+def test_a_few_step_model_receives_the_number_of_steps_up_to_its_own(steps: int | None, stated: int) -> None:
+    backend = FakeBackend()
+    _made(backend, steps=steps)
+    assert {call.steps for call, _ in backend.calls} == {float(stated)}
+    guided = FakeBackend()
+    _made(guided, steps=steps, cfg_scale=2.0)
+    assert {call.steps for call, network in guided.calls if network == FLOW_NETWORK} == {0.0}
 
 
 SOURCE = Waveform(np.random.default_rng(0).uniform(-0.1, 0.1, (2, RATE)).astype(np.float32), RATE)

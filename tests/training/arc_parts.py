@@ -107,17 +107,17 @@ def filled(module: nn.Module) -> nn.Module:
     return module
 
 
-def arc_task(config: ArcConfig | None = None, batches: PromptedBatches | None = None) -> ArcTask:
+def arc_task(config: ArcConfig | None = None, batches: PromptedBatches | None = None, dit: DiTConfig = DIT) -> ArcTask:
     """A task on small random networks, with the critic and the teacher that the config asks for."""
     config = config or ArcConfig()
     torch.manual_seed(1)
     return ArcTask(
-        filled(DiT(DIT)),
-        filled(Discriminator(DIT, config.discriminator.num_blocks, config.discriminator.head)),
+        filled(DiT(dit)),
+        filled(Discriminator(dit, config.discriminator.num_blocks, config.discriminator.head)),
         batches or PromptedBatches(),
         config,
         critic=AlignmentCritic(4, 8, width=16) if config.alignment.steps else None,
-        teacher=filled(DiT(DIT)) if config.teacher.is_on else None,
+        teacher=filled(DiT(dit)) if config.teacher.is_on else None,
     )
 
 

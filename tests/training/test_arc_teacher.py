@@ -9,17 +9,20 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from arctone.errors import UsageError
 from arctone.flow.schedules import linear, shifted
+from arctone.models.conditions import Conditions
 from arctone.training.arc.batches import bank_step, teacher_part
 from arctone.training.arc.losses import latent_error
+from arctone.training.arc.task import ArcTask
 from arctone.training.arc.teacher import TeacherBatch
 from arctone.training.loop import Trainer
-from tests.training.arc_parts import EVERYTHING, LOOP, arc_config, arc_task, generator_batch
+from tests.training.arc_parts import DIT, EVERYTHING, LOOP, arc_config, arc_task, generator_batch
 
 
 @torch.no_grad()
@@ -136,6 +139,62 @@ def test_a_bank_uses_each_batch_the_same_number_of_times_and_fills_evenly(size: 
     assert len(drawn) == pytest.approx((drawn[-1] - drawn[0]) / uses, abs=size)
 
 
+def _task_of_counts(counts: tuple[int, ...], *, receives: bool = True) -> ArcTask:
+    dit = msgspec.structs.replace(DIT, controls=("steps",) if receives else ())
+    config = arc_config(
+        EVERYTHING, teacher_target="velocity", teacher_steps=4, teacher_substeps=2, teacher_step_counts=counts
+    )
+    return arc_task(config, dit=dit)
+
+
+@torch.no_grad()
+def test_each_number_of_steps_is_a_target_of_its_own_in_as_many_calls() -> None:
+    task = _task_of_counts((4, 2, 8))
+    assert task.teacher is not None
+    for begun, count in ((3, 4), (4, 2), (5, 8), (6, 4)):
+        batch = task.material.teacher(begun, 0, 1)._replace(key=(begun, 0))
+        calls: list[Conditions] = []
+        hook = task.teacher.module.register_forward_hook(lambda _, args, __, into=calls: into.append(args[2]))
+        path = task.teacher._trajectory(batch)
+        hook.remove()
+        assert len(path.x_t) == count
+        assert len(calls) == 2 * 8  # with and without text
+        assert all(one.steps is None for one in calls)
+        end = task.teacher._trajectory(batch._replace(key=(3, 0))).x_0[-1]
+        assert torch.allclose(path.x_0[-1], end, atol=1e-5)  # all lead where eight small steps lead
+
+
+@torch.no_grad()
+def test_the_generator_receives_the_number_of_steps_of_the_path_and_of_its_sampler() -> None:
+    task, seen = _task_of_counts((4, 2)), list[float]()
+    task.generator.register_forward_hook(lambda _, args, __: seen.append(float(args[2].steps[0])))
+    for step in (3, 4):
+        task.teacher_loss(task.material.teacher(step, 0, 1))
+    begun = [bank_step(step, 1, EVERYTHING.teacher.refresh) for step in (3, 4)]
+    assert seen == [(4.0, 2.0)[each % 2] for each in begun]
+    seen.clear()
+    task.sample(task.material.generator(8, 0, 1))
+    assert seen == [4.0] * 4
+
+
+def test_a_generator_that_receives_no_number_learns_one_number_alone() -> None:
+    task = _task_of_counts((4, 2), receives=False)
+    assert task.teacher is not None
+    batches = [task.material.teacher(step, 0, 1) for step in range(12)]
+    assert {task.teacher.num_steps(batch) for batch in batches} == {4}
+    assert task.with_steps(batches[0].conditions, 4) is batches[0].conditions
+
+
+@pytest.mark.parametrize(("settings", "complaint"), [
+    ({"teacher_step_counts": (3,)}, "must divide the 8 calls"), ({"teacher_step_counts": (0,)}, "must divide"),
+    ({"teacher_target": "end", "teacher_substeps": 1, "teacher_step_counts": (2,)}, "needs teacher.sampler 'euler'"),
+])  # fmt: skip
+def test_numbers_of_steps_that_cannot_be_are_refused(settings: dict[str, object], complaint: str) -> None:
+    base = {"teacher_target": "velocity", "teacher_steps": 4, "teacher_substeps": 2}
+    with pytest.raises(UsageError, match=complaint):
+        arc_config(EVERYTHING, **{**base, **settings})
+
+
 def test_a_bank_holds_its_size_and_a_resumed_run_finds_the_same_in_it() -> None:
     config = arc_config(EVERYTHING, teacher_bank=4, teacher_refresh=3)
     task, later = arc_task(config), arc_task(config)
@@ -159,11 +218,11 @@ def test_shares_say_how_often_each_step_of_the_teacher_is_looked_at() -> None:
     config = arc_config(teacher_warmup=2, teacher_steps=4, teacher_shares=(0.0, 1.0, 3.0, 0.0))
     teacher = arc_task(config).teacher
     assert teacher is not None
-    places = teacher._places(torch.arange(1001) / 1000)
+    places = teacher._places(torch.arange(1001) / 1000, 4)
     assert torch.bincount(places, minlength=4).tolist() == pytest.approx([0, 250, 751, 0], abs=1)
     alike = arc_task(arc_config(config, teacher_shares=())).teacher
     assert alike is not None
-    assert torch.bincount(alike._places(torch.arange(1000) / 1000)).tolist() == [250] * 4
+    assert torch.bincount(alike._places(torch.arange(1000) / 1000, 4)).tolist() == [250] * 4
 
 
 @pytest.mark.parametrize(

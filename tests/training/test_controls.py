@@ -95,7 +95,7 @@ def test_adversarial_steps_receive_them_and_wrong_captions_bring_their_own(datas
     batches = LatentBatches.of_model(dataset, 128, 0, CONFIG, rates=ALWAYS)
     material = ArcMaterial(batches, ArcConfig(contrastive_weight=1.0), 0).discriminator(0, 0, 1)
     ours = Conditions.of(batches.batch(0, 0, 1))
-    for name in (*NUMBER_CONTROLS, *CURVE_CONTROLS, "inpaint"):
+    for name in ("key", "note", *CURVE_CONTROLS, "inpaint"):
         assert torch.equal(getattr(material.conditions, name), getattr(ours, name))
     assert material.wrong is not None
     assert set(material.wrong.conditions.key.tolist()) == {22.0}

@@ -50,7 +50,7 @@ app = typer.Typer(no_args_is_help=True, help="Score sounds, of any system, again
 EMBEDDER_HELP = "aisfx, musicnn, corpus-clap (installed packages), openl3, passt, clap (with --weights); repeatable"
 METRICS_HELP = (
     "frechet, kernel, divergence, adherence, manifold, diversity, vendi, memorisation; and what captions state: tempo, "
-    "key, family, kind, silence. Repeatable; else all of the first"
+    "key, family, kind, silence, attack. Repeatable; else all of the first"
 )
 
 EmbedderOption = Annotated[list[str] | None, typer.Option("--embedder", "-e", help=EMBEDDER_HELP)]

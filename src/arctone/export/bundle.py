@@ -121,7 +121,7 @@ def export_modules(
     report = {}
     for name, signatures in files.items():
         report[name.removesuffix(".tflite")] = write_graph(signatures, folder / name, int8)
-    write_weights_map(folder, _states(modules))
+    write_weights_map(folder, graph_states(modules))
     return report
 
 
@@ -204,7 +204,7 @@ def write_graph(signatures: Sequence[Signature], path: Path, int8: bool) -> dict
     return parity(path, signatures)
 
 
-def _states(modules: Modules) -> dict[str, dict[str, Tensor]]:
+def graph_states(modules: Modules) -> dict[str, dict[str, Tensor]]:
     """Parameters and buffers by graph, named as torch checkpoints of the parts name them, with the part in front."""
     autoencoder = modules.autoencoder
     flow = {} if modules.flow is None else {FLOW_GRAPH: named_state(FLOW, modules.flow)}

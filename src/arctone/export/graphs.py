@@ -168,11 +168,11 @@ def dit_inputs(config: ModelConfig, window: int) -> dict[str, Tensor]:
 
 
 def _control_inputs(config: ModelConfig, window: int) -> dict[str, Tensor]:
-    """A key, a note and given curves, for the controls that the transformer has."""
+    """A key, a note, a number of steps and given curves, for the controls that the transformer has."""
     ramp = torch.linspace(0.2, 0.8, window)
     curves = {"loudness": ramp, "brightness": ramp, "pitch": 40 + 30 * ramp}
     inputs = {name: torch.stack([value, torch.ones(window)])[None] for name, value in curves.items()}
-    inputs |= {"key": torch.full((1,), 10.0), "note": torch.full((1,), 60.0)}
+    inputs |= {"key": torch.full((1,), 10.0), "note": torch.full((1,), 60.0), "steps": torch.full((1,), 8.0)}
     return {name: inputs[name] for name in config.dit.controls}
 
 

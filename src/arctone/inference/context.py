@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from arctone.flow.guidance import combined
 from arctone.flow.noise import item_noise, mixed_noise
 from arctone.flow.schedules import sampler_times
 from arctone.inference.backends.base import Backend, Floats, TextEmbedding, VelocityInputs
+from arctone.inference.edit_plan import EditPlan
 from arctone.inference.near import parse_near
 from arctone.inference.request import GenerationRequest, Progress, Selection, Stage
 from arctone.inference.request_fields import draw_seed
@@ -61,14 +62,22 @@ class GuidedVelocity:
         self._text = self._embed(tokens.prompt)
         self._negative = None if tokens.negative is None else self._embed(tokens.negative)
 
-    def __call__(self, x: Floats, t: float, seconds: float, inpaint: Floats | None = None) -> Floats:
-        """Compute the guided velocity.
+    def __call__(
+        self,
+        x: Floats,
+        t: float,
+        seconds: float,
+        inpaint: Floats | None = None,
+        curves: Mapping[str, Floats] | None = None,
+    ) -> Floats:
+        """Compute the guided velocity; both sides of guidance follow the known latents and the curves.
 
         Args:
             x: latents, [C, T].
             t: time, 1 = noise.
             seconds: length of the sound that the transformer is conditioned on.
             inpaint: [1 + C, T], see VelocityInputs.
+            curves: [2, T] by name, see VelocityInputs.
 
         Returns:
             Velocity, [C, T].
@@ -76,6 +85,7 @@ class GuidedVelocity:
         context, scale = self._context, self._context.cfg_scale
         mask = np.ones(x.shape[1], bool)
         away = VelocityInputs(x.astype(np.float32, copy=False), t, self._negative, seconds, 0.0, mask, inpaint)
+        away = away._replace(steps=float(context.stated_steps)).with_curves(curves or {})
         towards = away._replace(text=self._text, bpm=context.bpm, key=float(context.key), note=float(context.note))
         positive = context.velocity(towards) if scale != 0 else None
         negative = context.velocity(away) if scale != 1 else None
@@ -111,6 +121,8 @@ class GenerationContext:
         chosen: seeds drawn so, and those of a diverse request's kept candidates, by the index of their variation.
         on_part: receives the samples of a sound of several windows from text, as soon as nothing changes them any more.
         on_sound: receives the index of each variation and its finished sound, while the others are still to be made.
+        curves: [2, T] by name of the control, over the latent frames of the sound: values as networks receive them, and
+            1 where they are given (see VelocityInputs). Frames beyond the last have none.
     """
 
     backend: Backend
@@ -124,6 +136,7 @@ class GenerationContext:
     chosen: dict[int, int] = field(default_factory=dict)
     on_part: OnPart | None = None
     on_sound: OnSound | None = None
+    curves: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -189,6 +202,14 @@ class GenerationContext:
         return stated_note(self.request.prompt) if "note" in self.config.dit.controls else 0
 
     @property
+    def stated_steps(self) -> int:
+        """Number of steps that a few-step model receives; 0 = none. More than its own count as its own."""
+        sampling = self.config.sampling
+        if "steps" not in self.config.dit.controls or not sampling.post_trained:
+            return 0
+        return min(int(self.request.steps or 1), sampling.steps)
+
+    @property
     def cfg_scale(self) -> float:
         """Guidance scale; 1 = no guidance."""
         return float(1.0 if self.request.cfg_scale is None else self.request.cfg_scale)
@@ -197,6 +218,26 @@ class GenerationContext:
     def is_projected(self) -> bool:
         """Whether guidance is projected, see `flow.guidance.projected`."""
         return self.config.sampling.guidance == "projected"
+
+    def curves_of(self, part: slice, plan: EditPlan) -> dict[str, Floats]:
+        """Cut the frames of a window out of the curves.
+
+        Args:
+            part: frames of the window; nothing is given beyond the end of a curve.
+            plan: of the pass, which may have rotated the sound.
+
+        Returns:
+            [2, frames of the window] by name of the control.
+        """
+        found = {}
+        for name, curve in self.curves.items():
+            length = plan.num_sound_frames
+            known = curve[:, :length]
+            whole = np.zeros((2, max(part.stop, length)), np.float32)
+            whole[:, : known.shape[1]] = known
+            whole[:, :length] = np.roll(whole[:, :length], -plan.turn, axis=1)
+            found[name] = whole[:, part]
+        return found
 
     def velocity(self, inputs: VelocityInputs) -> Floats:
         """Compute a velocity of the network that answers this request."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -150,6 +151,7 @@ class EditPlan:
         fade: samples of the cross-fades inside the spans, at their edges.
         is_steady: whether generated sound goes on at the level of the kept sound next to it.
         number: of the pass, which keeps its noise apart from that of other passes.
+        turn: latent frames by which the sound was rotated, so that it begins that much later.
     """
 
     config: ModelConfig
@@ -162,6 +164,7 @@ class EditPlan:
     fade: int = 0
     is_steady: bool = False
     number: int = 0
+    turn: int = 0
 
     @functools.cached_property
     def num_frames(self) -> int:
@@ -258,7 +261,8 @@ def plan_seam(
     fade = round(FADE_SECONDS * config.sample_rate)
     reach = min(round(SEAM_SECONDS * config.sample_rate), num_samples // 4, seam, num_samples - seam)
     spans = ((seam - reach, seam + reach),)
-    return EditPlan(config, num_samples, spans, bpm, rotated, num_samples, fade=fade, is_steady=True, number=1)
+    plan = EditPlan(config, num_samples, spans, bpm, rotated, num_samples, fade=fade, is_steady=True, number=1)
+    return dataclasses.replace(plan, turn=round((num_samples - seam) / config.hop_length))
 
 
 def seam_position(num_samples: int, config: ModelConfig, bpm: float | None) -> int:

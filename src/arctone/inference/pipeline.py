@@ -181,7 +181,8 @@ class WindowSampler:
 
     def _steps(self, base: Floats, known: Mask, part: slice) -> Iterator[Step]:
         seconds, inpaint = self._conditioned_seconds(part), self._inpaint_channels(base, known)
-        velocity = holding(lambda x, t: self._velocity(x, t, seconds, inpaint), base, known)
+        curves = self._context.curves_of(part, self._plan)
+        velocity = holding(lambda x, t: self._velocity(x, t, seconds, inpaint, curves), base, known)
         name = str(self._context.request.sampler)
         times, rounds = self._context.times(self._plan.noise_level), 1
         if inpaint is None and known.any():
@@ -245,7 +246,8 @@ def generate(
     tokens = tokenize(context, tokenizer)
     is_fused = context.backend.fused_batch_size and len(plan.windows) == 1 and plan.sound is None
     # The fused path knows no controls, and gives no latents to choose by.
-    is_fused = is_fused and not (context.key or context.note or context.request.diverse)
+    is_controlled = context.key or context.note or context.stated_steps or context.curves
+    is_fused = is_fused and not (is_controlled or context.request.diverse)
     if is_fused and not context.request.loop:
         waveforms = yield from _generate_fused(context, plan, tokens)
     else:

@@ -137,9 +137,9 @@ class SameConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="s
         return reach + -reach % self.chunk_frames
 
 
-ControlName = Literal["key", "note", "loudness", "brightness", "pitch"]
+ControlName = Literal["key", "note", "steps", "loudness", "brightness", "pitch"]
 # Controls that are one number for a sound, and those that are a curve over its frames.
-NUMBER_CONTROLS: tuple[ControlName, ...] = ("key", "note")
+NUMBER_CONTROLS: tuple[ControlName, ...] = ("key", "note", "steps")
 CURVE_CONTROLS: tuple[ControlName, ...] = ("loudness", "brightness", "pitch")
 
 

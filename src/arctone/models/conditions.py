@@ -24,7 +24,8 @@ class Conditions(NamedTuple):
     The controls are for models whose config names them, and None otherwise. key: [B], 0 = not given, 1 to 12 = C to B
     major, 13 to 24 = C to B minor. note: [B], MIDI number of a single note, 0 = not given. Curves, [B, 2, T]: the
     values, and 1 where they are given (both 0 elsewhere). loudness: see `audio.curves.loudness_to_unit`. brightness:
-    MIDI number of the spectral centroid / 127. pitch: MIDI number, 0 = no pitch.
+    MIDI number of the spectral centroid / 127. pitch: MIDI number, 0 = no pitch. steps: [B], number of steps that the
+    sampler takes, 0 = not given; for few-step models, whose velocity is a mean over the step.
     """
 
     text_tokens: Tensor
@@ -39,6 +40,7 @@ class Conditions(NamedTuple):
     loudness: Tensor | None = None
     brightness: Tensor | None = None
     pitch: Tensor | None = None
+    steps: Tensor | None = None
 
     @classmethod
     def of(cls, batch: Mapping[str, Tensor]) -> Conditions:
@@ -106,7 +108,9 @@ class Conditions(NamedTuple):
 
 
 NUM_KEYS = 24
-_PITCH_WAVES, _VALUE_WAVES = 8, 6
+_PITCH_WAVES, _VALUE_WAVES, _STEP_WAVES = 8, 6, 4
+# Doublings from one step to the most that a request may ask for, and a little more.
+_STEP_DOUBLINGS = 8.0
 # Harmonics of the octave: the notes of one name lie on one point of these circles.
 _CHROMA_RATES = (1, 2, 3, 4, 5, 6)
 _MIDI_RANGE = 128.0
@@ -158,6 +162,19 @@ def pitch_features(midi: Tensor) -> Tensor:
 PITCH_FEATURES = 2 * _PITCH_WAVES + 2 * len(_CHROMA_RATES)
 
 
+def step_features(steps: Tensor) -> Tensor:
+    """Encode the number of sampler steps as waves of its logarithm.
+
+    Args:
+        steps: [B]; 0 = not given.
+
+    Returns:
+        [B, 2 _STEP_WAVES]; zeros where it is not given.
+    """
+    waves = fourier(torch.log2(torch.clamp(steps, min=1.0)) / _STEP_DOUBLINGS, _STEP_WAVES)
+    return waves * (steps > 0).to(waves.dtype).unsqueeze(-1)
+
+
 def curve_features(name: str, curve: Tensor) -> Tensor:
     """Encode a curve frame by frame.
 
@@ -173,7 +190,8 @@ def curve_features(name: str, curve: Tensor) -> Tensor:
     return torch.cat([given.unsqueeze(-1), waves * given.unsqueeze(-1)], dim=-1)
 
 
-_NUMBERS = {"key": NUM_KEYS, "note": PITCH_FEATURES}
+_NUMBERS = {"key": NUM_KEYS, "note": PITCH_FEATURES, "steps": 2 * _STEP_WAVES}
+_NUMBER_FEATURES = {"key": key_features, "note": pitch_features, "steps": step_features}
 _CURVES = {"loudness": 1 + 2 * _VALUE_WAVES, "brightness": 1 + 2 * _VALUE_WAVES, "pitch": 1 + PITCH_FEATURES}
 
 
@@ -195,19 +213,19 @@ class Controls(nn.Module):
                 self.curves[name] = _zeroed(nn.Linear(_CURVES[name], config.width, bias=False))
 
     def of_sound(self, conditions: Conditions) -> tuple[Tensor, Tensor] | None:
-        """Project key and note.
+        """Project key, note and number of steps.
 
         Args:
             conditions: Of the batch.
 
         Returns:
-            What is added to the global condition and to the context, [B, D] each; None if neither is given.
+            What is added to the global condition and to the context, [B, D] each; None if none is given.
         """
         total: Tensor | None = None
         for name, projection in self.numbers.items():
             value = getattr(conditions, name)
             if value is not None:
-                added = projection(key_features(value) if name == "key" else pitch_features(value.float()))
+                added = projection(_NUMBER_FEATURES[name](value.float()))
                 total = added if total is None else total + added
         if total is None:
             return None

@@ -136,7 +136,7 @@ def spark_2() -> Recipe:
                 heads=6,
                 mlp_width=832,
                 inpaint_channels=1 + channels,
-                controls=("key", "note", "loudness", "brightness", "pitch"),
+                controls=("key", "note", "steps", "loudness", "brightness", "pitch"),
                 text_adapter=1,
             ),
         ),
@@ -162,12 +162,23 @@ def spark_2() -> Recipe:
 
 
 def spark_steps() -> Recipe:
-    """The same model brought to eight Euler steps without guidance: it learns the guided path, no discriminator."""
+    """The same model brought to eight Euler steps without guidance: it learns the guided path, no discriminator.
+
+    A model that receives the number of steps learns four and two as well, each in a quarter of the batches.
+    """
     plan = spark()
     return dataclasses.replace(
         plan,
         arc=ArcConfig(
-            teacher=TeacherConfig(target="velocity", warmup=1_000_000, steps=8, substeps=4, refresh=16, bank=32),
+            teacher=TeacherConfig(
+                target="velocity",
+                warmup=1_000_000,
+                steps=8,
+                substeps=4,
+                refresh=16,
+                bank=32,
+                step_counts=(8, 4, 8, 2),
+            ),
         ),
         arc_loop=dataclasses.replace(
             plan.arc_loop, total_steps=12_000, rate=4e-4, matrix_rate=8e-3, rate_floor=0.05, ema_decay=0.99
@@ -184,7 +195,16 @@ def spark_arc() -> Recipe:
         arc=ArcConfig(
             rollout_steps=8,
             contrastive_weight=0.5,
-            teacher=TeacherConfig(target="velocity", weight=1.0, steps=8, substeps=4, shift=1.5, refresh=24, bank=8),
+            teacher=TeacherConfig(
+                target="velocity",
+                weight=1.0,
+                steps=8,
+                substeps=4,
+                shift=1.5,
+                refresh=24,
+                bank=8,
+                step_counts=(8, 4, 8, 2),
+            ),
             alignment=AlignmentConfig(steps=2_000, weight=0.5),
         ),
         arc_loop=dataclasses.replace(

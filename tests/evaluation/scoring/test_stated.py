@@ -108,3 +108,25 @@ def test_kinds_are_asked_of_captions_that_name_one(tmp_path: Path) -> None:
     assert (found.metric, found.value, found.count) == ("kind_accuracy", 0.5, 2)
     with pytest.raises(UsageError, match="metrics kind needs a probe of kinds of effects"):
         ScoringOptions(measures=("kind",))
+
+
+def _barks(seconds: float, hertz: float) -> Waveform:
+    """A tone that rises in a straight line for so long, after 0.1 s of nothing."""
+    time = np.arange(44_100) / 44_100
+    tone = np.sin(2 * np.pi * hertz * time) * np.clip((time - 0.1) / seconds, 0, 1)
+    return Waveform(np.repeat(tone[None], 2, axis=0).astype(np.float32), 44_100)
+
+
+def test_attacks_are_compared_with_real_ones_of_the_kind_that_the_caption_names(tmp_path: Path) -> None:
+    real = takes(tmp_path / "real", {"a": (_barks(0.05, 500), "a dog barking"), "b": (_barks(0.05, 500), "a dog")})
+    made = takes(tmp_path / "made", {"a": (_barks(0.2, 500), "a dog barking"), "b": (clicks(120), "a violin")})
+    report = score("dogs", Material(made, real), [], ScoringOptions(("attack",)))
+    found = {one.metric: one for one in report.measurements}
+    assert found["rise_octaves"].value == pytest.approx(2, abs=0.1)
+    assert found["treble_db"].value == pytest.approx(0, abs=0.1)
+    assert found["rise_octaves"].real == 0
+    assert found["rise_octaves"].note == "1 of 2 captions name a kind"
+    (skipped,) = score("dogs", Material(made), [], ScoringOptions(("attack",))).skipped
+    assert skipped.reason.startswith("needs a reference")
+    (skipped,) = score("dogs", Material(made[1:], real), [], ScoringOptions(("attack",))).skipped
+    assert skipped.reason == "no sound has a real one of its kind"

@@ -8,14 +8,17 @@ share.
 Measures:
     * :func:`rise_seconds`, :func:`treble_share`
     * :func:`distances`: how far each sound is from its kind
-    * :func:`evaluate`: their means with intervals
+    * :func:`measure`, :func:`compare`: values of sounds, and their mean distances with intervals
+    * :func:`evaluate`: both
 
 N sounds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +32,7 @@ TREBLE_HZ = 2_000.0
 _WINDOW_SECONDS, _HOP_SECONDS = 0.002, 0.0005
 # Below these, differences are not resolved: a rise within one window, and a share that dither would make.
 _SHORTEST_RISE, _SMALLEST_SHARE = 0.001, 1e-4
+_OCTAVE_DB = 10 * math.log10(2)
 
 
 def rise_seconds(waveform: Waveform) -> float:
@@ -96,10 +100,64 @@ def distances(
     return found
 
 
+class Attacks(NamedTuple):
+    """Values of some sounds, one for each.
+
+    Attributes:
+        rise: Seconds from 10 % to 90 % of the peak level.
+        treble: Share of the energy above 2 kHz, no less than what dither would make.
+    """
+
+    rise: list[float]
+    treble: list[float]
+
+
+def measure(sounds: Iterable[Waveform]) -> Attacks:
+    """Measure rise and treble of sounds, one after another.
+
+    Args:
+        sounds: Sounds.
+
+    Returns:
+        Their values.
+    """
+    rows = [(rise_seconds(sound), max(_SMALLEST_SHARE, treble_share(sound))) for sound in sounds]
+    return Attacks([rise for rise, _ in rows], [treble for _, treble in rows])
+
+
+def compare(
+    attacks: Attacks, kinds: Sequence[str], real: Attacks, real_kinds: Sequence[str], seed: int = 0
+) -> dict[str, Interval]:
+    """Return mean distances: `rise_octaves` of the rise, `treble_db` of the share above 2 kHz.
+
+    Args:
+        attacks: What is evaluated.
+        kinds: Their kinds.
+        real: Values of real sounds; the same value as `attacks` gives the distances among the real ones.
+        real_kinds: Their kinds.
+        seed: Of the bootstrap.
+
+    Returns:
+        Intervals by name.
+
+    Raises:
+        ValueError: If no sound has a real one of its kind.
+    """
+    result: dict[str, Interval] = {}
+    pairs = (("rise_octaves", attacks.rise, real.rise, 1.0), ("treble_db", attacks.treble, real.treble, _OCTAVE_DB))
+    for name, ours, theirs, unit in pairs:
+        found = distances(ours, kinds, theirs, real_kinds) * unit
+        known = found[np.isfinite(found)]
+        if not len(known):
+            raise ValueError("no sound has a real one of its kind.")
+        result[name] = bootstrap(known.tolist(), "mean", seed=seed)
+    return result
+
+
 def evaluate(
     sounds: Sequence[Waveform], kinds: Sequence[str], real: Sequence[Waveform], real_kinds: Sequence[str]
 ) -> dict[str, Interval]:
-    """Return mean distances: `rise_octaves` of the rise, `treble_db` of the share above 2 kHz.
+    """Measure and compare sounds: see `compare`.
 
     Args:
         sounds: What is evaluated.
@@ -113,22 +171,8 @@ def evaluate(
     Raises:
         ValueError: If no sound has a real one of its kind.
     """
-    is_same = sounds is real
-    result: dict[str, Interval] = {}
-    measures = (("rise_octaves", rise_seconds, 1.0), ("treble_db", _share, 10 * np.log10(2)))
-    for name, measure, unit in measures:
-        theirs = [measure(sound) for sound in real]
-        ours = theirs if is_same else [measure(sound) for sound in sounds]
-        found = distances(ours, kinds, theirs, real_kinds) * unit
-        known = found[np.isfinite(found)]
-        if not len(known):
-            raise ValueError("no sound has a real one of its kind.")
-        result[name] = bootstrap(known.tolist(), "mean")
-    return result
-
-
-def _share(waveform: Waveform) -> float:
-    return max(_SMALLEST_SHARE, treble_share(waveform))
+    theirs = measure(real)
+    return compare(theirs if sounds is real else measure(sounds), kinds, theirs, real_kinds)
 
 
 def _levels(waveform: Waveform) -> Values:

@@ -102,6 +102,8 @@ BETTER = {
     "family_accuracy": "higher",
     "kind_accuracy": "higher",
     "silent_share": "lower",
+    "rise_octaves": "lower",
+    "treble_db": "lower",
 }
 
 

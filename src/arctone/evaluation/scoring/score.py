@@ -14,7 +14,7 @@ from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.evaluation.embedders.preparing import EMBEDDINGS
 from arctone.evaluation.embedders.protocol import Embedder, EmbeddingCache
-from arctone.evaluation.metrics import chroma, memorisation, silence, tempo
+from arctone.evaluation.metrics import attack, chroma, memorisation, silence, tempo
 from arctone.evaluation.metrics.intervals import bootstrap
 from arctone.evaluation.metrics.probe import Probe, kind_of
 from arctone.evaluation.metrics.probe import load as load_probe
@@ -173,6 +173,44 @@ def measure_fact(
     ]
 
 
+def measure_attack(generated: Sequence[Take], reference: Sequence[Take] | None, seed: int = 0) -> list[Measurement]:
+    """Measure how far attacks and treble of sounds are from those of real ones of the same kind.
+
+    Args:
+        generated: sounds whose captions name a kind, see `metrics.probe.KINDS`; others are left out.
+        reference: real sounds with such captions.
+        seed: of the bootstrap.
+
+    Returns:
+        Mean distances: octaves of the rise time, decibels of the share of energy above 2 kHz.
+
+    Raises:
+        ValueError: if there is no reference, or no sound of a kind that it holds.
+        InputFileError: if a sound cannot be read.
+    """
+    if reference is None:
+        raise ValueError("needs a reference: name a folder of real sounds with --reference")
+    (made, kinds), (real, real_kinds) = (_attacks(takes) for takes in (generated, reference))
+    found = attack.compare(made, kinds, real, real_kinds, seed)
+    among = _among(real, real_kinds)
+    about = {"reference_count": len(real_kinds), "note": f"{len(kinds)} of {len(generated)} captions name a kind"}
+    parts = ("bootstrap over clips", "kinds in captions", VERSION, seed)
+    return [measured(name, one, *parts, {**about, "real": among.get(name)}) for name, one in found.items()]
+
+
+def _attacks(takes: Sequence[Take]) -> tuple[attack.Attacks, list[str]]:
+    named = [(take, kind) for take in takes if (kind := kind_of(take.prompt)) is not None]
+    return attack.measure(read_sound(take) for take, _ in named), [kind for _, kind in named]
+
+
+def _among(real: attack.Attacks, kinds: list[str]) -> dict[str, float]:
+    """Distances among the real sounds; none where no kind has two of them."""
+    try:
+        return {name: one.value for name, one in attack.compare(real, kinds, real, kinds).items()}
+    except ValueError:
+        return {}
+
+
 def _check(fact: Fact, takes: Sequence[Take]) -> list[tuple[object, object]]:
     """Pair what each caption states with what its sound was measured for."""
     stated = [(take, fact.state(take.prompt)) for take in takes]
@@ -182,6 +220,7 @@ def _check(fact: Fact, takes: Sequence[Take]) -> list[tuple[object, object]]:
 MAX_SUSPECTS = 20
 # Facts that need a fitted probe, and what it must tell apart.
 PROBED = {"family": "instrument families", "kind": "kinds of effects"}
+ATTACK = "attack"
 Progress = Callable[[int, int, str], None]
 
 
@@ -225,7 +264,7 @@ class ScoringOptions:
     probe: Path | None = None
 
     def __post_init__(self) -> None:
-        known = (*MEASURES, *(fact.name for fact in FACTS), *PROBED)
+        known = (*MEASURES, *(fact.name for fact in FACTS), *PROBED, ATTACK)
         for name in self.measures:
             if name not in known:
                 raise UsageError(f"metrics must be among {', '.join(known)}, got '{name}'.", field="metrics")
@@ -285,6 +324,8 @@ def score(
     found = _Found()
     for fact in chosen.facts():
         _take_fact(fact, material, chosen.seed, found)
+    if ATTACK in chosen.measures:
+        _take_attack(material, chosen.seed, found)
     of_sets = [name for name in chosen.measures if name in MEASURES]
     if of_sets and not embedders:
         raise UsageError("there is no embedder, but at least one is needed.")
@@ -353,6 +394,14 @@ def _take_fact(fact: Fact, material: Material, seed: int, found: _Found) -> None
         found.taken.add(fact.name)
     except ValueError as reason:
         found.skipped.append(Skipped(metric=fact.name, embedder=fact.measured_by, reason=str(reason)))
+
+
+def _take_attack(material: Material, seed: int, found: _Found) -> None:
+    try:
+        found.measurements += measure_attack(material.generated, material.reference, seed)
+        found.taken.add(ATTACK)
+    except ValueError as reason:
+        found.skipped.append(Skipped(metric=ATTACK, embedder="kinds in captions", reason=str(reason).rstrip(".")))
 
 
 def _suspect(inputs: MeasureInputs, training: EmbeddedSet, number: int, other: int, similarity: float) -> Suspect:

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import abc
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from arctone.errors import ModelError, UsageError
-from arctone.model_folder.config import NETWORK, NUMBER_CONTROLS, ModelConfig, TextEncoderConfig
+from arctone.model_folder.config import (
+    CURVE_CONTROLS,
+    NETWORK,
+    NUMBER_CONTROLS,
+    ModelConfig,
+    TextEncoderConfig,
+)
 
 WINDOWS = (64, 128, 192, 256)
 """Lengths in latent frames that sounds are filled up to where a length is fixed; 64 frames are 2.97 s."""
@@ -153,6 +159,7 @@ class VelocityInputs(NamedTuple):
         loudness: curve, [2, T]: values as `audio.curves.loudness_to_unit` gives them, and 1 where they are given.
         brightness: curve, [2, T]: MIDI numbers of the spectral centroid / 127, and 1 where they are given.
         pitch: curve, [2, T]: MIDI numbers, 0 = no pitch, and 1 where they are given.
+        steps: number of steps that a few-step model's sampler takes; 0 = not given.
     """
 
     x: Floats
@@ -167,6 +174,19 @@ class VelocityInputs(NamedTuple):
     loudness: Floats | None = None
     brightness: Floats | None = None
     pitch: Floats | None = None
+    steps: float = 0.0
+
+    def with_curves(self, curves: Mapping[str, Floats]) -> VelocityInputs:
+        """Return the call with these curves and no others.
+
+        Args:
+            curves: [2, T] by name of the control.
+
+        Returns:
+            The call.
+        """
+        loudness, brightness, pitch = (curves.get(name) for name in CURVE_CONTROLS)
+        return self._replace(loudness=loudness, brightness=brightness, pitch=pitch)
 
     def controls(self, names: Sequence[str]) -> dict[str, Floats]:
         """Return the controls of a model as batches of one: numbers [1], curves [1, 2, T]; zeros where not given.

@@ -91,6 +91,8 @@ class TeacherConfig:
         shares: How often each step of a path is looked at, relative to the others; none = all alike.
         bank: Batches of paths that are looked at in turn, so that the generator does not see the same one `refresh`
             times in a row.
+        step_counts: Numbers of steps of the paths in the bank, one after another in turn, for models that receive the
+            number (control "steps"), each path in as many calls as `steps` times `substeps`; none = `steps` alone.
     """
 
     warmup: int = 0
@@ -105,6 +107,7 @@ class TeacherConfig:
     refresh: int = 10
     shares: tuple[float, ...] = ()
     bank: int = 1
+    step_counts: tuple[int, ...] = ()
 
     @property
     def is_on(self) -> bool:
@@ -128,6 +131,17 @@ class TeacherConfig:
         if self.shift != 1 and self.sampler != "euler":
             raise UsageError(f"teacher.shift: {self.shift!r} needs teacher.sampler 'euler'")
         self._check_shares()
+        self._check_step_counts()
+
+    def _check_step_counts(self) -> None:
+        counts, calls = self.step_counts, self.steps * self.substeps
+        if not counts:
+            return
+        if min(counts) < 1 or any(calls % count for count in counts):
+            raise UsageError(f"teacher.step_counts: {counts!r} must divide the {calls} calls of a path")
+        if (self.sampler, self.target) != ("euler", "velocity") or self.shares:
+            needs = "teacher.sampler 'euler', teacher.target 'velocity' and no teacher.shares"
+            raise UsageError(f"teacher.step_counts: {counts!r} needs {needs}")
 
     def _check_shares(self) -> None:
         shares = self.shares

@@ -77,7 +77,10 @@ class ArcTask(LatentTask):
             raise UsageError("critic: must be given where alignment.steps is above 0, and only there")
         if self.config.teacher.is_on != (teacher is not None):
             raise UsageError("teacher: must be given where teacher.warmup or teacher.weight is above 0, and only there")
-        self.teacher = Teacher(teacher, self.config.teacher) if teacher else None
+        shape = getattr(generator, "config", None)
+        self.receives_steps = "steps" in getattr(shape, "controls", ())
+        own = self.config.teacher
+        self.teacher = Teacher(teacher, own, receives_steps=self.receives_steps) if teacher else None
         if self.config.self_output > 0:
             self.shards_refused = "with self_output they call the generator unequally often, set self_output=0"
 
@@ -245,11 +248,19 @@ class ArcTask(LatentTask):
         """
         assert self.teacher is not None
         x_t, t, x_0 = self.teacher.example(batch)
-        error = latent_error(self.estimate(x_t, t, batch.conditions), x_0, batch.conditions.frame_mask)
+        is_mean = self.config.teacher.sampled_by is not None
+        conditions = self.with_steps(batch.conditions, self.teacher.num_steps(batch)) if is_mean else batch.conditions
+        error = latent_error(self.estimate(x_t, t, conditions), x_0, batch.conditions.frame_mask)
         if self.config.teacher.target == "velocity":
             # Estimates of x_0 that differ by d come from velocities that differ by d / t.
             error = error / t.square()
         return (error * batch.weight).sum()
+
+    def with_steps(self, conditions: Conditions, num_steps: int) -> Conditions:
+        """Returns the conditions of a generator whose sampler takes `num_steps`, if it receives their number."""
+        if not self.receives_steps:
+            return conditions
+        return conditions._replace(steps=torch.full_like(conditions.seconds, num_steps))
 
     def generated(self, batch: ArcBatch) -> Tensor:
         """Generate what the discriminator sees with noise: a rollout of the sampler, or one step.
@@ -275,7 +286,7 @@ class ArcTask(LatentTask):
         """
         name, num_steps, shift = self.config.sampled_by
         steps = SAMPLERS[name](
-            guided_velocity(self.generator, batch.conditions, 1.0),
+            guided_velocity(self.generator, self.with_steps(batch.conditions, num_steps), 1.0),
             batch.start.noise,
             sampler_times(name, num_steps, shift),
             lambda index: rolled(batch.start.noise, index, num_steps),

@@ -60,11 +60,17 @@ class Teacher:
     Args:
         module: The frozen flow model.
         config: Steps, guidance and target.
+        receives_steps: Whether the generator receives the number of steps, so that paths may differ in it.
     """
 
-    def __init__(self, module: nn.Module, config: TeacherConfig) -> None:
+    def __init__(self, module: nn.Module, config: TeacherConfig, *, receives_steps: bool = False) -> None:
         self.module, self.config = module, config
+        self._counts = config.step_counts if receives_steps and config.step_counts else (config.steps,)
         self._paths: dict[tuple[int, int], _Path] = {}
+
+    def num_steps(self, batch: TeacherBatch) -> int:
+        """Return the number of steps of a batch's trajectories."""
+        return self._counts[batch.key[0] % len(self._counts)]
 
     def times(self, batch: TeacherBatch) -> tuple[float, ...]:
         """Return the time grid of a batch's trajectories; with ping-pong that of the sampler.
@@ -79,7 +85,7 @@ class Teacher:
         Returns:
             From 1 to 0, one more than steps.
         """
-        num_steps = self.config.steps
+        num_steps = self.num_steps(batch)
         if self.config.sampler == "ping_pong":
             return log_snr(num_steps)
         grid = shifted(linear(num_steps), self.config.shift)
@@ -103,7 +109,7 @@ class Teacher:
             self._make_room(batch.key[0])
             self._paths[batch.key] = self._trajectory(batch)
         path, times = self._paths[batch.key], torch.tensor(self.times(batch), device=batch.quantiles.device)
-        place = self._places(batch.quantiles)
+        place = self._places(batch.quantiles, self.num_steps(batch))
         items = torch.arange(len(place), device=place.device)
         x_0 = path.x_0[-1] if self.config.target == "end" else path.x_0[place, items]
         return path.x_t[place, items], times[place], x_0
@@ -114,9 +120,9 @@ class Teacher:
         for key in replaced:
             del self._paths[key]
 
-    def _places(self, quantiles: Tensor) -> Tensor:
+    def _places(self, quantiles: Tensor, num_steps: int) -> Tensor:
         """Which step of the trajectory each item looks at, [B]."""
-        shares = torch.tensor(self.config.shares or (1.0,) * self.config.steps)
+        shares = torch.tensor(self.config.shares or (1.0,) * num_steps)
         edges = (shares.cumsum(0) / shares.sum()).to(quantiles.device)
         last = int(shares.nonzero().max())
         return torch.searchsorted(edges, quantiles.contiguous(), right=True).clamp(max=last)
@@ -125,13 +131,14 @@ class Teacher:
     def _trajectory(self, batch: TeacherBatch) -> _Path:
         velocity_fn = guided_velocity(self.module, batch.conditions, self.config.cfg_scale)
         sampler = SAMPLERS[self.config.sampler]
-        times, parts = self.times(batch), self.config.substeps
+        times, num_steps = self.times(batch), self.num_steps(batch)
+        parts = self.config.steps * self.config.substeps // num_steps
         steps = list(
             sampler(
                 velocity_fn,
                 batch.noise,
                 divided(times, parts),
-                lambda index: rolled(batch.noise, index, self.config.steps),
+                lambda index: rolled(batch.noise, index, num_steps),
             )
         )
         points = [batch.noise, *(step.x.float() for step in steps[parts - 1 :: parts])]

@@ -100,6 +100,12 @@ class Generation {
     return guided(towards, away, scale);
   }
 
+  /** Number of steps that a few-step model receives, as arctone.inference.context has it; 0 = none. */
+  statedSteps() {
+    const { sampling } = this;
+    return sampling.post_trained ? Math.min(this.request.steps, sampling.steps) : 0;
+  }
+
   async oneVelocity(text, x, t, frames, seconds, inpaint, isPrompt) {
     const graph = await this.graph(`${this.network}.tflite`), window = graph.window(frames);
     const { latent_channels: channels, controls = [] } = this.config.dit;
@@ -117,6 +123,7 @@ class Generation {
       frame_mask: [mask, [1, window]],
       key: number(isPrompt ? this.key : 0),
       note: number(isPrompt ? this.note : 0),
+      steps: number(this.statedSteps()),
     };
     for (const name of controls) inputs[name] ??= [new Float32Array(2 * window), [1, 2, window]];
     if (inpaint) inputs.inpaint = [filled(inpaint, frames, window), [1, channels + 1, window]];
