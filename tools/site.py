@@ -38,6 +38,8 @@ _FENCE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.M | re.S)
 # Narrow, so that tables with players fit a page; browsers then show the button and the time.
 _PLAYER = 'controls preload="none" style="width: 9em"'
 _PLAYED = re.compile(r'<audio\b[^>]*? src="(?P<address>[^"]+)"')
+# Of a record's request: what has no place in a link, because it is about the machine or about several takes.
+_NOT_LINKED = ("threads", "variations", "diverse")
 _LOADED = re.compile(
     r"<(?:script|img|audio|source|iframe|link)\b[^>]*?(?:src|href)=[\"'](?P<address>(?:https?:)?//[^\"']+)"
 )
@@ -100,17 +102,40 @@ def link(match: re.Match[str], page: Path, places: dict[Path, Path]) -> str:
 
 
 def studio_link(sound: Path) -> str:
-    """Link a sound of the gallery to the studio next to the site, unless it was made from another sound."""
+    """Link a sound of the gallery to the studio next to the site, with every setting of its record."""
+    return f' <a href="studio/index.html#{address(sound)}">make it here</a>'
+
+
+def address(sound: Path) -> str:
+    """Write the settings in a sound's record as the studio reads them from an address.
+
+    Args:
+        sound: An Opus file of arctone. If it was made from another sound, that one lies next to it.
+
+    Returns:
+        Names and values, "prompt=rain&seed=7"; of an edit `source` is the address of the sound that it starts from.
+    """
     import soundfile
 
     with soundfile.SoundFile(sound) as file:
-        request = json.loads(file.comment or "{}").get("request", {})
-    if request.get("init_noise_level") is not None or request.get("inpaint") or request.get("extend"):
-        return ""
-    names = ("prompt", "seed", "duration_seconds", "bpm", "bars", "loop")
-    values = {name: request[name] for name in names if request.get(name)}
-    settings = urlencode({key: str(value).lower() if value is True else value for key, value in values.items()})
-    return f' <a href="studio/index.html#{settings}">make it here</a>'
+        record = json.loads(file.comment or "{}")
+    request = record.get("request", {})
+    left_out = {*_NOT_LINKED, *(["duration_seconds"] if request.get("bars") else [])}
+    settings = {name: value for name, value in request.items() if name not in left_out and _is_set(value)}
+    values = {name: _as_text(value) for name, value in settings.items()}
+    if record.get("source"):
+        values["source"] = address(sound.with_name(record["source"]["name"]).with_suffix(sound.suffix))
+    return urlencode(values)
+
+
+def _is_set(value: object) -> bool:
+    return value is not None and value is not False and value not in ("", [])
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def navigation(contents: str) -> str:

@@ -1,8 +1,11 @@
 """The site: links between pages survive the move into it, sounds become players, everything is in the navigation."""
 
+import json
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
+import soundfile
 
 from tools import site
 
@@ -33,6 +36,32 @@ def test_a_sound_becomes_a_player(tmp_path):
         "[rain](rain.opus)", tmp_path / "p.md", {sound: Path("s/rain.opus"), tmp_path / "p.md": Path("p.md")}
     )
     assert found == '<audio controls preload="none" style="width: 9em" src="s/rain.opus" title="rain"></audio>'
+
+
+def test_the_link_to_the_studio_has_every_setting_of_the_record_and_of_its_source(tmp_path):
+    request = {"prompt": "a & b", "seed": 0, "bpm": None, "loop": False, "inpaint": [], "threads": 2, "steps": 3}
+    rate = {"sample_rate": 48_000, "num_channels": 1, "num_samples": 1, "sha256": ""}
+    looped = {**request, "loop": True, "bars": 2, "bpm": 90.0, "duration_seconds": 5.3}
+    edited = {**request, "inpaint": ["0:1", "2:3"], "init_noise_level": 0.5}
+    records = {"a": looped, "b": edited}
+    for name, values in records.items():
+        record = {"request": values} | ({"source": {"name": "a.wav", **rate}} if name == "b" else {})
+        with soundfile.SoundFile(tmp_path / f"{name}.opus", "w", 48_000, 1, format="OGG", subtype="OPUS") as file:
+            file.comment = json.dumps(record)
+            file.write([0.0])
+    first, second = (dict(parse_qsl(site.address(tmp_path / f"{name}.opus"))) for name in records)
+    assert first == {"prompt": "a & b", "seed": "0", "steps": "3", "loop": "true", "bars": "2", "bpm": "90.0"}
+    plain = {"prompt": "a & b", "seed": "0", "steps": "3"}
+    source = second.pop("source")
+    assert second == {**plain, "inpaint": "0:1,2:3", "init_noise_level": "0.5"}
+    assert dict(parse_qsl(source)) == first
+
+
+def test_every_sound_of_the_gallery_links_to_the_studio():
+    for path in site.GALLERY.glob("*.opus"):
+        settings = dict(parse_qsl(site.address(path)))
+        assert {"prompt", "seed", "steps", "sampler"} <= set(settings), path
+        assert ("source" in settings) == bool({"init_noise_level", "inpaint", "extend"} & set(settings)), path
 
 
 def test_a_broken_link_ends_the_build():

@@ -19,6 +19,7 @@ export class Source {
   constructor(onChange) {
     this.onChange = onChange;
     this.sound = null; // {name, blob, seconds}
+    this.expected = null; // {make}, where a link names a sound that is to be made first
     this.mode = "init";
     this.style = STYLE;
     this.parts = []; // [{start, end, region}]
@@ -42,6 +43,7 @@ export class Source {
     } catch {
       throw new Error(`${name} is not a sound that this browser can read.`);
     }
+    this.expected = null;
     this.sound = { name, blob, seconds: buffer.duration, before };
     this.mode = mode ?? (settings.extend ? "extend" : settings.inpaint ? "inpaint" : "init");
     if (!this.can.has(this.mode)) this.mode = [...this.can][0];
@@ -54,8 +56,23 @@ export class Source {
     say(`${name}, ${clock(buffer.duration)}, is the start sound.`);
   }
 
+  /** Name a start sound that is made before what starts from it. make: makes it and sets it. */
+  expect(prompt, make) {
+    this.clear();
+    this.expected = { make };
+    panel.replaceChildren(
+      el("header", {},
+        el("h2", {}, "Start sound"),
+        el("span", { class: "filename" }, `${prompt} · made first`),
+        button("Remove start sound", () => this.clear(), { glyph: "close", quiet: true })),
+      el("p", { class: "quiet" }, "Generate makes this sound, and then the one that starts from it."),
+    );
+    panel.hidden = false;
+  }
+
   clear() {
     this.sound = null;
+    this.expected = null;
     this.parts = [];
     this.picture?.destroy();
     this.picture = null;
