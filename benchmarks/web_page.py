@@ -2,6 +2,7 @@
 
     python -m benchmarks.web_page
     python -m benchmarks.web_page --nice -12     # at a raised priority, on a machine that has other work
+    python -m benchmarks.web_page --edits        # only how near its edits are to the native engine's; stores nothing
 
 An exported folder lies behind a plain file server. A first visit fetches the model; in a second one, with the model in
 the browser's storage, it is opened, makes a first short sound, and then long sounds at the default number of steps, on
@@ -28,12 +29,13 @@ import numpy as np
 import arctone
 from arctone.audio.spectral.features import LEVEL_CENTRE, LEVEL_SCALE
 from arctone.audio.spectral.stft import NUM_BINS
+from arctone.audio.waveform import Waveform
 from arctone.export.web import export_web
 from arctone.inference.backends.base import Floats
 from benchmarks import results
 from benchmarks.results import JSON
 from tests.browser import start_browser
-from tests.web.static_page import DECODED, EnginePage, StaticFiles
+from tests.web.static_page import DECODED, EnginePage, StaticFiles, packed
 
 NAME = "web_page"
 PROMPT = "rain on a tin roof"
@@ -71,15 +73,22 @@ def measure(options: argparse.Namespace) -> JSON:
     Returns:
         The result's values.
     """
+    with _opened(options.model) as (page, sizes):
+        return {"sizes": sizes, **_visits(page, options)}
+
+
+@contextlib.contextmanager
+def _opened(model: str) -> Iterator[tuple[EnginePage, dict[str, float]]]:
+    """Export a model, and open a browser next to the folder; gives the page and the folder's sizes."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "page"
-        sizes = export_web(options.model, folder, studio=False)
+        sizes = export_web(model, folder, studio=False)
         files = StaticFiles(folder)
         (Path(scratch) / "browser").mkdir()
         browser = start_browser(Path(scratch) / "browser")
         browser.set_script_timeout(600)
         try:
-            return {"sizes": sizes, **_visits(EnginePage(browser, files), options)}
+            yield EnginePage(browser, files), sizes
         finally:
             browser.quit()
             files.close()
@@ -153,10 +162,7 @@ def _agreement(page: EnginePage, options: argparse.Namespace) -> JSON:
     fields = {"prompt": PROMPT, "duration_seconds": LONG_SECONDS, "seed": SEED}
     native, exact = _decoded_by("native", options.model, fields), _decoded_by("torch", options.model, fields)
     page.open()
-    ((latents, parameters),) = page.run(DECODED, fields)
-    rows = len(native.latents), len(native.parameters)
-    widths = native.latents.shape[1], native.parameters.shape[1]
-    found = Decoded(latents.reshape(rows[0], -1)[:, : widths[0]], parameters.reshape(rows[1], -1)[:, : widths[1]])
+    found = _decoded_in_page(page, fields, native)
     return {
         "page, native": found.distance_db(native),
         "page, float32": found.distance_db(exact),
@@ -164,11 +170,52 @@ def _agreement(page: EnginePage, options: argparse.Namespace) -> JSON:
     }
 
 
-def _decoded_by(engine: Literal["native", "torch"], name: str, fields: JSON) -> Decoded:
+EDITS: dict[str, JSON] = {
+    "restyled": {"prompt": "church organ", "init_noise_level": 0.7},
+    "a part remade": {"prompt": "helicopter flying over", "inpaint": ["1:2.5"]},
+    "continued": {"prompt": PROMPT, "extend": True, "duration_seconds": 8.0},
+}
+
+
+def edits(page: EnginePage, name: str) -> JSON:
+    """Compare edits of a sound, in the page, with those of the native and of the torch engine.
+
+    Args:
+        page: that is open on the exported model.
+        name: of the model.
+
+    Returns:
+        For each edit, by pair of engines: signal over error of latents and magnitudes.
+    """
+    model = arctone.load(name, engine="native", threads=1)
+    source = model.generate(PROMPT, duration_seconds=SHORT_SECONDS, seed=SEED).waveforms[0]
+    found = {}
+    for edit, settings in EDITS.items():
+        fields = {**settings, "seed": SEED}
+        native, exact = (_decoded_by(engine, name, fields, source) for engine in ("native", "torch"))
+        in_page = _decoded_in_page(page, fields, native, source)
+        pairs = {
+            "page, native": (in_page, native),
+            "page, float32": (in_page, exact),
+            "native, float32": (native, exact),
+        }
+        found[edit] = {pair: one.distance_db(other) for pair, (one, other) in pairs.items()}
+    return found
+
+
+def _decoded_in_page(page: EnginePage, fields: JSON, native: Decoded, source: Waveform | None = None) -> Decoded:
+    channels = None if source is None else [packed(channel) for channel in source.samples]
+    ((latents, parameters),) = page.run(DECODED, fields, channels)
+    rows = len(native.latents), len(native.parameters)
+    widths = native.latents.shape[1], native.parameters.shape[1]
+    return Decoded(latents.reshape(rows[0], -1)[:, : widths[0]], parameters.reshape(rows[1], -1)[:, : widths[1]])
+
+
+def _decoded_by(engine: Literal["native", "torch"], name: str, fields: JSON, source: Waveform | None = None) -> Decoded:
     model = arctone.load(name, engine=engine, threads=1)
     module = importlib.import_module(_SYNTHESIS[engine])
     with _recorded(model.engine.backend, "decode") as latents, _recorded(module, "synthesise") as parameters:
-        model.generate(**fields)
+        model.generate(**fields, source=source)
     return Decoded(latents[0], parameters[0])
 
 
@@ -301,7 +348,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7, help="long sounds, of which the fastest counts")
     parser.add_argument("--visits", type=int, default=3, help="visits with the model in storage")
     parser.add_argument("--nice", type=int, default=0, help="priority of the page and of the native engine")
+    parser.add_argument("--edits", action="store_true", help="compare edits with the native engine's; store nothing")
     options = parser.parse_args()
+    if options.edits:
+        with _opened(options.model) as (page, _):
+            page.open()
+            for edit, pairs in edits(page, options.model).items():
+                print(edit, pairs)
+        return
     began = time.monotonic()
     load_before = os.getloadavg()[0]
     values: dict[str, Any] = measure(options)

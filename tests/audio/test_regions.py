@@ -30,7 +30,7 @@ def test_regions_come_in_the_order_of_time() -> None:
 def test_what_is_no_region(texts: list[str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_regions(texts)
-    assert str(caught.value) == message
+    assert (str(caught.value), caught.value.field) == (message, "inpaint")
 
 
 def test_a_region_must_lie_within_the_sound() -> None:

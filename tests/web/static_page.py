@@ -27,13 +27,15 @@ const { load, describe, storedBytes, forget } = await import(new URL("arctone.js
 const models = (window.models ??= {});
 const opened = (folder) => (models[folder] ??= load(folder, { storage: "none" }));
 """
-# Generate a sound on the page's own thread; gives the latents and the spectral parameters of each window's decoding.
+# Generate a sound on the page's own thread from the request and the channels of a source, if there is one; gives the
+# latents and the spectral parameters of each window's decoding.
 DECODED = """
 const { generate } = await engine("generate"), { Graph, loadRuntime } = await engine("graphs");
 const { Synthesis } = await engine("synthesis"), { Tokenizer } = await engine("tokenizer");
-const manifest = await (await fetch("model/web.json")).json(), { config } = manifest;
+const folder = given[2] ?? "model/";
+const manifest = await (await fetch(`${folder}web.json`)).json(), { config } = manifest;
 const litert = (window.litert ??= await loadRuntime(new URL("runtime/", location.href)));
-const bytes = async (path) => new Uint8Array(await (await fetch(`model/${path}`)).arrayBuffer());
+const bytes = async (path) => new Uint8Array(await (await fetch(`${folder}${path}`)).arrayBuffer());
 const graphs = {}, seen = [];
 const graph = async (path) => {
   graphs[path] ??= await Graph.open(litert, path, await bytes(path));
@@ -45,11 +47,13 @@ const graph = async (path) => {
   };
   return { window: (frames) => graphs[path].window(frames), run };
 };
-const tokenizer = new Tokenizer(await (await fetch("model/tokenizer.json")).json(), config.text.max_tokens);
+const tokenizer = new Tokenizer(await (await fetch(`${folder}tokenizer.json`)).json(), config.text.max_tokens);
 const parts = { config, tokenizer, synthesis: new Synthesis(0), graph };
 const { resolve } = await engine("request"), { description: about, record, features } = manifest;
-const resolved = resolve(given[0], { ...about, config, request: record.request, features });
-await generate(parts, resolved, async () => {}, () => {});
+const source = given[1]?.map((text) => unpacked(text)) ?? null;
+const seconds = source && source[0].length / config.sample_rate;
+const resolved = resolve(given[0], { ...about, config, request: record.request, features }, seconds);
+await generate(parts, resolved, { source, pause: async () => {}, report: () => {} });
 return seen;
 """
 _KINDS = {"Float32Array": np.float32, "Float64Array": np.float64, "Int32Array": np.int32, "Uint8Array": np.uint8}

@@ -213,7 +213,7 @@ def test_a_slim_folder_leaves_out_what_loops_need(tiny_model_folder: Path):
     names: list[list[str]] = [
         [field["name"] for field in manifest(model)["description"]["fields"]] for model in (whole, slim)
     ]
-    assert set(names[0]) - set(names[1]) == {"loop"}
+    assert set(names[0]) - set(names[1]) == {"loop", "init_noise_level", "inpaint", "extend"}
 
 
 def test_a_folder_holds_the_studio_and_the_hashes_of_its_files(tiny_model_folder: Path, tmp_path: Path):

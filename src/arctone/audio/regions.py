@@ -89,9 +89,9 @@ def _parsed(text: str, name: str) -> Region:
     try:
         start, end = float(start_text), float(end_text)
     except ValueError:
-        raise UsageError(_wrong(name, text)) from None
+        raise UsageError(_wrong(name, text), field=name) from None
     if not (colon and math.isfinite(start) and math.isfinite(end)):
-        raise UsageError(_wrong(name, text))
+        raise UsageError(_wrong(name, text), field=name)
     if start < 0 or start >= end:
         raise UsageError(f"{name} region A:B must have 0 <= A < B, got {_short(text)}.", field=name)
     return Region(start, end)

@@ -148,7 +148,8 @@ def web(
     model: Annotated[str, typer.Argument(help="Name or folder of a model with graphs, of the bundled kind.")],
     out: NewFolderArgument,
     slim: Annotated[
-        bool, typer.Option("--slim", help="Leave out what only guidance, loops and sounds of several windows need.")
+        bool,
+        typer.Option("--slim", help="Leave out what only edits, guidance, loops and sounds of several windows need."),
     ] = False,
     studio: Annotated[
         bool,

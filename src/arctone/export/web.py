@@ -38,12 +38,14 @@ MANIFEST, SCHEMA = "web.json", 1
 ENGINE = "web"
 """Name of the page's engine in records."""
 _LICENCES = ("card.md", "LICENSE", "licence", "NOTICE")
-_KINDS = {str: "text", int: "integer", float: "number", bool: "boolean"}
+_KINDS = {str: "text", int: "integer", float: "number", bool: "boolean", tuple: "regions"}
 # Fetched by the first request that needs them.
 _ON_DEMAND = (ENCODER, FLOW)
 # What the page's engine cannot do yet, and what it decides itself.
-_LEFT_OUT = frozenset({"threads", "init_noise_level", "inpaint", "extend", "diverse", "near"})
+_LEFT_OUT = frozenset({"threads", "diverse", "near"})
 _GUIDANCE = frozenset({"cfg_scale", "negative_prompt"})
+# Fields that need the encoder, by the name of what they request among the capabilities.
+_EDITS = {"init": "init_noise_level", "inpaint": "inpaint", "extend": "extend"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class WebModel:
     def features(self) -> dict[str, bool]:
         """What the page may offer."""
         guidance = self.has_flow or not self.config.sampling.post_trained
-        return {"longSounds": True, "loop": ENCODER in self.files, "guidance": guidance, "edit": False}
+        encodes = ENCODER in self.files
+        return {"longSounds": True, "loop": encodes, "guidance": guidance, "edit": encodes}
 
 
 def open_model(name_or_folder: str | Path, *, slim: bool = False) -> WebModel:
@@ -77,7 +80,7 @@ def open_model(name_or_folder: str | Path, *, slim: bool = False) -> WebModel:
 
     Args:
         name_or_folder: name of a bundled or fetched model, or a folder with graphs.
-        slim: whether to leave out what only guidance, loops and long sounds need.
+        slim: whether to leave out what only edits, guidance, loops and long sounds need.
 
     Returns:
         The model.
@@ -107,7 +110,7 @@ def export_web(
     Args:
         model: name of a bundled or fetched model, or a folder with graphs.
         out: the new folder; it appears whole or not at all.
-        slim: whether to leave out what only guidance, loops and long sounds need.
+        slim: whether to leave out what only edits, guidance, loops and long sounds need.
         studio: whether the folder's page is the studio; otherwise it is the example, which is always there too.
         force: whether a folder that an earlier export wrote may be replaced.
 
@@ -215,7 +218,7 @@ def describe(model: WebModel) -> dict[str, Any]:
         "engine": ENGINE,
         "defaults": defaults,
         "fields": [_field(field) for field in FIELDS if _is_offered(field.name, offers)],
-        "capabilities": ["generate", *(["loop"] if offers["loop"] else [])],
+        "capabilities": ["generate", *(_EDITS if offers["edit"] else []), *(["loop"] if offers["loop"] else [])],
         "adapters": [],
     }
 
@@ -223,6 +226,8 @@ def describe(model: WebModel) -> dict[str, Any]:
 def _is_offered(name: str, features: dict[str, bool]) -> bool:
     if name in _GUIDANCE:
         return features["guidance"]
+    if name in _EDITS.values():
+        return features["edit"]
     return features["loop"] if name == "loop" else name not in _LEFT_OUT
 
 

@@ -13,6 +13,7 @@
 import { ModelError, UsageError, unpacked } from "./engine/errors.js";
 import { forget as forgetFiles, request, storedBytes as storedFiles } from "./engine/files.js";
 import { resolve } from "./engine/request.js";
+import { readSource } from "./engine/source.js";
 import { wavFile } from "./engine/wav.js";
 
 export { ModelError, UsageError };
@@ -97,29 +98,50 @@ export class Model {
    * Generate one sound.
    *
    * `prompt`: text, or an object with all fields. `options`: fields of the request (seconds, seed, steps, sampler,
-   * normalize, loop, bars, bpm, ...), and `onProgress({ stage, item, step, num_steps })`, `signal`. `onPart({ samples, start,
-   * isLast })` gets each part of a sound of several windows as soon as it is done, so that its beginning can be played;
-   * parts have the level of the first one, because that of the whole is known only at its end. Loops come as a whole.
+   * normalize, loop, bars, bpm, ...), and `onProgress({ stage, item, step, num_steps })`, `signal`. `source`: the sound that
+   * is edited, which initNoiseLevel, inpaint and extend are about: a Blob, an AudioBuffer, { samples, sampleRate }, or what
+   * `read` gave; `sourceName` is its name in the record. `onPart({ samples, start, isLast })` gets each part of a sound of
+   * several windows as soon as it is done, so that its beginning can be played; parts have the level of the first one,
+   * because that of the whole is known only at its end. Loops and edits come as a whole.
    * Returns: Sound. Throws: UsageError for a request that cannot be met; ModelError; the signal's reason.
    */
   async generate(prompt, options = {}) {
     const given = typeof prompt === "object" ? { ...prompt, ...options } : { prompt, ...options };
-    const { onProgress = () => {}, onPart, signal, ...fields } = given;
+    const { onProgress = () => {}, onPart, signal, source: sound, sourceName, ...fields } = given;
     signal?.throwIfAborted();
-    const resolved = this.check(fields);
-    const made = await this._call({ kind: "generate", resolved, wantsParts: Boolean(onPart) }, onProgress, signal, onPart);
+    const source = sound ? await this.read(sound, sourceName) : null;
+    const resolved = this.check(fields, source?.seconds);
+    const order = { kind: "generate", resolved, source, wantsParts: Boolean(onPart) };
+    const made = await this._call(order, onProgress, signal, onPart);
     this._secondsPerStep = made.timings.total / 1000 / this._cost(resolved.request);
     return new Sound(made, resolved.request, this._manifest.record, this.sampleRate);
   }
 
-  /** Check a request as `generate` does, at once. Returns: the request with every open field filled in. Throws: UsageError. */
-  check(fields) {
-    return resolve(typeof fields === "string" ? { prompt: fields } : fields, this._about);
+  /**
+   * Read a sound once that several calls of `generate` edit. `source`: see there. `name`: of its file, for the record.
+   * Returns: the sound, of which `seconds` is the length. Throws: UsageError.
+   */
+  async read(source, name) {
+    if (!this.features.edit) {
+      const words = `source cannot be edited, because this folder has no encoder of ${this.name}: it was exported with --slim.`;
+      throw new UsageError(words, { field: "source" });
+    }
+    if (source.conformed) return source;
+    const found = await readSource(source, this.sampleRate, name);
+    return { ...found, seconds: found.conformed[0].length / this.sampleRate };
+  }
+
+  /**
+   * Check a request as `generate` does, at once. `sourceSeconds`: length of the sound that is edited; null = text alone.
+   * Returns: the request with every open field filled in. Throws: UsageError.
+   */
+  check(fields, sourceSeconds = null) {
+    return resolve(typeof fields === "string" ? { prompt: fields } : fields, this._about, sourceSeconds);
   }
 
   /** What a request costs: { steps, duration_seconds, seconds }; seconds is null before the first sound. */
-  async estimate(fields) {
-    const { request } = this.check(fields);
+  async estimate(fields, sourceSeconds = null) {
+    const { request } = this.check(fields, sourceSeconds);
     const seconds = this._secondsPerStep === null ? null : this._secondsPerStep * this._cost(request);
     return { steps: request.steps, duration_seconds: request.duration_seconds, seconds };
   }
@@ -182,13 +204,14 @@ function startWorker(name) {
 
 /** A finished sound. */
 export class Sound {
-  constructor({ samples, seed, warnings, timings }, request, record, sampleRate) {
+  constructor({ samples, seed, warnings, timings, source, numOver }, request, record, sampleRate) {
     Object.assign(this, { samples, sampleRate, warnings, timings });
     this.numSamples = samples[0].length;
     this.durationSeconds = this.numSamples / this.sampleRate;
     this.seed = seed <= Number.MAX_SAFE_INTEGER ? Number(seed) : seed;
     this.request = { ...request, seed: typeof this.seed === "bigint" ? String(seed) : this.seed };
-    this.record = { ...record, request: this.request };
+    const over = numOver ? { num_samples_over_full_scale: numOver } : {};
+    this.record = { ...record, request: this.request, ...(source ? { source } : {}), ...over };
   }
 
   /** The sound as the Web Audio API plays it. */

@@ -1,4 +1,4 @@
-"""Start sounds: restyled, remade in parts, continued; dropped, recorded, taken from a take."""
+"""Start sounds, on both engines: restyled, remade in parts, continued; dropped, recorded, taken from a take."""
 
 import io
 from pathlib import Path
@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
+import arctone
 from arctone.audio.regions import EXTEND_FADE_SECONDS
+from arctone.audio.tags import read_metadata
 from tests.serving.studio.studio_page import Page
+from tools import site
 
 JOIN = 33075 - round(EXTEND_FADE_SECONDS * 44100)  # from here on 0.75 s flow into what follows
 
@@ -48,7 +51,8 @@ def likeness(sound: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(sound[:length, 0].astype(float), other[:length, 0].astype(float))[0, 1])
 
 
-def test_dropped_audio_is_restyled_as_far_as_the_slider_says(page: Page, tone: Path):
+def test_dropped_audio_is_restyled_as_far_as_the_slider_says(any_page: Page, tone: Path):
+    page = any_page
     page.drop("#drop-start", tone)
     ready(page, "tone.wav")
     likenesses = []
@@ -67,7 +71,8 @@ def test_dropped_audio_is_restyled_as_far_as_the_slider_says(page: Page, tone: P
     assert forgotten < 0.2
 
 
-def test_a_range_dragged_over_the_waveform_is_remade_and_all_else_stays(page: Page, tone: Path):
+def test_a_range_dragged_over_the_waveform_is_remade_and_all_else_stays(any_page: Page, tone: Path):
+    page = any_page
     from selenium.webdriver.common.action_chains import ActionChains
 
     page.drop("#drop-start", tone)
@@ -95,7 +100,8 @@ def test_a_range_dragged_over_the_waveform_is_remade_and_all_else_stays(page: Pa
     assert end - 0.1 <= changed.max() <= end + 0.001
 
 
-def test_parts_are_also_given_by_keyboard_and_a_missing_part_is_told(page: Page):
+def test_parts_are_also_given_by_keyboard_and_a_missing_part_is_told(any_page: Page):
+    page = any_page
     page.generate("first", seconds="1")
     page.leave_field()
     page.press("i")
@@ -109,7 +115,8 @@ def test_parts_are_also_given_by_keyboard_and_a_missing_part_is_told(page: Page)
     page.wait("document.querySelector('.parts input').value.endsWith('2')")
 
 
-def test_a_take_is_continued_and_the_batch_can_be_made_again_after_a_reload(page: Page):
+def test_a_take_is_continued_and_the_batch_can_be_made_again_after_a_reload(any_page: Page):
+    page = any_page
     page.generate("start", seconds="0.75")
     first = stored(page)
     page.leave_field()
@@ -132,7 +139,8 @@ def test_a_take_is_continued_and_the_batch_can_be_made_again_after_a_reload(page
     assert not np.array_equal(again[33075:], longer[33075:])
 
 
-def test_a_recording_becomes_the_start_sound(page: Page):
+def test_a_recording_becomes_the_start_sound(any_page: Page):
+    page = any_page
     page.click("#record")
     page.wait("document.getElementById('record').textContent === 'Stop recording'")
     page.wait("new Promise((wake) => setTimeout(() => wake(true), 700))")
@@ -143,8 +151,34 @@ def test_a_recording_becomes_the_start_sound(page: Page):
     assert 0.3 < len(stored(page)) / 44100 < 60
 
 
-def test_what_is_not_sound_is_told_in_words(page: Page, tmp_path: Path):
+def test_what_is_not_sound_is_told_in_words(any_page: Page, tmp_path: Path):
+    page = any_page
     (tmp_path / "notes.txt").write_text("no sound")
     page.drop("#drop-start", tmp_path / "notes.txt")
     page.wait("document.querySelector('.problem') !== null")
     assert "notes.txt is not a sound that this browser can read." in page.text(".problem")
+
+
+def test_a_link_to_an_edit_makes_its_start_sound_first(any_page: Page, tiny_model_folder: Path, tmp_path: Path):
+    page = any_page
+    model = arctone.load(tiny_model_folder, engine="native", threads=1)
+    start = model.generate("rain", duration_seconds=0.6, seed=3, steps=2)
+    arctone.write_audio(tmp_path / "start.opus", start.waveforms[0], metadata=start.to_metadata(0))
+    source = {"source": start.waveforms[0], "source_name": "start.wav"}
+    edit = model.generate("organ", **source, inpaint=["0.2:0.4"], seed=4, steps=2)
+    arctone.write_audio(tmp_path / "edit.opus", edit.waveforms[0], metadata=edit.to_metadata(0))
+    page.driver.get("about:blank")
+    page.driver.get(f"{page.address.rstrip('/')}/#{site.address(tmp_path / 'edit.opus')}")
+    page.wait("document.body.dataset.ready !== undefined")
+    assert "rain · made first" in page.text("#source")
+    page.click("#form button[type=submit]")
+    page.wait("document.querySelectorAll('#batches .take').length === 2")
+    page.wait('document.querySelector("#batches [data-state=waiting]") === null')
+    made, before = stored(page), stored(page, 1)
+    changed = np.flatnonzero((made != before).any(axis=1)) / 44100
+    assert 0.2 <= changed.min() < changed.max() < 0.4
+    for number, wanted in enumerate((edit, start)):
+        (tmp_path / f"{number}.wav").write_bytes(page.sound(number))
+        record = read_metadata(tmp_path / f"{number}.wav")
+        assert record is not None
+        assert record["request"] == wanted.to_metadata(0)["request"]

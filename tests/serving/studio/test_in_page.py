@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from arctone.export.web import export_web
 from tests.serving.studio.conftest import StaticHost, clear
 from tests.serving.studio.studio_page import Page
 from tests.serving.studio.test_access import violations
@@ -38,8 +39,20 @@ def visit(driver: Any, own_host: StaticHost) -> Iterator[Page]:
     page.errors()
 
 
-def test_the_first_visit_asks_for_the_model_and_shows_only_what_the_engine_can(visit: Page) -> None:
-    page = visit
+@pytest.fixture
+def slim_visit(driver: Any, tiny_model_folder: Path, tmp_path: Path) -> Iterator[Page]:
+    """The first visit of a folder without an encoder."""
+    export_web(tiny_model_folder, tmp_path / "slim", slim=True)
+    host = StaticHost(tmp_path / "slim")
+    clear(driver, host.address)
+    page = Page(driver, host.address)
+    page.open()
+    yield page
+    host.close()
+
+
+def test_the_first_visit_asks_for_the_model_and_shows_only_what_the_engine_can(slim_visit: Page) -> None:
+    page = slim_visit
     assert "fetched once" in page.text("#model-panel")
     assert page.script("document.getElementById('start-part').hidden")
     assert page.script("document.getElementById('lora-part').hidden")

@@ -1,12 +1,13 @@
 // One sound: encode the prompt, then sample, decode and put together its windows, level it. The order and the numbers are
 // those of arctone.inference.pipeline and .sampling.
 
+import { keepsSource, spansOf } from "./edit.js";
 import { ModelError } from "./errors.js";
 import { features, mirrored } from "./features.js";
 import { SAMPLERS, addNoise, bridged, guided, holding, projected, resampled, samplerTimes } from "./flow.js";
 import { cut, filled } from "./graphs.js";
 import { statedNote, keyNumber } from "./keys.js";
-import { fadeEdges, isSilent, normalize, peakGain, rotated, spliceWindow } from "./level.js";
+import { fadeEdges, isSilent, normalize, numOver, overWarning, peakGain, rotated, spliceWindow } from "./level.js";
 import { planRequest, planSeam, seamPosition } from "./plan.js";
 import { itemNoise, windowSeed } from "./random.js";
 import { drawSeed, samplingOf } from "./request.js";
@@ -18,27 +19,29 @@ const STEPS_PER_WINDOW = 10_000n, STEPS_PER_PASS = 10n ** 12n;
 /**
  * Generate the sound of a resolved request.
  *
- * `parts`: { config, tokenizer, synthesis, graph(path): an open Graph }. `resolved`: see request.js. `pause()`: lets
- * messages in and throws if the sound is no longer wanted. `report(stage, step, numSteps)`: progress. `give(samples, start,
- * isLast)`: takes each part of a sound of several windows as soon as it no longer changes, but for its level; or null.
- * Returns: { samples, seed, warnings, timings }.
+ * `parts`: { config, tokenizer, synthesis, graph(path): an open Graph }. `resolved`: see request.js. `source`: the sound that
+ * is edited, two channels at the model's rate; or null. `pause()`: lets messages in and throws if the sound is no longer
+ * wanted. `report(stage, step, numSteps)`: progress. `give(samples, start, isLast)`: takes each part of a sound of several
+ * windows from text as soon as it no longer changes, but for its level; or null.
+ * Returns: { samples, seed, warnings, timings, numOver: samples beyond full scale }.
  */
-export async function generate(parts, resolved, pause, report, give = null) {
-  return new Generation(parts, resolved, pause, report, give).run();
+export async function generate(parts, resolved, { source = null, pause, report, give = null }) {
+  return new Generation(parts, resolved, { source, pause, report, give }).run();
 }
 
 class Generation {
-  constructor(parts, resolved, pause, report, give) {
+  constructor(parts, resolved, { source, pause, report, give }) {
     const { request, network } = resolved, { config } = parts;
     Object.assign(this, parts, { request, network, pause, report });
-    // A loop changes at its seam at the end.
-    this.give = request.loop ? null : give;
-    this.hasDrawnSeed = resolved.hasDrawnSeed;
+    // A loop changes at its seam at the end, and an edit holds sound from its beginning.
+    this.give = request.loop || source ? null : give;
+    this.mayDrawAgain = resolved.hasDrawnSeed && !source;
     this.warnings = [...resolved.warnings];
     this.timings = {};
     this.done = {};
     this.sampling = samplingOf(config, network);
-    this.plan = planRequest(request, config);
+    const cuts = request.inpaint.length ? spansOf(request.inpaint, request.duration_seconds, config.sample_rate) : null;
+    this.plan = planRequest(request, config, source, cuts);
     this.numSamples = request.loop ? planLength(request, config) : this.plan.numSamples;
     this.totals = this.stepTotals();
   }
@@ -49,18 +52,27 @@ class Generation {
     await this.pause();
     await this.timed("text", () => this.encodePrompts());
     this.report("text", 1, 1);
-    let seed = BigInt(this.request.seed), sound = await this.sound(this.plan, null, seed);
-    for (let turn = 0; this.hasDrawnSeed && turn < MAX_REDRAWS && isSilent(sound); turn++) {
+    const known = this.plan.needsEncoding ? await this.known() : null;
+    let seed = BigInt(this.request.seed), sound = await this.sound(this.plan, known, seed);
+    for (let turn = 0; this.mayDrawAgain && turn < MAX_REDRAWS && isSilent(sound); turn++) {
       this.warn("A seed gave silence, so another one was drawn; the result names the one that was used.");
       this.done = {};
       seed = BigInt(drawSeed());
       sound = await this.sound(this.plan, null, seed);
     }
     if (this.request.loop) sound = await this.closedLoop(sound, seed);
-    else fadeEdges(sound, this.config.sample_rate);
-    this.warn(normalize(sound, this.request.normalize, this.config.sample_rate));
+    this.finish(sound);
     this.timings.total = performance.now() - started;
-    return { samples: sound, seed, warnings: this.warnings, timings: this.timings };
+    return { samples: sound, seed, warnings: this.warnings, timings: this.timings, numOver: numOver(sound) };
+  }
+
+  /** Set the edges and the level of a sound, in place. */
+  finish(sound) {
+    const { request, config } = this;
+    if (request.extend || !(request.loop || keepsSource(request))) fadeEdges(sound, config.sample_rate, !request.extend);
+    this.warn(normalize(sound, request.normalize, config.sample_rate));
+    const over = overWarning(sound, "The sound");
+    if (over) this.warn(`${over}, which files of whole numbers clip; normalize peak or 32-bit files keep it.`);
   }
 
   // --- text --------------------------------------------------------------------------------------------------------
@@ -139,7 +151,8 @@ class Generation {
     const { config } = this, channels = config.dit.latent_channels;
     const sound = plan.sound?.map((channel) => channel.slice())
       ?? Array.from({ length: config.channels }, () => new Float32Array(plan.numSamples));
-    const pass = { plan, seed, latents: known ?? new Float32Array(channels * plan.numFrames), unknown: [...plan.unknown] };
+    if (!plan.windows.length) return sound;
+    const pass = { plan, seed, latents: known?.slice() ?? new Float32Array(channels * plan.numFrames), unknown: [...plan.unknown] };
     let before = null;
     this.advance("sampling", 0);
     for (const window of plan.windows) {
@@ -201,11 +214,13 @@ class Generation {
       return itemNoise(seed, number, config.dit.latent_channels, frames);
     };
     const sampler = SAMPLERS[request.sampler];
-    let times = this.times(1), rounds = 1;
+    let times = this.times(plan.level), rounds = 1;
     if (!inpaint && known.some(Boolean)) {
       rounds = request.sampler === "ping_pong" ? 1 : REPAINT_ROUNDS;
-      base = bridged(base, known);
-      times = this.times(REPAINT_START);
+      if (plan.level === 1) {
+        base = bridged(base, known);
+        times = this.times(REPAINT_START);
+      }
     }
     const start = times[0] === 1 ? noise(0) : addNoise(base, noise(0), times[0]);
     return rounds === 1 ? sampler(velocity, start, times, noise) : resampled(sampler, velocity, start, times, noise, rounds);
@@ -226,7 +241,15 @@ class Generation {
     return this.timed("synthesis", () => this.synthesis.run(parameters, window * perFrame, frames * perFrame, seed));
   }
 
-  // --- loops -------------------------------------------------------------------------------------------------------
+  // --- known sound and loops -------------------------------------------------------------------------------------------------------
+
+  /** Latents of the sound that is edited; the first pass of all variations starts from them. */
+  async known() {
+    this.report("encoding", 0, 1);
+    const latents = await this.timed("encoding", () => this.encoded(this.plan));
+    this.report("encoding", 1, 1);
+    return latents;
+  }
 
   /** Cut a sound to the length of the loop and generate its seam again while that lies in the middle. */
   async closedLoop(sound, seed) {
@@ -242,7 +265,9 @@ class Generation {
   /** Latents [C, T] of what a plan keeps of its sound; longer sounds than the encoder holds go in pieces that overlap. */
   async encoded(plan) {
     const { config } = this, hop = config.hop_length, most = config.dit.max_frames, total = plan.numFrames;
-    const sound = mirrored(plan.sound, plan.spans), frames = Math.ceil(plan.numSamples / hop);
+    const length = Math.min(plan.numSamples, plan.numReal + CONTEXT_FRAMES * hop), frames = Math.ceil(length / hop);
+    const whole = plan.level < 1 ? plan.sound : mirrored(plan.sound, plan.spans);
+    const sound = whole.map((channel) => channel.subarray(0, length));
     const out = new Float32Array(config.dit.latent_channels * total);
     const context = frames <= most ? 0 : Math.min(CONTEXT_FRAMES, Math.floor(most / 4)), stride = most - 2 * context;
     for (let first = 0; first < frames; first += stride) {
@@ -252,7 +277,7 @@ class Generation {
       const kept = Math.min(frames, first + stride) - first;
       for (let row = 0; row * total < out.length; row++) {
         const from = row * (end - begin) + first - begin;
-        out.set(piece.subarray(from, from + Math.min(kept, total - first)), row * total + first);
+        out.set(piece.subarray(from, from + Math.max(0, Math.min(kept, total - first))), row * total + first);
       }
     }
     return out;

@@ -23,6 +23,19 @@ export function peakDb(sound) {
 /** Whether a sound is below -70 dBFS. */
 export const isSilent = (sound) => peakDb(sound) < SILENCE_DB;
 
+/** How many samples lie beyond full scale, which files of whole numbers clip. */
+export function numOver(sound) {
+  let count = 0;
+  for (const channel of sound) for (let n = 0; n < channel.length; n++) if (channel[n] > 1 || channel[n] < -1) count++;
+  return count;
+}
+
+/** How much of a sound lies beyond full scale, in words; "" if nothing does. */
+export function overWarning(sound, name) {
+  const count = numOver(sound), peak = peakDb(sound).toFixed(1);
+  return count ? `${name} has ${count} samples beyond full scale (peak ${peak < 0 ? "" : "+"}${peak} dBFS)` : "";
+}
+
 /** The gain that brings the highest sample of a sound to its target. */
 export const peakGain = (sound) => 10 ** ((PEAK_TARGET_DB - peakDb(sound)) / 20);
 

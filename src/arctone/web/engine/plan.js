@@ -1,7 +1,7 @@
 // Which samples one pass generates, next to what, and the windows of latent frames it goes through: see
 // arctone.inference.edit_plan. Positions are samples of the sound or, where said, latent frames.
 
-const FADE_SECONDS = 0.06;
+const FADE_SECONDS = 0.06, EXTEND_FADE_SECONDS = 0.25;
 const LOOP_TAIL_SECONDS = 1, SEAM_SECONDS = 0.5, BEATS_PER_BAR = 4;
 
 /** Round half to even, as Python does. */
@@ -14,10 +14,11 @@ export function rounded(value) {
 export class Plan {
   /**
    * `config`: of the model. `spans`: what is generated, [first, end) each, in order. `bpm`: null = unknown.
-   * `sound`: Float32Array of each channel, what stays outside the spans; null for text alone. `pass`: its number.
+   * `sound`: Float32Array of each channel, what stays outside the spans and what they start from below noise level 1; null
+   * for text alone. `numReal`: samples of it that are real; what is to be continued follows them. `pass`: its number.
    */
-  constructor({ config, numSamples, spans, bpm, sound = null, fade = 0, isSteady = false, pass = 0 }) {
-    Object.assign(this, { config, numSamples, spans, bpm, sound, fade, isSteady, pass });
+  constructor({ config, numSamples, spans, bpm, sound = null, numReal = numSamples, level = 1, fade = 0, isSteady = false, pass = 0 }) {
+    Object.assign(this, { config, numSamples, spans, bpm, sound, numReal, level, fade, isSteady, pass });
     const hop = config.hop_length, dit = config.dit;
     this.soundFrames = Math.ceil(numSamples / hop);
     const isLong = numSamples > rounded(dit.max_seconds * config.sample_rate);
@@ -25,15 +26,42 @@ export class Plan {
     this.unknown = Array.from({ length: this.numFrames }, (_, frame) =>
       spans.some(([first, end]) => frame >= Math.floor(first / hop) && frame < Math.ceil(end / hop)));
     const barFrames = bpm ? (BEATS_PER_BAR * 60) / bpm / (hop / config.sample_rate) : null;
-    this.windows = windows(this.unknown, dit.max_frames, barFrames);
+    this.windows = level === 0 ? [] : windows(this.unknown, dit.max_frames, barFrames);
+  }
+
+  /** Whether the sound must be encoded: not for text alone, nor where nothing of it is kept or started from. */
+  get needsEncoding() {
+    const isAllNew = this.level === 1 && this.spans.length === 1 && this.spans[0][0] === 0 && this.spans[0][1] === this.numSamples;
+    return this.sound !== null && this.windows.length > 0 && !isAllNew;
   }
 }
 
-/** The pass that generates a sound from text. A loop is generated longer and then cut. */
-export function planRequest(request, config) {
+/**
+ * The pass that generates the sound of a resolved request. From text, a loop is generated longer and then cut.
+ * `source`: the sound that is edited, two channels at the model's rate; null for text alone. `spans`: what of it is
+ * generated again, [first, end) each; null for all.
+ */
+export function planRequest(request, config, source = null, spans = null) {
   const numSamples = Math.max(1, rounded(request.duration_seconds * config.sample_rate));
+  if (source) return planEdit(request, config, source, numSamples, spans ?? [[0, numSamples]]);
   const longer = numSamples + (request.loop ? loopTail(numSamples, config) : 0);
   return new Plan({ config, numSamples: longer, spans: [[0, longer]], bpm: request.bpm });
+}
+
+function planEdit(request, config, source, numSamples, spans) {
+  const sound = source.map((channel) => withLength(channel, numSamples)), shared = { config, numSamples, bpm: request.bpm, sound };
+  if (request.extend) {
+    const numReal = source[0].length, fade = Math.min(rounded(EXTEND_FADE_SECONDS * config.sample_rate), numReal);
+    return new Plan({ ...shared, spans: [[numReal - fade, numSamples]], numReal, fade, isSteady: true });
+  }
+  return new Plan({ ...shared, spans, level: request.init_noise_level, fade: rounded(FADE_SECONDS * config.sample_rate) });
+}
+
+/** A channel cut, or filled up with silence, to a number of samples. */
+function withLength(channel, numSamples) {
+  const out = new Float32Array(numSamples);
+  out.set(channel.subarray(0, numSamples));
+  return out;
 }
 
 function loopTail(numSamples, config) {

@@ -1,6 +1,9 @@
 // What is asked for, checked and filled in: the rules and sentences of arctone.inference.request and .resolution. The
 // fields with their limits come from the manifest, where `arctone export web` wrote them.
 
+import {
+  asRegions, checkCombinations, checkSource, editWarnings, editedSeconds, keepsSource, noiseLevel, parseRegions, spansOf,
+} from "./edit.js";
 import { UsageError, shown } from "./errors.js";
 import { statedKey, keyNumber } from "./keys.js";
 
@@ -29,7 +32,7 @@ export function namedFields(given, fields) {
       throw new UsageError(`${shown(key)} is not a field of a request in this engine; known are ${known}.`, { field: key });
     }
     if (name in found) throw new UsageError(`${name} is given twice, the second time as ${key}.`, { field: name });
-    found[name] = name === "seed" ? wholeNumber(value) : value;
+    found[name] = name === "seed" ? wholeNumber(value) : name === "inpaint" ? asRegions(value) : value;
   }
   return found;
 }
@@ -43,10 +46,11 @@ function wholeNumber(value) {
 /**
  * A request on one model: every open field filled in, and the network that answers it.
  * `given`: see namedFields. `about`: description of the model, with config, features and an empty request.
+ * `sourceSeconds`: length of the sound that is edited, at the model's rate; null = text alone.
  * Returns: { request, network, warnings, hasDrawnSeed }.
  * Throws: UsageError in one sentence.
  */
-export function resolve(given, about) {
+export function resolve(given, about, sourceSeconds = null) {
   const named = namedFields(given, about.fields);
   for (const field of about.fields) check(field, named[field.name]);
   if (!named.prompt.trim()) {
@@ -55,10 +59,14 @@ export function resolve(given, about) {
   if (named.key !== undefined && !keyNumber(named.key)) {
     throw new UsageError(`key must be one such as "C minor" or "F sharp major", got ${shown(named.key)}.`, { field: "key" });
   }
-  const network = chooseNetwork(named, about);
-  const request = filled(named, about, network);
+  checkCombinations(named);
+  const network = chooseNetwork(named, about, sourceSeconds);
+  checkSource(named, sourceSeconds, about.max_duration_seconds);
+  const request = filled(named, about, network, sourceSeconds);
   checkLimits(request, about);
-  return { request, network, warnings: warnings(named, request, about, network), hasDrawnSeed: named.seed === undefined };
+  if (request.inpaint.length) spansOf(request.inpaint, request.duration_seconds, about.config.sample_rate);
+  const found = warnings(named, request, about, network, sourceSeconds);
+  return { request, network, warnings: found, hasDrawnSeed: named.seed === undefined };
 }
 
 function check(field, value) {
@@ -69,6 +77,10 @@ function check(field, value) {
   const refuse = (found = value) => {
     throw new UsageError("", { field: field.name, value: found, allowed: field.allowed });
   };
+  if (field.kind === "regions") {
+    if (!Array.isArray(value) || !value.every((text) => typeof text === "string")) refuse();
+    return parseRegions(value);
+  }
   if (field.kind === "boolean") return typeof value === "boolean" || refuse();
   if (field.kind === "text" || field.kind === "choice") {
     if (typeof value !== "string") refuse();
@@ -88,9 +100,9 @@ function check(field, value) {
 
 /**
  * The network that answers. A post-trained model generates from text in one window with its guidance built in; the flow
- * model that it was made from answers what asks for guidance, loops and several windows, unless cfg_scale is 1.
+ * model that it was made from answers what asks for guidance, edits, loops and several windows, unless cfg_scale is 1.
  */
-function chooseNetwork(named, about) {
+function chooseNetwork(named, about, sourceSeconds) {
   const { config, has_flow: hasFlow } = about;
   if (!hasFlow) return "dit";
   const isNegative = Boolean((named.negative_prompt ?? "").trim());
@@ -98,8 +110,8 @@ function chooseNetwork(named, about) {
     return (named.cfg_scale === undefined ? isNegative : named.cfg_scale !== 1) ? "flow" : "dit";
   }
   if (named.cfg_scale !== undefined) return named.cfg_scale !== 1 ? "flow" : "dit";
-  if (isNegative || named.loop) return "flow";
-  return duration(named, tempo(named), config.sampling) > config.dit.max_seconds ? "flow" : "dit";
+  if (isNegative || named.loop || sourceSeconds !== null) return "flow";
+  return duration(named, tempo(named), config.sampling, null, about) > config.dit.max_seconds ? "flow" : "dit";
 }
 
 /** How a network is sampled. */
@@ -110,13 +122,13 @@ export function samplingOf(config, network) {
 
 const tempo = (named) => named.bpm ?? statedBpm(named.prompt);
 
-function filled(named, about, network) {
+function filled(named, about, network, sourceSeconds) {
   const sampling = samplingOf(about.config, network), bpm = tempo(named);
   const hasKeys = (about.config.dit.controls ?? []).includes("key");
   return {
     ...about.request,
     ...named,
-    duration_seconds: duration(named, bpm, sampling),
+    duration_seconds: duration(named, bpm, sampling, sourceSeconds, about),
     steps: named.steps ?? sampling.steps,
     cfg_scale: named.cfg_scale ?? sampling.cfg_scale,
     sampler: named.sampler ?? sampling.sampler,
@@ -124,15 +136,19 @@ function filled(named, about, network) {
     threads: null,
     bpm: bpm ?? null,
     key: named.key ?? (hasKeys ? statedKey(named.prompt) : null),
-    normalize: named.normalize ?? "peak",
+    init_noise_level: noiseLevel(named, sourceSeconds),
+    normalize: named.normalize ?? (keepsSource(named) ? "off" : "peak"),
   };
 }
 
 /** A fresh seed, 0 to 2**32 - 1: short enough to be read out and typed. */
 export const drawSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
-function duration(named, bpm, sampling) {
-  if (named.bars === undefined) return named.duration_seconds ?? sampling.duration_seconds;
+function duration(named, bpm, sampling, sourceSeconds, { max_duration_seconds: longest }) {
+  if (named.bars === undefined) {
+    if (sourceSeconds !== null) return editedSeconds(named, sourceSeconds, sampling.duration_seconds, longest);
+    return named.duration_seconds ?? sampling.duration_seconds;
+  }
   if (bpm === undefined) {
     throw new UsageError('bars needs a tempo: give bpm, or state it in the prompt ("120 BPM").', { field: "bars" });
   }
@@ -166,13 +182,14 @@ function checkLimits(request, { max_duration_seconds: longest }) {
   throw new UsageError(words, { field: "duration_seconds", value: request.duration_seconds });
 }
 
-function warnings(named, request, about, network) {
+function warnings(named, request, about, network, sourceSeconds) {
   const { config } = about, dit = config.dit, found = [];
   if (samplingOf(config, network).post_trained && request.cfg_scale !== 1) {
     const scale = `cfg_scale is ${request.cfg_scale}`;
     found.push(`${scale}, but ${config.name} is post-trained and has its guidance built in: 1 suits it.`);
   }
   if (request.negative_prompt.trim() && request.cfg_scale === 1) found.push("negative_prompt has no effect at cfg_scale 1.");
+  if (sourceSeconds !== null) found.push(...editWarnings(request, sourceSeconds, config.sample_rate));
   if (named.key !== undefined && !(dit.controls ?? []).includes("key")) {
     found.push(`key ${named.key} has no effect: ${config.name} knows keys from the prompt alone.`);
   }

@@ -4,6 +4,7 @@ import { ModelError, packed } from "./errors.js";
 import { ModelFiles, forgetOthers } from "./files.js";
 import { generate } from "./generate.js";
 import { Graph, loadRuntime } from "./graphs.js";
+import { openSource } from "./source.js";
 import { Synthesis } from "./synthesis.js";
 import { Tokenizer } from "./tokenizer.js";
 
@@ -76,6 +77,7 @@ async function open({ base, runtime, manifest, storage }) {
     tokenizer: new Tokenizer(tokenizer, config.text.max_tokens),
     synthesis: new Synthesis((config.decoder ?? config.autoencoder).phase_iterations, config.sample_rate),
     graph: opener,
+    isOpen: (path) => graphs.has(path),
   };
   return { value: null };
 }
@@ -84,7 +86,7 @@ const json = (content) => JSON.parse(new TextDecoder().decode(content));
 
 // --- generating --------------------------------------------------------------------------------------------------
 
-async function sound({ id, resolved, wantsParts }) {
+async function sound({ id, resolved, source, wantsParts }) {
   const report = (stage, step, num_steps) =>
     self.postMessage({ id, kind: "progress", value: { stage, item: 0, step, num_steps } });
   const pause = async () => {
@@ -93,7 +95,16 @@ async function sound({ id, resolved, wantsParts }) {
   };
   const give = (samples, start, isLast) =>
     self.postMessage({ id, kind: "part", value: { samples, start, isLast } }, samples.map((channel) => channel.buffer));
-  const value = await generate(opened, resolved, pause, report, wantsParts ? give : null);
+  const edited = source ? await openSource(source) : null;
+  if (edited?.warning) resolved.warnings.unshift(edited.warning);
+  // What a page rarely needs is fetched and opened when it is first used.
+  const graph = async (path) => {
+    if (!opened.isOpen(path)) report("model", 0, 1);
+    return opened.graph(path);
+  };
+  const work = { source: edited?.sound ?? null, pause, report, give: wantsParts ? give : null };
+  const made = await generate({ ...opened, graph }, resolved, work);
+  const value = { ...made, source: edited?.record ?? null };
   return { value, transfer: value.samples.map((channel) => channel.buffer) };
 }
 

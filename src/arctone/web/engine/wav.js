@@ -1,4 +1,4 @@
-// WAV files with the record of how the sound was made, as arctone writes them.
+// WAV files: written with the record of how the sound was made, as arctone writes them, and read to the bit.
 
 import { rounded } from "./plan.js";
 
@@ -93,4 +93,53 @@ function join(parts) {
     at += part.length;
   }
   return out;
+}
+
+// --- reading -----------------------------------------------------------------------------------------------------
+
+const WHOLE = 1, FLOAT = 3, EXTENSIBLE = 0xfffe, FRAMES_AT_ONCE = 1 << 17;
+const READERS = {
+  [`${WHOLE} 8`]: (view, at) => (view.getUint8(at) - 128) / 128,
+  [`${WHOLE} 16`]: (view, at) => view.getInt16(at, true) / 32768,
+  [`${WHOLE} 24`]: (view, at) => ((view.getInt8(at + 2) << 16) | view.getUint16(at, true)) / 8388608,
+  [`${WHOLE} 32`]: (view, at) => view.getInt32(at, true) / 2147483648,
+  [`${FLOAT} 32`]: (view, at) => view.getFloat32(at, true),
+  [`${FLOAT} 64`]: (view, at) => view.getFloat64(at, true),
+};
+
+/** The samples of a WAV file: { samples: Float32Array[], sampleRate }; null for other files and for compressed ones. */
+export async function readWav(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const word = (at) => String.fromCharCode(...bytes.subarray(at, at + 4));
+  if (bytes.length < 12 || word(0) !== "RIFF" || word(8) !== "WAVE") return null;
+  let shape = null;
+  for (let at = 12, size; at + 8 <= bytes.length; at += 8 + size + (size % 2)) {
+    size = view.getUint32(at + 4, true);
+    const start = at + 8, end = Math.min(start + size, bytes.length);
+    if (word(at) === "fmt " && end - start >= 16) shape = shapeOf(view, start, end);
+    if (word(at) === "data") return shape && { samples: await channelsIn(view, start, end, shape), sampleRate: shape.sampleRate };
+  }
+  return null;
+}
+
+/** null for a coding that is not read here. */
+function shapeOf(view, at, end) {
+  const tag = view.getUint16(at, true), isExtensible = tag === EXTENSIBLE && end - at >= 26;
+  const bits = view.getUint16(at + 14, true), read = READERS[`${isExtensible ? view.getUint16(at + 24, true) : tag} ${bits}`];
+  const channels = view.getUint16(at + 2, true), sampleRate = view.getUint32(at + 4, true);
+  return read && channels && sampleRate ? { read, channels, sampleRate, size: bits / 8 } : null;
+}
+
+/** In pieces, because a long file would hold up the page. */
+async function channelsIn(view, start, end, { read, channels, size }) {
+  const length = Math.floor((end - start) / (channels * size));
+  const samples = Array.from({ length: channels }, () => new Float32Array(length));
+  for (let first = 0; first < length; first += FRAMES_AT_ONCE) {
+    if (first) await new Promise((resume) => setTimeout(resume));
+    const last = Math.min(length, first + FRAMES_AT_ONCE);
+    samples.forEach((channel, number) => {
+      for (let n = first; n < last; n++) channel[n] = read(view, start + (n * channels + number) * size);
+    });
+  }
+  return samples;
 }

@@ -12,7 +12,7 @@ export const words = {
 };
 
 const MODEL = new URL("../../model/", import.meta.url);
-const LATER = ["flow.tflite", "encoder.tflite"]; // fetched when guidance, a loop or a long sound first needs them
+const LATER = ["flow.tflite", "encoder.tflite"]; // fetched when an edit, guidance, a loop or a long sound first needs them
 // As Python and as JavaScript write it.
 const MARKS = ['{"mark": "AI-generated"', '{"mark":"AI-generated"'];
 const MOST_RECORD_BYTES = 50_000;
@@ -99,29 +99,29 @@ async function open(signal) {
 }
 
 /** How long a request will take; without the model nothing has been measured yet. */
-export async function estimate(request) {
+export async function estimate(request, sourceSeconds = null) {
   const { model: _, variations, ...fields } = request;
-  if (model) return model.estimate(fields);
+  if (model) return model.estimate(fields, sourceSeconds);
   const { defaults } = description;
-  return { steps: fields.steps ?? defaults.steps, duration_seconds: fields.duration_seconds ?? defaults.duration_seconds, seconds: null };
+  const seconds = fields.duration_seconds ?? sourceSeconds ?? defaults.duration_seconds;
+  return { steps: fields.steps ?? defaults.steps, duration_seconds: seconds, seconds: null };
 }
 
 /** Put a request into the queue. Returns: the job. Throws: Problem for a value that the engine refuses. */
 export async function order(request, audio, signal) {
   const { model: _, variations = 1, ...fields } = request;
-  if (audio) throw new Problem("The engine in this page makes sounds from text only.", { parameter: "source" });
-  if (model) check(fields);
+  if (model) await check(fields, audio);
   signal?.throwIfAborted();
   numJobs += 1;
-  const job = new Job(`page-${performance.timeOrigin}-${numJobs}`, fields, variations);
+  const job = new Job(`page-${performance.timeOrigin}-${numJobs}`, fields, variations, audio);
   jobs.set(job.id, job);
   last = last.then(() => job.run());
   return job.view();
 }
 
-function check(fields) {
+async function check(fields, audio) {
   try {
-    model.check(fields);
+    model.check(fields, audio && (await model.read(audio)).seconds);
   } catch (failure) {
     throw asProblem(failure);
   }
@@ -172,8 +172,8 @@ function raced(promise, signal) {
  * grows take by take, so that the page shows each as soon as it is there, and keeps them if the rest is cancelled.
  */
 class Job {
-  constructor(id, fields, variations) {
-    Object.assign(this, { id, fields, variations, state: "queued", progress: null, error: null, made: [], sounds: [] });
+  constructor(id, fields, variations, audio) {
+    Object.assign(this, { id, fields, variations, audio, state: "queued", progress: null, error: null, made: [], sounds: [] });
     this.stop = new AbortController();
     this.listeners = [];
   }
@@ -222,7 +222,8 @@ class Job {
       signal.throwIfAborted();
       this.set({ state: "running", progress: { stage: "model", item: 0, step: 0, num_steps: 0 } });
       const engine = await raced(openModel(), signal);
-      for (let item = 0; item < this.variations; item += 1) await this.makeOne(engine, item, signal);
+      const source = this.audio ? await engine.read(this.audio) : null;
+      for (let item = 0; item < this.variations; item += 1) await this.makeOne(engine, source, item, signal);
       this.set({ state: "done", progress: null });
     } catch (failure) {
       const isStopped = failure.name === "AbortError";
@@ -231,10 +232,10 @@ class Job {
     }
   }
 
-  async makeOne(engine, item, signal) {
+  async makeOne(engine, source, item, signal) {
     const seed = item === 0 ? this.fields.seed : plus(this.made[0].take.seed, item);
     const onProgress = (progress) => this.set({ progress: { ...progress, item } });
-    const sound = await engine.generate({ ...this.fields, seed, signal, onProgress });
+    const sound = await engine.generate({ ...this.fields, source, seed, signal, onProgress });
     this.sounds[item] = sound.toWav();
     const take = {
       index: item,
