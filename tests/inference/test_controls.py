@@ -215,6 +215,11 @@ def test_without_mask_channels_edits_are_the_flow_models_as_before() -> None:
     request = GenerationRequest(prompt="x", inpaint=("0:1",))
     assert choose_network(request, PLAIN, has_flow=True, source_seconds=2.0) == FLOW_NETWORK
     assert choose_network(request, CONFIG, has_flow=True, source_seconds=2.0) == NETWORK
+    forgotten = GenerationRequest(prompt="x", init_noise_level=1)
+    assert choose_network(forgotten, PLAIN, has_flow=True, source_seconds=2.0) == NETWORK
+    assert choose_network(forgotten, PLAIN, has_flow=True, source_seconds=100.0) == FLOW_NETWORK
+    looped = msgspec.structs.replace(forgotten, loop=True)
+    assert choose_network(looped, PLAIN, has_flow=True, source_seconds=2.0) == FLOW_NETWORK
     guided = msgspec.structs.replace(request, cfg_scale=4.0)
     assert choose_network(guided, CONFIG, has_flow=True, source_seconds=2.0) == FLOW_NETWORK
 

@@ -100,6 +100,11 @@ def test_noise_level_1_forgets_the_source(spark: Model, piano: Waveform, drums: 
         assert np.array_equal(made(spark, "rain", source=source, init_noise_level=1, **fields).samples, free.samples)
 
 
+def test_noise_level_1_forgets_the_source_with_the_models_own_settings_too(spark: Model, piano: Waveform) -> None:
+    free = made(spark, "rain", duration_seconds=3.0, seed=9)
+    assert np.array_equal(made(spark, "rain", source=piano, init_noise_level=1, seed=9).samples, free.samples)
+
+
 def test_a_low_noise_level_keeps_the_course_of_the_level(spark: Model, drums: Waveform) -> None:
     def course(sound: Waveform) -> np.ndarray:
         return np.log(np.square(sound.samples[:, : 60 * 2205]).mean(axis=0).reshape(60, -1).mean(axis=1) + 1e-6)

@@ -59,7 +59,8 @@ def _summary(result: GenerationResult) -> str:
     if result.selection is not None:
         sounds = f"{sounds} chosen from {result.selection.num_candidates}"
         seeds = f"seeds {', '.join(map(str, result.seeds))}"
-    return f"{sounds} in {took_ms(result) / 1000:.2f} s ({result.model_name}, {seeds})"
+    how = f"{result.model_name}, {result.request.steps} steps, {seeds}"
+    return f"{sounds} in {took_ms(result) / 1000:.2f} s ({how})"
 
 
 def took_ms(result: GenerationResult) -> float:

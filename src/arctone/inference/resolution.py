@@ -92,9 +92,12 @@ def choose_network(
         return FLOW_NETWORK if is_guided else NETWORK
     if request.cfg_scale is not None:
         return FLOW_NETWORK if request.cfg_scale != 1 else NETWORK
-    if request.negative_prompt.strip() or request.loop or source_seconds is not None:
+    # At level 1 nothing of a source is left, so that the sound is the one that the seed gives without it.
+    is_forgotten = request.init_noise_level == 1 and not (request.inpaint or request.extend)
+    is_edit = source_seconds is not None and not is_forgotten
+    if request.negative_prompt.strip() or request.loop or is_edit:
         return FLOW_NETWORK
-    seconds = resolve(request, defaults_of(config)).duration_seconds
+    seconds = resolve(request, defaults_of(config), source_seconds).duration_seconds
     return FLOW_NETWORK if float(seconds or 0.0) > config.dit.max_seconds else NETWORK
 
 
