@@ -42,7 +42,7 @@ def test_the_front_page_imports_nothing_heavy(words):
     assert modules_of(*words) & HEAVY == set()
 
 
-@pytest.mark.parametrize("command", ["generate", "redo", "models", "train", "data", "listen"])
+@pytest.mark.parametrize("command", ["generate", "redo", "pick", "models", "train", "data", "listen"])
 def test_help_of_a_command_loads_neither_engine_nor_torch(command):
     assert modules_of(command, "--help") & {"ai_edge_litert", "torch", "tokenizers", "lightning_fabric"} == set()
 

@@ -192,6 +192,7 @@ class Commands(LazyGroup):
     entries: ClassVar[dict[str, Entry]] = {
         "generate": Entry("arctone.cli.generate", "Make sound from text."),
         "redo": Entry("arctone.cli.redo", "Make a take again from what its file says about itself."),
+        "pick": Entry("arctone.cli.pick", "Rounds of takes: keep some, and the next round is drawn nearer to them."),
         "info": Entry("arctone.cli.info", "Show what a sound file or a model says about itself."),
         "serve": Entry("arctone.cli.serve", "Serve sound: a page for people, an API for programs."),
         "mcp": Entry("arctone.cli.mcp", "Serve sound to assistants over the Model Context Protocol."),
