@@ -133,7 +133,7 @@ def _no_part(path: Path) -> None:
 
 
 def kill_round(case: Case, folder: Path, seconds: float) -> None:
-    """Kill a run after so many seconds, start the next, and check."""
+    """Kill a run after n seconds, start the next, and check."""
     child = fork(lambda: case.work(folder))
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
@@ -161,7 +161,7 @@ def fork(work: Callable[[], object]) -> int:
 
 
 def main() -> None:
-    """Kill every case so many times and print the count."""
+    """Kill every case n times and print the count."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=50, help="kills of each command")
     parser.add_argument("--seed", type=int, default=0)

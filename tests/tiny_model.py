@@ -1,4 +1,4 @@
-"""A model of the real kind, but of some thousand parameters and random: the whole road without any trained weights."""
+"""A model of the real kind, but of some thousand random parameters: the whole pipeline without trained weights."""
 
 import json
 import shutil
@@ -132,7 +132,7 @@ def controlled_transformer() -> DiffusionTransformer:
 
 
 def flow_state(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """Return weights of a flow model that can be told from those of the checkpoint's transformer."""
+    """Return weights of a flow model that differ from those of the checkpoint's transformer."""
     return {name: value + 0.1 for name, value in load_state(checkpoint, DIT).items()}
 
 

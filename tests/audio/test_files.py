@@ -165,7 +165,7 @@ def test_no_permission(tmp_path: Path) -> None:
     refused(tmp_path / "a.wav", "cannot be read: permission denied")
 
 
-def test_no_permission_as_told_by_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_permission_as_reported_by_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_audio(tmp_path / "a.wav", chord())
 
     def denied(*arguments: object) -> None:

@@ -32,8 +32,8 @@ def _tone(hertz: float, gains: tuple[float, float] = (0.5, 0.5)) -> Floats:
 def _level_error_db(first: Floats, second: Floats) -> float:
     """Mean difference of the levels where the first is louder than -60 dB under its peak."""
     levels = [spectral.features(samples)[:NUM_BINS, 8:-8] * spectral.LEVEL_SCALE for samples in (first, second)]
-    heard = levels[0] > levels[0].max() - 6.9
-    return float(8.686 * np.abs(levels[0] - levels[1])[heard].mean())
+    loud = levels[0] > levels[0].max() - 6.9
+    return float(8.686 * np.abs(levels[0] - levels[1])[loud].mean())
 
 
 @pytest.mark.parametrize("hertz", [82.4, 440.0, 3333.3, 12_000.0])

@@ -51,8 +51,8 @@ def _module(state: dict[str, Tensor]) -> DiT:
 def test_merged_weights_are_the_adapter(model: Path, adapter: Path) -> None:
     state = load_state(model, DIT)
     merged = _module(applied(state, [(load_adapter(adapter), 1.0)], origin="tiny"))
-    beside = trained(model, 1)
-    wanted, got = beside(*network_inputs()), merged(*network_inputs())
+    adapted = trained(model, 1)
+    wanted, got = adapted(*network_inputs()), merged(*network_inputs())
     assert (wanted - _module(state)(*network_inputs())).abs().max() > 0.05
     assert torch.allclose(got, wanted, atol=1e-6 * float(wanted.abs().max()))
 
@@ -127,7 +127,9 @@ def test_the_shipped_form_of_a_model_has_the_hash_of_its_written_form(tiny_model
     assert part_hash(tmp_path, DIT) == part_hash(tiny_model_folder, DIT)
 
 
-def test_an_adapter_is_heard_and_merged_sounds_the_same(model: Path, adapter: Path, tmp_path: Path) -> None:
+def test_an_adapter_changes_the_sound_and_merged_gives_the_same_sound(
+    model: Path, adapter: Path, tmp_path: Path
+) -> None:
     fields = {"duration_seconds": 0.5, "seed": 3, "normalize": "off"}
     merge(model, [(adapter, 0.7)], tmp_path / "merged")
     plain, silent, tuned, merged = (

@@ -126,12 +126,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("tensors", "settings", "told"), REFUSED, ids=lambda each: str(each)[-30:])
+@pytest.mark.parametrize(("tensors", "settings", "sentence"), REFUSED, ids=lambda each: str(each)[-30:])
 def test_what_cannot_be_applied_is_named(
-    tensors: dict[str, Tensor], settings: dict[str, Any], told: str, model: Path, tmp_path: Path
+    tensors: dict[str, Tensor], settings: dict[str, Any], sentence: str, model: Path, tmp_path: Path
 ) -> None:
     path = third_file(tmp_path / "bad.safetensors", tensors, **settings)
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=sentence):
         adopt(path, model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

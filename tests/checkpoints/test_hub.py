@@ -161,9 +161,9 @@ def test_what_goes_wrong_is_one_sentence(hub: str, tmp_path: Path) -> None:
     commands = [["convert", *words[:1], str(tmp_path / "out"), *words[1:]] for words in cases]
     done = arctone(tmp_path, hub, json.dumps(commands), program=("-c", SEVERAL))
     assert done.returncode == 0, done.stderr
-    for (code, errors), told in zip(json.loads(done.stdout), cases.values(), strict=True):
+    for (code, errors), sentence in zip(json.loads(done.stdout), cases.values(), strict=True):
         assert code == 4, errors
-        assert told in errors
+        assert sentence in errors
         assert errors.count("\n") == 1, errors
 
 

@@ -106,7 +106,7 @@ def test_a_training_checkpoint_and_its_average(
     published: dict[str, Path], converted: dict[str, Path], t5: Path, tmp_path: Path
 ) -> None:
     checkpoint = lightning(load_file(published["small"] / "model.safetensors"))
-    # Beside a config of another name, so that it has to be named.
+    # Next to a config of another name, so that it has to be named.
     file = tmp_path / "epoch=3-step=7.ckpt"
     torch.save(checkpoint, file)
     config = published["small"] / "model_config.json"
@@ -152,7 +152,7 @@ def test_shards_of_the_published_layout(
         convert(source, tmp_path / "again", t5)
 
 
-def test_the_base_beside_the_post_trained_model(
+def test_the_base_next_to_the_post_trained_model(
     published: dict[str, Path], converted: dict[str, Path], t5: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(published["small"], tmp_path / "stable-audio-open-small")

@@ -282,11 +282,11 @@ def test_bad_files_are_refused_in_one_sentence_with_exit_code_4(
     source = shutil.copytree(published["small"], tmp_path / "source")
     damage(source)
     assert run(["convert", str(source), str(tmp_path / "out"), "--text", str(t5)]) == 4
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("error: ")
-    assert told.err.count("\n") == 1
-    assert BAD_FILES[damage] in told.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert BAD_FILES[damage] in printed.err
     assert not (source / "gone-off").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 

@@ -99,18 +99,18 @@ def test_eight_ping_pong_steps(kind: str, converted: dict[str, Path]) -> None:
 
 
 def test_eight_steps_around_a_known_part(converted: dict[str, Path]) -> None:
-    """A checkpoint for inpainting is told the mask and what it leaves, and makes what the public program makes."""
+    """A checkpoint for inpainting, conditioned on mask and kept latents, gives what the public program gives."""
     folder = converted["inpaint"]
-    parts, text, told = load_backend(folder, read_model_config(folder)), text_of(folder), inpaint_example()
+    parts, text, known = load_backend(folder, read_model_config(folder)), text_of(folder), inpaint_example()
 
-    def sampled(told: np.ndarray) -> np.ndarray:
-        velocity = lambda x, t: parts.velocity(VelocityInputs(x, t, text, SECONDS, 0.0, MASK, told))  # noqa: E731
+    def sampled(known: np.ndarray) -> np.ndarray:
+        velocity = lambda x, t: parts.velocity(VelocityInputs(x, t, text, SECONDS, 0.0, MASK, known))  # noqa: E731
         latents: np.ndarray = list(ping_pong(velocity, noise(0), log_snr(8), noise))[-1].x
         return latents
 
-    assert_close(sampled(told), recorded("inpaint")["ping_pong"])
+    assert_close(sampled(known), recorded("inpaint")["ping_pong"])
     # What is known matters: without it another sound is made.
-    assert np.abs(sampled(np.zeros_like(told)) - recorded("inpaint")["ping_pong"]).max() > 1e-2
+    assert np.abs(sampled(np.zeros_like(known)) - recorded("inpaint")["ping_pong"]).max() > 1e-2
 
 
 def test_a_converted_inpainting_model_keeps_all_but_the_region(converted: dict[str, Path]) -> None:
@@ -167,8 +167,8 @@ def test_a_whole_generation_is_the_published_one(converted: dict[str, Path]) -> 
 
 def test_a_tempo_that_has_no_effect_is_said(converted: dict[str, Path]) -> None:
     model = load(converted["small"], engine="torch")
-    told = model.generate("rain", duration_seconds=0.1, steps=1, seed=1, bpm=120).warnings
-    assert any("bpm 120 has no effect" in warning for warning in told)
+    warnings = model.generate("rain", duration_seconds=0.1, steps=1, seed=1, bpm=120).warnings
+    assert any("bpm 120 has no effect" in warning for warning in warnings)
     silent = model.generate("rain, 120 BPM", duration_seconds=0.1, steps=1, seed=1).warnings
     assert not any("bpm" in warning for warning in silent)
 

@@ -64,8 +64,8 @@ def test_text_with_its_learned_padding_and_duration(kind: str, converted: dict[s
     dit, given = transformer(converted[kind]), conditions(converted[kind])
     context, global_vector = dit.conditioning(given)
     assert_close(context[0].numpy(), recorded(kind)["context"])
-    told = dit.global_vector(torch.from_numpy(recorded(kind)["global"])[None])
-    assert_close(global_vector.numpy(), told.numpy())
+    projected = dit.global_vector(torch.from_numpy(recorded(kind)["global"])[None])
+    assert_close(global_vector.numpy(), projected.numpy())
     # Five letters, then padding: all the same vector, and none of zeros.
     padding = context[0, 5:12]
     assert torch.equal(padding, padding[:1].expand_as(padding))
@@ -81,7 +81,7 @@ def test_each_call_of_the_transformer(kind: str, level: float, converted: dict[s
 
 
 @pytest.mark.parametrize("kind", KINDS_3)
-def test_every_block_is_told_what_is_known(kind: str, converted: dict[str, Path]) -> None:
+def test_every_block_is_conditioned_on_known_latents(kind: str, converted: dict[str, Path]) -> None:
     x = torch.from_numpy(item_noise(SEED, 0, (8, FRAMES)))[None]
     given = conditions(converted[kind], inpaint_example())
     ours = transformer(converted[kind]).output(x, torch.tensor([0.6]), given)[0].numpy()
@@ -344,12 +344,14 @@ def test_of_the_earlier_models_as_well(kind: str, tmp_path: Path) -> None:
         read_published(path, "x")
 
 
-@pytest.mark.parametrize(("path", "value", "told"), REFUSED, ids=lambda each: str(each)[-40:])
-def test_settings_that_cannot_be_run_are_named(path: tuple[str, ...], value: Any, told: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("path", "value", "sentence"), REFUSED, ids=lambda each: str(each)[-40:])
+def test_settings_that_cannot_be_run_are_named(
+    path: tuple[str, ...], value: Any, sentence: str, tmp_path: Path
+) -> None:
     config = model_config_3("3-small", shrunken=True)
     changed(path, value)(config)
     (tmp_path / "model_config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=sentence):
         read_published(tmp_path / "model_config.json", "x")
 
 
@@ -390,7 +392,7 @@ def test_16_bit_stays_near(published: dict[str, Path], converted: dict[str, Path
     assert 0 < np.abs(half - whole).std() < 0.1 * whole.std()
 
 
-def test_a_t5_beside_it_is_not_taken(tmp_path: Path) -> None:
+def test_a_t5_next_to_it_is_not_taken(tmp_path: Path) -> None:
     source = published_folder("3-small", tmp_path / "source")
     shutil.rmtree(source / "t5gemma-b-b-ul2")
     t5_folder(source / "t5gemma-b-b-ul2")

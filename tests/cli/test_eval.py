@@ -34,7 +34,7 @@ def _spectrum(samples):
 
 
 @pytest.fixture
-def heard(monkeypatch):
+def loaded(monkeypatch):
     """The embedders that were asked for; all are the one above."""
     asked = []
 
@@ -58,10 +58,10 @@ def folders(tmp_path):
     return tmp_path
 
 
-def test_a_folder_is_scored(arctone, heard, folders):
+def test_a_folder_is_scored(arctone, loaded, folders):
     done = arctone("eval", "folder", "made", "--reference", "real", "-o", "r.json", "--markdown", "r.md", "--no-cache")
     assert done.code == 0
-    assert [name for name, _ in heard] == ["aisfx", "musicnn", "corpus-clap"]
+    assert [name for name, _ in loaded] == ["aisfx", "musicnn", "corpus-clap"]
     report = json.loads(Path("r.json").read_text())
     found = {one["metric"]: one for one in report["measurements"]}
     assert found["recall_at_1"]["value"] == 1.0
@@ -72,7 +72,7 @@ def test_a_folder_is_scored(arctone, heard, folders):
     assert "not measured: diversity, corpus-clap: every prompt has one clip only" in done.out
 
 
-def test_reports_are_not_replaced_unless_forced(arctone, heard, folders):
+def test_reports_are_not_replaced_unless_forced(arctone, loaded, folders):
     Path("r.json").write_text("mine")
     refused = arctone("eval", "folder", "made", "-o", "r.json", "--no-cache")
     assert (refused.code, Path("r.json").read_text()) == (2, "mine")
@@ -81,7 +81,7 @@ def test_reports_are_not_replaced_unless_forced(arctone, heard, folders):
     assert json.loads(Path("r.json").read_text())["title"] == "made"
 
 
-def test_captions_from_a_table_and_json_on_stdout(arctone, heard, folders):
+def test_captions_from_a_table_and_json_on_stdout(arctone, loaded, folders):
     rows = [f"{number},{200 + 150 * ((number + 1) % 8)} hertz" for number in range(8)]
     Path("captions.csv").write_text("path,caption\n" + "\n".join(rows))
     words = ["--captions", "captions.csv", "-e", "corpus-clap", "--metrics", "adherence", "--json", "--cache", "cache"]
@@ -102,7 +102,7 @@ def test_captions_from_a_table_and_json_on_stdout(arctone, heard, folders):
         (["made", "--captions", "made/0.txt"], 3, "no column names the sound"),
     ],
 )
-def test_bad_words_end_in_one_sentence(arctone, heard, folders, words, code, sentence):
+def test_bad_words_end_in_one_sentence(arctone, loaded, folders, words, code, sentence):
     Path("empty").mkdir()
     done = arctone("eval", "folder", *words, "--no-cache")
     assert done.code == code
@@ -117,12 +117,12 @@ def test_an_embedder_without_its_weights_says_what_it_needs(arctone, folders):
     assert arctone("eval", "folder", "made", "-e", "clip", "--no-cache").code == 2
 
 
-def test_weights_choose_their_embedder(arctone, heard, folders):
+def test_weights_choose_their_embedder(arctone, loaded, folders):
     arctone("eval", "folder", "made", "--weights", "clap=clap.pt", "--no-cache")
-    assert heard == [("clap", Path("clap.pt"))]
+    assert loaded == [("clap", Path("clap.pt"))]
 
 
-def test_a_model_is_scored_on_captions_of_a_source_and_made_once(arctone, heard, folders, tiny_model_folder):
+def test_a_model_is_scored_on_captions_of_a_source_and_made_once(arctone, loaded, folders, tiny_model_folder):
     words = ["eval", "model", tiny_model_folder, "--source", "real", "--prompts", "6", "--takes", "2", "--steps", "1"]
     first = arctone(*words, "--work", "work", "--json", "--cache", "cache")
     assert first.code == 0, first.stderr

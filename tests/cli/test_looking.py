@@ -110,7 +110,7 @@ def test_the_largest_stable_audio_3_is_not_offered(arctone):
     assert "stable-audio-3-large is not among the models that can be fetched" in done.stderr
 
 
-def test_the_terms_of_both_owners_are_told(arctone):
-    told = arctone("models", "licence", "stable-audio-3-small-music").out
-    assert "Stability AI Community License" in told
-    assert "google/t5gemma-b-b-ul2, Gemma Terms of Use" in told
+def test_the_terms_of_both_owners_are_shown(arctone):
+    printed = arctone("models", "licence", "stable-audio-3-small-music").out
+    assert "Stability AI Community License" in printed
+    assert "google/t5gemma-b-b-ul2, Gemma Terms of Use" in printed

@@ -36,7 +36,7 @@ def clip(key=None, pitch=""):
     return ClipInfo(id="x", caption="", captions=(), duration_seconds=1, key=key, attributes={"pitch": pitch})
 
 
-def test_curves_of_each_clip_are_stored_beside_its_latents(folder):
+def test_curves_of_each_clip_are_stored_next_to_its_latents(folder):
     dataset, source = LatentDataset(folder), ToneSource(8)
     assert dataset.has_curves
     for index in range(len(dataset)):

@@ -158,7 +158,7 @@ def test_a_row_whose_file_is_not_there_is_named(sounds: Path) -> None:
     assert open_folder(sounds).problems == (f"{sounds / 'gone.wav'} (metadata.csv line 2) does not exist.",)
 
 
-def test_files_beside_sounds_in_the_spellings_of_others(sounds: Path) -> None:
+def test_files_next_to_sounds_in_the_spellings_of_others(sounds: Path) -> None:
     (sounds / "a.caption").write_text("rain")
     (sounds / "b.json").write_text(json.dumps(MUSICGEN))
     source = open_folder(sounds)

@@ -27,7 +27,7 @@ def write(path: Path, samples=None, rate=44_100, subtype=None) -> Path:
     return path
 
 
-def test_a_folder_gives_its_files_in_order_of_names_with_captions_beside_them(tmp_path):
+def test_a_folder_gives_its_files_in_order_of_names_with_captions_next_to_them(tmp_path):
     write(tmp_path / "b.wav")
     (tmp_path / "b.txt").write_text("rain on tin\n\n  it rains  \n", encoding="utf-8")
     write(tmp_path / "a" / "c.flac")

@@ -107,7 +107,7 @@ def test_soundfont_clips_carry_the_licence_of_the_font(with_fonts: Corpus) -> No
     assert all("MIT" in info.licence for info in fluid)
 
 
-def test_missing_sources_are_told_and_left_out() -> None:
+def test_missing_sources_are_reported_and_left_out() -> None:
     corpus = Corpus(size=4, soundfonts=["/nowhere/FluidR3_GM.sf2"], sonic_pi=None, pack="/nowhere/pack")
     assert len(corpus.missing) == 2
     assert "FluidR3_GM" in corpus.missing[0]

@@ -117,11 +117,11 @@ def test_single_notes_play_the_tonic() -> None:
 def test_rooms_decay_as_long_as_they_say(room: str) -> None:
     click = np.zeros((2, 4 * RATE), np.float32)
     click[:, 100] = 1.0
-    heard = add_room(click, room, 2)
+    wet = add_room(click, room, 2)
     if room == "dry":
-        assert np.array_equal(heard, click)
+        assert np.array_equal(wet, click)
         return
-    energy = np.cumsum((heard[:, 200:].astype(np.float64) ** 2).sum(axis=0)[::-1])[::-1]
+    energy = np.cumsum((wet[:, 200:].astype(np.float64) ** 2).sum(axis=0)[::-1])[::-1]
     decibels = 10 * np.log10(energy / energy[0] + 1e-12)
     early, late = (int(np.argmax(decibels < level)) / RATE for level in (-5, -25))
     assert 3 * (late - early) == pytest.approx(ROOMS[room].decay_seconds, rel=0.5)
@@ -161,8 +161,8 @@ def test_effects_sound_and_differ_by_seed(sound: noises.NoiseSound) -> None:
 
 def test_noise_colours_have_their_slopes() -> None:
     def slope(name: str) -> float:
-        maker = next(s for s in noises.AMBIENCES if s.name == name)
-        audio = maker.make(4.0, np.random.default_rng(0))
+        ambience = next(s for s in noises.AMBIENCES if s.name == name)
+        audio = ambience.make(4.0, np.random.default_rng(0))
         power = np.abs(np.fft.rfft(audio[0])) ** 2
         low, high = (power[int(f * 4) : int(2 * f * 4)].mean() for f in (250, 4_000))
         return float(10 * np.log10(high / low) / 4)

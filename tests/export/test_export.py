@@ -134,7 +134,9 @@ def test_graphs_give_back_every_parameter(tiny_model_folder: Path, trained: dict
         assert float((found[name] - wanted).abs().max()) <= 0.51 * step, name
 
 
-def test_the_weights_lie_in_the_graphs_and_not_beside_them(tiny_model_folder: Path, trained: dict[str, Tensor]) -> None:
+def test_the_weights_lie_in_the_graphs_and_not_next_to_them(
+    tiny_model_folder: Path, trained: dict[str, Tensor]
+) -> None:
     rest = load_file(tiny_model_folder / REST)
     matrices = [name for name, value in trained.items() if value.ndim == 2 and value.numel() >= 2048]
     assert len(matrices) > 15

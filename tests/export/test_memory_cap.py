@@ -1,4 +1,4 @@
-"""A memory control group holds what is put into it, or there is none and the caller is told."""
+"""A memory control group holds what is put into it, or there is none and the caller gets an error."""
 
 from __future__ import annotations
 

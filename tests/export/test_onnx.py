@@ -84,7 +84,7 @@ def test_together_they_make_the_engines_sound(checkpoint: Path, exported: Path) 
     assert snr_db(wanted, faded_edges(made[:, : wanted.shape[1]], config.sample_rate)) > 45
 
 
-def test_eight_bits_are_a_quarter_and_are_told(
+def test_eight_bits_are_a_quarter_and_are_reported(
     checkpoint: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = ("text", "decoder")

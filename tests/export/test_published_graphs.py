@@ -1,4 +1,4 @@
-"""Published models as graphs: the numbers of the torch engine, the asked weights, and the whole road to a sound."""
+"""Published models as graphs: the numbers of the torch engine, the asked weights, and the whole pipeline to a sound."""
 
 import json
 import shutil
@@ -327,7 +327,7 @@ def test_the_edge_folder_of_a_published_model_sounds_the_same(
 
 @pytest.fixture(scope="module")
 def with_a_spectral_decoder(converted: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small model with a decoder of random weights beside its own, as `train decoder` leaves it."""
+    """The small model with a decoder of random weights next to its own, as `train decoder` leaves it."""
     folder = tmp_path_factory.mktemp("decoder") / "model"
     shutil.copytree(converted["small"], folder, ignore=shutil.ignore_patterns("hashes.json"))
     settings = SpectralConfig(latent_channels=8, width=32, decoder_blocks=1, decoder_fine_blocks=1)

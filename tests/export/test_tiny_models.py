@@ -77,7 +77,7 @@ def assert_same_graph(made: Path, kept: Path) -> None:
 def test_the_tiny_model_is_fresh_and_a_flow_model_comes_along(tmp_path: Path) -> None:
     """One export for both, since it takes half a minute of processor time.
 
-    The flow model lies beside a post-trained one, so that what was shipped can be tuned: adapters are trained on it, to
+    The flow model is next to a post-trained one, so that what was shipped can be tuned: adapters are trained on it, to
     within half a step of int8.
     """
     made = build_tiny_model(tmp_path, flow=True)

@@ -1,4 +1,4 @@
-"""Editing as users hear it, on the bundled model: what stays, what changes, and whether seams can be told."""
+"""Editing of the bundled model, measured on the sound: what stays, what changes, and whether seams can be detected."""
 
 import itertools
 import math

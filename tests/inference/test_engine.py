@@ -85,10 +85,10 @@ def test_the_level_policy_is_kept(model: Model) -> None:
 def test_the_stream_tells_every_stage_and_step_and_ends_with_the_result(model: Model) -> None:
     request = GenerationRequest(prompt="rain", seed=1, steps=2, variations=2)
     *progress, result = model.engine.stream(request)
-    told = [(event.stage, event.item, event.step, event.num_steps) for event in progress]
+    reported = [(event.stage, event.item, event.step, event.num_steps) for event in progress]
     each = [("sampling", 0, 2), ("sampling", 1, 2), ("sampling", 2, 2), ("decoding", 0, 1), ("decoding", 1, 1)]
     items = [(stage, item, step, count) for item in range(2) for stage, step, count in each]
-    assert told == [("text", 0, 0, 1), ("text", 0, 1, 1), *items]
+    assert reported == [("text", 0, 0, 1), ("text", 0, 1, 1), *items]
     assert isinstance(result, GenerationResult)
 
 
@@ -138,9 +138,9 @@ def test_guidance_on_a_post_trained_model_is_warned_of(model: Model) -> None:
     sampling = msgspec.structs.replace(model.config.sampling, post_trained=True)
     config = msgspec.structs.replace(model.config, sampling=sampling)
     engine = Engine(model.engine.backend, config, model.engine.tokenizer)
-    told = engine.generate(GenerationRequest(prompt="rain", steps=1, cfg_scale=3.0)).warnings
-    assert len(told) == 1
-    assert "cfg_scale is 3" in told[0]
+    reported = engine.generate(GenerationRequest(prompt="rain", steps=1, cfg_scale=3.0)).warnings
+    assert len(reported) == 1
+    assert "cfg_scale is 3" in reported[0]
     assert engine.generate(GenerationRequest(prompt="rain", steps=1, cfg_scale=1.0)).warnings == ()
 
 

@@ -23,7 +23,7 @@ def model(tiny_model_folder: Path) -> Iterator[Model]:
     loaded.close()
 
 
-def test_a_source_beyond_full_scale_is_told_and_its_result_recorded(model: Model) -> None:
+def test_a_source_beyond_full_scale_is_reported_and_its_result_recorded(model: Model) -> None:
     made = model.generate("rain", source=LOUD, seed=1, steps=1, init_noise_level=0)
     num_over = int(np.sum(np.abs(LOUD.samples) > 1))
     assert made.warnings == (

@@ -135,7 +135,7 @@ def test_without_the_flow_a_post_trained_model_warns(folder: Path, tmp_path: Pat
     assert ["has its guidance built in" in warning for warning in result.warnings] == [True]
 
 
-def test_a_flow_beside_a_flow_model_is_not_looked_at(tiny_model_folder: Path, tmp_path: Path) -> None:
+def test_a_flow_next_to_a_flow_model_is_not_used(tiny_model_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_model_folder, tmp_path / "flow")
     (folder / "hashes.json").unlink()
     (folder / FLOW).write_bytes(b"no graph at all")

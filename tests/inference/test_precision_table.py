@@ -19,7 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("rounds", [0, 1])
-def test_precisions_are_ranked_and_seconds_are_told_only_if_measured(
+def test_precisions_are_ranked_and_seconds_are_reported_only_if_measured(
     rounds: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)  # it would hold for all tests

@@ -1,4 +1,4 @@
-"""Editing on a tiny random model, both engines: what is refused, what is warned of, what is told on the way."""
+"""Editing on a tiny random model, both engines: what is refused, what is warned of, what is reported on the way."""
 
 import threading
 from collections.abc import Iterator
@@ -61,8 +61,8 @@ def test_any_rate_and_number_of_channels_is_taken(model: Model, rate: int, chann
     assert made.waveforms[0].samples.shape == (2, RATE)
     middle = slice(RATE // 4, 3 * RATE // 4)
     assert np.abs(made.waveforms[0].samples[:, middle] - wanted[middle]).max() < 0.02
-    told = ("The source has 5 channels; their mean is edited.",) if channels == 5 else ()
-    assert made.warnings == told
+    expected = ("The source has 5 channels; their mean is edited.",) if channels == 5 else ()
+    assert made.warnings == expected
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,8 @@ def test_progress_counts_every_window_and_every_pass(
     assert isinstance(result, GenerationResult)
     for stage, count in stages.items():
         for item in range(2):
-            told = [event for event in events if isinstance(event, Progress) and event.stage == stage]
-            mine = [(event.step, event.num_steps) for event in told if event.item == item]
+            of_stage = [event for event in events if isinstance(event, Progress) and event.stage == stage]
+            mine = [(event.step, event.num_steps) for event in of_stage if event.item == item]
             if stage == "encoding" and item == 1 and "loop" not in fields:
                 assert mine == []  # the source is read once
                 continue
@@ -197,7 +197,7 @@ def test_a_loop_has_the_length_of_its_bars_to_the_sample(model: Model, bars: int
 
 
 def with_inpaint_channels(tiny_model_folder: Path, channels: int) -> tuple[Engine, list[np.ndarray]]:
-    """The tiny model with a transformer that is told what is known, and what it was told."""
+    """The tiny model with a transformer that is conditioned on known latents, and what it received."""
     loaded = arctone.load(tiny_model_folder, engine="torch")
     config = msgspec.structs.replace(
         loaded.config, dit=msgspec.structs.replace(loaded.config.dit, inpaint_channels=channels)
@@ -206,31 +206,31 @@ def with_inpaint_channels(tiny_model_folder: Path, channels: int) -> tuple[Engin
     assert isinstance(plain, TorchBackend)
     modules = dict(plain._open_parts) | {DIT: given(DiT(config.dit).eval())}
     parts = TorchBackend(config, modules)
-    told: list[np.ndarray] = []
+    received: list[np.ndarray] = []
     velocity = parts.velocity
 
     def recording(inputs: VelocityInputs, *network: str) -> Any:
         assert inputs.inpaint is not None
-        told.append(inputs.inpaint)
+        received.append(inputs.inpaint)
         return velocity(inputs, *network)
 
     parts.velocity = recording  # type: ignore[method-assign]
-    return Engine(parts, config, loaded.engine.tokenizer), told
+    return Engine(parts, config, loaded.engine.tokenizer), received
 
 
-def test_a_model_with_inpaint_channels_is_told_what_is_known(tiny_model_folder: Path) -> None:
-    engine, told = with_inpaint_channels(tiny_model_folder, 9)
+def test_a_model_with_inpaint_channels_is_conditioned_on_known_latents(tiny_model_folder: Path) -> None:
+    engine, received = with_inpaint_channels(tiny_model_folder, 9)
     request = GenerationRequest(prompt="rain", seed=1, steps=2, inpaint=("0.5:1",))
     made = engine.generate(request, source=SOURCE)
     assert np.array_equal(made.waveforms[0].samples[:, : RATE // 2], NOISE[:, : RATE // 2])
-    mask, latents = told[0][0], told[0][1:]
+    mask, latents = received[0][0], received[0][1:]
     known = RATE // 2 // 2048
     assert np.array_equal(mask, np.arange(22) < known)
     assert np.all(latents[:, known:] == 0)
     assert np.all(np.any(latents[:, :known] != 0, axis=0))
-    told.clear()
+    received.clear()
     engine.generate(GenerationRequest(prompt="rain", seed=1, steps=1, duration_seconds=1.0))
-    assert not np.any(told[0])  # nothing is known of a sound from text
+    assert not np.any(received[0])  # nothing is known of a sound from text
 
 
 def test_other_numbers_of_inpaint_channels_are_refused(tiny_model_folder: Path) -> None:

@@ -129,7 +129,7 @@ def test_processors_work_step_by_step_by_default(checkpoint: Path) -> None:
     assert load_backend(checkpoint, tiny_model.CONFIG).fused_batch_size == 0
 
 
-def test_progress_ends_where_it_should_and_a_wish_to_stop_is_heard(checkpoint: Path) -> None:
+def test_progress_ends_where_it_should_and_a_request_to_stop_is_met(checkpoint: Path) -> None:
     whole = _engine(checkpoint, tiny_model.CONFIG, 2)
     request = GenerationRequest(prompt="a tone", duration_seconds=1.3, steps=3, seed=1, variations=3)
     seen: list[Progress] = []

@@ -1,4 +1,4 @@
-"""Tokens: fixed length, special tokens at both ends always, and a cut that is told."""
+"""Tokens: fixed length, special tokens at both ends always, and a cut that is reported."""
 
 import json
 from pathlib import Path

@@ -102,7 +102,7 @@ def test_a_curve_acts_at_its_frames_first() -> None:
     assert added[:, :8].abs().max() > 0
 
 
-def test_keys_are_told_apart_and_notes_of_one_name_share_their_circle() -> None:
+def test_keys_are_distinguished_and_notes_of_one_name_share_their_circle() -> None:
     keys = key_features(torch.arange(0, 25).float())
     assert not keys[0].any()
     assert torch.equal(keys[1:], torch.eye(24))

@@ -98,7 +98,7 @@ def test_without_text_the_prompt_is_forgotten(dit: DiT) -> None:
 
 @torch.no_grad()
 def test_beat_phase_repeats_with_the_beat(dit: DiT) -> None:
-    """Without other information about time, frames one bar apart are told the same."""
+    """Without other information about time, frames one bar apart receive the same."""
     seconds, bpm = torch.tensor([1.0]), torch.tensor([60 * 4 / (8 * 2048 / 44_100)])
     features = dit._time_features(seconds, bpm, 24)[0, :, -12:]
     assert torch.allclose(features[:8], features[8:16], atol=1e-3)

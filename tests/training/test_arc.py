@@ -292,7 +292,7 @@ def test_sixteen_bit_steps_reach_every_parameter() -> None:
 
 
 class TwoPrompts(PromptedBatches):
-    """Latents whose mean is told by the caption: +1 for one, -1 for the other. `swapped` plants the wrong captions."""
+    """Latents whose mean the caption determines: +1 for one, -1 for the other. `swapped` plants the wrong captions."""
 
     def batch(self, step: int, rank: int, world_size: int) -> dict[str, Tensor]:
         batch = super().batch(step, rank, world_size)

@@ -50,7 +50,7 @@ def test_the_public_step_leaves_dead_blocks_without_gradient() -> None:
     assert dead == {"blocks", "finish", "leave"}
 
 
-def test_judging_points_by_hand() -> None:
+def test_classified_points_by_hand() -> None:
     on_modes = MODES.repeat(50, 1)
     assert mode_counts(on_modes) == {"modes": 8, "on_mode": 1.0, "wrong_prompt": 0.0}
     assert mode_counts(on_modes.roll(1, 0)) == {"modes": 0, "on_mode": 0.0, "wrong_prompt": 1.0}

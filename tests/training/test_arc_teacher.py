@@ -91,7 +91,7 @@ def test_substeps_teach_the_mean_velocity_that_takes_one_step_where_small_ones_l
 
 
 @torch.no_grad()
-def test_a_ping_pong_path_is_the_guided_estimate_noised_anew_step_by_step() -> None:
+def test_a_ping_pong_path_is_the_guided_estimate_noised_again_step_by_step() -> None:
     config = arc_config(teacher_warmup=2, teacher_sampler="ping_pong", teacher_steps=3, teacher_target="velocity")
     task = arc_task(config)
     assert task.teacher is not None

@@ -33,8 +33,8 @@ from tests.training.distill_toys import (
 from tests.training.test_loop import DIT, RandomBatches
 
 LOOP = LoopConfig(total_steps=9, rate=1e-3, warmup_steps=0, precision="32-true", log_every=1, checkpoint_every=100)
-NO_JUDGE = DmdConfig(steps=1, gan_weight=0.0)
-STUDENT_STEP = NO_JUDGE.fake_updates
+NO_DISCRIMINATOR = DmdConfig(steps=1, gan_weight=0.0)
+STUDENT_STEP = NO_DISCRIMINATOR.fake_updates
 
 
 def _minimise(losses: Callable[[int], dict[str, Tensor]], module: nn.Module, steps: int, rate: float) -> None:
@@ -46,7 +46,7 @@ def _minimise(losses: Callable[[int], dict[str, Tensor]], module: nn.Module, ste
 
 
 def _matched(teacher: nn.Module, student: OneStepStudent, fake: nn.Module, steps: int) -> None:
-    task = DmdTask(student, FakeScore(fake), teacher, PlainBatches(16, (4, 16)), NO_JUDGE, cfg_scale=1.0)
+    task = DmdTask(student, FakeScore(fake), teacher, PlainBatches(16, (4, 16)), NO_DISCRIMINATOR, cfg_scale=1.0)
     _minimise(lambda step: task.student_losses(task.batch(step, 0, 1)), student, steps, 0.03)
 
 
@@ -61,7 +61,12 @@ def test_the_student_takes_the_teachers_mean_and_spread(mean: float, scale: floa
 def test_with_the_scores_exchanged_it_runs_away() -> None:
     student = OneStepStudent(1.0, 0.7)
     task = DmdTask(
-        student, FakeScore(GaussianFlow(1.5, 0.5)), ScoreOf(student), PlainBatches(16, (4, 16)), NO_JUDGE, cfg_scale=1.0
+        student,
+        FakeScore(GaussianFlow(1.5, 0.5)),
+        ScoreOf(student),
+        PlainBatches(16, (4, 16)),
+        NO_DISCRIMINATOR,
+        cfg_scale=1.0,
     )
     _minimise(lambda step: task.student_losses(task.batch(step, 0, 1)), student, 40, 0.03)
     assert student.mean.item() < 0.7
@@ -71,14 +76,21 @@ def test_with_the_scores_exchanged_it_runs_away() -> None:
 def test_nothing_moves_where_the_distributions_are_equal() -> None:
     student = OneStepStudent(1.5, 0.5)
     task = DmdTask(
-        student, FakeScore(ScoreOf(student)), GaussianFlow(1.5, 0.5), PlainBatches(16, (4, 16)), NO_JUDGE, cfg_scale=1.0
+        student,
+        FakeScore(ScoreOf(student)),
+        GaussianFlow(1.5, 0.5),
+        PlainBatches(16, (4, 16)),
+        NO_DISCRIMINATOR,
+        cfg_scale=1.0,
     )
     assert task.student_losses(task.batch(0, 0, 1))["matching"].item() < 1e-9
 
 
 def test_the_fake_score_learns_what_the_student_makes() -> None:
     student, fake = OneStepStudent(1.0, 0.7), GaussianFlow(-1.0, 2.0)
-    task = DmdTask(student, FakeScore(fake), GaussianFlow(0.0, 1.0), PlainBatches(16, (4, 16)), NO_JUDGE, cfg_scale=1.0)
+    task = DmdTask(
+        student, FakeScore(fake), GaussianFlow(0.0, 1.0), PlainBatches(16, (4, 16)), NO_DISCRIMINATOR, cfg_scale=1.0
+    )
     _minimise(lambda step: task.fake_losses(task.batch(step, 0, 1)), fake, 300, 0.03)
     mean, std = fake.spread()
     assert mean.item() == pytest.approx(1.0, abs=0.05)
@@ -99,7 +111,7 @@ def test_the_gradient_is_normalised_by_the_real_frames_of_each_item() -> None:
 def test_the_loss_has_that_gradient() -> None:
     student = OneStepStudent(1.0, 0.7)
     teacher, fake = GaussianFlow(1.5, 0.5), GaussianFlow(0.2, 0.9)
-    task = DmdTask(student, FakeScore(fake), teacher, PlainBatches(4, (3, 5)), NO_JUDGE, cfg_scale=1.0)
+    task = DmdTask(student, FakeScore(fake), teacher, PlainBatches(4, (3, 5)), NO_DISCRIMINATOR, cfg_scale=1.0)
     batch = task.batch(STUDENT_STEP, 0, 1)
     x_0 = task.output(batch)
     x_0.retain_grad()
@@ -352,7 +364,7 @@ def _toy_consistency(student: Corrected) -> ConsistencyTask:
 
 
 def _distance(velocity: nn.Module, steps: int) -> float:
-    """Wasserstein distance of the normal law that ping-pong makes in so many steps from the data's."""
+    """Wasserstein distance of the normal law that ping-pong makes in n steps from the data's."""
     mean, std = made_law(velocity, "ping_pong", steps)
     return math.hypot(mean - MEAN, std - STD)
 

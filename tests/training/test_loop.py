@@ -101,7 +101,7 @@ class SignalledTask(FlowTask):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_within_a_step_is_heard_after_it(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_within_a_step_takes_effect_after_it(tmp_path: Path, number: signal.Signals) -> None:
     before = signal.getsignal(number)
     whole = Trainer(_task(), LOOP, tmp_path / "whole")
     whole.run()

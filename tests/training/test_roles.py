@@ -32,24 +32,24 @@ LOOP = LoopConfig(
 
 
 class TwoRoles(SteadyRate):
-    """A maker whose critic scores it, which is trained in two steps of three."""
+    """A generator whose critic scores it, which is trained in two steps of three."""
 
     frozen: Sequence[nn.Module] = ()
 
     def __init__(self, broken_from: int = 1000) -> None:
         torch.manual_seed(3)
-        self.roles: dict[str, nn.Module] = {"maker": nn.Linear(4, 4), "critic": nn.Linear(4, 1)}
+        self.roles: dict[str, nn.Module] = {"generator": nn.Linear(4, 4), "critic": nn.Linear(4, 1)}
         self.broken_from = broken_from
 
     def role_at(self, step: int) -> str:
-        return "maker" if step % 3 == 0 else "critic"
+        return "generator" if step % 3 == 0 else "critic"
 
     def batch(self, step: int, rank: int, world_size: int) -> Tensor:
         return torch.randn(8, 4, generator=generator(7, step))[rank::world_size]
 
     def losses(self, module: nn.Module, batch: Tensor, step: int) -> dict[str, Tensor]:
-        sign = 1 if module is self.roles["maker"] else -1
-        score = self.roles["critic"](self.roles["maker"](batch)).square().mean()
+        sign = 1 if module is self.roles["generator"] else -1
+        score = self.roles["critic"](self.roles["generator"](batch)).square().mean()
         return {"total": sign * score if step < self.broken_from else score * float("nan")}
 
     def demo(self, folder: Path, state: dict[str, Tensor], step: int) -> None:
@@ -72,7 +72,7 @@ def test_a_step_changes_its_role_and_no_other(tmp_path: Path) -> None:
         changed = {
             name.split(".")[0] for name, value in _weights(trainer).items() if not torch.equal(value, before[name])
         }
-        assert changed == {"maker" if step % 3 == 0 else "critic"}
+        assert changed == {"generator" if step % 3 == 0 else "critic"}
         gradients = [value.grad for part in trainer.parts.values() for value in part.module.parameters()]
         assert gradients == [None] * 4
 
@@ -91,9 +91,9 @@ def test_gradients_are_only_made_for_the_role_of_the_step(tmp_path: Path) -> Non
 
     task.losses = watched  # type: ignore[method-assign]
     trainer.one_step()
-    assert kept == {"maker": True, "critic": False}
+    assert kept == {"generator": True, "critic": False}
     trainer.one_step()
-    assert kept == {"maker": False, "critic": True}
+    assert kept == {"generator": False, "critic": True}
 
 
 def test_each_role_has_its_own_rate_and_clip(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_each_role_has_its_own_rate_and_clip(tmp_path: Path) -> None:
     trainer.one_step()
     trainer.one_step()
     moved = {name: float((value - start[name]).abs().max()) for name, value in _weights(trainer).items()}
-    assert moved["maker.weight"] == pytest.approx(1e-2, rel=1e-3)
+    assert moved["generator.weight"] == pytest.approx(1e-2, rel=1e-3)
     assert moved["critic.weight"] == pytest.approx(1e-3, rel=1e-2)
     assert trainer.parts["critic"].config.gradient_clip == 1e-3
 
@@ -139,7 +139,7 @@ def test_resumed_run_is_the_same_for_all_roles(tmp_path: Path, stop_at: int) -> 
 def test_log_names_the_role_and_averages_only_its_steps(tmp_path: Path) -> None:
     trainer = Trainer(TwoRoles(), dataclasses.replace(LOOP, total_steps=3, log_every=3), tmp_path)
     values = [trainer.task.role_at(step) for step in range(3)]
-    assert values == ["maker", "critic", "critic"]
+    assert values == ["generator", "critic", "critic"]
     seen: list[dict[str, float]] = []
     one_step = trainer.one_step
 
@@ -150,7 +150,7 @@ def test_log_names_the_role_and_averages_only_its_steps(tmp_path: Path) -> None:
     trainer.one_step = watched  # type: ignore[method-assign]
     trainer.run()
     row = json.loads((tmp_path / "log.jsonl").read_text())
-    assert row["maker/total"] == seen[0]["maker/total"]
+    assert row["generator/total"] == seen[0]["generator/total"]
     assert row["critic/total"] == pytest.approx((seen[1]["critic/total"] + seen[2]["critic/total"]) / 2)
 
 
@@ -168,6 +168,6 @@ def test_a_loss_that_is_not_finite_changes_no_role(tmp_path: Path) -> None:
 def test_a_checkpoint_of_other_roles_is_refused(tmp_path: Path) -> None:
     Trainer(TwoRoles(), LOOP, tmp_path).save()
     task = TwoRoles()
-    task.roles = {"maker": task.roles["maker"]}
-    with pytest.raises(UsageError, match="trains maker, critic, not maker"):
+    task.roles = {"generator": task.roles["generator"]}
+    with pytest.raises(UsageError, match="trains generator, critic, not generator"):
         Trainer(task, LOOP, tmp_path)

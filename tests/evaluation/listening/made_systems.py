@@ -107,8 +107,8 @@ def page_csv(key: Key, listener: str, answers: Mapping[Question, int], session: 
     writer.writerow([*head, "seconds"])
     for position, (question, answer) in enumerate(answers.items()):
         practice = str(question.is_practice).lower()
-        told = [question.trial, question.dimension, practice, answer, 1, 2.5]
-        writer.writerow([key.test, listener, session or f"s{listener}", 0, position, *told])
+        cells = [question.trial, question.dimension, practice, answer, 1, 2.5]
+        writer.writerow([key.test, listener, session or f"s{listener}", 0, position, *cells])
     return buffer.getvalue()
 
 

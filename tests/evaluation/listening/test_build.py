@@ -48,19 +48,19 @@ def test_clips_of_equal_captions_belong_to_one_prompt(tmp_path):
     assert [clip.name for clip in by_prompt(clips, all_wordings=True)["water"]] == ["below/b.wav"]
 
 
-def test_captions_come_from_a_list_a_file_beside_or_the_tags_in_that_order(tmp_path):
+def test_captions_come_from_a_list_a_text_file_or_the_tags_in_that_order(tmp_path):
     waveform = Waveform(tone().T, 44_100)
     folder = tmp_path / "sounds"
     folder.mkdir()
     write_audio(folder / "tagged.wav", waveform, metadata={"request": {"prompt": "from the tags"}})
-    write_audio(folder / "beside.wav", waveform, metadata={"prompt": "from the tags"})
-    (folder / "beside.txt").write_text("from the file")
+    write_audio(folder / "neighbor.wav", waveform, metadata={"prompt": "from the tags"})
+    (folder / "neighbor.txt").write_text("from the file")
     write_audio(folder / "listed.flac", waveform, metadata={"prompt": "from the tags"})
     (tmp_path / "captions.csv").write_text("path,caption\nlisted.wav,from the list\n")
     clips = read_clips(folder, read_captions(tmp_path / "captions.csv"))
     assert {clip.name: clip.prompts for clip in clips} == {
         "tagged.wav": ("from the tags",),
-        "beside.wav": ("from the file",),
+        "neighbor.wav": ("from the file",),
         "listed.flac": ("from the list",),
     }
 

@@ -205,9 +205,9 @@ def test_a_listener_with_a_keyboard_goes_from_the_first_screen_to_the_analysis(t
     assert {rating.listener for rating in from_csv.ratings} == {"ann, é"}
     assert {score.num_listeners for score in analyse([downloads], tiny.key, keep_all=True).scores} == {1}
     # The second of the orders was heard: quality comes first there.
-    told = json.loads(next(downloads.glob("*.json")).read_text())
-    assert told["order"] == 1
-    assert told["answers"][0]["dimension"] == "quality"
+    saved = json.loads(next(downloads.glob("*.json")).read_text())
+    assert saved["order"] == 1
+    assert saved["answers"][0]["dimension"] == "quality"
 
     folder = (tiny.folder / "listeners").as_uri()
     urls = requested(browser)
@@ -235,10 +235,10 @@ def test_a_served_page_sends_its_answers(tiniest, browser, tmp_path):
 
         count = listener.walk(choose, lambda heading: heading == "The end")
         listener.wait(lambda: listener.status == "Your answers have arrived.")
-        told = json.loads(next((tmp_path / "answers").glob("*.json")).read_text())
-        assert [answer["rating"] for answer in told["answers"]] == chosen
-        assert count == len(tiniest.key.questions) == len(told["answers"])
-        assert all(answer["plays"] >= 1 and answer["seconds"] > 0.25 for answer in told["answers"])
+        saved = json.loads(next((tmp_path / "answers").glob("*.json")).read_text())
+        assert [answer["rating"] for answer in saved["answers"]] == chosen
+        assert count == len(tiniest.key.questions) == len(saved["answers"])
+        assert all(answer["plays"] >= 1 and answer["seconds"] > 0.25 for answer in saved["answers"])
         browser.refresh()  # does not send twice
         listener.wait(lambda: listener.heading == "The end")
         urls = requested(browser)

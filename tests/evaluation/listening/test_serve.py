@@ -54,8 +54,8 @@ def test_it_serves_the_page_and_not_the_key(port, page_test):
 
 
 def test_each_listener_gets_the_next_number(port):
-    told = [ask(port, "GET", "/receiver.js")[1].decode() for _ in range(3)]
-    numbers = [json.loads(text.partition(" = ")[2].rstrip(";\n")) for text in told]
+    scripts = [ask(port, "GET", "/receiver.js")[1].decode() for _ in range(3)]
+    numbers = [json.loads(text.partition(" = ")[2].rstrip(";\n")) for text in scripts]
     assert numbers == [{"url": "results", "number": n} for n in range(3)]
 
 

@@ -114,7 +114,7 @@ def test_repeats_come_after_their_originals(config, mushra_test):
     for block in next(page for page in config["pages"] if isinstance(page, list))[1:]:
         first_half, second_half = ({page["id"] for page in half[1:]} for half in block if isinstance(half, list))
         for page in second_half & seconds:
-            original = next(p for p, told in prompts.items() if told == prompts[page] and p not in seconds)
+            original = next(p for p, text in prompts.items() if text == prompts[page] and p not in seconds)
             assert original in first_half
         assert not first_half & seconds
 

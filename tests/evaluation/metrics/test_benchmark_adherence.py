@@ -36,12 +36,12 @@ def measured(tmp_path: Path, probe_path: Path, engine: TinyEngine, *more: str) -
 
 
 def test_the_probe_is_trained_on_the_training_split_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    heard: list[int] = []
+    rendered: list[int] = []
     original = TinyCorpus.waveform
 
     class Listening(TinyCorpus):
         def waveform(self, index: int) -> Waveform:
-            heard.append(index)
+            rendered.append(index)
             return original(self, index)
 
         def info(self, index: int) -> ClipInfo:
@@ -50,8 +50,8 @@ def test_the_probe_is_trained_on_the_training_split_only(monkeypatch: pytest.Mon
     source = Listening()
     chosen = train_probe._sample(source, "train", 12)
     train_probe.embed_all(source, chosen, ["mel"], "")
-    assert {source.info(index).split for index in heard} == {"train"}
-    assert len(heard) == 12
+    assert {source.info(index).split for index in rendered} == {"train"}
+    assert len(rendered) == 12
 
 
 def test_a_perfect_engine_scores_like_real_sounds(tmp_path: Path, probe_path: Path) -> None:
@@ -92,9 +92,9 @@ def test_only_what_the_prompt_says_is_asked() -> None:
         id="a", caption="a loop", captions=("a loop",), duration_seconds=2, bpm=120, key="C major", category="drums"
     )
     assert adherence.question(Chosen(0, info)) is None
-    told = adherence.question(Chosen(0, ClipInfo(**{**_fields(info), "captions": ("a loop", "loop, 120 BPM")})))
-    assert told is not None
-    assert (told.prompt, told.bpm, told.key, told.family) == ("loop, 120 BPM", 120, None, None)
+    asked = adherence.question(Chosen(0, ClipInfo(**{**_fields(info), "captions": ("a loop", "loop, 120 BPM")})))
+    assert asked is not None
+    assert (asked.prompt, asked.bpm, asked.key, asked.family) == ("loop, 120 BPM", 120, None, None)
     for wording in ("loop at 1200 BPM", "loop in C major7", "F#C major"):
         changed = ClipInfo(**{**_fields(info), "captions": (wording,)})
         assert adherence.question(Chosen(0, changed)) is None

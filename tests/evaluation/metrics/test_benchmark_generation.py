@@ -104,7 +104,7 @@ def test_a_table_goes_on_with_other_rows_about_the_same_prompts(
     with pytest.raises(SystemExit, match="no table is stored yet"):
         table(*arguments, "--keep", one=TinyEngine(CORPUS))
     first = table(*arguments, one=TinyEngine(CORPUS), deaf=TinyEngine(CORPUS, deaf=True))
-    # Kept for once: deaf under the name of one would be told from it.
+    # Kept for once: deaf under the name of one would be distinguished from it.
     swapped, again = TinyEngine(CORPUS, deaf=True), TinyEngine(CORPUS)
     second = table(*arguments, "--keep", "--cache", str(tmp_path / "other"), one=swapped, new=again)
     assert list(second["rows"]) == ["real, other clips", "real, decoded", "one", "deaf", "new"]
@@ -128,7 +128,7 @@ def test_a_table_goes_on_with_other_rows_about_the_same_prompts(
         assert path.read_text() == stored
 
 
-def test_rows_are_timed_anew_and_nothing_else_changes(
+def test_rows_are_timed_again_and_nothing_else_changes(
     tmp_path: Path, probe_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = (tmp_path, probe_path, monkeypatch)
@@ -220,14 +220,14 @@ def _word(word: str) -> np.ndarray:
     return np.random.default_rng(sum(map(ord, word))).standard_normal(384)
 
 
-def test_corpus_clap_learn_from_the_training_split_and_are_judged_on_the_test_split(
+def test_corpus_clap_learns_from_the_training_split_and_is_evaluated_on_the_test_split(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: list[int] = []
+    rendered: list[int] = []
 
     class Listening(TinyCorpus):
         def waveform(self, index: int) -> Waveform:
-            heard.append(index)
+            rendered.append(index)
             return super().waveform(index)
 
     source = Listening(240)
@@ -249,7 +249,7 @@ def test_corpus_clap_learn_from_the_training_split_and_are_judged_on_the_test_sp
     ]
     train_corpus_clap.main([*counts, *folders])
     result = json.loads((tmp_path / "train_corpus_clap.json").read_text())
-    assert {source.info(index).split for index in heard[:70]} == {"train"}
+    assert {source.info(index).split for index in rendered[:70]} == {"train"}
     assert result["retrieval"]["all"]["recall_at_5"]["value"] > 5 / 40
     heads = corpus_clap.load(tmp_path / "e.safetensors")
     assert heads.recipe["num_train"] == 70
@@ -259,6 +259,6 @@ def test_corpus_clap_learn_from_the_training_split_and_are_judged_on_the_test_sp
     found = (heads.text(_words([clip.info.caption for clip in test])) @ sounds.T).argmax(axis=1)
     assert [test[place].index % 4 for place in found] == [clip.index % 4 for clip in test]
     assert "all held-out clips" in train_corpus_clap.block(result)
-    number = len(heard)
+    number = len(rendered)
     train_corpus_clap.main([*counts, *folders])
-    assert len(heard) == number
+    assert len(rendered) == number

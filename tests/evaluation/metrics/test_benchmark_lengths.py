@@ -43,11 +43,11 @@ def test_each_request_is_timed_by_itself(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert "| 4 | 1.19 | 1.00x |" in lengths.variations_block(result)
     assert "| 8 steps, guided | 1 | 1189 | 2 | 1189 |\n" in lengths.samplers_block(result)
     limits = {"ceilings": {"int8": 800.0, "float32": 200.0}, "least_ms": {"call": 10.0, "decoder": 5.5}}
-    told = lengths.samplers_block(result | limits)
+    table = lengths.samplers_block(result | limits)
     # Guidance takes two calls a step.
-    assert "| 8 steps, guided | 1 | 1189 | 2 | 1189 | 166 |" in told
-    assert "| 8 steps, no guidance | 1 | 1189 | 2 | 1189 | 86 |" in told
-    assert "GFLOP/s: int8 800, float32 200" in told
+    assert "| 8 steps, guided | 1 | 1189 | 2 | 1189 | 166 |" in table
+    assert "| 8 steps, no guidance | 1 | 1189 | 2 | 1189 | 86 |" in table
+    assert "GFLOP/s: int8 800, float32 200" in table
     lengths.draw(result, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 1000
 

@@ -37,10 +37,10 @@ def test_ratios_are_of_the_same_round_and_errors_against_the_first() -> None:
     assert (first["decoded_snr_db"], cast["velocity_snr_db"], ours["decoded_snr_db"]) == (200, 20.0, 40.0)
     result = {"rows": [first, cast, ours], "ceilings": {"float32": 100.0, "bfloat16": 1000.0}}
     result |= {"operations": {"text": 1, "sampling": 100.0, "decoding": 125.0}}
-    told = sao_cpu._shares(result)
+    table = sao_cpu._shares(result)
     # 226 billion operations at 100 billion a second take 2.26 s, and the public program took 6.
-    assert "| public, float32 | 100 | 50 % | 62 % | 2.26 | 2.7x |" in told
-    assert "| arctone, bfloat16 | 1000 | 40 % | 50 % | 0.23 | 26.5x |" in told
+    assert "| public, float32 | 100 | 50 % | 62 % | 2.26 | 2.7x |" in table
+    assert "| arctone, bfloat16 | 1000 | 40 % | 50 % | 0.23 | 26.5x |" in table
 
 
 def test_the_ping_pong_of_the_public_program_is_ours_on_the_same_network() -> None:

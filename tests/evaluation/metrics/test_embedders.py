@@ -237,7 +237,7 @@ class _FakeLaion:
 
     def get_audio_embedding_from_data(self, x: torch.Tensor, use_tensor: bool) -> torch.Tensor:
         assert use_tensor
-        self.heard = x
+        self.received = x
         return torch.full((1, 4), float(np.random.random()))
 
     def get_text_embedding(self, captions: list[str], use_tensor: bool) -> torch.Tensor:
@@ -256,10 +256,10 @@ def test_clap_through_its_own_library(tmp_path: Path, monkeypatch: pytest.Monkey
     first, second = embedder.embed(tone(seconds=0.5)), embedder.embed(tone(seconds=0.5))
     assert np.array_equal(first.windows, second.windows)
     assert np.array_equal(np.random.get_state()[1], state_before)
-    heard = embedder._library._model.heard[0].numpy()
-    assert len(heard) == 24_000
-    assert np.abs(heard).max() == pytest.approx(10 ** (-1 / 20), abs=1e-4)
-    assert (heard * 32767) == pytest.approx(np.round(heard * 32767), abs=1e-2)
+    received = embedder._library._model.received[0].numpy()
+    assert len(received) == 24_000
+    assert np.abs(received).max() == pytest.approx(10 ** (-1 / 20), abs=1e-4)
+    assert (received * 32767) == pytest.approx(np.round(received * 32767), abs=1e-2)
     captions = ["x" * n for n in range(1, 131)]
     assert embedder.embed_text(captions)[:, 0].tolist() == list(range(1, 131))
 
@@ -397,7 +397,7 @@ def test_windows_are_pooled_by_their_mean() -> None:
 
 
 class Sum:
-    """Stands for an embedder that adds up what two others heard."""
+    """Stands for an embedder that adds up the embeddings of two others."""
 
     name, version, sample_rate, credit, frechet_rows = "sum", "1", 44_100, "", "clips"
 
@@ -407,11 +407,11 @@ class Sum:
     def embed(self, waveform: Waveform) -> Embedded:
         return self.combine([part.embed(waveform) for part in self.parts])
 
-    def combine(self, heard: Sequence[Embedded]) -> Embedded:
-        return Embedded(np.sum([one.windows for one in heard], axis=0))
+    def combine(self, received: Sequence[Embedded]) -> Embedded:
+        return Embedded(np.sum([one.windows for one in received], axis=0))
 
 
-def test_what_others_heard_is_not_computed_again_for_an_embedder_made_of_them(tmp_path: Path) -> None:
+def test_embeddings_of_others_are_not_computed_again_for_an_embedder_made_of_them(tmp_path: Path) -> None:
     first, second, cache, sound = TinyEmbedder(), TinyEmbedder(), EmbeddingCache(tmp_path), noise(1.0)
     second.name = "second"
     known = [cache.embedded(part, "ab" * 16, lambda: sound) for part in (first, second)]

@@ -21,7 +21,7 @@ def clouds(num_each: int, spread: float = 0.5, seed: int = 0) -> tuple[np.ndarra
     return points.astype(np.float32), [family for family in FAMILIES for _ in range(num_each)]
 
 
-def test_separate_families_are_told_apart_unseen() -> None:
+def test_separate_families_are_classified_unseen() -> None:
     fitted = probe.fit(*clouds(40, 0.1), "mel", penalty=1e-4)
     points, families = clouds(20, 0.1, seed=1)
     assert probe.evaluate(families, fitted.predict(points))["accuracy"] == 1.0

@@ -40,7 +40,7 @@ def test_known_places() -> None:
     assert text_audio.unrelated_score(cosines, captions, owners) == pytest.approx(np.cos(angles).mean())
 
 
-def test_sounds_with_the_same_caption_are_no_rivals() -> None:
+def test_sounds_with_the_same_caption_are_not_counted_as_wrong() -> None:
     sounds = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     found = evaluate(sounds, sounds, ["rain", "rain", "wind"], [0, 1, 2])
     assert found["recall_at_1"] == 1.0

@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-def test_captions_beside_the_sounds(folder: Path) -> None:
+def test_captions_next_to_the_sounds(folder: Path) -> None:
     takes, problems = read_takes(folder)
     assert {take.name: take.captions for take in takes} == {
         "a.wav": ("rain on a roof", "heavy rain"),

@@ -78,7 +78,7 @@ class Gate:
             pass
 
     def step(self, number: int = 1) -> None:
-        """Let so many passes happen."""
+        """Let n passes happen."""
         for _ in range(number):
             self._go.release()
 

@@ -25,7 +25,7 @@ from tests.tiny_model import write_checkpoint
 
 
 def write_adapter(folder: Path, checkpoint: Path, seed: int) -> Path:
-    """An adapter with random weights, large enough to be heard."""
+    """An adapter with random weights, large enough to change the sound."""
     generator = torch.Generator().manual_seed(seed)
     pairs = {}
     with safe_open(checkpoint / f"{DIT}.safetensors", "pt") as file:
@@ -107,7 +107,7 @@ def test_a_wrong_adapter_is_refused_by_name(client: TestClient, value: Any) -> N
     assert error["message"].startswith("lora")
 
 
-def test_without_adapters_the_way_to_them_is_told(serve: Client) -> None:
+def test_without_adapters_the_way_to_them_is_named(serve: Client) -> None:
     error = error_of(serve().post("/v1/jobs", json={**QUICK, "lora": {"dogs": 1}}), 400, "invalid_request")
     assert "--lora NAME=FOLDER" in error["message"]
 

@@ -97,7 +97,7 @@ def test_a_sign_of_life_overtakes_a_burst(local: Any) -> None:
     assert waiting > 100
 
 
-def test_one_connection_too_many_is_told_to_come_again_and_health_still_answers(local: Any) -> None:
+def test_one_connection_too_many_is_asked_to_come_again_and_health_still_answers(local: Any) -> None:
     client, port = local(max_connections=3)
     kept = [raw(port, HEALTH) for _ in range(2)]
     assert all(b"200 OK" in one.recv(65_536) for one in kept)

@@ -191,7 +191,7 @@ def test_a_crash_in_a_batch_spares_the_others(serve: Client, model: Model, monke
     assert [finished(client, job)["state"] for job in jobs] == ["done", "failed", "done"]
 
 
-def test_a_lane_that_is_lost_makes_the_server_not_ready(client: TestClient) -> None:
+def test_a_worker_that_is_lost_makes_the_server_not_ready(client: TestClient) -> None:
     service = client.app.state.service  # type: ignore[attr-defined]
     assert client.portal is not None
     client.portal.call(service._tasks[0].cancel)
@@ -221,9 +221,9 @@ def test_draining_takes_nothing_new_but_finishes_and_hands_out(client: TestClien
 
 
 @pytest.mark.parametrize("max_batch", [1, 4])
-@pytest.mark.parametrize("num_lanes", [1, 2])
+@pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_seed_gives_the_same_bytes_alone_and_in_any_company(
-    serve: Client, model: Model, tiny_model_folder: Path, max_batch: int, num_lanes: int
+    serve: Client, model: Model, tiny_model_folder: Path, max_batch: int, num_workers: int
 ) -> None:
     import arctone
 
@@ -237,7 +237,7 @@ def test_a_seed_gives_the_same_bytes_alone_and_in_any_company(
         {"seed": 5, "steps": 4},
     ]
     expected = [take_of(alone, order(alone, **one)) for one in orders]
-    more = [[arctone.load(tiny_model_folder, threads=1)] for _ in range(num_lanes - 1)]
+    more = [[arctone.load(tiny_model_folder, threads=1)] for _ in range(num_workers - 1)]
     together = serve(max_batch=max_batch, more_workers=more)
     jobs = [order(together, **one) for one in orders for _ in range(2)]
     assert [take_of(together, job) for job in jobs] == [data for data in expected for _ in range(2)]
@@ -249,7 +249,7 @@ def files_in(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def read_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nobody may write into a folder; root may anyway, so what asks the system is told no."""
+    """Nobody may write into a folder; root may anyway, so the answer of the system is replaced by no."""
     if os.geteuid() != 0:
         folder.chmod(0o500)
         yield

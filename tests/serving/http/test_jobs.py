@@ -83,18 +83,18 @@ def test_events_tell_every_step_and_end_with_the_job(
     velocity = model.engine.backend.velocity
 
     def slow(*arguments: Any) -> Any:
-        time.sleep(0.1)  # what changes faster than a client reads is told as its newest state only
+        time.sleep(0.1)  # what changes faster than a client reads is sent as its newest state only
         return velocity(*arguments)
 
     monkeypatch.setattr(model.engine.backend, "velocity", slow)
     job = order(client, steps=3)
-    told = events(client, job)
-    assert told[-1][0] == "done"
-    assert len(told[-1][1]["result"]["takes"]) == 1
-    progress = [data["progress"] for name, data in told if name == "progress"]
+    reported = events(client, job)
+    assert reported[-1][0] == "done"
+    assert len(reported[-1][1]["result"]["takes"]) == 1
+    progress = [data["progress"] for name, data in reported if name == "progress"]
     steps = [one["step"] for one in progress if one["stage"] == "sampling"]
     assert steps[:3] == [0, 1, 2]
-    assert events(client, job) == [told[-1]]
+    assert events(client, job) == [reported[-1]]
 
 
 def test_waiting_jobs_know_their_place_and_move_up(client: TestClient, gate: Gate) -> None:
@@ -228,7 +228,7 @@ def test_a_record_orders_the_same_sound_again(client: TestClient) -> None:
     assert take_of(client, order(client, **fields)) == first
 
 
-def test_files_without_a_record_are_told_apart(client: TestClient) -> None:
+def test_files_without_a_record_are_distinguished(client: TestClient) -> None:
     error_of(client.post("/v1/records", content=sound_file()), 422, "no_record")
     error = error_of(client.post("/v1/records", content=b"no sound at all"), 422, "invalid_audio")
     assert "/" not in error["message"]

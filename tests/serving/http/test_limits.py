@@ -43,7 +43,7 @@ def test_a_full_line_says_when_to_come_again_and_empties(serve: Client, gate: Ga
     next_works(client)
 
 
-def test_a_full_line_is_told_before_the_upload_is_read(serve: Client, gate: Gate) -> None:
+def test_a_full_queue_is_reported_before_the_upload_is_read(serve: Client, gate: Gate) -> None:
     client = serve(max_queue=1)
     order(client)
     gate.arrive()

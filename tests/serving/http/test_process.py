@@ -54,9 +54,9 @@ def test_what_is_not_finished_in_time_is_given_up_in_words(start: Start, tmp_pat
     jobs = [server.client.post("/v1/jobs", json=LONG).json() for _ in range(2)]
     with server.client.stream("GET", f"/v1/jobs/{jobs[1]['id']}/events") as events:
         server.child.send_signal(signal.SIGTERM)
-        told = "".join(events.iter_text())
-    assert '"state":"failed"' in told.split("event: ")[-1]
-    assert '"type":"shutting_down"' in told
+        sent = "".join(events.iter_text())
+    assert '"state":"failed"' in sent.split("event: ")[-1]
+    assert '"type":"shutting_down"' in sent
     assert server.child.wait(15) == 0
     assert list(tmp_path.glob("arctone-*")) == []
 
@@ -104,7 +104,7 @@ def test_a_killed_client_stops_its_sampling_within_a_step(local: Any, gate: Gate
     running = raw(port, request_bytes("/v1/sound-generation", body.replace(b"prompt", b"text")))
     gate.arrive()
     running.close()
-    # The server is told so before the step under way is let go on.
+    # The server receives the signal before the step under way is let go on.
     until(lambda: count(client, REFUSED) == 1)
     gate.step()
     until(lambda: count(client, 'arctone_jobs_ended_total{model="tiny",state="cancelled"}') == 1)
@@ -199,7 +199,7 @@ def test_a_port_in_use_is_one_sentence(tiny_model_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "sentence"),
     [
         (["--host", "0.0.0.0"], 2, "a token is needed"),
         (["--host", "999.1.1.1"], 2, "a token is needed"),
@@ -209,10 +209,10 @@ def test_a_port_in_use_is_one_sentence(tiny_model_folder: Path) -> None:
         (["--model", "nonsense"], 4, "neither a folder nor a known name"),
     ],
 )
-def test_what_cannot_be_served_is_one_sentence(words: list[str], code: int, told: str) -> None:
+def test_what_cannot_be_served_is_one_sentence(words: list[str], code: int, sentence: str) -> None:
     done = run_serve("--port", "0", *words)
     assert done.returncode == code
-    assert told in done.stderr
+    assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
 

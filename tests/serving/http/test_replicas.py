@@ -78,7 +78,7 @@ def test_errors_come_through_in_their_own_words(replica: Replica) -> None:
     assert isinstance(result, GenerationResult)
 
 
-def test_a_killed_replica_is_told_and_another_one_starts(replica: Replica) -> None:
+def test_a_killed_replica_is_reported_and_another_one_starts(replica: Replica) -> None:
     events = replica.stream(GenerationRequest(prompt="rain", steps=50))
     next(events)
     killed = replica.process_id
@@ -179,7 +179,7 @@ def test_replicas_do_not_outlive_a_killed_program(start: Callable[..., Process])
     assert all(gone(child) for child in children)
 
 
-def test_lanes_are_threads_or_processes_but_not_both(tiny_model_folder: Path) -> None:
+def test_workers_are_threads_or_processes_but_not_both(tiny_model_folder: Path) -> None:
     words = ["serve", "--port", "0", "--replicas", "2", "--concurrency", "2", "-m", str(tiny_model_folder)]
     done = subprocess.run([sys.executable, "-m", "arctone", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2

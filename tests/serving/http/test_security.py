@@ -45,7 +45,7 @@ WRONG: list[dict[str, str]] = [
 ]
 
 
-def test_without_the_token_nothing_is_told(serve: Client) -> None:
+def test_without_the_token_nothing_is_revealed(serve: Client) -> None:
     client = serve(token=TOKEN)
     for method, address in ADDRESSES:
         for headers in WRONG:
@@ -268,7 +268,7 @@ def test_an_origin_is_stated_exactly(origin: str) -> None:
         checked_origin(origin)
 
 
-def test_models_need_different_names_and_lanes_the_same_models(model: Any) -> None:
+def test_models_need_different_names_and_workers_the_same_models(model: Any) -> None:
     with pytest.raises(UsageError, match="different names"):
         create_app([model, model])
     with pytest.raises(UsageError, match="at least one model"):

@@ -1,4 +1,4 @@
-"""What cannot begin on a cluster is told in one sentence."""
+"""What cannot begin on a cluster is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_ray_needs_a_batch(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "error: --ray makes the lines of a batch, so it needs --batch FILE.\n"
 
 
-def test_lanes_and_any_port_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_workers_and_any_port_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["--concurrency", "2"], ["--port", "0"]):
         assert run(["serve", "--ray", "auto", *words]) == 2
         assert "give --replicas instead of --concurrency, and a port that is not 0" in capsys.readouterr().err

@@ -174,8 +174,8 @@ def test_a_stop_signal_lets_accepted_jobs_finish(served: Served) -> None:
     for job in jobs:
         take = finished(client, job)["result"]["takes"][0]
         assert client.get(take["audio_url"]).status_code == 200
-    _, told = served.child.communicate(timeout=60)
-    assert served.child.returncode == 0, told
+    _, reported = served.child.communicate(timeout=60)
+    assert served.child.returncode == 0, reported
     assert workers() == []
 
 

@@ -102,7 +102,7 @@ def test_everything_by_keyboard_alone(page: Page):
     assert page.script("document.getElementById('live').hidden")
 
 
-def test_screen_readers_are_told_what_happens(page: Page):
+def test_screen_readers_announce_what_happens(page: Page):
     assert page.script("document.getElementById('status').getAttribute('aria-live')") == "polite"
     page.generate("wind", seconds="0.25")
     page.wait("document.getElementById('status').textContent.startsWith('One take made')")
@@ -150,17 +150,17 @@ def test_words_to_avoid_are_offered_where_a_flow_model_heeds_them(
     page: Page, serve: Callable[..., str], tiny_model_folder: Path, tmp_path: Path
 ):
     """A post-trained model has no use for them itself; unset, the scale is its flow model's."""
-    for name, files_beside in (("without", ()), ("with", ("flow.tflite",))):
+    for name, more_files in (("without", ()), ("with", ("flow.tflite",))):
         folder = shutil.copytree(tiny_model_folder, tmp_path / name)
         (folder / "hashes.json").unlink()
-        for file in files_beside:
+        for file in more_files:
             shutil.copy(folder / "dit.tflite", folder / file)
         config = json.loads((folder / "config.json").read_text())
         config["sampling"] |= {"post_trained": True, "cfg_scale": 1.0}
         (folder / "config.json").write_text(json.dumps(config))
         page.address = serve("--model", str(folder))
         page.open()
-        assert page.script("document.querySelector('.field-negative_prompt').hidden") == (not files_beside)
+        assert page.script("document.querySelector('.field-negative_prompt').hidden") == (not more_files)
     page.type("cfg_scale", "1")
     assert page.script("document.querySelector('.field-negative_prompt').hidden")
 

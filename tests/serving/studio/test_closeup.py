@@ -85,7 +85,7 @@ def test_the_close_up_follows_the_choice_and_goes_with_its_take(page: Page) -> N
     page.wait("!document.querySelector('#closeup .filename')?.textContent.startsWith('wind')")
 
 
-def test_finished_examples_can_be_heard_at_once(any_page: Page) -> None:
+def test_finished_examples_play_at_once(any_page: Page) -> None:
     page = any_page
     page.wait("!document.getElementById('examples').hidden")
     assert page.count("#examples button") == 4

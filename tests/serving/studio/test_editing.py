@@ -100,7 +100,7 @@ def test_a_range_dragged_over_the_waveform_is_remade_and_all_else_stays(any_page
     assert end - 0.1 <= changed.max() <= end + 0.001
 
 
-def test_parts_are_also_given_by_keyboard_and_a_missing_part_is_told(any_page: Page):
+def test_parts_are_also_given_by_keyboard_and_a_missing_part_is_reported(any_page: Page):
     page = any_page
     page.generate("first", seconds="1")
     page.leave_field()
@@ -151,7 +151,7 @@ def test_a_recording_becomes_the_start_sound(any_page: Page):
     assert 0.3 < len(stored(page)) / 44100 < 60
 
 
-def test_what_is_not_sound_is_told_in_words(any_page: Page, tmp_path: Path):
+def test_what_is_not_sound_is_refused_in_words(any_page: Page, tmp_path: Path):
     page = any_page
     (tmp_path / "notes.txt").write_text("no sound")
     page.drop("#drop-start", tmp_path / "notes.txt")

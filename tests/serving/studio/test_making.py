@@ -1,4 +1,4 @@
-"""From a prompt to a take that is heard, and what is done with takes."""
+"""From a prompt to a take that is played, and what is done with takes."""
 
 import io
 import re
@@ -143,12 +143,12 @@ def test_new_takes_are_also_written_into_the_drop_folder(page: Page):
 def test_a_take_is_dragged_out_as_a_file(page: Page):
     page.generate("drag me", seconds="0.25", seed="5")
     page.wait("document.querySelector('[data-drawn]') !== null")
-    told = page.script("""(() => {
+    reported = page.script("""(() => {
       const dataTransfer = new DataTransfer();
       document.querySelector('.take').dispatchEvent(new DragEvent('dragstart', { dataTransfer, bubbles: true }));
       return dataTransfer.getData('DownloadURL');
     })()""")
-    kind, name, url = told.split(":", 2)
+    kind, name, url = reported.split(":", 2)
     assert (kind, name) == ("audio/wav", "drag-me-5.wav")
     fetched = page.script(f"[...new Uint8Array(await (await fetch('{url}')).arrayBuffer())]")
     assert bytes(fetched) == page.sound()
@@ -227,7 +227,7 @@ def test_cancel_stops_the_server_and_keeps_nothing(any_page: Page):
     page.generate("after it", seconds="0.25")
 
 
-def test_a_mistake_is_told_beside_its_field(any_page: Page):
+def test_a_mistake_is_reported_next_to_its_field(any_page: Page):
     page = any_page
     page.type("prompt", "x")
     page.type("steps", "999")
@@ -244,7 +244,7 @@ def test_a_mistake_is_told_beside_its_field(any_page: Page):
     assert page.text("#hint-steps") == ""
 
 
-def test_an_empty_prompt_is_told_without_asking_the_server(page: Page):
+def test_an_empty_prompt_is_reported_without_asking_the_server(page: Page):
     page.type("prompt", "")
     page.press("\ue007")
     assert page.text("#hint-prompt") == "Say what the sound should be."

@@ -27,7 +27,7 @@ from arctone.training import post_training, stages
 from tests import tiny_model
 
 STEPS = 150
-# The last layer of random weights is too weak for the blocks alone to be heard through it.
+# The last layer of random weights is too weak for the blocks alone to change the sound through it.
 MORE = ["--rank", "8", "--target", "to_out", "--target", "leave", "--set", "rate=0.02", "--threads", "1", "-e", "mel"]
 
 
@@ -79,7 +79,7 @@ def test_the_adapter_belongs_to_the_model(model: Path, tuned: tuple[Path, str]) 
 
 
 def test_what_is_made_came_nearer_to_the_sounds(model: Path, own: Path, tuned: tuple[Path, str]) -> None:
-    """Measured where the flow lives: of a decoder with random weights nothing could be heard."""
+    """Measured where the flow lives: the output of a decoder with random weights hardly depends on it."""
     encode = arctone.load(model, engine="torch").engine.backend.encode
     real = np.stack([encode(read_audio(path).samples.repeat(2, axis=0)) for path in sorted(own.glob("*.wav"))])
     goal = real.mean(axis=(0, 2))
@@ -167,7 +167,7 @@ def test_all_weights_can_be_trained(model: Path, own: Path, tmp_path: Path) -> N
 
 
 def _post_trained(model: Path, folder: Path) -> Path:
-    """A post-trained model as the stages leave it: other weights, and the flow's beside them."""
+    """A post-trained model as the stages leave it: other weights, and the flow's next to them."""
     post_training._model_to_post_train(model, folder)
     state = {name: value + 0.01 * torch.randn_like(value) for name, value in load_state(model, DIT).items()}
     save_part(folder, DIT, state, post_training.few_step(load_config(folder), part_hash(folder, FLOW)))

@@ -37,7 +37,7 @@ def test_names_become_words(name: str, words: str) -> None:
     assert caption_of_name(name) == words
 
 
-def test_captions_beside_the_sounds_count_before_made_up_ones(tmp_path: Path) -> None:
+def test_captions_next_to_the_sounds_count_before_made_up_ones(tmp_path: Path) -> None:
     folder = _folder(tmp_path, ["glass_1.wav", "glass_2.wav"])
     (folder / "glass_1.txt").write_text("a wine glass is struck\nglass\n")
     sounds = OwnSounds(open_folder(folder))

@@ -70,10 +70,10 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def done(settings: Settings) -> Path:
-    told: list[str] = []
-    Reproduction(settings, told.append).run()
-    assert told[:8] == ["data", *TRAINED]
-    assert told[8:] == ["measures", "measures: trying each row", *(f"measures: {row.title}" for row in SHORT)]
+    reported: list[str] = []
+    Reproduction(settings, reported.append).run()
+    assert reported[:8] == ["data", *TRAINED]
+    assert reported[8:] == ["measures", "measures: trying each row", *(f"measures: {row.title}" for row in SHORT)]
     return settings.out
 
 
@@ -113,10 +113,10 @@ def test_the_report_shows_everything_that_it_names(done: Path) -> None:
 
 
 def test_what_is_done_is_not_done_again(done: Path, settings: Settings) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     before = (done / "state.json").read_bytes()
-    Reproduction(settings, told.append).run()
-    assert told == []
+    Reproduction(settings, reported.append).run()
+    assert reported == []
     assert (done / "state.json").read_bytes() == before
 
 
@@ -132,9 +132,14 @@ def test_a_run_that_was_killed_goes_on_where_it_was(settings: Settings, tmp_path
     here = dataclasses.replace(settings, out=tmp_path, rows=rows)
     with pytest.raises(Killed):
         Reproduction(here, kill).run()
-    told: list[str] = []
-    Reproduction(here, told.append).run()
-    assert told == ["consistency", "measures", "measures: trying each row", *(f"measures: {row.title}" for row in rows)]
+    reported: list[str] = []
+    Reproduction(here, reported.append).run()
+    assert reported == [
+        "consistency",
+        "measures",
+        "measures: trying each row",
+        *(f"measures: {row.title}" for row in rows),
+    ]
 
 
 def test_a_folder_of_another_budget_is_refused(done: Path, settings: Settings) -> None:
@@ -154,7 +159,7 @@ def test_ablations_share_equally_and_what_is_given_leaves_its_time_to_the_others
     assert kept["arc"] / kept["arc-paper"] == pytest.approx(minutes["arc"] / minutes["arc-paper"])
 
 
-def test_every_ablation_changes_the_papers_settings_in_one_thing() -> None:
+def test_every_ablation_changes_the_settings_of_the_paper_in_one_thing() -> None:
     paper, *others = [ablation.applied() for ablation in ABLATIONS.values()]
     assert paper == ArcConfig()
     assert len({repr(settings) for settings in others}) == len(others)
@@ -173,9 +178,9 @@ def test_a_given_flow_and_given_latents_are_used_as_they_are(done: Path, setting
         latents=done / "latents",
         num_prompts=5,
     )
-    told: list[str] = []
-    Reproduction(here, told.append).run()
-    assert told == ["arc", "measures", "measures: flow, guided, 8 steps", "measures: ARC, 8 steps"]
+    reported: list[str] = []
+    Reproduction(here, reported.append).run()
+    assert reported == ["arc", "measures", "measures: flow, guided, 8 steps", "measures: ARC, 8 steps"]
     wanted, kept = load_state(given, "dit"), load_state(tmp_path / "models" / "flow", "dit")
     assert all((wanted[name] == kept[name]).all() for name in wanted)
     row = read_config(tmp_path / "rows" / "00.json", RowResult)
@@ -195,10 +200,10 @@ def test_without_time_the_smallest_sample_of_the_first_rows_is_measured_and_the_
     settings: Settings, tmp_path: Path
 ) -> None:
     here = dataclasses.replace(settings, out=tmp_path, budget=parse_budget("1m"))
-    told: list[str] = []
-    Reproduction(here, told.append, deadline=Deadline(0.0)).run()
-    assert told[:3] == ["data", "flow", "arc"]
-    assert told[-3:] == [
+    reported: list[str] = []
+    Reproduction(here, reported.append, deadline=Deadline(0.0)).run()
+    assert reported[:3] == ["data", "flow", "arc"]
+    assert reported[-3:] == [
         f"left out, there is no time for it: {BRIEF[2].title}",
         *(f"measures: {r.title}" for r in BRIEF[:2]),
     ]
