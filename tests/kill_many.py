@@ -8,6 +8,7 @@ start clears what is left. The suite has a fast version of this for the writer a
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import random
@@ -31,6 +32,14 @@ from arctone.cli.main import run
 from arctone.files import atomic
 from arctone.model_folder.folder import check_hashes
 from tests.training.test_loop import LOOP, Trainer, _task
+
+_IMPORTED_LATE = (
+    "arctone.cli.serve",
+    "arctone.data.encoders",
+    "arctone.export.edge",
+    "arctone.serving.http.app",
+    "uvicorn",
+)
 
 
 @dataclass(frozen=True)
@@ -137,7 +146,9 @@ def kill_round(case: Case, folder: Path, seconds: float) -> None:
     child = fork(lambda: case.work(folder))
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status):
+        sys.exit(f"{case.name} failed before it was killed")
     clearing = fork(lambda: [atomic.clear_leftovers(path) for path in [folder, *folder.rglob("*")] if path.is_dir()])
     os.waitpid(clearing, 0)
     for path in folder.rglob("*"):
@@ -168,6 +179,9 @@ def main() -> None:
     parser.add_argument("--only", default="", help="commands whose name matches this pattern")
     parser.add_argument("--model", type=Path, help="tiny model folder; built if not given")
     given = parser.parse_args()
+    for name in _IMPORTED_LATE:
+        # Each run is a copy of this process: it is to be killed at its work, not while it imports.
+        importlib.import_module(name)
     draws = random.Random(given.seed)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
