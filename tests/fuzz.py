@@ -20,14 +20,13 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from arctone.audio.files import encode_audio, read_audio
-from arctone.audio.tags import MARK, read_metadata
+from arctone.audio.tags import read_metadata
 from arctone.audio.waveform import Waveform
 from arctone.data.file_source import Facts
 from arctone.data.folder import list_folder
@@ -41,27 +40,17 @@ from arctone.model_folder.config import ModelConfig
 from arctone.model_folder.folder import read_hashes
 from arctone.model_folder.tokenizer import Tokenizer
 from arctone.serving.batch import Report, read_lines
+from tests.fuzz_inputs import RECORD, REQUEST, TINY, Reader
+from tests.fuzz_programs import program_readers
 
-TINY = Path(__file__).parent / "exports" / "tiny"
 MAX_SECONDS = 5.0
 MAX_MEGABYTES = 1024
 # Wall time after which a run says where it stands: an input that never ends is not found otherwise.
 _HANG_SECONDS = 120.0
-REQUEST = {"prompt": "rain", "seed": 7, "steps": 4, "duration_seconds": 1.0, "inpaint": ["0.1:0.2"], "variations": 2}
-RECORD = {"mark": MARK, "schema": 1, "request": REQUEST, "model": "spark", "version": "0.1.0", "source": None}
 _EXTREMES: tuple[Any, ...] = (
     None, True, -1, 0, 2**63, 2**64, 10**400, 1e308, -1e308, "", "\x1b[2J", "\0", "\ud800", "a" * 5000,
     "../../etc/passwd", "CON", [], {}, [[]], [None], {"": {}}, "NaN", "2" * 5000, ["x"] * 300,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Reader:
-    """What is fuzzed. name: of the file that the input becomes. seeds: good inputs. read: the file's path is given."""
-
-    name: str
-    seeds: tuple[bytes, ...]
-    read: Callable[[Path], object]
 
 
 def readers() -> list[Reader]:
@@ -332,8 +321,6 @@ def main() -> None:
     parser.add_argument("--only", default="", help="readers whose file name matches this pattern")
     parser.add_argument("--keep", type=Path, help="folder for the inputs that were found")
     given = parser.parse_args()
-    from tests.fuzz_programs import program_readers
-
     known = [*readers(), *torch_readers(), *program_readers()]
     chosen = [each for each in known if re.search(given.only, each.name)]
     draws, count, found = random.Random(given.seed), 0, 0

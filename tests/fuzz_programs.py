@@ -28,7 +28,7 @@ from arctone.serving.http.app import create_app
 from arctone.serving.http.formats import Limits
 from arctone.serving.http.jobs import FINAL
 from arctone.serving.http.uploads import read_shape, read_upload
-from tests.fuzz import RECORD, REQUEST, TINY, Reader
+from tests.fuzz_inputs import RECORD, REQUEST, TINY, Reader
 
 BOUNDARY = b"x-x"
 LIMITS = Limits(max_steps=4, max_variations=2, max_duration_seconds=1.0, max_audio_seconds=10.0)
