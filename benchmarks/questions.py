@@ -125,11 +125,11 @@ def headline_block(_: JSON) -> str:
             f"- **{whole['process_seconds']['median']:.1f} s** from process start to file for "
             f"{whole['audio_seconds']:.0f} s of sound, on {whole['machine']['cores']} cores of an {_processor(whole)} "
             f"({leaderboard.model_of(whole)}, {whole['date']}).",
-            "- **8 evaluations of the network** reach the distance to real sounds that its teacher, the flow model, "
-            "reaches in 200 (100 guided steps): "
-            f"{results.number(spark, 1)} against {results.number(base, 1)}, lower is better, on "
+            "- **8 evaluations of the network** give sounds as close to real ones as 200 evaluations of its teacher, "
+            f"the flow model with 100 guided steps: Frechet distance {results.number(spark, 1)} "
+            f"against {results.number(base, 1)}, lower is better, on "
             f"{table['settings']['prompts']} held-out prompts.",
-            f"- **{whole['environment_megabytes']:.0f} MB** is the whole environment; no torch, no GPU, no internet "
+            f"- **{whole['environment_megabytes']:.0f} MB** for the whole environment; no torch, no GPU, no internet "
             "connection.",
         ]
     )
