@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
-from arctone.evaluation.embedders.protocol import TextEmbedder, open_embedder
+from arctone.audio.waveform import Waveform
+from arctone.evaluation.embedders.protocol import DerivedEmbedder, TextEmbedder, open_embedder
 from arctone.evaluation.metrics import conditional_diversity, vendi
 from arctone.evaluation.metrics.manifold import unit_rows
 from arctone.inference.diversity import farthest_points, order_by_diversity
@@ -67,7 +68,7 @@ class Pools:
 
     def __init__(self, subject: engines.Subject, options: argparse.Namespace) -> None:
         self._subject, self._options = subject, options
-        self._embedders = {name: open_embedder(name) for name in EMBEDDERS}
+        self._embedder = open_embedder("corpus-clap")
 
     def read(self, clip: Chosen) -> Pool:
         """The candidates of a clip's caption."""
@@ -101,14 +102,21 @@ class Pools:
             backend.decode = decode
         frames = -(-result.waveforms[0].num_samples // backend.config.hop_length)
         found: dict[str, Any] = {"latents": np.stack([one[:, :frames] for one in latents])}
-        for name, embedder in self._embedders.items():
-            found[name] = np.stack([embedder.embed(sound).pooled for sound in result.waveforms]).astype(np.float64)
-        words = self._embedders["corpus-clap"]
-        assert isinstance(words, TextEmbedder)
-        text = unit_rows(np.asarray(words.embed_text([clip.info.caption]), np.float64))
+        found |= self._embed(result.waveforms)
+        assert isinstance(self._embedder, TextEmbedder)
+        text = unit_rows(np.asarray(self._embedder.embed_text([clip.info.caption]), np.float64))
         found["scores"] = (unit_rows(found["corpus-clap"]) @ text.T)[:, 0]
         found["is_silent"] = np.array([np.abs(sound.samples).max() < 1e-3 for sound in result.waveforms])
         return found
+
+    def _embed(self, sounds: Sequence[Waveform]) -> dict[str, Array]:
+        """Embeddings [K, D] by embedder; aiSFX is a part of the corpus CLAP, so it is computed once."""
+        clap = self._embedder
+        assert isinstance(clap, DerivedEmbedder)
+        parts = [[part.embed(sound) for part in clap.parts] for sound in sounds]
+        rows = {"corpus-clap": [clap.combine(one) for one in parts]}
+        rows |= {part.name: [one[place] for one in parts] for place, part in enumerate(clap.parts)}
+        return {name: np.stack([one.pooled for one in rows[name]]).astype(np.float64) for name in EMBEDDERS}
 
 
 Choice = Callable[[Pool, int], Sequence[int]]
