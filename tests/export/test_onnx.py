@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -20,11 +21,13 @@ from arctone.checkpoints.published.convert import convert
 from arctone.errors import ModelError, UsageError, install_hint
 from arctone.export.graphs import snr_db
 from arctone.export.onnx import build_onnx
+from arctone.export.stable_audio import build_published
+from arctone.files.strict_json import write_config
 from arctone.flow.noise import item_noise
 from arctone.flow.schedules import sampler_times
 from arctone.inference.loading import load
 from arctone.model_folder.config import CURVE_CONTROLS
-from arctone.model_folder.folder import check_hashes, read_model_config
+from arctone.model_folder.folder import check_hashes, read_model_config, write_hashes
 from arctone.model_folder.tokenizer import Tokenizer
 from tests import tiny_model
 from tests.checkpoints.published_folders import published_folder
@@ -122,10 +125,43 @@ def test_a_published_model_with_two_numbers(
     assert min(value for name, value in report["dit"].items() if name.startswith("snr")) > 95
 
 
+def _shrunk_3(kind: str, folder: Path) -> Path:
+    convert(published_folder(kind, folder / "published"), folder / "model", None, name=kind)
+    return folder / "model"
+
+
+def test_stable_audio_3_with_its_own_encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T5Gemma, and the same autoencoder in chunks."""
+    monkeypatch.setattr("arctone.export.onnx._PARTS", ("text", "encoder"))
+    report = build_onnx(_shrunk_3("3-small", tmp_path), tmp_path / "onnx")
+    assert set(report) == {"text", "encoder"}
+    assert min(value for part in report.values() for name, value in part.items() if name.startswith("snr")) > 95
+
+
+def test_stable_audio_3_medium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Differences of attentions, known latents in every block, and an autoencoder whose tokens see a window."""
+    monkeypatch.setattr("arctone.export.onnx._PARTS", ("dit", "decoder"))
+    folder, out = _shrunk_3("3-medium", tmp_path), tmp_path / "onnx"
+    report = build_onnx(folder, out)
+    assert min(value for part in report.values() for name, value in part.items() if name.startswith("snr")) > 95
+    config = read_model_config(folder)
+    latents = item_noise(0, 0, (config.dit.latent_channels, config.dit.max_frames))
+    (samples,) = _run(out, "decoder", latents=latents)
+    assert snr_db(load(folder, engine="torch").engine.backend.decode(latents), samples[0]) > 90
+
+
 def test_parts_without_a_graph_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
-    convert(published_folder("3-small", tmp_path / "published"), tmp_path / "model", None, name="3-small")
-    with pytest.raises(ModelError, match="3-small cannot be exported: no graph is known for a T5GemmaEncoder"):
-        build_onnx(tmp_path / "model", tmp_path / "out")
+    folder = _shrunk_3("3-small", tmp_path)
+    config = read_model_config(folder)
+    noisy = msgspec.structs.replace(config.autoencoder, decoder_noise=0.1)
+    write_config(folder / "config.json", msgspec.structs.replace(config, autoencoder=noisy))
+    write_hashes(folder)
+    with pytest.raises(
+        ModelError, match="3-small cannot be exported: its autoencoder draws noise, which a graph cannot"
+    ):
+        build_onnx(folder, tmp_path / "out")
+    with pytest.raises(ModelError, match=r"3-small cannot be exported to LiteRT: .* has 't5gemma' and 'same'; arctone"):
+        build_published(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import resource
 from pathlib import Path
@@ -29,6 +30,7 @@ def resident_bytes() -> int:
 def test_an_offloaded_run_is_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_near: bool) -> None:
     """Also where the moments are copied to the parameters for each step, as on a GPU; Muon and AdamW both take part."""
     monkeypatch.setattr(OffloadedMoments, "_is_near", lambda self, parameter: is_near)
+    monkeypatch.setattr(offload, "pieces", functools.partial(offload.pieces, most=8000))
     plain = Trainer(_task(), LOOP, tmp_path / "plain")
     plain.run()
     loop = dataclasses.replace(LOOP, offload=True)
@@ -80,6 +82,13 @@ def test_a_file_at_rest_takes_no_memory_and_keeps_its_contents(tmp_path: Path) -
     assert bool((small == 3).all())
 
 
+def test_pieces_keep_the_order_and_the_bound() -> None:
+    sizes = [10, 20, 200, 5, 60, 30]
+    found = offload.pieces([torch.empty(size) for size in sizes], most=400)
+    assert [[value.numel() for value in piece] for piece in found] == [[10, 20], [200], [5, 60, 30]]
+    assert offload.pieces([]) == []
+
+
 def test_a_full_disk_is_refused_before_anything_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(file: int, start: int, length: int) -> None:
         raise OSError(28, os.strerror(28))
@@ -98,5 +107,5 @@ def test_the_plan_counts_the_moments_of_one_network() -> None:
     roles = (RolePlan("generator", 1, 100, 200, 100, 30, 1.0, 8), RolePlan("discriminator", 1, 80, 160, 80, 50, 1.0, 8))
     plain = StagePlan(roles, 0, 100, 4)
     assert plain.memory == 180 + 360 + 100 + 130
-    # The generator's gradients and moments; averages come when these are gone.
+    # The generator's gradients and moments, all of which are in one piece; averages come when these are gone.
     assert dataclasses.replace(plain, is_offloaded=True).memory == 180 + 300

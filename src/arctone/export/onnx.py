@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from arctone.checkpoints.folder import FLOW
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, openers
 from arctone.errors import ModelError, UsageError, install_hint
+from arctone.export import stable_audio_3_graphs
 from arctone.export.graphs import (
     PARITY,
     Signature,
@@ -34,7 +35,7 @@ from arctone.export.stable_audio import copy_documents, encoder_tile, published_
 from arctone.export.stable_audio_graphs import DecoderHead, DecoderTail
 from arctone.files.atomic import folder_atomically, refuse_folder
 from arctone.files.strict_json import write_config
-from arctone.model_folder.config import ModelConfig
+from arctone.model_folder.config import ModelConfig, T5GemmaConfig
 from arctone.model_folder.folder import CONFIG, check_hashes, find_model, read_model_config, write_hashes
 from arctone.models.continuous_dit import ContinuousDiT
 from arctone.models.dit import DiT as DiffusionTransformer
@@ -135,6 +136,8 @@ def _signature(module: Any, config: ModelConfig) -> Signature:
         ModelError: for a module that none is known for.
     """
     longest = (config.dit.max_frames,)
+    if isinstance(config.text, T5GemmaConfig):
+        return stable_audio_3_graphs.signature_of(module, config)
     if isinstance(module, ContinuousDiT):
         return transformer_signatures(module, config)[0]
     if isinstance(module, DiffusionTransformer):

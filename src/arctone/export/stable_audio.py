@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from arctone.checkpoints.parts import DECODER, DIT, ENCODER, TEXT, openers
-from arctone.errors import UsageError
+from arctone.errors import ModelError, UsageError
 from arctone.export.bundle import convert, quantise
 from arctone.export.graphs import PARITY, Signature, check_documents, decoder_signatures, parity
 from arctone.export.quantisation import Rule, slim
@@ -27,7 +27,14 @@ from arctone.files.atomic import folder_atomically, refuse_folder
 from arctone.files.strict_json import write_config
 from arctone.inference.backends.base import WINDOWS
 from arctone.model_folder import folder as files
-from arctone.model_folder.config import ContinuousDiTConfig, ModelConfig, OobleckConfig, T5Config, of_type
+from arctone.model_folder.config import (
+    ContinuousDiTConfig,
+    ModelConfig,
+    OobleckConfig,
+    T5Config,
+    T5GemmaConfig,
+    of_type,
+)
 from arctone.model_folder.folder import CONFIG, check_hashes, read_model_config, write_hashes
 from arctone.model_folder.tokenizer import FILE_NAME as TOKENIZER
 from arctone.models.oobleck import OobleckDecoder
@@ -104,7 +111,7 @@ def build_published(
     refuse_folder(out, "model", force=force)
     check_documents(documents or {})
     config = read_model_config(checkpoint)
-    of_type(config.text, T5Config), of_type(config.dit, ContinuousDiTConfig), of_type(config.autoencoder, OobleckConfig)
+    _refuse_other_parts(config)
     check_hashes(checkpoint)
     with folder_atomically(out, "model", force=force) as folder:
         report = _write_graphs(checkpoint, config, folder, precision, encoder)
@@ -113,6 +120,17 @@ def build_published(
         (folder / PARITY).write_text(json.dumps(report, indent=2) + "\n")
         write_hashes(folder)
     return report
+
+
+def _refuse_other_parts(config: ModelConfig) -> None:
+    """Raises ModelError for Stable Audio 3 and others whose parts the native engine has no code for."""
+    if isinstance(config.text, T5GemmaConfig):
+        raise ModelError(
+            f"{config.name} cannot be exported to LiteRT: the native engine runs text encoders of the type 't5' and "
+            "autoencoders of the type 'oobleck', and Stable Audio 3 has 't5gemma' and 'same'; arctone export onnx "
+            "writes its parts as ONNX graphs"
+        )
+    of_type(config.text, T5Config), of_type(config.dit, ContinuousDiTConfig), of_type(config.autoencoder, OobleckConfig)
 
 
 def _write_graphs(checkpoint: Path, config: ModelConfig, folder: Path, precision: str, encoder: bool) -> Report:

@@ -22,6 +22,8 @@ _MOMENTS: dict[type[torch.optim.Optimizer], tuple[str, ...]] = {
     torch.optim.AdamW: ("exp_avg", "exp_avg_sq"),
     torch.optim.Muon: ("momentum_buffer",),
 }
+# Weights whose moments are in memory at a time; it is twice as much with AdamW.
+PIECE_BYTES = 64_000_000
 # Tensors begin at multiples of this number of bytes.
 _ALIGNMENT = 64
 
@@ -80,7 +82,7 @@ class OffloadedMoments:
     """
 
     def __init__(self, optimiser: torch.optim.Optimizer, folder: Path) -> None:
-        self._state = optimiser.state
+        self._optimiser, self._state = optimiser, optimiser.state
         names = _MOMENTS[type(optimiser)]
         parameters = [value for group in optimiser.param_groups for value in group["params"]]
         self._memory = FileMemory(folder, [value for value in parameters for _ in names])
@@ -93,13 +95,30 @@ class OffloadedMoments:
                 self._state[parameter]["step"] = torch.zeros((), device=parameter.device)
             self._state[parameter].update(self._homes[parameter])
 
-    def fetch(self) -> None:
+    def step(self) -> None:
+        """Updates all weights, a piece of the network after another, and forgets the gradients.
+
+        Both optimisers update each parameter by itself, so pieces change no number.
+        """
+        groups = self._optimiser.param_groups
+        try:
+            for group in groups:
+                for piece in pieces(group["params"]):
+                    self._fetch(piece)
+                    self._optimiser.param_groups = [{**group, "params": piece}]
+                    self._optimiser.step()
+                    for parameter in piece:
+                        parameter.grad = None
+                    self.rest()
+        finally:
+            self._optimiser.param_groups = groups
+
+    def _fetch(self, parameters: Sequence[Tensor]) -> None:
         """Puts the moments where their parameters are."""
-        for parameter, homes in self._homes.items():
+        for parameter in parameters:
             if not self._is_near(parameter):
-                self._state[parameter].update(
-                    {name: home.to(parameter.device, copy=True) for name, home in homes.items()}
-                )
+                homes = self._homes[parameter].items()
+                self._state[parameter].update({name: home.to(parameter.device, copy=True) for name, home in homes})
 
     def rest(self) -> None:
         """Puts the moments back into the file, wherever they are, and lets the system take them out of memory."""
@@ -113,3 +132,25 @@ class OffloadedMoments:
 
     def _is_near(self, parameter: Tensor) -> bool:
         return parameter.device.type == "cpu"
+
+
+def pieces(parameters: Sequence[Tensor], most: int = PIECE_BYTES) -> list[list[Tensor]]:
+    """Returns the parameters in groups of up to this number of bytes; larger ones are alone.
+
+    Args:
+        parameters: In any order, which is kept.
+        most: Bytes of the weights of a group.
+
+    Returns:
+        The groups.
+    """
+    found: list[list[Tensor]] = []
+    room = 0
+    for parameter in parameters:
+        size = parameter.numel() * parameter.element_size()
+        if not found or size > room:
+            found.append([])
+            room = most
+        found[-1].append(parameter)
+        room -= size
+    return found

@@ -69,11 +69,10 @@ class Optimisers:
     def step(self) -> None:
         """Update all weights, then forget the gradients."""
         for moments in self._offloaded:
-            moments.fetch()
-        for part in self.parts:
+            moments.step()
+        for part in self.parts if not self._offloaded else ():
             part.step()
             part.zero_grad(set_to_none=True)
-        self.rest()
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from arctone.training.loop import Trainer
+from arctone.training.offload import PIECE_BYTES
 from arctone.training.task import Parts
 
 # Devices that people rent, in GB of 10^9 bytes: number and memory of each.
@@ -75,8 +76,12 @@ class StagePlan:
         """Bytes that a device needs; each has whole networks."""
         weights = sum(role.weight_bytes for role in self.roles) + self.frozen_bytes
         if self.is_offloaded:
-            # A step's hidden values are gone when its moments come; the average comes when its gradients are gone.
-            steps = [role.gradient_bytes + max(role.hidden_bytes, role.moment_bytes) for role in self.roles]
+            # Moments come a piece at a time when the hidden values are gone, the average when the gradients are gone.
+            pieces = [min(role.moment_bytes, 2 * PIECE_BYTES) for role in self.roles]
+            steps = [
+                role.gradient_bytes + max(role.hidden_bytes, piece)
+                for role, piece in zip(self.roles, pieces, strict=True)
+            ]
             return weights + max(*steps, self.average_bytes)
         kept = sum(role.moment_bytes for role in self.roles) + self.average_bytes
         return weights + kept + max(role.gradient_bytes + role.hidden_bytes for role in self.roles)
