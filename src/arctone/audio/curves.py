@@ -9,6 +9,7 @@ N samples, T frames, K bins.
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -122,7 +123,8 @@ def measure_pitch(mono: Floats, sample_rate: int, hop: int = HOP) -> tuple[Float
 
 def _yin(frames: npt.NDArray[np.float64], shortest: int, longest: int) -> tuple[npt.NDArray[np.float64], ...]:
     """Return lag [F] and confidence [F] of frames [F, _COMPARED + longest]."""
-    size = 1 << (frames.shape[1] + _COMPARED - 1).bit_length()
+    # What wraps around lies beyond the longest lag, so the transform need not be longer than a frame.
+    size = next(size for size in itertools.count(frames.shape[1]) if _is_fast(size))
     head = np.fft.rfft(frames[:, :_COMPARED], size)
     product = np.fft.irfft(np.fft.rfft(frames, size) * head.conj(), size)[:, : longest + 1]
     total = np.cumsum(np.pad(frames**2, ((0, 0), (1, 0))), axis=1)
@@ -133,6 +135,14 @@ def _yin(frames: npt.NDArray[np.float64], shortest: int, longest: int) -> tuple[
     # What rounding leaves of silence and of constants is no dip.
     normal[:, 1:] = np.where(running > 1e-9 * (energy[:, :1] + 1e-12), difference[:, 1:] / (running + 1e-30), 1.0)
     return _dips(normal, shortest)
+
+
+def _is_fast(size: int) -> bool:
+    """Whether a transform of this size has factors of 2, 3 and 5 alone."""
+    for factor in (2, 3, 5):
+        while size % factor == 0:
+            size //= factor
+    return size == 1
 
 
 def _dips(normal: npt.NDArray[np.float64], shortest: int) -> tuple[npt.NDArray[np.float64], ...]:
