@@ -27,9 +27,10 @@ CARD = ROOT / "src" / "arctone" / "bundled" / "spark" / "card.md"
 STAGES = ("autoencoder", "encode", "flow", "steps", "arc", "export")
 # Of a trial: clips, and steps of each stage that is trained.
 TRIAL_CLIPS = 60
-TRIAL_STEPS = {"autoencoder": 2, "flow": 5, "steps": 2, "arc": 6}
-# Critic and discriminator take their turns within the few steps of a trial.
-TRIAL_SETTINGS = {"arc": ("alignment.steps=2",)}
+TRIAL_STEPS = {"autoencoder": 2, "flow": 5, "steps": 2, "arc": 3}
+# Paths are short, and critic, discriminator and generator all have a turn within the few steps of a trial.
+_SHORT_PATHS = ("teacher.substeps=1", "teacher.step_counts=8,4")
+TRIAL_SETTINGS = {"steps": _SHORT_PATHS, "arc": (*_SHORT_PATHS, "alignment.steps=1")}
 
 
 @dataclass(frozen=True)
