@@ -99,7 +99,7 @@ def test_the_result_tells_how_it_was_made(model: Model) -> None:
     assert set(result.timings_ms) == {"text", "sampling", "decoding", "total"}
     assert all(value > 0 for value in result.timings_ms.values())
     left_open = {name for name in result.request.__struct_fields__ if getattr(result.request, name) is None}
-    assert left_open == {"bpm", "key", "bars", "init_noise_level"}
+    assert left_open == {"bpm", "key", "bars", "near", "init_noise_level"}
 
 
 def test_threads_come_from_the_request_else_from_the_load(model: Model) -> None:
