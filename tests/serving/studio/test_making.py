@@ -90,6 +90,21 @@ def test_history_survives_a_reload_and_redo_makes_the_same_sound(any_page: Page)
     assert np.array_equal(samples(page.sound(0)), samples(second))
 
 
+def test_diverse_takes_are_redone_by_their_own_seed(page: Page):
+    assert page.script("document.querySelector('.field-diverse').hidden")
+    page.type("variations", "2")
+    assert page.script("!document.querySelector('.field-diverse').hidden")
+    page.script("document.getElementById('field-diverse').click()")
+    page.generate("wind", takes=2, seconds="0.5", seed="41")
+    assert re.search(r"As different as possible\s+yes", page.text("#inspector"))
+    second = page.sound(1)
+    page.leave_field()
+    page.press("j", "y")
+    page.wait("document.querySelectorAll('#batches .take').length === 3")
+    assert 41 <= int(page.text("#batches .seed")) < 49
+    assert np.array_equal(samples(page.sound(0)), samples(second))
+
+
 def test_the_settings_of_a_past_take_are_shown_and_reused(page: Page):
     page.type("steps", "3")
     page.generate("bell", seconds="0.5", seed="9")
