@@ -31,7 +31,7 @@ from arctone.evaluation.embedders.protocol import Embedder, EmbeddingCache, open
 from arctone.evaluation.metrics import kernel_distance, nearness
 from arctone.evaluation.metrics.intervals import Interval, bootstrap
 from arctone.evaluation.scoring.embedded_sets import choose, embed_takes
-from arctone.evaluation.scoring.takes import Take, evaluated_model, real_takes
+from arctone.evaluation.scoring.takes import Take, real_takes, wrap_model
 from arctone.files.strict_json import read_config, write_config
 from arctone.model_folder.folder import find_model, folder_hash, read_model_config
 from arctone.training.loop import Trainer
@@ -255,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with Progress(transient=True) as bar:
         task = bar.add_task("sounds")
         shown = lambda done, total, stage: bar.update(task, completed=done, total=total, description=stage)  # noqa: E731
-        made = comparing.make(evaluated_model(before), evaluated_model(after), own, rest, options.cache / "made", shown)
+        made = comparing.make(wrap_model(before), wrap_model(after), own, rest, options.cache / "made", shown)
     real = real_takes(general, chosen, options.cache / "rest", _silent)
     found = measure(made, goal, known, real, options.cache / "embeddings", options.embedder or EMBEDDERS)
     print(results.write("lora_timbre", _settings(options, settings), {"training": training, "embedders": found},

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from arctone.checkpoints.published.convert import MODEL_CONFIG, PRECISIONS, WEIGHTS, convert
 from arctone.checkpoints.published.stable_audio_open import read_published
 from arctone.checkpoints.published.t5 import places, t5_config
-from arctone.checkpoints.published.tensor_names import expected_shapes, table
+from arctone.checkpoints.published.tensor_names import list_expected_shapes, table
 from benchmarks.parity.shapes import KINDS, T5_BASE, drawn, model_config
 
 
@@ -28,7 +28,7 @@ def write_published(kind: str, folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / MODEL_CONFIG).write_text(json.dumps(model_config(kind), indent=2))
     names = table(read_published(folder / MODEL_CONFIG, kind))
-    shapes = {name: shape for name, shape in expected_shapes(names).items() if name not in names.constants}
+    shapes = {name: shape for name, shape in list_expected_shapes(names).items() if name not in names.constants}
     random = {name: torch.from_numpy(drawn(name, shape)) for name, shape in shapes.items()}
     save_file({**names.constants, **random}, folder / WEIGHTS)
 

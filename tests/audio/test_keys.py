@@ -2,7 +2,7 @@
 
 import pytest
 
-from arctone.audio.keys import KEYS, TONICS, key_number, note_number, stated_key, stated_note
+from arctone.audio.keys import KEYS, TONICS, key_number, note_number, parse_note, parse_stated_key
 from arctone.data.corpus import music
 
 
@@ -31,7 +31,7 @@ from arctone.data.corpus import music
     ],
 )
 def test_the_key_of_a_prompt(prompt: str, key: str | None) -> None:
-    assert stated_key(prompt) == key
+    assert parse_stated_key(prompt) == key
 
 
 def test_every_key_of_the_corpus_has_its_number() -> None:
@@ -58,4 +58,4 @@ def test_notes_have_their_numbers(name: str, midi: int) -> None:
     ],
 )
 def test_the_note_of_a_prompt(prompt: str, midi: int) -> None:
-    assert stated_note(prompt) == midi
+    assert parse_note(prompt) == midi

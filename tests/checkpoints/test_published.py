@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from arctone.checkpoints.published.convert import convert, publish
-from arctone.checkpoints.published.stable_audio_open import published_config, read_published
+from arctone.checkpoints.published.stable_audio_open import build_published_config, read_published
 from arctone.checkpoints.published.tensor_names import folded, row_lengths
 from arctone.checkpoints.tensor_files import read_checkpoint
 from arctone.errors import ModelError, UsageError
@@ -76,7 +76,7 @@ def test_folding_what_was_unfolded_changes_no_bit(dtype: torch.dtype) -> None:
 def test_a_config_written_by_us_describes_the_same_model(kind: str, converted: dict[str, Path], tmp_path: Path) -> None:
     config = read_model_config(converted[kind])
     path = tmp_path / "model_config.json"
-    path.write_text(json.dumps(published_config(config)))
+    path.write_text(json.dumps(build_published_config(config)))
     again = read_published(path, kind)
     assert msgspec.structs.replace(again, text=config.text) == config
 

@@ -21,8 +21,8 @@ from arctone.audio.waveform import Waveform
 from arctone.checkpoints.parts import DIT, openers
 from arctone.checkpoints.published.convert import convert
 from arctone.checkpoints.published.defaults import ONLY
-from arctone.checkpoints.published.stable_audio_open import published_config, read_published
-from arctone.checkpoints.published.tensor_names import expected_shapes, table
+from arctone.checkpoints.published.stable_audio_open import build_published_config, read_published
+from arctone.checkpoints.published.tensor_names import list_expected_shapes, table
 from arctone.errors import ModelError
 from arctone.flow.guidance import projected
 from arctone.flow.noise import item_noise
@@ -250,7 +250,7 @@ def test_true_sizes_have_the_published_number_of_parameters(
     kind: str, transformer: tuple[float, float], autoencoder: tuple[float, float], tmp_path: Path
 ) -> None:
     (tmp_path / "model_config.json").write_text(json.dumps(model_config_3(kind)))
-    shapes = expected_shapes(table(read_published(tmp_path / "model_config.json", "true")))
+    shapes = list_expected_shapes(table(read_published(tmp_path / "model_config.json", "true")))
     for part, (least, most) in (("model.", transformer), ("pretransform.", autoencoder)):
         assert least < sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(part)) < most
 
@@ -402,10 +402,10 @@ def test_a_t5_next_to_it_is_not_taken(tmp_path: Path) -> None:
 
 def test_a_config_of_ours_has_each_half_in_the_form_its_public_class_takes(converted: dict[str, Path]) -> None:
     """The encoder takes a number of such blocks and the decoder a list: the other way round, neither can be built."""
-    halves = published_config(read_model_config(converted["3-small"]))["model"]["pretransform"]["config"]
+    halves = build_published_config(read_model_config(converted["3-small"]))["model"]["pretransform"]["config"]
     assert halves["encoder"]["config"]["sinusoidal_blocks"] == 0
     assert halves["decoder"]["config"]["sinusoidal_blocks"] == [0]
-    medium = published_config(read_model_config(converted["3-medium"]))["model"]["pretransform"]["config"]
+    medium = build_published_config(read_model_config(converted["3-medium"]))["model"]["pretransform"]["config"]
     assert (medium["decoder"]["config"]["sinusoidal_blocks"], medium["decoder"]["config"]["sliding_window"]) == (
         [3],
         [1, 1],

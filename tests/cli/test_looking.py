@@ -10,7 +10,7 @@ import soundfile
 
 from arctone.cli import doctor, output
 from arctone.model_folder.catalogue import CATALOGUE
-from arctone.model_folder.folder import folder_hash, known_models
+from arctone.model_folder.folder import folder_hash, list_known_models
 from arctone.version import __version__
 
 
@@ -43,7 +43,7 @@ def test_info_shows_a_model(arctone, tiny_model_folder):
 
 def test_models_lists_what_is_bundled(arctone):
     listed = json.loads(arctone("models", "--json").out)
-    assert [record["name"] for record in listed] == list(known_models())
+    assert [record["name"] for record in listed] == list(list_known_models())
     rows = arctone("models").out.splitlines()
     end = rows.index("")
     assert [row.split()[0] for row in rows[1:end]] == [record["name"] for record in listed]

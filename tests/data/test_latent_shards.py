@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arctone.data.latent_shards import are_shards, shard_names, stored_latents
+from arctone.data.latent_shards import are_shards, read_stored_latents, shard_names
 from arctone.data.latents import LatentDataset
 from arctone.errors import InputFileError, UsageError
 from tests.training.published_parts import converted_model
@@ -65,7 +65,7 @@ def write_two(folder: Path) -> str:
 
 def test_shards_are_stored_as_they_were_encoded(model: Path, tmp_path: Path) -> None:
     spec = write_two(tmp_path / "shards")
-    folder = stored_latents(spec, model, tmp_path / "latents")
+    folder = read_stored_latents(spec, model, tmp_path / "latents")
     dataset = LatentDataset(folder, split="train")
     assert dataset.frames.tolist() == [9, 8, 10]
     for index, (seed, frames) in enumerate(((0, 12), (1, 8), (2, 10))):
@@ -82,8 +82,8 @@ def test_commands_that_write_shards_are_shards(model: Path, tmp_path: Path) -> N
     write_two(tmp_path / "shards")
     spec = f"pipe:cat {tmp_path}/shards/{{00..01}}.tar"
     assert shard_names(spec) == [f"pipe:cat {tmp_path}/shards/0{number}.tar" for number in (0, 1)]
-    piped = LatentDataset(stored_latents(spec, model, tmp_path / "piped"))
-    plain = LatentDataset(stored_latents(f"{tmp_path}/shards/{{00..01}}.tar", model, tmp_path / "plain"))
+    piped = LatentDataset(read_stored_latents(spec, model, tmp_path / "piped"))
+    plain = LatentDataset(read_stored_latents(f"{tmp_path}/shards/{{00..01}}.tar", model, tmp_path / "plain"))
     for index in range(3):
         np.testing.assert_array_equal(piped.latents(index), plain.latents(index))
         assert piped.info(index) == plain.info(index)
@@ -95,23 +95,23 @@ def test_a_storing_that_failed_goes_on_and_reads_no_shard_twice(model: Path, tmp
     whole = second.read_bytes()
     second.write_bytes(whole[:700])
     with pytest.raises(InputFileError, match=r"01\.tar cannot be read as a shard"):
-        stored_latents(spec, model, tmp_path / "latents")
+        read_stored_latents(spec, model, tmp_path / "latents")
     with pytest.raises(InputFileError, match="1 of 2 shards"):
         LatentDataset(tmp_path / "latents")
     second.write_bytes(whole)
     (tmp_path / "shards/00.tar").unlink()
-    assert len(LatentDataset(stored_latents(spec, model, tmp_path / "latents"))) == 3
+    assert len(LatentDataset(read_stored_latents(spec, model, tmp_path / "latents"))) == 3
 
 
 def test_a_folder_keeps_the_shards_that_it_was_begun_with(model: Path, tmp_path: Path) -> None:
     spec = write_two(tmp_path / "shards")
-    stored_latents(spec, model, tmp_path / "latents")
+    read_stored_latents(spec, model, tmp_path / "latents")
     with pytest.raises(UsageError, match="was begun with source_hash"):
-        stored_latents(f"{tmp_path}/shards/00.tar", model, tmp_path / "latents")
+        read_stored_latents(f"{tmp_path}/shards/00.tar", model, tmp_path / "latents")
 
 
 def test_folders_are_no_shards(model: Path, tmp_path: Path) -> None:
-    assert stored_latents(tmp_path, model, tmp_path / "out") == tmp_path
+    assert read_stored_latents(tmp_path, model, tmp_path / "out") == tmp_path
     assert not (tmp_path / "out").exists()
     (tmp_path / "named.tar.d").mkdir()
     assert not are_shards(tmp_path / "named.tar.d")
@@ -138,14 +138,14 @@ def test_samples_that_do_not_fit_are_refused_by_name(model: Path, tmp_path: Path
     members, sentence = BAD[kind]
     shard = write_shard(tmp_path / "a.tar", {"bad": members})
     with pytest.raises(InputFileError, match=sentence):
-        stored_latents(str(shard), model, tmp_path / "latents")
+        read_stored_latents(str(shard), model, tmp_path / "latents")
     assert not (tmp_path / "latents/latents/00000.jsonl").exists()
 
 
 @pytest.mark.parametrize("spec", ["pipe:exit 3", "pipe:cat /nowhere/a.tar", "/nowhere/a.tar"])
 def test_streams_that_break_are_refused_by_name(model: Path, tmp_path: Path, spec: str) -> None:
     with pytest.raises(InputFileError, match=r"cannot be read as a shard|holds no sample"):
-        stored_latents(spec, model, tmp_path / "latents")
+        read_stored_latents(spec, model, tmp_path / "latents")
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from arctone.data.corpus.corpus import category_of
 from arctone.data.corpus.performers import begun, faded, length_factor, stretched, tilted, transposed
 from arctone.data.corpus.plans import NotesLayer, Plan, SoundLayer
 from arctone.data.corpus.second_version import SECOND_SHARES, revised
-from arctone.data.corpus.splits import broken_rules
+from arctone.data.corpus.splits import find_broken_rules
 from arctone.data.sources import open_source
 from arctone.errors import UsageError
 
@@ -61,7 +61,9 @@ def test_half_of_the_captions_that_can_say_a_key_do(second: Corpus) -> None:
 def test_no_training_clip_breaks_a_rule(second: Corpus) -> None:
     for index in range(len(second)):
         info, plan = second.info(index), second.plan(index)
-        broken = broken_rules(plan.pairs, plan.bpm, [(r.source, r.fold) for r in plan.recordings()], plan.presets())
+        broken = find_broken_rules(
+            plan.pairs, plan.bpm, [(r.source, r.fold) for r in plan.recordings()], plan.presets()
+        )
         assert info.held_out == (broken if info.split != "test" else broken or ("unseen_wording",))
 
 

@@ -9,7 +9,7 @@ import pytest
 from arctone.data.corpus import Corpus, effects, noises
 from arctone.data.corpus.drums import GENERAL_MIDI_NOTES, drum_stroke, genres, write_hits
 from arctone.data.corpus.instruments import FLUID, instruments, presets_of
-from arctone.data.corpus.library import Library, Note, shared_font
+from arctone.data.corpus.library import Library, Note, open_shared_font
 from arctone.data.corpus.plans import DrumLayer, NotesLayer, Plan
 from arctone.data.corpus.render import finished, render_plan
 from arctone.data.corpus.rooms import ROOMS, add_room, fast_size
@@ -87,7 +87,7 @@ def test_soundfont_notes_have_their_pitch(with_fonts: Corpus, name: str, pitch: 
     instrument = next(i for i in instruments() if i.name == name)
     preset = presets_of(instrument, (FLUID,))[0]
     path = "/usr/share/sounds/sf2/FluidR3_GM.sf2"
-    sound = shared_font(path).render(preset.bank, preset.program, [Note(0.0, 1.5, pitch, 0.7)], 2 * RATE)
+    sound = open_shared_font(path).render(preset.bank, preset.program, [Note(0.0, 1.5, pitch, 0.7)], 2 * RATE)
     expected = 440 * 2 ** ((pitch - 69) / 12)
     assert _pitch_hz(sound.mean(axis=0), expected) == pytest.approx(expected, rel=0.012)
 

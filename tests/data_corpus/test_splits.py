@@ -22,7 +22,7 @@ from arctone.data.corpus.splits import (
     KIT_GENRE_PAIRS,
     RULES,
     SKIPPED_TEMPOS,
-    broken_rules,
+    find_broken_rules,
     recording_is_held_out,
 )
 from arctone.data.corpus.synonyms import HELD_OUT_SYNONYMS, allowed
@@ -33,7 +33,9 @@ def test_no_training_clip_breaks_a_rule(name: str, request: pytest.FixtureReques
     corpus: Corpus = request.getfixturevalue(name)
     for index in range(len(corpus)):
         info, plan = corpus.info(index), corpus.plan(index)
-        broken = broken_rules(plan.pairs, plan.bpm, [(r.source, r.fold) for r in plan.recordings()], plan.presets())
+        broken = find_broken_rules(
+            plan.pairs, plan.bpm, [(r.source, r.fold) for r in plan.recordings()], plan.presets()
+        )
         if info.split == "test":
             assert info.held_out == (broken or ("unseen_wording",))
         else:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from arctone.audio.keys import stated_bpm
+from arctone.audio.keys import parse_bpm
 from arctone.audio.regions import EDGE_OUT_SECONDS, faded_edges
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
@@ -272,12 +272,12 @@ def test_edges_touch_milliseconds_only() -> None:
 
 @pytest.mark.parametrize("prompt", ["60 to 90 BPM", "60-90 bpm groove", "between 60 and 90 BPM", "100\u2013120 BPM"])
 def test_a_range_of_tempi_is_none(prompt: str) -> None:
-    assert stated_bpm(prompt, 20, 400) is None
+    assert parse_bpm(prompt, 20, 400) is None
 
 
 @pytest.mark.parametrize(("prompt", "bpm"), [("120 BPM", 120), ("808 and 120 BPM", 120), ("4-120 BPM", 120)])
 def test_other_numbers_before_a_tempo_do_not_matter(prompt: str, bpm: float) -> None:
-    assert stated_bpm(prompt, 20, 400) == bpm
+    assert parse_bpm(prompt, 20, 400) == bpm
 
 
 @pytest.mark.parametrize(("prompt", "is_english"), [

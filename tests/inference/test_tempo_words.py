@@ -2,7 +2,7 @@
 
 import pytest
 
-from arctone.audio.keys import stated_bpm
+from arctone.audio.keys import parse_bpm
 from arctone.inference.request import Defaults, GenerationRequest
 from arctone.inference.resolution import resolve
 
@@ -27,7 +27,7 @@ DEFAULTS = Defaults(duration_seconds=4, max_duration_seconds=12, steps=8, cfg_sc
     ],
 )
 def test_tempo_of_a_prompt(prompt: str, bpm: float | None) -> None:
-    assert stated_bpm(prompt, 20, 400) == bpm
+    assert parse_bpm(prompt, 20, 400) == bpm
 
 
 def test_the_request_carries_the_tempo_of_its_prompt() -> None:

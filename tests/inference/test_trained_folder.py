@@ -30,8 +30,8 @@ def trained(whole: Path, tmp_path: Path) -> Path:
 
 
 def test_the_installed_text_encoder_is_used(whole: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "installed_text_folder", lambda folder: whole)
-    monkeypatch.setattr(tokenizer, "installed_text_folder", lambda folder: whole)
+    monkeypatch.setattr(text, "find_installed_text", lambda folder: whole)
+    monkeypatch.setattr(tokenizer, "find_installed_text", lambda folder: whole)
     wanted = arctone.load(whole).generate("rain", duration_seconds=0.3, seed=1)
     found = arctone.load(trained).generate("rain", duration_seconds=0.3, seed=1)
     assert np.array_equal(found.waveforms[0].samples, wanted.waveforms[0].samples)

@@ -14,7 +14,7 @@ import arctone
 from arctone.checkpoints.folder import load_config, load_state
 from arctone.cli.train import app
 from arctone.cli.training_options import TrainingOptions
-from arctone.data.latent_shards import stored_latents
+from arctone.data.latent_shards import read_stored_latents
 from arctone.data.latents import LatentDataset
 from arctone.errors import UsageError
 from arctone.training import post_training, stages
@@ -227,7 +227,7 @@ def test_processes_split_the_batches_of_shards(model: Path, latents: Path, shard
     """And they are the batches of the folder that the shards were made of."""
     config = load_config(model)
     silence = silence_of(model, config)
-    folders = latents, stored_latents(shards, model, tmp_path / "stored")
+    folders = latents, read_stored_latents(shards, model, tmp_path / "stored")
     plain, stored = (
         LatentBatches.of_model(LatentDataset(folder, split="train"), 96, 0, config, silence) for folder in folders
     )

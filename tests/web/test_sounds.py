@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import arctone
-from arctone.audio.keys import stated_bpm, stated_key, stated_note
+from arctone.audio.keys import parse_bpm, parse_note, parse_stated_key
 from arctone.audio.loudness import loudness_lufs
 from arctone.audio.spectral.stft import stft
 from arctone.audio.tags import read_metadata
@@ -217,7 +217,9 @@ def test_a_prompt_states_the_same_tempo_key_note_and_language(engine_page: Engin
     const { statedBpm, seemsEnglish } = await engine("request"), { statedKey, statedNote } = await engine("keys");
     return given[0].map((text) => [statedBpm(text) ?? null, statedKey(text), statedNote(text), seemsEnglish(text)]);
     """
-    wanted = [[stated_bpm(text, 20, 400), stated_key(text), stated_note(text), seems_english(text)] for text in PROMPTS]
+    wanted = [
+        [parse_bpm(text, 20, 400), parse_stated_key(text), parse_note(text), seems_english(text)] for text in PROMPTS
+    ]
     assert engine_page.run(script, PROMPTS) == wanted
 
 

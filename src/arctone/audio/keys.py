@@ -35,7 +35,7 @@ def key_number(name: str) -> int:
     return _number(found) if found else 0
 
 
-def stated_key(prompt: str) -> str | None:
+def parse_stated_key(prompt: str) -> str | None:
     """Return the key that a prompt states, spelled as in KEYS; None where it states none, or several that differ.
 
     The article is no key: "a minor detail", and at the beginning of a sentence "A major explosion", state none.
@@ -46,11 +46,11 @@ def stated_key(prompt: str) -> str | None:
     Returns:
         The name of the key, or None.
 
-    >>> stated_key("sad violin in c# minor, 90 BPM")
+    >>> parse_stated_key("sad violin in c# minor, 90 BPM")
     'C sharp minor'
-    >>> stated_key("a minor chord on a piano") is None
+    >>> parse_stated_key("a minor chord on a piano") is None
     True
-    >>> stated_key("from C major to A minor") is None
+    >>> parse_stated_key("from C major to A minor") is None
     True
     """
     found = {_number(match) for match in _KEY.finditer(prompt) if not _is_article(match, prompt)}
@@ -70,7 +70,7 @@ def note_number(name: str) -> int:
     return _midi(found) if found else 0
 
 
-def stated_note(prompt: str) -> int:
+def parse_note(prompt: str) -> int:
     """Return the MIDI number of the one note that a prompt states with its octave; 0 where there is none, or several.
 
     Args:
@@ -79,9 +79,9 @@ def stated_note(prompt: str) -> int:
     Returns:
         0 to 127.
 
-    >>> stated_note("piano, single note, C#4")
+    >>> parse_note("piano, single note, C#4")
     61
-    >>> stated_note("a note on a sheet of A4 paper")
+    >>> parse_note("a note on a sheet of A4 paper")
     0
     """
     found = {
@@ -115,7 +115,7 @@ def _is_article(match: re.Match[str], prompt: str) -> bool:
     return (is_small or begins) and not _ENDS.match(prompt[match.end() :])
 
 
-def stated_bpm(prompt: str, minimum: float, maximum: float) -> float | None:
+def parse_bpm(prompt: str, minimum: float, maximum: float) -> float | None:
     """Read the tempo that a prompt states.
 
     Args:
@@ -126,11 +126,11 @@ def stated_bpm(prompt: str, minimum: float, maximum: float) -> float | None:
     Returns:
         Beats per minute; None where the prompt states none, or several that differ.
 
-    >>> stated_bpm("funky drum loop, 120 BPM", 20, 400)
+    >>> parse_bpm("funky drum loop, 120 BPM", 20, 400)
     120.0
-    >>> stated_bpm("from 90 bpm to 120 bpm", 20, 400) is None
+    >>> parse_bpm("from 90 bpm to 120 bpm", 20, 400) is None
     True
-    >>> stated_bpm("60 to 90 BPM", 20, 400) is None
+    >>> parse_bpm("60 to 90 BPM", 20, 400) is None
     True
     """
     matches = list(_TEMPO.finditer(prompt))

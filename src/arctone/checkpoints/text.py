@@ -15,7 +15,7 @@ from arctone.errors import ModelError
 from arctone.files.atomic import file_atomically, write_atomically
 from arctone.files.strict_json import write_config
 from arctone.model_folder.config import ModelConfig, TextConfig, of_type
-from arctone.model_folder.tokenizer import FILE_NAME, installed_text_folder
+from arctone.model_folder.tokenizer import FILE_NAME, find_installed_text
 from arctone.models.text import TextEncoder, load_minilm
 
 OWN, PUBLISHED = "text.safetensors", "model.safetensors"
@@ -35,7 +35,7 @@ def find_text_folder(folder: Path | None) -> Path:
     """
     if folder is not None and ((folder / OWN).is_file() or (folder / PUBLISHED).is_file()):
         return folder
-    return installed_text_folder(folder)
+    return find_installed_text(folder)
 
 
 def load_text_encoder(folder: Path, config: TextConfig) -> TextEncoder:

@@ -266,13 +266,13 @@ def store(
 
     Example: arctone data store 'latents/{000..099}.tar' --model runs/small --out runs/small/latents
     """
-    from arctone.data.latent_shards import are_shards, stored_latents
+    from arctone.data.latent_shards import are_shards, read_stored_latents
     from arctone.model_folder.folder import find_model
 
     if not are_shards(shards):
         raise UsageError(f"shards: {shards!r} names no .tar file and no pipe: command", field="shards")
     with counted_bar("storing,", quiet) as show:
-        stored_latents(shards, find_model(model), out, show)
+        read_stored_latents(shards, find_model(model), out, show)
     typer.echo(out)
 
 

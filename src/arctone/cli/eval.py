@@ -159,7 +159,7 @@ def model(
     """
     from arctone.evaluation.scoring.embedded_sets import asked
     from arctone.evaluation.scoring.score import Material
-    from arctone.evaluation.scoring.takes import digest, evaluated_model, make_takes, read_takes, real_takes
+    from arctone.evaluation.scoring.takes import digest, make_takes, read_takes, real_takes, wrap_model
 
     _refuse_targets(out, markdown, force)
     options = _options(metrics, probe, training, cache, no_cache, seed)
@@ -167,7 +167,7 @@ def model(
         loaded, opened, chosen, wanted = asked(name, source, prompts, takes, first_seed, threads)
     settings = {"steps": steps, "cfg_scale": cfg_scale, "sampler": sampler}
     with counted_bar("", quiet) as show:
-        made = make_takes(evaluated_model(loaded), wanted, work / "generated", settings, show)
+        made = make_takes(wrap_model(loaded), wanted, work / "generated", settings, show)
         real = real_takes(opened, chosen, work / f"real-{digest(source)}", show)
     trained = read_takes(training)[0] if training else None
     report = _scored(loaded.name, Material(made, real, trained), _pairs(embedder, weights), options, threads, quiet)

@@ -14,7 +14,7 @@ from arctone.audio.tags import read_metadata
 from arctone.cli.models import model_record
 from arctone.cli.output import print_json, print_pairs
 from arctone.errors import InputFileError
-from arctone.model_folder.folder import find_model, known_models
+from arctone.model_folder.folder import find_model, list_known_models
 
 EXAMPLES = """\b
 Examples:
@@ -31,9 +31,9 @@ def info(
     json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
 ) -> None:
     """Show what a sound file or a model says about itself."""
-    is_model = what in known_models() or Path(what).is_dir()
+    is_model = what in list_known_models() or Path(what).is_dir()
     if not is_model and not Path(what).exists():
-        known = ", ".join(known_models()) or "none"
+        known = ", ".join(list_known_models()) or "none"
         raise InputFileError(f"{what} does not exist, and it is no known model either; known are: {known}.")
     record = model_record(find_model(what), whole=True) if is_model else sound_record(Path(what))
     if json:

@@ -16,9 +16,9 @@ from arctone.model_folder.folder import (
     HASHES,
     check_hashes,
     find_model,
+    find_pulled_folder,
     folder_hash,
-    known_models,
-    pulled_folder,
+    list_known_models,
     read_model_config,
 )
 
@@ -42,13 +42,13 @@ def models(
     """List the available models; the commands fetch, check and explain them."""
     if context.invoked_subcommand is not None:
         return
-    records = [model_record(find_model(name)) for name in known_models()]
+    records = [model_record(find_model(name)) for name in list_known_models()]
     if json:
         print_json(records)
         return
     head = ["name", "longest", "steps", "size", "where"]
     print_rows([head, *([_cell(record, name) for name in head] for record in records)])
-    rest = [entry for entry in CATALOGUE if entry.name not in known_models()]
+    rest = [entry for entry in CATALOGUE if entry.name not in list_known_models()]
     if rest:
         print("\nto be fetched with `arctone models pull NAME`:")
         print_rows([[entry.name, entry.summary, entry.licence] for entry in rest])
@@ -74,7 +74,7 @@ def pull(
 
     entry = fetchable(name)
     _explain(entry)
-    out = pulled_folder() / entry.name
+    out = find_pulled_folder() / entry.name
     if not out.exists() or force:
         folder = hub.find(source or entry.place, token=token, offline=offline, base=entry.base)
         words = None
@@ -106,7 +106,7 @@ def licence(
     for entry in CATALOGUE:
         if entry.name == name:
             _explain(entry)
-    if name in known_models() or Path(name).is_dir():
+    if name in list_known_models() or Path(name).is_dir():
         folder = find_model(name)
         texts = licence_files(folder)
         print("\n\n".join(text.read_text() for text in texts) if texts else f"{folder} holds no licence text.")

@@ -20,7 +20,7 @@ from arctone.inference.load_options import EngineName, LoadOptions, PrecisionNam
 from arctone.inference.request import GenerationRequest, GenerationResult, from_metadata, source_from_metadata
 from arctone.inference.source import source_record
 from arctone.inference.source_file import SourceFile, read_source
-from arctone.model_folder.folder import known_models
+from arctone.model_folder.folder import list_known_models
 from arctone.version import __version__
 
 EXAMPLES = """\b
@@ -117,7 +117,7 @@ def _source(take: Path, record: Mapping[str, Any], path: Path | None) -> SourceF
 
 def _model(take: Path, record: Mapping[str, Any]) -> str:
     name = str(record.get("model"))
-    if name not in known_models():
+    if name not in list_known_models():
         raise ModelError(f"{take} was made by the model '{name}', which is not bundled; give its folder with --model.")
     return name
 

@@ -270,13 +270,13 @@ def store_shards(latents: str, model: Path | None, out: Path) -> str:
     Returns:
         Folder of the latents; in other processes than the first the shards, which the stage then finds stored.
     """
-    from arctone.data.latent_shards import STORED_LATENTS, are_shards, stored_latents
+    from arctone.data.latent_shards import STORED_LATENTS, are_shards, read_stored_latents
 
     # Of several processes the first stores them; the others wait in the stage.
     if model is None or not are_shards(latents) or os.environ.get("RANK", "0") != "0":
         return latents
     with counted_bar("storing latents,", quiet=False) as show:
-        return str(stored_latents(latents, model, out / STORED_LATENTS, show))
+        return str(read_stored_latents(latents, model, out / STORED_LATENTS, show))
 
 
 def use_threads(threads: int | None) -> None:

@@ -56,7 +56,7 @@ def open_manifest(path: str | Path, defaults: FileDefaults | None = None) -> Fil
         table.problems,
         defaults,
         layout=f"{table.layout} ({path.name})",
-        notes=[*table.notes, *unused_note(path, table)],
+        notes=[*table.notes, *note_unused(path, table)],
     )
 
 
@@ -93,7 +93,7 @@ def read_manifest(path: Path) -> tuple[list[tuple[int, ManifestRow]], list[str]]
     return [(row.number, _manifest_row(row)) for row in table.rows], list(table.problems)
 
 
-def unused_note(path: Path, table: Table) -> Iterator[str]:
+def note_unused(path: Path, table: Table) -> Iterator[str]:
     """A sentence about columns that were passed over, if there are any."""
     if table.unused:
         yield f"{path}: these columns are not used: {', '.join(table.unused)}."
@@ -322,7 +322,7 @@ class _Tables:
         self.used.add(path)
         self.kinds.append(f"{path.name} ({table.layout})")
         found.problems += table.problems
-        found.notes += [*table.notes, *unused_note(path, table)]
+        found.notes += [*table.notes, *note_unused(path, table)]
         if len(here) < len(rows) and not is_metadata:
             found.notes.append(f"{path}: {len(rows) - len(here)} of its rows name files that are not here.")
         for file, row in rows if is_metadata else here:

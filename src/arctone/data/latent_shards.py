@@ -91,7 +91,7 @@ def are_shards(spec: str | Path) -> bool:
     return text.startswith(PIPE) or (".tar" in text and not Path(text).is_dir())
 
 
-def stored_latents(spec: str | Path, model: Path, out: Path, progress: Progress | None = None) -> Path:
+def read_stored_latents(spec: str | Path, model: Path, out: Path, progress: Progress | None = None) -> Path:
     """Returns the folder of latents that a name means; shards are stored in `out` first, where they are not yet.
 
     Args:

@@ -19,7 +19,7 @@ from arctone.model_folder.folder import (
     TEXT,
     check_hashes,
     find_model,
-    needed_for_generation,
+    list_needed_graphs,
     read_model_config,
     write_hashes,
 )
@@ -195,7 +195,7 @@ def copy_for_edge(
     refuse_folder(Path(out), "model", force=force)
     folder = find_model(model)
     config = read_model_config(folder)
-    needed = (CONFIG, TOKENIZER, *needed_for_generation(config))
+    needed = (CONFIG, TOKENIZER, *list_needed_graphs(config))
     check_hashes(folder)
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:

@@ -136,7 +136,7 @@ def _refuse_other_parts(config: ModelConfig) -> None:
 def _write_graphs(checkpoint: Path, config: ModelConfig, folder: Path, precision: str, encoder: bool) -> Report:
     open_parts = openers(checkpoint, config)
     report: Report = {}
-    wanted = {*files.needed_for_generation(config), *([files.ENCODER] if encoder else [])}
+    wanted = {*files.list_needed_graphs(config), *([files.ENCODER] if encoder else [])}
     for file, (part, signatures_of) in _SIGNATURES.items():
         if file not in wanted:
             continue

@@ -27,7 +27,7 @@ from arctone.models.continuous_dit import (
     CrossAttention,
     Rotation,
     SelfAttention,
-    rotated_entries,
+    count_rotated_entries,
 )
 from arctone.models.oobleck import (
     Convolution,
@@ -57,7 +57,7 @@ class ContinuousGraph(nn.Module):
         self.dit = dit
         config = dit.config
         length = config.max_frames + config.memory_tokens + (dit.modulate is None)
-        rotation = Rotation.of(length, rotated_entries(config), torch.device("cpu"))
+        rotation = Rotation.of(length, count_rotated_entries(config), torch.device("cpu"))
         # Not "cos" and "sin": the exporter gives constants that it folds the names of their operations.
         self.register_buffer("rotation_cos", rotation.cos)
         self.register_buffer("rotation_sin", rotation.sin)

@@ -26,7 +26,7 @@ from arctone.model_folder.folder import (
     file_hash,
     find_model,
     folder_hash,
-    needed_for_generation,
+    list_needed_graphs,
     read_model_config,
 )
 from arctone.model_folder.tokenizer import FILE_NAME as TOKENIZER
@@ -92,7 +92,7 @@ def open_model(name_or_folder: str | Path, *, slim: bool = False) -> WebModel:
     config = read_model_config(folder)
     _refuse_other_kinds(config)
     check_hashes(folder)
-    needed = (TOKENIZER, *needed_for_generation(config))
+    needed = (TOKENIZER, *list_needed_graphs(config))
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
         raise ModelError(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from arctone.audio.keys import key_number, stated_note
+from arctone.audio.keys import key_number, parse_note
 from arctone.audio.waveform import Samples, Waveform
 from arctone.errors import Cancelled
 from arctone.flow.guidance import combined
@@ -199,7 +199,7 @@ class GenerationContext:
     @property
     def note(self) -> int:
         """MIDI number of the single note that the prompt states; 0 = unknown."""
-        return stated_note(self.request.prompt) if "note" in self.config.dit.controls else 0
+        return parse_note(self.request.prompt) if "note" in self.config.dit.controls else 0
 
     @property
     def stated_steps(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from arctone.audio.keys import stated_bpm, stated_key
+from arctone.audio.keys import parse_bpm, parse_stated_key
 from arctone.audio.loops import bars_seconds
 from arctone.errors import UsageError
 from arctone.inference.load_options import usable_threads
@@ -126,7 +126,7 @@ def resolve_request(
     sampled = config.for_network(network)
     resolved = resolve(request, defaults_of(sampled), seconds)
     if "key" in config.dit.controls and resolved.key is None:
-        resolved = msgspec.structs.replace(resolved, key=stated_key(resolved.prompt))
+        resolved = msgspec.structs.replace(resolved, key=parse_stated_key(resolved.prompt))
     warnings = _warnings(resolved, sampled, source)
     if request.bpm is not None and not config.dit.hears_tempo:
         warnings.append(f"bpm {request.bpm:g} has no effect: {config.name} knows tempo from the prompt alone.")
@@ -208,7 +208,7 @@ def resolve(request: GenerationRequest, defaults: Defaults, source_seconds: floa
     """
     validate(request)
     _check_source(request, source_seconds)
-    bpm = _first(request.bpm, stated_bpm(request.prompt, MIN_BPM, MAX_BPM))
+    bpm = _first(request.bpm, parse_bpm(request.prompt, MIN_BPM, MAX_BPM))
     filled = {
         "duration_seconds": _duration(request, bpm, defaults, source_seconds),
         "steps": _first(request.steps, defaults.steps),

@@ -30,7 +30,7 @@ def network_graph(network: str) -> str:
     return f"{network}.tflite"
 
 
-def needed_for_generation(config: ModelConfig) -> tuple[str, ...]:
+def list_needed_graphs(config: ModelConfig) -> tuple[str, ...]:
     """The graphs that making sound from text reads; editing reads ENCODER besides."""
     tail = (DECODER_TAIL,) if isinstance(config.sounding, OobleckConfig) else ()
     return (TEXT, DIT, DECODER, *tail)
@@ -40,16 +40,18 @@ BUNDLED = Path(__file__).parent.parent / "bundled"
 CONFIG, HASHES = "config.json", "hashes.json"
 
 
-def pulled_folder() -> Path:
+def find_pulled_folder() -> Path:
     """Where fetched models are kept: $ARCTONE_MODELS, or arctone/models in the user's data folder."""
     given = os.environ.get("ARCTONE_MODELS")
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(given) if given else Path(data) / "arctone" / "models"
 
 
-def known_models() -> tuple[str, ...]:
+def list_known_models() -> tuple[str, ...]:
     """Names of the bundled and the fetched models."""
-    return tuple(sorted({path.parent.name for root in (BUNDLED, pulled_folder()) for path in root.glob(f"*/{CONFIG}")}))
+    return tuple(
+        sorted({path.parent.name for root in (BUNDLED, find_pulled_folder()) for path in root.glob(f"*/{CONFIG}")})
+    )
 
 
 def find_model(name_or_folder: str | Path) -> Path:
@@ -65,14 +67,14 @@ def find_model(name_or_folder: str | Path) -> Path:
         ModelError: With the known names, if there is no such model.
     """
     name = str(name_or_folder)
-    if name in known_models():
+    if name in list_known_models():
         bundled = BUNDLED / name
-        return bundled if bundled.is_dir() else pulled_folder() / name
+        return bundled if bundled.is_dir() else find_pulled_folder() / name
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         return folder
-    known = ", ".join(known_models()) or "none"
-    near = difflib.get_close_matches(name, known_models(), n=1)
+    known = ", ".join(list_known_models()) or "none"
+    near = difflib.get_close_matches(name, list_known_models(), n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise ModelError(f"model {name!r} is neither a folder nor a known name; known are: {known}.{hint}")
 

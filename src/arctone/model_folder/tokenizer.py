@@ -66,7 +66,7 @@ class Tokenizer:
         return Tokens(ids, np.arange(self.num_tokens) < num_real, bool(encoding.overflowing))
 
 
-def installed_text_folder(folder: Path | None) -> Path:
+def find_installed_text(folder: Path | None) -> Path:
     """Find all-MiniLM-L6-v2, with its tokenizer, in its installed package.
 
     Args:
@@ -102,7 +102,7 @@ def tokenizer_folder(folder: Path) -> Path:
         ModelError: if a trained folder has none and the package is not installed.
     """
     is_trained = (folder / "dit.safetensors").is_file() and not (folder / FILE_NAME).is_file()
-    return installed_text_folder(folder) if is_trained else folder
+    return find_installed_text(folder) if is_trained else folder
 
 
 def _opened(path: Path) -> "tokenizers.Tokenizer":

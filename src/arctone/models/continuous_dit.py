@@ -336,7 +336,7 @@ class ContinuousTrunk(nn.Module):
             shared = self.modulate(global_vector.to(dtype))
         if self.memory is not None:
             h = torch.cat([self.memory.expand(h.shape[0], -1, -1), h], dim=1)
-        rotation = Rotation.of(h.shape[1], rotated_entries(self.config), h.device)
+        rotation = Rotation.of(h.shape[1], count_rotated_entries(self.config), h.device)
         for block, context in zip(self.blocks[:num_blocks], given.contexts[:num_blocks], strict=True):
             h = block(h, context, shared, rotation, known)
         return h
@@ -435,7 +435,7 @@ def _heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def rotated_entries(config: ContinuousDiTConfig) -> int:
+def count_rotated_entries(config: ContinuousDiTConfig) -> int:
     """How many entries of each head are rotated."""
     return max(config.width // config.heads // 2, MIN_ROTATED)
 

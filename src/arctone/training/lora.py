@@ -28,7 +28,7 @@ from arctone.checkpoints.folder import (
 )
 from arctone.checkpoints.lora import Origin, save_adapter
 from arctone.checkpoints.text import copy_autoencoder, copy_text
-from arctone.data.latent_shards import STORED_LATENTS, stored_latents
+from arctone.data.latent_shards import STORED_LATENTS, read_stored_latents
 from arctone.data.latents import LatentDataset
 from arctone.models.discriminator import NETWORKS
 from arctone.models.lora import BLOCK_MATRICES, Adapted, LoraConfig, low_rank_pairs, target_layers
@@ -175,7 +175,7 @@ class TuneStage:
         fabric = open_fabric(plan.loop)
         fabric.launch()
         with fabric.rank_zero_first():
-            latents = stored_latents(self.latents, self.model, self.out / STORED_LATENTS)
+            latents = read_stored_latents(self.latents, self.model, self.out / STORED_LATENTS)
         dataset = LatentDataset(latents, split="train", autoencoder_hash=encoder_hash(self.model))
         silence = silence_of(self.model, config)
         batches = LatentBatches.of_model(dataset, plan.batch_frames, plan.loop.seed, config, silence)

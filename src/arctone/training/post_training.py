@@ -21,7 +21,7 @@ from arctone.checkpoints.folder import (
     save_part,
 )
 from arctone.checkpoints.text import copy_untrained
-from arctone.data.latent_shards import STORED_LATENTS, stored_latents
+from arctone.data.latent_shards import STORED_LATENTS, read_stored_latents
 from arctone.errors import UsageError
 from arctone.model_folder.config import ContinuousDiTConfig, ModelConfig
 from arctone.models.discriminator import (
@@ -81,7 +81,7 @@ class ArcStage:
         fabric.launch()
         with fabric.rank_zero_first():
             config, init = _model_to_post_train(self.init, self.out)
-            latents = stored_latents(self.latents, self.out, self.out / STORED_LATENTS)
+            latents = read_stored_latents(self.latents, self.out, self.out / STORED_LATENTS)
         batches = open_batches(latents, recipe.arc_batch_frames, loop, config, self.out, recipe)
         task = _arc_task(recipe.arc, loop.seed, config, flow_state(init), batches, str(init))
         _begin_with(task.generator, self.student)
@@ -138,7 +138,7 @@ class DistillStage:
         fabric.launch()
         with fabric.rank_zero_first():
             config, init = _model_to_post_train(self.init, self.out)
-            latents = stored_latents(self.latents, self.out, self.out / STORED_LATENTS)
+            latents = read_stored_latents(self.latents, self.out, self.out / STORED_LATENTS)
         batches = open_batches(latents, recipe.distill_batch_frames, loop, config, self.out, recipe)
         teacher = new_network(config.dit, loop.seed)
         fill_with_flow(teacher, init)

@@ -26,7 +26,7 @@ from arctone.checkpoints.folder import (
     save_part,
 )
 from arctone.checkpoints.text import copy_untrained
-from arctone.data.latent_shards import STORED_LATENTS, stored_latents
+from arctone.data.latent_shards import STORED_LATENTS, read_stored_latents
 from arctone.data.latents import LatentDataset
 from arctone.data.sources import open_source
 from arctone.model_folder.config import ContinuousDiTConfig, ModelConfig, SpectralConfig, of_type
@@ -228,7 +228,7 @@ class FlowStage:
         fabric.launch()
         with fabric.rank_zero_first():
             self.prepare()
-            latents = stored_latents(self.latents, self.out, self.out / STORED_LATENTS)
+            latents = read_stored_latents(self.latents, self.out, self.out / STORED_LATENTS)
         batches = open_batches(latents, recipe.flow_batch_frames, loop, config, self.out, recipe)
         module = new_network(config.dit, loop.seed)
         if self.init is not None and not self.new_weights:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from arctone.evaluation.listening.build import balanced_orders, williams_square, with_repeats
+from arctone.evaluation.listening.build import balance_orders, williams_square, with_repeats
 
 
 @pytest.mark.parametrize("num_conditions", range(2, 9))
@@ -22,7 +22,7 @@ def test_a_williams_square_balances_places_and_neighbours(num_conditions):
 
 @pytest.mark.parametrize(("num_conditions", "num_prompts"), [(2, 3), (3, 8), (5, 5), (5, 2)])
 def test_each_listener_hears_every_cell_once_and_conditions_are_spread_evenly(num_conditions, num_prompts):
-    orders = balanced_orders(num_conditions, num_prompts, 24, seed=4)
+    orders = balance_orders(num_conditions, num_prompts, 24, seed=4)
     cells = {(condition, prompt) for condition in range(num_conditions) for prompt in range(num_prompts)}
     assert len(orders) >= 24
     assert all(set(order) == cells and len(order) == len(cells) for order in orders)
@@ -36,7 +36,7 @@ def test_each_listener_hears_every_cell_once_and_conditions_are_spread_evenly(nu
 
 
 def test_a_prompt_does_not_follow_itself_within_a_round():
-    for order in balanced_orders(4, 6, 24, seed=1):
+    for order in balance_orders(4, 6, 24, seed=1):
         for start in range(0, len(order), 4):
             assert len({prompt for _, prompt in order[start : start + 4]}) == 4
 

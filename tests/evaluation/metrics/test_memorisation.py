@@ -33,7 +33,7 @@ def test_a_model_that_copies_is_caught_and_an_innocent_one_is_not() -> None:
 def test_the_threshold_is_what_one_in_a_hundred_real_clips_reaches() -> None:
     rng = np.random.default_rng(1)
     training, held_out = rng.standard_normal((2, 400, 8))
-    threshold = memorisation.calibrated_threshold(held_out, training)
+    threshold = memorisation.calibrate_threshold(held_out, training)
     assert (memorisation.nearest(held_out, training).similarity > threshold).mean() == pytest.approx(0.01, abs=0.003)
 
 
@@ -99,4 +99,4 @@ def test_bad_sets_are_refused(made: np.ndarray, training: np.ndarray, reason: st
     with pytest.raises(ValueError, match=reason):
         memorisation.nearest(made, training)
     with pytest.raises(ValueError, match="quantile"):
-        memorisation.calibrated_threshold(np.eye(3), np.eye(3), 1.0)
+        memorisation.calibrate_threshold(np.eye(3), np.eye(3), 1.0)

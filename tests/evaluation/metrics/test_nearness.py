@@ -8,12 +8,12 @@ from arctone.evaluation.metrics import nearness
 
 def test_a_set_of_equal_directions_is_at_no_distance_whatever_the_lengths() -> None:
     assert nearness.set_distances([[2.0, 0.0]], [[1.0, 0.0], [5.0, 0.0]]).tolist() == [0.0]
-    assert nearness.own_distances([[1.0, 1.0], [3.0, 3.0]]) == pytest.approx([0.0, 0.0])
+    assert nearness.measure_own_distances([[1.0, 1.0], [3.0, 3.0]]) == pytest.approx([0.0, 0.0])
 
 
 def test_a_sound_is_left_out_of_its_own_set() -> None:
     points = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]
-    assert nearness.own_distances(points) == pytest.approx([1.5, 1.0, 1.5])
+    assert nearness.measure_own_distances(points) == pytest.approx([1.5, 1.0, 1.5])
 
 
 def test_random_directions_are_at_one_in_many_dimensions() -> None:
@@ -52,4 +52,4 @@ def test_sets_that_do_not_fit_are_refused(before: object, after: object, referen
 
 def test_one_sound_has_no_distance_to_itself() -> None:
     with pytest.raises(ValueError, match="at least 2"):
-        nearness.own_distances([[1.0, 0.0]])
+        nearness.measure_own_distances([[1.0, 0.0]])

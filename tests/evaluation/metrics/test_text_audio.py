@@ -37,7 +37,7 @@ def test_known_places() -> None:
         "recall_at_1": pytest.approx(1 / 6),
         "recall_at_5": pytest.approx(5 / 6),
     }
-    assert text_audio.unrelated_score(cosines, captions, owners) == pytest.approx(np.cos(angles).mean())
+    assert text_audio.score_unrelated(cosines, captions, owners) == pytest.approx(np.cos(angles).mean())
 
 
 def test_sounds_with_the_same_caption_are_not_counted_as_wrong() -> None:
@@ -59,7 +59,7 @@ def test_one_clip_and_silence() -> None:
     silent = evaluate(np.eye(2), np.zeros((2, 2)), ["a", "b"], [0, 1])
     assert silent == {"text_audio_score": 0.0, "recall_at_1": 0.0, "recall_at_5": 1.0}
     cosines, owners = text_audio.validate([[1.0, 0.0]], [[2.0, 0.0]], ["a"], [0])
-    assert text_audio.unrelated_score(cosines, ["a"], owners) is None
+    assert text_audio.score_unrelated(cosines, ["a"], owners) is None
 
 
 def test_chance() -> None:

@@ -15,10 +15,10 @@ from arctone.evaluation.scoring.score import (
     ScoringOptions,
     kind_fact,
     measure_fact,
+    parse_class,
+    parse_stated_key,
+    parse_tempo,
     score,
-    stated_class,
-    stated_key,
-    stated_tempo,
 )
 from arctone.evaluation.scoring.takes import Take, read_takes
 from tests.evaluation.metrics.metric_sounds import clicks, notes
@@ -45,14 +45,14 @@ def takes(folder: Path, sounds: dict[str, tuple[Waveform, str]]) -> list[Take]:
     ],
 )
 def test_a_key_is_read_where_one_is_stated(caption: str, key: str | None) -> None:
-    assert stated_key(caption) == key
+    assert parse_stated_key(caption) == key
 
 
 def test_a_tempo_and_a_class_are_read_where_one_is_stated() -> None:
-    assert stated_tempo("drums, 120 BPM") == 120
-    assert stated_tempo("drums") is None
-    assert stated_class("two Flutes play", ["flute", "drum"]) == "flute"
-    assert stated_class("flute and drum", ["flute", "drum"]) is None
+    assert parse_tempo("drums, 120 BPM") == 120
+    assert parse_tempo("drums") is None
+    assert parse_class("two Flutes play", ["flute", "drum"]) == "flute"
+    assert parse_class("flute and drum", ["flute", "drum"]) is None
 
 
 def test_the_share_of_right_sounds_is_that_of_the_sounds_that_are_right(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from arctone.checkpoints.published.source import (
     unwrapped,
 )
 from arctone.checkpoints.published.stable_audio_3 import with_noise
-from arctone.checkpoints.published.stable_audio_open import is_third, published_config, read_published
+from arctone.checkpoints.published.stable_audio_open import build_published_config, is_third, read_published
 from arctone.checkpoints.published.t5 import tokenizer_file
 from arctone.checkpoints.published.tensor_names import account, from_published, table, to_published
 from arctone.checkpoints.tensor_files import read_tensors, read_text_weights, read_weights
@@ -244,7 +244,7 @@ def _config_text(folder: Path, config: ModelConfig) -> str:
         published = read_published(kept, config.name)
         if published.dit == config.dit and table(published).tensors == table(config).tensors:
             return kept.read_text()
-    return json.dumps(published_config(config), indent=2) + "\n"
+    return json.dumps(build_published_config(config), indent=2) + "\n"
 
 
 def _cast(state: Mapping[str, Tensor], dtype: torch.dtype, part: str) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from torch import Tensor
 
-from arctone.checkpoints.published.tensor_names import CONDITIONER, Table, expected_shapes, row_lengths
+from arctone.checkpoints.published.tensor_names import CONDITIONER, Table, list_expected_shapes, row_lengths
 from arctone.errors import ModelError, UsageError
 from arctone.files.text import parse_json, read_bytes
 
@@ -205,7 +205,7 @@ def named_as_published(state: Mapping[str, Tensor], names: Table, *, is_third: b
     """
     text = {name.removeprefix(TEXT): value for name, value in state.items() if name.startswith(TEXT)}
     rest = {_in_old_form(name): value for name, value in state.items() if not name.startswith(TEXT)}
-    wanted = expected_shapes(names)
+    wanted = list_expected_shapes(names)
     if is_third:
         rest = _shortened(rest, wanted)
     return Tensors(_completed(_unfolded(rest, names), names), text)

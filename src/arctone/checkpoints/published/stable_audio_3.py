@@ -280,7 +280,7 @@ def _sampling(published: PublishedConfig3, dit: ContinuousDiTConfig) -> Sampling
     return SamplingConfig("euler", 50, 7.0, seconds, schedule=schedule, log_snr=ramp, guidance="projected")
 
 
-def published_third(config: ModelConfig, autoencoder: SameConfig, dit: ContinuousDiTConfig) -> dict[str, Any]:
+def build_published_third(config: ModelConfig, autoencoder: SameConfig, dit: ContinuousDiTConfig) -> dict[str, Any]:
     """The content of a model_config.json of Stable Audio 3."""
     names = {ours: theirs for theirs, ours in _WAVES.items()}
     numbers = [

@@ -28,7 +28,7 @@ from arctone.checkpoints.published.sections import (
     require_numbers,
     require_widths,
 )
-from arctone.checkpoints.published.stable_audio_3 import published_third, read_third
+from arctone.checkpoints.published.stable_audio_3 import build_published_third, read_third
 from arctone.errors import ModelError
 from arctone.files.strict_json import read_config
 from arctone.model_folder.config import (
@@ -345,7 +345,7 @@ def sampling_of(dit: ContinuousDiTConfig) -> SamplingConfig:
     return SamplingConfig("dpmpp_3m_sde", 100, 7.0, min(30.0, longest), schedule="exponential")
 
 
-def published_config(config: ModelConfig, text_name: str = "t5-base") -> dict[str, Any]:
+def build_published_config(config: ModelConfig, text_name: str = "t5-base") -> dict[str, Any]:
     """Write the content of a model_config.json for a model of published types.
 
     Args:
@@ -360,7 +360,7 @@ def published_config(config: ModelConfig, text_name: str = "t5-base") -> dict[st
     """
     autoencoder, dit = config.autoencoder, config.dit
     if isinstance(autoencoder, SameConfig) and isinstance(dit, ContinuousDiTConfig):
-        return published_third(config, autoencoder, dit)
+        return build_published_third(config, autoencoder, dit)
     if not (isinstance(autoencoder, OobleckConfig) and isinstance(dit, ContinuousDiTConfig)):
         raise ModelError(f"{config.name} is of types that the published layout does not know.")
     numbers = [NumberConditioner(number.name, NumberSettings(number.minimum, number.maximum)) for number in dit.numbers]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from arctone.errors import ModelError
 from arctone.model_folder.config import ContinuousDiTConfig, ModelConfig, OobleckConfig, SameConfig, of_type
-from arctone.models.continuous_dit import ContinuousDiT, rotated_entries
+from arctone.models.continuous_dit import ContinuousDiT, count_rotated_entries
 from arctone.models.oobleck import Oobleck
 from arctone.models.same import Same
 
@@ -188,7 +188,7 @@ def _autoencoder_name(name: str, depth: int) -> str:
 
 
 def _constants(dit: ContinuousDiTConfig) -> dict[str, Tensor]:
-    rotated = rotated_entries(dit)
+    rotated = count_rotated_entries(dit)
     rates = 1.0 / (10_000 ** (torch.arange(0, rotated, 2).float() / rotated))
     found = {f"{TRANSFORMER}transformer.rotary_pos_emb.inv_freq": rates}
     for index in range(dit.depth if dit.norm == "layer" else 0):
@@ -197,7 +197,7 @@ def _constants(dit: ContinuousDiTConfig) -> dict[str, Tensor]:
     return found
 
 
-def expected_shapes(names: Table) -> dict[str, tuple[int, ...]]:
+def list_expected_shapes(names: Table) -> dict[str, tuple[int, ...]]:
     """Every tensor of the published file with its shape."""
     found = {name: tuple(value.shape) for name, value in names.constants.items()}
     for places in names.tensors.values():
@@ -222,7 +222,7 @@ def account(state: Mapping[str, Tensor], names: Table, origin: str) -> None:
         ModelError: With the name of every tensor (up to five of a kind) that is missing, unknown, mis-shaped, not
             finite or not the constant it has to be.
     """
-    _account_shapes(state, expected_shapes(names), origin)
+    _account_shapes(state, list_expected_shapes(names), origin)
     other = [
         name
         for name, value in names.constants.items()

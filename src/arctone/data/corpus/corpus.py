@@ -17,7 +17,7 @@ from arctone.data.corpus.planner import Planner
 from arctone.data.corpus.plans import SAMPLE_RATE, Plan
 from arctone.data.corpus.render import render_plan
 from arctone.data.corpus.second_version import PITCH_SHARE, SECOND_SHARES, SecondPlanner
-from arctone.data.corpus.splits import RULES, broken_rules
+from arctone.data.corpus.splits import RULES, find_broken_rules
 from arctone.data.sound import ClipInfo, Split
 from arctone.errors import UsageError
 
@@ -219,7 +219,7 @@ def _wanted_rule(rng: np.random.Generator) -> str:
 
 def _broken(plan: Plan) -> tuple[str, ...]:
     recordings = [(recording.source, recording.fold) for recording in plan.recordings()]
-    return broken_rules(plan.pairs, plan.bpm, recordings, plan.presets())
+    return find_broken_rules(plan.pairs, plan.bpm, recordings, plan.presets())
 
 
 def _origins(plan: Plan) -> tuple[str, str]:

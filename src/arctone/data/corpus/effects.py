@@ -13,7 +13,7 @@ from arctone.data.corpus.noises import (
     _grain,
     _slope,
     _unit,
-    shaped_noise,
+    shape_noise,
 )
 
 
@@ -88,7 +88,7 @@ def _crushed_boom(seconds: float, rng: np.random.Generator) -> Audio:
 
 def _boom(seconds: float, rng: np.random.Generator) -> Audio:
     length = rng.uniform(1.5, 2.6)
-    body = shaped_noise(
+    body = shape_noise(
         length,
         rng,
         lambda t, f: (
@@ -132,7 +132,7 @@ def _riser(seconds: float, rng: np.random.Generator) -> Audio:
     tone = _faded(_glide(seconds, 110, rng.uniform(600, 1_400), "saw", curve=1.5)) * np.linspace(
         0.05, 0.5, round(seconds * SAMPLE_RATE), dtype=np.float32
     )
-    return np.float32(0.35) * _unit(shaped_noise(seconds, rng, shape)) + tone * np.float32(rng.choice([0.0, 0.6]))
+    return np.float32(0.35) * _unit(shape_noise(seconds, rng, shape)) + tone * np.float32(rng.choice([0.0, 0.6]))
 
 
 def _downlifter(seconds: float, rng: np.random.Generator) -> Audio:
@@ -146,7 +146,7 @@ def _whoosh(seconds: float, rng: np.random.Generator) -> Audio:
         arc = np.exp(-(((t / length - 0.5) / 0.2) ** 2))
         return np.asarray(arc * _band(f, (500 + 3_000 * arc).astype(np.float32), 1.0))
 
-    sound = shaped_noise(length, rng, shape)
+    sound = shape_noise(length, rng, shape)
     pan = np.linspace(0.15, 0.85, sound.shape[1], dtype=np.float32)[:: int(rng.choice([-1, 1]))]
     return np.asarray(sound * np.stack([np.sqrt(1 - pan), np.sqrt(pan)]), np.float32)
 
@@ -156,7 +156,7 @@ def _sub_drop(seconds: float, rng: np.random.Generator) -> Audio:
 
 
 def _impact(seconds: float, rng: np.random.Generator) -> Audio:
-    tail = shaped_noise(2.6, rng, lambda t, f: _slope(f, 0.7) * np.exp2(-np.maximum(t, 0) / (0.45 / (1 + f / 1_500))))
+    tail = shape_noise(2.6, rng, lambda t, f: _slope(f, 0.7) * np.exp2(-np.maximum(t, 0) / (0.45 / (1 + f / 1_500))))
     return _unit(tail) + np.float32(2.5) * _faded(_glide(2.6, 75, 34, "sine", curve=0.3), 0.35)[:, : tail.shape[1]]
 
 

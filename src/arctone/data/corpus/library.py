@@ -89,7 +89,7 @@ class SoundFont:
             self._font.channel_note_off(0, note.pitch)
 
 
-def shared_font(path: str | Path) -> SoundFont:
+def open_shared_font(path: str | Path) -> SoundFont:
     """The font at `path`, loaded once in each process."""
     return _loaded(str(path), os.getpid())
 

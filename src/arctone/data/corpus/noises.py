@@ -29,7 +29,7 @@ class NoiseSound:
         return self.wordings[0]
 
 
-def shaped_noise(seconds: float, rng: np.random.Generator, shape: Shape, width: float = 0.8) -> Audio:
+def shape_noise(seconds: float, rng: np.random.Generator, shape: Shape, width: float = 0.8) -> Audio:
     """Make noise whose spectrum changes with time.
 
     Args:
@@ -125,19 +125,19 @@ def _wind(seconds: float, rng: np.random.Generator) -> Audio:
         whistle = howl * _band(f, (centre * 2 * (1 + gust)).astype(np.float32), 0.25)
         return np.asarray((0.15 + gust**2) * (_band(f, (centre * (0.6 + gust)).astype(np.float32), 1.0) + whistle))
 
-    return shaped_noise(seconds, rng, shape)
+    return shape_noise(seconds, rng, shape)
 
 
 def _steady(power: float, low: float = 0, high: float = 22_050) -> NoiseFunction:
     def make(seconds: float, rng: np.random.Generator) -> Audio:
-        return shaped_noise(seconds, rng, lambda t, f: _slope(f, power) * ((f >= low) & (f <= high)) * np.ones_like(t))
+        return shape_noise(seconds, rng, lambda t, f: _slope(f, power) * ((f >= low) & (f <= high)) * np.ones_like(t))
 
     return make
 
 
 def _rain(heavy: float) -> NoiseFunction:
     def make(seconds: float, rng: np.random.Generator) -> Audio:
-        bed = shaped_noise(seconds, rng, lambda t, f: _band(f, 4_500.0, 2.2) * np.ones_like(t))
+        bed = shape_noise(seconds, rng, lambda t, f: _band(f, 4_500.0, 2.2) * np.ones_like(t))
         drops = _grains(seconds, rng, 60 + 260 * heavy, (1_500, 9_000), (0.001, 0.004), 0.5)
         return _unit(bed) * np.float32(0.3 + 0.7 * heavy) + _unit(drops) * np.float32(0.7)
 
@@ -146,7 +146,7 @@ def _rain(heavy: float) -> NoiseFunction:
 
 def _tin_roof(seconds: float, rng: np.random.Generator) -> Audio:
     drops = _grains(seconds, rng, 170, (700, 3_800), (0.004, 0.015), 0.7)
-    bed = shaped_noise(
+    bed = shape_noise(
         seconds, rng, lambda t, f: (_band(f, 1_600.0, 0.8) + 0.5 * _band(f, 4_000.0, 1.0)) * np.ones_like(t)
     )
     return _unit(drops) + np.float32(0.4) * _unit(bed)
@@ -159,12 +159,12 @@ def _sea(seconds: float, rng: np.random.Generator) -> Audio:
         swell = (0.5 + 0.5 * np.sin(2 * np.pi * t / period + phase)) ** 3
         return np.asarray(_slope(f, 0.7) * (0.12 + swell) * np.exp(-f / (2_500 + 7_000 * swell)))
 
-    return shaped_noise(seconds, rng, shape)
+    return shape_noise(seconds, rng, shape)
 
 
 def _stream(seconds: float, rng: np.random.Generator) -> Audio:
     bubbles = _grains(seconds, rng, 140, (400, 2_200), (0.006, 0.03), 1.0)
-    bed = shaped_noise(
+    bed = shape_noise(
         seconds,
         rng,
         lambda t, f: _band(f, 1_800.0, 1.6) * (0.7 + 0.3 * _slow(t, np.random.Generator(np.random.Philox(5)), 1.3)),
@@ -173,13 +173,13 @@ def _stream(seconds: float, rng: np.random.Generator) -> Audio:
 
 
 def _underwater(seconds: float, rng: np.random.Generator) -> Audio:
-    bed = shaped_noise(seconds, rng, lambda t, f: _slope(f, 1.0) * np.exp(-f / 250) * np.ones_like(t))
+    bed = shape_noise(seconds, rng, lambda t, f: _slope(f, 1.0) * np.exp(-f / 250) * np.ones_like(t))
     return _unit(bed) + np.float32(0.35) * _unit(_grains(seconds, rng, 9, (180, 700), (0.02, 0.06), 1.0))
 
 
 def _fire(seconds: float, rng: np.random.Generator) -> Audio:
     crackle = _grains(seconds, rng, 22, (1_000, 7_000), (0.001, 0.006), 0.25)
-    bed = shaped_noise(seconds, rng, lambda t, f: _slope(f, 1.1) * np.exp(-f / 900) * np.ones_like(t))
+    bed = shape_noise(seconds, rng, lambda t, f: _slope(f, 1.1) * np.exp(-f / 900) * np.ones_like(t))
     return _unit(crackle) + np.float32(0.35) * _unit(bed)
 
 
@@ -193,7 +193,7 @@ def _thunder(seconds: float, rng: np.random.Generator) -> Audio:
             _slope(f, 1.0) * roll * np.exp(-f / (150 + 3_500 * np.exp2(-after / 0.15))) + 0.012 * _band(f, 4_000.0, 2.0)
         )
 
-    return shaped_noise(seconds, rng, shape)
+    return shape_noise(seconds, rng, shape)
 
 
 def _crickets(seconds: float, rng: np.random.Generator) -> Audio:
@@ -240,7 +240,7 @@ def _dark_drone(seconds: float, rng: np.random.Generator) -> Audio:
 
 def _spaceship(seconds: float, rng: np.random.Generator) -> Audio:
     hum = _unit(_dark_drone(seconds, rng))
-    air = shaped_noise(seconds, rng, lambda t, f: _band(f, (500 + 200 * np.sin(0.8 * t)).astype(np.float32), 0.6))
+    air = shape_noise(seconds, rng, lambda t, f: _band(f, (500 + 200 * np.sin(0.8 * t)).astype(np.float32), 0.6))
     return hum + np.float32(0.5) * _unit(air)
 
 

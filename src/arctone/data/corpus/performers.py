@@ -177,7 +177,7 @@ def drawn_frame(
     return Frame(seconds, bpm, tonic, mode, low, low + width, dynamics, instrument.sustained, degrees)
 
 
-def shared_styles(instrument: Instrument, styles: tuple[str, ...]) -> tuple[str, ...]:
+def list_shared_styles(instrument: Instrument, styles: tuple[str, ...]) -> tuple[str, ...]:
     """The styles that the instrument can play."""
     return tuple(style for style in styles if style in instrument.styles)
 

@@ -37,8 +37,8 @@ from arctone.data.corpus.performers import (
     Choice,
     Performers,
     drawn_frame,
+    list_shared_styles,
     phrase_styles,
-    shared_styles,
 )
 from arctone.data.corpus.plans import (
     UNTIMED_STYLES,
@@ -111,7 +111,7 @@ def plan_duet(performers: Performers, rng: Draw) -> Plan:
     bpm, tonic, mode = draw_tempo(rng), draw_tonic(rng), choose(rng, ("major", "minor"))
     seconds, room = bars_seconds(bpm, rng.uniform(6.0, 11.0)), choose(rng, MUSIC_ROOMS)
     degrees = draw_degrees(mode, rng)
-    style = choose(rng, shared_styles(lead, MELODIC_STYLES))
+    style = choose(rng, list_shared_styles(lead, MELODIC_STYLES))
     style2 = choose(rng, ("chords", "chords", "arpeggio"))
     frames = [drawn_frame(i, seconds, bpm, tonic, mode, rng, degrees) for i in (lead, backing)]
     key, pan = key_name(tonic, mode), draw_pan(rng, 0.5)
@@ -161,7 +161,7 @@ def plan_music(performers: Performers, rng: Draw) -> Plan:
     backing, backing_preset = performers.instrument(rng, BACKING_FAMILIES, polyphonic=True)
     lead, lead_preset = performers.instrument(rng, LEAD_FAMILIES)
     has_lead = bool(rng.random() < 0.65)
-    style, feel = choose(rng, shared_styles(lead, MELODIC_STYLES)), draw_bass_feel(genre, rng)
+    style, feel = choose(rng, list_shared_styles(lead, MELODIC_STYLES)), draw_bass_feel(genre, rng)
     degrees, seconds = draw_degrees(mode, rng), num_bars * 240.0 / bpm
     frames = [drawn_frame(i, seconds, bpm, tonic, mode, rng, degrees) for i in (bass, backing, lead)]
     drums = performers.drum_layer(kit, genre, bpm, num_bars, bool(rng.random() < 0.15), rng.uniform(-3, 1), rng)

@@ -9,7 +9,7 @@ from arctone.data.corpus import noises
 from arctone.data.corpus.drums import GENERAL_MIDI_NOTES, Hit, drum_stroke, write_hits
 from arctone.data.corpus.effects import EFFECTS
 from arctone.data.corpus.instruments import SYNTH
-from arctone.data.corpus.library import FontSound, Library, Note, shared_font
+from arctone.data.corpus.library import FontSound, Library, Note, open_shared_font
 from arctone.data.corpus.performers import begun, faded, length_factor, varied
 from arctone.data.corpus.plans import SAMPLE_RATE, DrumLayer, Layer, NotesLayer, Plan, SoundLayer
 from arctone.data.corpus.recordings import Recording, load_recording
@@ -75,7 +75,7 @@ def _notes_layer(layer: NotesLayer, num_samples: int, library: Library, rng: np.
     notes = bass_notes(layer.frame, feel, rng) if kind == "bass" else write_notes(layer.style, layer.frame, rng)
     font, bank, program = _parsed(layer.preset)
     if font != SYNTH:
-        return shared_font(library.fonts[font]).render(bank, program, notes, num_samples)
+        return open_shared_font(library.fonts[font]).render(bank, program, notes, num_samples)
     return _synthesised(program, notes, num_samples, rng)
 
 
@@ -97,7 +97,7 @@ def _drum_layer(layer: DrumLayer, num_samples: int, library: Library, rng: np.ra
         return _synthesised_drums(program, hits, num_samples, rng)
     pitches = GENERAL_MIDI_NOTES | (_ORCHESTRAL_NOTES if program == _ORCHESTRA_PROGRAM else {})
     notes = [Note(hit.start_seconds, 0.1, pitches[hit.piece], hit.velocity) for hit in hits]
-    return shared_font(library.fonts[font]).render(bank, program, notes, num_samples)
+    return open_shared_font(library.fonts[font]).render(bank, program, notes, num_samples)
 
 
 # The orchestra kit has timpani where other kits have toms and the first crash.
@@ -222,7 +222,7 @@ def _effect_seconds(layer: SoundLayer, seconds: float) -> float:
 def _font_sound(sound: FontSound, filling: bool, num_samples: int, library: Library) -> Audio:
     held = num_samples / SAMPLE_RATE if filling else sound.seconds
     note = Note(0.0, held, sound.pitch, 0.85)
-    return shared_font(library.fonts[sound.font]).render(sound.bank, sound.program, [note], num_samples)
+    return open_shared_font(library.fonts[sound.font]).render(sound.bank, sound.program, [note], num_samples)
 
 
 def _edged(audio: Audio) -> Audio:

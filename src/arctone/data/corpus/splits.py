@@ -136,7 +136,7 @@ def pair_is_held_out(kind: str, first: str, second: str) -> bool:
     return (first, second) in pairs
 
 
-def broken_rules(
+def find_broken_rules(
     pairs: Iterable[tuple[str, str, str]],
     bpm: int | None,
     recordings: Iterable[tuple[str, str]],

@@ -60,7 +60,7 @@ def williams_square(num_conditions: int) -> list[list[int]]:
     return rows if num_conditions % 2 == 0 else rows + [row[::-1] for row in rows]
 
 
-def balanced_orders(num_conditions: int, num_prompts: int, num_orders: int, seed: int) -> list[list[Place]]:
+def balance_orders(num_conditions: int, num_prompts: int, num_orders: int, seed: int) -> list[list[Place]]:
     """Orders of all (condition, prompt) cells, in rounds that hold each condition once, on different prompts where
     there are enough of them.
 
@@ -178,7 +178,7 @@ def _orders(design: Design, dimension: Dimension, trials: Trials) -> list[list[s
     firsts = {(cell.system, cell.prompt): trial for trial, (cell, occasion) in trials.items() if occasion == 1}
     repeats = {t: firsts[cell.system, cell.prompt] for t, (cell, occasion) in trials.items() if occasion == 2}
     seed = int(design.draw(_ORDERS).integers(2**31)) + design.dimensions.index(dimension)
-    rows = balanced_orders(len(conditions), len(prompts), NUM_ORDERS, seed)
+    rows = balance_orders(len(conditions), len(prompts), NUM_ORDERS, seed)
     named: list[Sequence[str]] = [[firsts[conditions[c], prompts[p]] for c, p in row] for row in rows]
     return [with_repeats(row, repeats) for row in named]
 

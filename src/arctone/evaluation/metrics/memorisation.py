@@ -14,7 +14,7 @@ Conventions
 
 Measures
     * :func:`nearest`: most similar clip of another set
-    * :func:`calibrated_threshold`: from real against real
+    * :func:`calibrate_threshold`: from real against real
     * :func:`waveform_alignment`, :func:`spectral_alignment`: of two sounds
     * :func:`evaluate`: share of clips above the threshold, and of near-duplicates inside the set
 
@@ -110,7 +110,7 @@ def nearest_inside(clips: npt.ArrayLike) -> Nearest:
     return _best(cosines)
 
 
-def calibrated_threshold(held_out: npt.ArrayLike, training: npt.ArrayLike, quantile: float = QUANTILE) -> float:
+def calibrate_threshold(held_out: npt.ArrayLike, training: npt.ArrayLike, quantile: float = QUANTILE) -> float:
     """Compute the similarity to the training set that a share of 1 - quantile of real held-out clips reaches.
 
     Args:
@@ -149,7 +149,7 @@ def evaluate(
     Raises:
         ValueError: see `validate`, or for fewer than 2 generated clips.
     """
-    threshold = calibrated_threshold(held_out, training)
+    threshold = calibrate_threshold(held_out, training)
     copied = nearest(generated, training).similarity > threshold
     doubled = nearest_inside(generated).similarity > threshold
     return {"memorised_share": _share(copied, seed), "duplicate_share": _share(doubled, seed)}

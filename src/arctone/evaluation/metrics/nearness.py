@@ -6,11 +6,11 @@ What is evaluated
 Conventions
     The distance of a sound to a set is 1 less its mean cosine to the set's embeddings: 0 to 2, and no neighbour is
     chosen, so it has no bias that depends on the number of sounds. Before and after are paired (same prompt, same
-    seed); the interval of the change is a bootstrap over pairs. Sounds of the set are not at 0 from it: `own_distances`
-    leaves each of them out in turn, which is where a perfect model would be.
+    seed); the interval of the change is a bootstrap over pairs. Sounds of the set are not at 0 from it:
+    `measure_own_distances` leaves each of them out in turn, which is where a perfect model would be.
 
 Measures
-    * :func:`set_distances`, :func:`own_distances`: one number a sound
+    * :func:`set_distances`, :func:`measure_own_distances`: one number a sound
     * :func:`evaluate`: means before and after, and the change
 
 Legend: N sounds, M sounds of the set, D size of the embedding.
@@ -46,7 +46,7 @@ def set_distances(points: npt.ArrayLike, reference: npt.ArrayLike) -> FloatArray
     return np.asarray(1 - unit_rows(first) @ unit_rows(second).mean(axis=0))
 
 
-def own_distances(reference: npt.ArrayLike) -> FloatArray:
+def measure_own_distances(reference: npt.ArrayLike) -> FloatArray:
     """Compute the distance of each of M points to the others.
 
     Args:

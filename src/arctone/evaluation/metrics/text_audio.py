@@ -13,7 +13,7 @@ Conventions
 Measures
     * :func:`scores`: cosine of each caption with its own sound
     * :func:`ranks`: place of the own sound among all, 1 being the nearest
-    * :func:`unrelated_score`: mean cosine of captions with sounds that are not theirs
+    * :func:`score_unrelated`: mean cosine of captions with sounds that are not theirs
     * :func:`evaluate`: means with their intervals
 
 References
@@ -93,7 +93,7 @@ def ranks(cosines: FloatArray, captions: Sequence[str], owners: IntArray) -> Int
     return np.asarray(1 + (negative & (cosines >= scores(cosines, owners)[:, None])).sum(axis=1))
 
 
-def unrelated_score(cosines: FloatArray, captions: Sequence[str], owners: IntArray) -> float | None:
+def score_unrelated(cosines: FloatArray, captions: Sequence[str], owners: IntArray) -> float | None:
     """Average the cosines of captions with sounds that are not theirs.
 
     Args:

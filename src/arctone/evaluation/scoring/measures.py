@@ -170,7 +170,7 @@ def memory(inputs: MeasureInputs) -> list[Measurement]:
         raise NotMeasured("needs the training sounds: name their folder with --training")
     held_out = inputs.real().pooled
     found = memorisation.evaluate(inputs.generated.pooled, inputs.training.pooled, held_out, inputs.seed)
-    threshold = memorisation.calibrated_threshold(held_out, inputs.training.pooled)
+    threshold = memorisation.calibrate_threshold(held_out, inputs.training.pooled)
     note = f"cosine above {threshold:.4f}, calibrated on {len(held_out)} real sounds"
     real = {"memorised_share": 1 - memorisation.QUANTILE}
     return inputs.measured(found, BOOTSTRAP.format("clips"), reference_count=len(held_out), real=real, note=note)
@@ -232,7 +232,7 @@ def _adherence(embedder: TextEmbedder, part: EmbeddedSet, seed: int) -> tuple[di
     rows = dict(zip(unique, embedder.embed_text(unique), strict=True))
     text, owners = np.stack([rows[prompt] for prompt in part.prompts]), np.arange(len(part))
     cosines, owned = text_audio.validate(text, part.pooled, part.prompts, owners)
-    unrelated = text_audio.unrelated_score(cosines, part.prompts, owned)
+    unrelated = text_audio.score_unrelated(cosines, part.prompts, owned)
     return text_audio.evaluate(text, part.pooled, part.prompts, owners, seed), unrelated
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from arctone.audio.keys import stated_bpm
+from arctone.audio.keys import parse_bpm
 from arctone.audio.waveform import Waveform
 from arctone.errors import UsageError
 from arctone.evaluation.embedders.preparing import EMBEDDINGS
@@ -53,18 +53,18 @@ class Fact:
     measured_by: str
 
 
-def stated_tempo(caption: str) -> float | None:
+def parse_tempo(caption: str) -> float | None:
     """Read the tempo in beats per minute from a caption; None if it states none that can be measured."""
-    return stated_bpm(caption, tempo.MIN_BPM, tempo.MAX_BPM)
+    return parse_bpm(caption, tempo.MIN_BPM, tempo.MAX_BPM)
 
 
-def stated_key(caption: str) -> str | None:
+def parse_stated_key(caption: str) -> str | None:
     """Read the key from a caption, "Bb minor" or "F sharp major"; None if it states none, or several."""
     found = {f"{tonic} {mode}" for tonic, mode in _KEY.findall(caption)}
     return found.pop() if len(found) == 1 else None
 
 
-def stated_class(caption: str, classes: Sequence[str]) -> str | None:
+def parse_class(caption: str, classes: Sequence[str]) -> str | None:
     """Return the class whose name is a word of the caption; None if there is none, or several."""
     found = [name for name in classes if re.search(rf"(?<!\w){re.escape(name)}s?(?!\w)", caption, re.IGNORECASE)]
     return found[0] if len(found) == 1 else None
@@ -73,7 +73,7 @@ def stated_class(caption: str, classes: Sequence[str]) -> str | None:
 FACTS = (
     Fact(
         "tempo",
-        stated_tempo,
+        parse_tempo,
         lambda waveform: tempo.estimate_tempo(waveform).bpm,
         {
             "tempo_accuracy": lambda stated, found: tempo.is_match(float(str(stated)), float(str(found))),
@@ -86,7 +86,7 @@ FACTS = (
     ),
     Fact(
         "key",
-        stated_key,
+        parse_stated_key,
         lambda waveform: chroma.estimate_key(waveform).name,
         {
             "key_accuracy": lambda stated, found: chroma.relation(str(stated), str(found)) == "same",
@@ -112,7 +112,7 @@ def family_fact(probe: Probe) -> Fact:
     """Return the fact of instrument families, as a fitted probe classifies them."""
     return Fact(
         "family",
-        lambda caption: stated_class(caption, probe.classes),
+        lambda caption: parse_class(caption, probe.classes),
         lambda waveform: probe.predict(EMBEDDINGS[probe.embedding](waveform)[None])[0],
         {"family_accuracy": lambda stated, found: stated == found},
         1 / len(probe.classes),
@@ -360,7 +360,7 @@ def suspects(inputs: MeasureInputs, limit: int = MAX_SUSPECTS) -> list[Suspect]:
     training = inputs.training
     if training is None:
         raise NotMeasured("needs the training sounds")
-    threshold = memorisation.calibrated_threshold(inputs.real().pooled, training.pooled)
+    threshold = memorisation.calibrate_threshold(inputs.real().pooled, training.pooled)
     found = memorisation.nearest(inputs.generated.pooled, training.pooled)
     order = np.argsort(-found.similarity, kind="stable")
     above = [int(number) for number in order if found.similarity[number] > threshold]

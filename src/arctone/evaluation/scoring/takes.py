@@ -41,7 +41,7 @@ class EvaluatedModel:
     generate: Callable[..., _Result]
 
 
-def evaluated_model(model: Model) -> EvaluatedModel:
+def wrap_model(model: Model) -> EvaluatedModel:
     """Return a loaded model as one to evaluate."""
     return EvaluatedModel(model.name, model.engine.model_hash, model.generate)
 

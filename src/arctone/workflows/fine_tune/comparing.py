@@ -132,7 +132,7 @@ def _compared(
         [embed(takes, "other sounds") for takes in (made.rest_before, made.rest_after, made.rest_again)],
     )
     near = nearness.evaluate(own[1].pooled, own[2].pooled, own[0].pooled)
-    floor = bootstrap(nearness.own_distances(own[0].pooled)) if len(own[0]) > 1 else None
+    floor = bootstrap(nearness.measure_own_distances(own[0].pooled)) if len(own[0]) > 1 else None
     scored = _scores(embedder, rest) if isinstance(embedder, TextEmbedder) else {}
     return Comparison(
         embedder=embedder.name,

@@ -16,7 +16,7 @@ from arctone.data.encoders import open_autoencoder, open_text_encoder
 from arctone.data.sources import open_source, problems_of, remarks
 from arctone.errors import InputFileError, ModelError, UsageError
 from arctone.evaluation.embedders.protocol import Embedder, open_embedder
-from arctone.evaluation.scoring.takes import Progress, Take, Wanted, evaluated_model, real_takes
+from arctone.evaluation.scoring.takes import Progress, Take, Wanted, real_takes, wrap_model
 from arctone.files.strict_json import read_config, write_config
 from arctone.inference.engine import Model
 from arctone.training.lora import FineTuning, TuneStage, with_targets
@@ -267,7 +267,7 @@ def generate_before(
     Returns:
         The plan with the prompts that there was time for.
     """
-    started, model = time.monotonic(), evaluated_model(before)
+    started, model = time.monotonic(), wrap_model(before)
     limit = _SHARE_BEFORE * deadline.seconds_left()
     number = max(len(plan.own), len(plan.rest))
     for count in range(1, number + 1):
@@ -294,9 +294,7 @@ def compare(
     plan = plan or plan_report(settings, sounds, before.config.dit.max_seconds)
     folder = settings.out / REPORT
     real = real_takes(sounds, plan.real, folder / "own", progress)
-    made = comparing.make(
-        evaluated_model(before), evaluated_model(after), plan.own, plan.rest, folder / "made", progress
-    )
+    made = comparing.make(wrap_model(before), wrap_model(after), plan.own, plan.rest, folder / "made", progress)
     found = comparing.compare(made, real, embedders, folder / "embeddings", progress)
     return Tuned(made, real, found, plan.are_apart)
 

@@ -21,7 +21,7 @@ from arctone.evaluation.embedders.protocol import Embedder
 from arctone.evaluation.scoring.embedded_sets import choose, wanted_of
 from arctone.evaluation.scoring.measurement import Report
 from arctone.evaluation.scoring.score import Material, ScoringOptions, score
-from arctone.evaluation.scoring.takes import EvaluatedModel, Progress, evaluated_model, make_takes, real_takes
+from arctone.evaluation.scoring.takes import EvaluatedModel, Progress, make_takes, real_takes, wrap_model
 from arctone.files.strict_json import read_config, write_config
 from arctone.inference.backends.torch import TorchBackend
 from arctone.inference.engine import Engine, Model
@@ -361,7 +361,7 @@ class Reproduction:
         scoring = 0.0
         for row in self.rows:
             started = time.monotonic()
-            model, times = _timed(evaluated_model(open_model(row.stage, self.root)), row.stage, time.monotonic)
+            model, times = _timed(wrap_model(open_model(row.stage, self.root)), row.stage, time.monotonic)
             made = make_takes(model, wanted, self.settings.out / "sounds", row.settings, self.progress)
             if not costs:
                 begun = time.monotonic()
@@ -386,7 +386,7 @@ class Reproduction:
         self.tell(f"measures: {row.title}")
         sample = self.state.sample
         assert sample is not None
-        model, times = _timed(evaluated_model(open_model(row.stage, self.root)), row.stage)
+        model, times = _timed(wrap_model(open_model(row.stage, self.root)), row.stage)
         several = wanted_of(source, clips[: sample.repeated], sample.takes, FIRST_OF_SEVERAL)
         folder = self.settings.out / "sounds"
         made = make_takes(model, wanted_of(source, clips, 1, 0), folder, row.settings, self.progress)
