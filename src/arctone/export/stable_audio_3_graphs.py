@@ -31,7 +31,7 @@ from arctone.models.continuous_dit import (
     NumberEmbedding,
     Rotation,
     Timestep,
-    rotated_entries,
+    count_rotated_entries,
 )
 from arctone.models.same import SameDecoder, SameEncoder
 from arctone.models.t5 import T5GemmaEncoder
@@ -102,7 +102,7 @@ class TransformerGraph(nn.Module):
                 dit.numbers[name] = NumberGraph(number)
         config = dit.config
         length = config.max_frames + config.memory_tokens + (dit.modulate is None)
-        rotation = Rotation.of(length, rotated_entries(config), torch.device("cpu"))
+        rotation = Rotation.of(length, count_rotated_entries(config), torch.device("cpu"))
         self.register_buffer("rotation_cos", rotation.cos)
         self.register_buffer("rotation_sin", rotation.sin)
 
