@@ -172,10 +172,11 @@ def _command(path: Path) -> object:
     sentence = err.getvalue().rstrip("\n")
     assert code != UNEXPECTED, sentence
     if code:
-        lines = [line for line in sentence.split("\n") if not line.startswith("warning: ")]
-        assert len(lines) == 1, f"not one line: {sentence!r}"
-        assert lines[0].isprintable(), f"not printable: {sentence!r}"
-        raise InputFileError(lines[0])
+        # Before it there may be warnings, and what a library says of its settings.
+        last = sentence.split("\n")[-1]
+        assert last.startswith("error: "), f"no sentence: {sentence!r}"
+        assert last.isprintable(), f"not printable: {sentence!r}"
+        raise InputFileError(last)
     return out.getvalue()
 
 
