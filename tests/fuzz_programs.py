@@ -156,7 +156,7 @@ def _command(path: Path) -> object:
         words = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
         return None
-    if not isinstance(words, list) or not words or words[0] not in {command[0] for command in COMMANDS}:
+    if not isinstance(words, list) or not words or words[0] not in [command[0] for command in COMMANDS]:
         return None
     # No system passes more than this as a word, or a zero byte in one.
     given = [str(word).replace("\0", "")[:100_000] for word in words]
