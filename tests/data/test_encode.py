@@ -1,3 +1,4 @@
+import os
 import pickle
 import signal
 import subprocess
@@ -10,8 +11,9 @@ import pytest
 
 from arctone.audio.waveform import Waveform
 from arctone.data.batches import load_batch
-from arctone.data.encode import EncodeSettings, encode_corpus
+from arctone.data.encode import EncodeSettings, encode_corpus, map_in_order
 from arctone.data.latents import LatentDataset, left_out
+from arctone.data.sources import Subset
 from arctone.errors import InputFileError, ModelError, UsageError
 from tests.data.made_source import HOP, RATE, ToneSource, frame_means, letters
 
@@ -93,6 +95,16 @@ def test_the_dataset_survives_pickling_small(whole):
     dataset.example(0)
     again = pickle.loads(pickle.dumps(dataset))
     np.testing.assert_array_equal(again[3]["latents"], dataset[3]["latents"])
+
+
+def test_what_clips_share_is_loaded_once_before_workers_are_forked():
+    class Sharing(ToneSource):
+        def prepare(self, indices):
+            self.loaded = [*getattr(self, "loaded", []), (os.getpid(), *indices)]
+            raise InputFileError("of no consequence: the clips say so themselves.")
+
+    found = map_in_order(Subset(Sharing(), range(3, 9)), lambda source, _: source.source.loaded, [0, 2, 5], 2)
+    assert list(found) == 3 * [[(os.getpid(), 3, 5, 8)]]
 
 
 def test_workers_change_no_byte(whole, tmp_path):

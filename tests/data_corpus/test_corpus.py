@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
+from contextlib import closing
 
 import numpy as np
 import pytest
 
-from arctone.data.corpus import Corpus
+from arctone.data.corpus import Corpus, library
 from arctone.data.corpus.corpus import CATEGORY_SHARES, category_of
+from arctone.data.encode import render_in_order
 from arctone.data.sound import ClipSource
-from arctone.errors import UsageError
+from arctone.errors import ArctoneError, UsageError
 
 
 def _small() -> Corpus:
@@ -46,6 +48,18 @@ def test_soundfont_clips_do_not_depend_on_what_was_made_before(with_fonts: Corpu
     first = [with_fonts.waveform(k).samples.copy() for k in musical]
     again = [with_fonts.waveform(k).samples for k in reversed(musical)]
     assert all(np.array_equal(a, b) for a, b in zip(first, reversed(again), strict=True))
+
+
+def test_workers_use_the_soundfonts_that_were_loaded_before_and_make_the_same_clips(
+    with_fonts: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    musical = [k for k in range(40) if with_fonts.info(k).category in ("phrase", "drums", "music")][:4]
+    wanted = [with_fonts.waveform(k).samples for k in musical]
+    with_fonts.prepare(musical)
+    monkeypatch.setattr(library, "_load", lambda path: pytest.fail(f"{path} is loaded again"))
+    with closing(render_in_order(with_fonts, musical, 2)) as rendered:
+        found = [one.samples for one in rendered if not isinstance(one, ArctoneError)]
+    assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
 def test_two_processes_make_the_same_clips() -> None:

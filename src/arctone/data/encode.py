@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
@@ -30,7 +30,7 @@ from arctone.audio.curves import measure_curves
 from arctone.audio.waveform import Waveform
 from arctone.data import latent_files as files
 from arctone.data.latent_files import ClipRecord, LatentsHeader, TextEncoder, encode_captions
-from arctone.data.sound import ClipInfo, ClipSource
+from arctone.data.sound import ClipInfo, ClipSource, prepare
 from arctone.errors import ArctoneError, InputFileError, MemoryLimitError, ModelError, UsageError
 from arctone.files.atomic import clear_leftovers
 from arctone.files.strict_json import read_config, write_array, write_config, write_records
@@ -88,8 +88,11 @@ def _waveform(source: ClipSource, index: int) -> Waveform:
 def _from_pool(
     source: ClipSource, work: Work[T], order: Sequence[int], num_workers: int
 ) -> Generator[T | ArctoneError, None, None]:
-    # Forked workers share what the source has already loaded (soundfonts, recordings) instead of loading it again.
+    # Forked workers share what the source has loaded before (soundfonts) instead of loading it again, each of them.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    if context.get_start_method() == "fork":
+        with suppress(ArctoneError):  # the clips say so themselves
+            prepare(source, order)
     pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_worker, initargs=(source, work))
     pending: deque[Future[Any]] = deque()
     try:

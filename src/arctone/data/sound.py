@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -71,6 +72,17 @@ class ClipSource(Protocol):
     def waveform(self, index: int) -> Waveform:
         """Sound of clip `index`: float32 [2, samples], 44,100 Hz, the same at every call."""
         ...
+
+
+def prepare(source: ClipSource, indices: Sequence[int]) -> None:
+    """Load what clips share, for sources that have something of the kind: before processes are forked.
+
+    Args:
+        source: Source of clips.
+        indices: Numbers of the clips that will be rendered.
+    """
+    if (load := getattr(source, "prepare", None)) is not None:
+        load(indices)
 
 
 SAMPLE_RATE = 44_100

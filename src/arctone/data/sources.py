@@ -17,7 +17,16 @@ import msgspec
 from arctone.audio.waveform import Waveform
 from arctone.data.file_source import Facts, FileDefaults, FileSource, SoundEntry
 from arctone.data.folder import MANIFEST_SUFFIXES, open_folder, open_manifest, parse_captions
-from arctone.data.sound import NUM_CHANNELS, SAMPLE_RATE, SOUND_SUFFIXES, ClipInfo, ClipSource, SoundFormat, SoundPlace
+from arctone.data.sound import (
+    NUM_CHANNELS,
+    SAMPLE_RATE,
+    SOUND_SUFFIXES,
+    ClipInfo,
+    ClipSource,
+    SoundFormat,
+    SoundPlace,
+    prepare,
+)
 from arctone.errors import InputFileError, UsageError
 from arctone.files.text import parse_typed
 
@@ -125,6 +134,10 @@ class Subset:
     def waveform(self, index: int) -> Waveform:
         """Sound of clip `index`."""
         return self.source.waveform(self.indices[index])
+
+    def prepare(self, indices: Sequence[int]) -> None:
+        """Load what the clips `indices` share, see `sound.prepare`."""
+        prepare(self.source, [self.indices[index] for index in indices])
 
 
 def restricted(source: ClipSource, *, split: str | None = None, limit: int | None = None) -> ClipSource:

@@ -15,7 +15,7 @@ from arctone.data.corpus.instruments import SYNTH
 from arctone.data.corpus.library import FONT_LICENCE, Library, open_library
 from arctone.data.corpus.planner import Planner
 from arctone.data.corpus.plans import SAMPLE_RATE, Plan
-from arctone.data.corpus.render import render_plan
+from arctone.data.corpus.render import load_fonts, render_plan
 from arctone.data.corpus.second_version import PITCH_SHARE, SECOND_SHARES, SecondPlanner
 from arctone.data.corpus.splits import RULES, find_broken_rules
 from arctone.data.sound import ClipInfo, Split
@@ -41,6 +41,7 @@ CATEGORY_SHARES: dict[str, int] = {
 }
 TEST_SHARE, VALID_SHARE = 0.07, 0.02
 _MAX_DRAWS = 80
+_PREPARED_CLIPS = 64  # they play nearly every soundfont that there is
 _GOLDEN = 0.6180339887498949
 
 
@@ -141,6 +142,14 @@ class Corpus:
         number = self._number(index)
         plan, _, _ = self._cached_plan(number)
         return Waveform(render_plan(plan, self._library, _generator(self.seed, number, 1)), SAMPLE_RATE)
+
+    def prepare(self, indices: Sequence[int]) -> None:
+        """Load the soundfonts of the first of these clips, so that processes forked afterwards share them.
+
+        Args:
+            indices: Numbers of clips.
+        """
+        load_fonts((self.plan(index) for index in indices[:_PREPARED_CLIPS]), self._library)
 
     def plan(self, index: int) -> Plan:
         """Plan clip `index`: layers, scores' frames, room.

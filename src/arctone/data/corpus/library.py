@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -89,13 +88,9 @@ class SoundFont:
             self._font.channel_note_off(0, note.pitch)
 
 
-def open_shared_font(path: str | Path) -> SoundFont:
-    """The font at `path`, loaded once in each process."""
-    return _loaded(str(path), os.getpid())
-
-
 @lru_cache(maxsize=8)
-def _loaded(path: str, process: int) -> SoundFont:
+def open_shared_font(path: str) -> SoundFont:
+    """The font at `path`, loaded once; processes that are forked afterwards have it, too."""
     return SoundFont(path)
 
 

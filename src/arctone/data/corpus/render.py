@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -34,6 +36,18 @@ def render_plan(plan: Plan, library: Library, rng: np.random.Generator) -> Audio
     if plan.trimmed:
         mixed = begun(mixed, plan.num_samples)
     return finished(faded(add_room(mixed, plan.room, plan.room_variant), plan.fade_seconds), plan.peak_db)
+
+
+def load_fonts(plans: Iterable[Plan], library: Library) -> None:
+    """Load the soundfonts that these plans play, which takes seconds for each."""
+    for plan in plans:
+        for layer in plan.layers:
+            if isinstance(layer, SoundLayer):
+                name = layer.sound.font if isinstance(layer.sound, FontSound) else ""
+            else:
+                name = layer.preset.partition("/")[0]
+            if name in library.fonts:
+                open_shared_font(library.fonts[name])
 
 
 def finished(audio: Audio, peak_db: float) -> Audio:
