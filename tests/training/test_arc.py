@@ -231,25 +231,35 @@ def test_order_of_the_phases() -> None:
 # Whole runs.
 
 
-@pytest.mark.parametrize(
-    "config", [arc_config(), EVERYTHING, arc_config(rollout_steps=3)], ids=["default", "everything", "samples"]
-)
-@pytest.mark.parametrize("stop_at", [1, 4, 7])
-def test_interrupted_and_resumed_is_the_same_run(tmp_path: Path, config: ArcConfig, stop_at: int) -> None:
-    loop = dataclasses.replace(LOOP, total_steps=11)
-    whole = Trainer(arc_task(config), loop, tmp_path / "whole")
+RESUMED_LOOP = dataclasses.replace(LOOP, total_steps=11)
+RESUMED = {"default": arc_config(), "everything": EVERYTHING, "samples": arc_config(rollout_steps=3)}
+
+
+@pytest.fixture(scope="module", params=RESUMED)
+def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[ArcConfig, Trainer]:
+    """A config and a run of it that was never interrupted."""
+    config = RESUMED[request.param]
+    whole = Trainer(arc_task(config), RESUMED_LOOP, tmp_path_factory.mktemp("whole"))
     whole.run()
-    first = Trainer(arc_task(config), loop, tmp_path / "parts")
+    return config, whole
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 7])
+def test_interrupted_and_resumed_is_the_same_run(
+    tmp_path: Path, undisturbed: tuple[ArcConfig, Trainer], stop_at: int
+) -> None:
+    config, whole = undisturbed
+    first = Trainer(arc_task(config), RESUMED_LOOP, tmp_path)
     for _ in range(stop_at):
         first.one_step()
     first.save()
-    second = Trainer(arc_task(config), loop, tmp_path / "parts")
+    second = Trainer(arc_task(config), RESUMED_LOOP, tmp_path)
     second.run()
     for role, part in whole.parts.items():
         for name, value in part.module.state_dict().items():
             assert torch.equal(value, second.parts[role].module.state_dict()[name]), (role, name)
     assert all(torch.equal(value, second.ema.state[name]) for name, value in whole.ema.state.items())
-    rows = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (whole.folder / "log.jsonl").read_text().splitlines()]
     assert all(all(value == value for value in row.values()) for row in rows)
 
 

@@ -264,16 +264,33 @@ def test_padding_has_no_influence() -> None:
     assert torch.allclose(*totals, rtol=1e-4)
 
 
-@pytest.mark.parametrize("make", [lambda: _dmd(gan_weight=0.1), _consistency], ids=["dmd", "consistency"])
-@pytest.mark.parametrize("stop_at", [1, 3, 5])
-def test_interrupted_and_resumed_is_the_same_run(make: Callable[[], DmdTask], tmp_path: Path, stop_at: int) -> None:
-    whole = Trainer(make(), LOOP, tmp_path / "whole")
+RESUMED: dict[str, Callable[[], DmdTask | ConsistencyTask]] = {
+    "dmd": lambda: _dmd(gan_weight=0.1),
+    "consistency": _consistency,
+}
+
+
+@pytest.fixture(scope="module", params=RESUMED)
+def undisturbed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Callable[[], DmdTask | ConsistencyTask], Trainer]:
+    """What makes a task, and a run of it that was never interrupted."""
+    make = RESUMED[request.param]
+    whole = Trainer(make(), LOOP, tmp_path_factory.mktemp("whole"))
     whole.run()
-    first = Trainer(make(), LOOP, tmp_path / "parts")
+    return make, whole
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 5])
+def test_interrupted_and_resumed_is_the_same_run(
+    undisturbed: tuple[Callable[[], DmdTask | ConsistencyTask], Trainer], tmp_path: Path, stop_at: int
+) -> None:
+    make, whole = undisturbed
+    first = Trainer(make(), LOOP, tmp_path)
     for _ in range(stop_at):
         first.one_step()
     first.save()
-    second = Trainer(make(), LOOP, tmp_path / "parts")
+    second = Trainer(make(), LOOP, tmp_path)
     second.run()
     for role, part in whole.parts.items():
         for name, value in part.module.state_dict().items():

@@ -68,10 +68,17 @@ def test_loss_falls(tmp_path: Path) -> None:
     assert sum(curve[-10:]) < 0.6 * sum(curve[:10])
 
 
-@pytest.mark.parametrize("stop_at", [1, 5, 11])
-def test_interrupted_and_resumed_is_the_same_run(tmp_path: Path, stop_at: int) -> None:
-    whole = Trainer(_task(), LOOP, tmp_path / "whole")
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """A run that was never interrupted."""
+    whole = Trainer(_task(), LOOP, tmp_path_factory.mktemp("whole"))
     whole.run()
+    return whole
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 11])
+def test_interrupted_and_resumed_is_the_same_run(tmp_path: Path, undisturbed: Trainer, stop_at: int) -> None:
+    whole = undisturbed
 
     def interrupt(step: int, _: dict[str, float]) -> None:
         if step == stop_at:
@@ -82,7 +89,7 @@ def test_interrupted_and_resumed_is_the_same_run(tmp_path: Path, stop_at: int) -
     resumed = Trainer(_task(), LOOP, tmp_path / "parts")
     assert resumed.step == stop_at
     resumed.run()
-    assert _curve(tmp_path / "whole") == _curve(tmp_path / "parts")
+    assert _curve(whole.folder) == _curve(tmp_path / "parts")
     for name, value in whole.task.module.state_dict().items():
         assert torch.equal(value, resumed.task.module.state_dict()[name]), name
     for name, value in whole.ema.state.items():
@@ -114,7 +121,7 @@ def test_a_signal_within_a_step_takes_effect_after_it(tmp_path: Path, number: si
     resumed = Trainer(_task(), LOOP, tmp_path / "parts")
     assert resumed.step == 5
     resumed.run()
-    assert _curve(tmp_path / "whole") == _curve(tmp_path / "parts")
+    assert _curve(whole.folder) == _curve(tmp_path / "parts")
     for name, value in whole.task.module.state_dict().items():
         assert torch.equal(value, resumed.task.module.state_dict()[name]), name
 
