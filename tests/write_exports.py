@@ -1,14 +1,17 @@
 """Write the exports of tiny random models that tests open instead of exporting for themselves (tests/exports).
 
-python -m tests.write_exports          writes them all again, in about two minutes
+python -m tests.write_exports          writes them all again, and the conversions that tests of exports need
 python -m tests.write_exports tiny     one of them
 
-tests/export/test_tiny_models.py makes them again and compares: they are what the exporter writes today.
+tests/export/test_tiny_models.py makes them again and compares: they are what the exporter writes today. Conversions of
+graphs, which take most of the time, are stored in tests/exports/converted: see tests/export/conftest.py.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,6 +19,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 EXPORTS = ROOT / "tests" / "exports"
+CONVERTED = EXPORTS / "converted"
+STORE_CONVERSIONS = "ARCTONE_STORE_CONVERSIONS"
+"""Name of a variable of the environment: tests of exports store conversions that are not among the stored ones."""
 
 
 def tiny(folder: Path) -> Path:
@@ -75,7 +81,14 @@ def main(names: list[str]) -> int:
     for name in names or MODELS:
         write(name, EXPORTS / name)
         print(EXPORTS / name)
-    return 0
+    return 0 if names else store_conversions()
+
+
+def store_conversions() -> int:
+    """Run the tests of exports without the stored conversions, and store theirs. Returns: pytest's exit code."""
+    shutil.rmtree(CONVERTED, ignore_errors=True)
+    command = [sys.executable, "-m", "pytest", "-q", str(ROOT / "tests" / "export")]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | {STORE_CONVERSIONS: "1"}, check=False).returncode
 
 
 if __name__ == "__main__":
