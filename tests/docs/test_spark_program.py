@@ -1,5 +1,6 @@
 """The program that trains the bundled model names commands, options and recipes that exist."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_every_stage_is_a_command_with_options_that_it_has(tmp_path: Path, is_tr
 def test_each_stage_reads_what_an_earlier_one_writes(tmp_path: Path) -> None:
     written: set[str] = {str(spark.KEPT)}
     for words in _plan(tmp_path).commands().values():
-        given = dict(zip(words, words[1:], strict=False))
+        given = dict(itertools.pairwise(words))
         read = [given[name] for name in ("--init", "--student", "--latents", "--model") if name in given]
         assert set(read) <= written
         written.add(given.get("--out", ""))
