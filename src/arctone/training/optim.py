@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map
 
-from arctone.training.offload import FileMemory, OffloadedMoments
+from arctone.training.offload import FileMemory, OffloadedMoments, trim_heap
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,6 +70,8 @@ class Optimisers:
         """Update all weights, then forget the gradients."""
         for moments in self._offloaded:
             moments.step()
+        if self._offloaded:
+            trim_heap()
         for part in self.parts if not self._offloaded else ():
             part.step()
             part.zero_grad(set_to_none=True)

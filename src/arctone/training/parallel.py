@@ -22,6 +22,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forwar
 from torch.utils.checkpoint import checkpoint
 
 from arctone.errors import UsageError
+from arctone.training.offload import trim_heap
 from arctone.training.optim import OptimiserConfig, Optimisers, shard_like, whole
 from arctone.training.task import Parts, Task
 
@@ -103,7 +104,7 @@ class Part:
         offload: Path | None = None,
     ) -> None:
         self.module, self.config, self._task, self._fabric = module, config, task, fabric
-        self._is_sharded = is_sharded
+        self._is_sharded, self._is_offloaded = is_sharded, offload is not None
         if is_sharded:
             shard(module, fabric)
         self.optimisers = Optimisers(module, config)
@@ -142,6 +143,8 @@ class Part:
             # Processes call sharded networks equally often; one that has no part left repeats its last, for nothing.
             is_extra = number > len(parts)
             losses = self._backward_of(parts[-1 if is_extra else number - 1], step, number == count, is_extra)
+            if self._is_offloaded:
+                trim_heap()
             if not is_extra:
                 values = {name: values.get(name, 0.0) + float(value.detach()) for name, value in losses.items()}
         self._unscale()
