@@ -20,7 +20,7 @@ from arctone.model_folder.folder import read_hashes
 Arrays = Mapping[str, NDArray[Any]]
 
 _STDERR = 2
-_quiet_lock = threading.Lock()
+_quiet_lock = threading.RLock()
 
 
 class Graph(Protocol):
