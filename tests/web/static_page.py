@@ -80,6 +80,11 @@ class StaticFiles:
                     return
                 super().do_GET()
 
+            def end_headers(self) -> None:
+                # Else the browser guesses from a file's age how long it need not ask, and asks nobody.
+                self.send_header("Cache-Control", "no-cache")
+                super().end_headers()
+
             def log_message(self, *_: object) -> None:
                 pass
 

@@ -157,7 +157,7 @@ def test_a_drawn_seed_is_reported_and_makes_the_sound_again(engine_page: EngineP
     script = """
     const model = await opened("model/"), ask = { seconds: 0.5, steps: 1 };
     const [one, other] = [await model.generate("rain", ask), await model.generate("rain", ask)];
-    const again = await model.generate({ ...one.request, threads: undefined, inpaint: undefined, extend: undefined });
+    const again = await model.generate(one.request);
     return [one, other, again].map((sound) => [sound.seed, packed(sound.samples[0])]);
     """
     (seed, one), (other_seed, other), (again_seed, again) = engine_page.run(script)

@@ -13,7 +13,7 @@ from arctone.evaluation.metrics.probe import KINDS as EFFECTS
 from arctone.evaluation.metrics.probe import Probe
 from arctone.evaluation.scoring.measurement import BETTER, HEAD, Measurement, Report, as_json, as_markdown, rows
 from arctone.evaluation.scoring.measures import MEASURES
-from arctone.evaluation.scoring.score import FACTS, PROBED, Material, ScoringOptions, score
+from arctone.evaluation.scoring.score import ATTACK, FACTS, PROBED, Material, ScoringOptions, score
 from arctone.evaluation.scoring.takes import Take, read_takes
 from tests.evaluation.metrics.metric_sounds import RATE, drums, noise, notes, silence, tone
 from tests.evaluation.metrics.tiny_embedder import TinyEmbedder, TinyReader
@@ -177,11 +177,13 @@ def test_every_number_carries_its_circumstances(real: list[Take], tmp_path: Path
     made = written(tmp_path / "made", {f"{n}-{t}": (hears(c), c) for n, c in enumerate(captions) for t in range(2)})
     weights, mean, scale = np.zeros((192, len(EFFECTS)), np.float32), np.zeros(192), np.ones(192)
     Probe(EFFECTS, weights, np.array(EFFECTS) == "rain", mean, scale, "mel").save(tmp_path / "probe.npz")
-    names = (*MEASURES, *(fact.name for fact in FACTS), *PROBED)
+    names = (*MEASURES, *(fact.name for fact in FACTS), *PROBED, ATTACK)
     options = ScoringOptions(names, seed=5, probe=tmp_path / "probe.npz")
-    report = score("all", Material(made, real, real), [TinyReader(hears)], options)
+    rain = written(tmp_path / "rain", {f"rain-{n}": (sound_of("drums 3"), "drums 3, rain") for n in range(2)})
+    report = score("all", Material(made, [*real, *rain], real), [TinyReader(hears)], options)
     assert {one.metric for one in report.measurements} == set(BETTER)
     alone = {"tempo": "onsets", "key": "chroma", "silent": "level", "family": "probe on mel", "kind": "probe on mel"}
+    alone |= {"rise": "kinds in captions", "treble": "kinds in captions"}
     for one in json.loads(as_json(report))["measurements"]:
         by = alone.get(one["metric"].split("_")[0], "tiny-reader")
         assert (one["embedder"], one["version"], one["seed"]) == (by, "1", 5)

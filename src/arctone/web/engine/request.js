@@ -19,15 +19,17 @@ const FOREIGN = new Set(
 
 /**
  * The fields of a request under their own names. `given`: an object with names as in the HTTP API, in camelCase, or the
- * aliases people know. undefined and null count as not given. Throws: UsageError for an unknown name or one given twice.
+ * aliases people know. undefined and null count as not given. `empty`: a request with nothing asked for; fields of records
+ * that this engine does not have may be given as they are there. Throws: UsageError for an unknown name or one given twice.
  */
-export function namedFields(given, fields) {
+export function namedFields(given, fields, empty = {}) {
   const names = new Map(fields.flatMap((field) => [field.name, ...field.aliases].map((alias) => [alias, field.name])));
   const found = {};
   for (const [key, value] of Object.entries(given)) {
     if (value === undefined || value === null) continue;
-    const name = names.get(key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+    const asked = key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), name = names.get(asked);
     if (!name) {
+      if (JSON.stringify(value) === JSON.stringify(empty[asked])) continue;
       const known = fields.map((field) => field.name).join(", ");
       throw new UsageError(`${shown(key)} is not a field of a request in this engine; known are ${known}.`, { field: key });
     }
@@ -51,7 +53,7 @@ function wholeNumber(value) {
  * Throws: UsageError in one sentence.
  */
 export function resolve(given, about, sourceSeconds = null) {
-  const named = namedFields(given, about.fields);
+  const named = namedFields(given, about.fields, about.request);
   for (const field of about.fields) check(field, named[field.name]);
   if (!named.prompt.trim()) {
     throw new UsageError("prompt must say what the sound should be, but it is empty.", { field: "prompt" });
