@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,21 @@ def _state(trainer: Trainer) -> dict[str, torch.Tensor]:
     return roles | {f"ema.{name}": value for name, value in trainer.ema.state.items()}
 
 
+def _killed_and_resumed_is_the_same(
+    stage: Callable[[Path], stages.Stage], folder: Path, meanwhile: Callable[[], None] = lambda: None
+) -> None:
+    """Run a stage in `folder`/whole, and in `folder`/parts with a step lost; `meanwhile` happens before it resumes."""
+    wanted = _state(stages.run_stage(stage(folder / "whole")))
+    first = stage(folder / "parts").trainer()
+    for _ in range(2):
+        first.one_step()
+    first.save()
+    first.one_step()  # lost, as by a kill
+    meanwhile()
+    again = _state(stages.run_stage(stage(folder / "parts")))
+    assert all(torch.equal(value, wanted[key]) for key, value in again.items())
+
+
 def test_flow_training_lowers_the_loss_and_the_model_still_generates(
     model: Path, latents: Path, tmp_path: Path
 ) -> None:
@@ -82,16 +98,7 @@ def test_adversarial_training_killed_and_resumed_is_the_same_run(
     model: Path, latents: Path, tmp_path: Path, name: str
 ) -> None:
     plan = _recipe(name)
-    whole = stages.run_stage(post_training.ArcStage(plan, latents, tmp_path / "whole", model))
-    stage = post_training.ArcStage(plan, latents, tmp_path / "parts", model)
-    first = stage.trainer()
-    for _ in range(2):
-        first.one_step()
-    first.save()
-    first.one_step()  # lost, as by a kill
-    again = stages.run_stage(stage)
-    wanted = _state(whole)
-    assert all(torch.equal(value, wanted[key]) for key, value in _state(again).items())
+    _killed_and_resumed_is_the_same(lambda out: post_training.ArcStage(plan, latents, out, model), tmp_path)
     config = load_config(tmp_path / "whole")
     assert (config.dit.objective, config.sampling.sampler, config.sampling.steps) == ("rf_denoiser", "ping_pong", 8)
     assert config.of_flow.sampling == load_config(model).sampling
@@ -140,14 +147,7 @@ def test_flow_and_adapter_killed_and_resumed_are_the_same_run(
             return TuneStage(tuning, model, latents, out)
         return stages.FlowStage(_recipe(), latents, out, model)
 
-    wanted = _state(stages.run_stage(stage(tmp_path / "whole")))
-    first = stage(tmp_path / "parts").trainer()
-    for _ in range(2):
-        first.one_step()
-    first.save()
-    first.one_step()  # lost, as by a kill
-    again = _state(stages.run_stage(stage(tmp_path / "parts")))
-    assert all(torch.equal(value, wanted[key]) for key, value in again.items())
+    _killed_and_resumed_is_the_same(stage, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["1.0", "inpaint", "3-base"])
@@ -211,16 +211,11 @@ def test_training_on_shards_killed_and_resumed_is_the_same_run(
             return TuneStage(tuning, model, shards, out)
         return (stages.FlowStage if name == "flow" else post_training.ArcStage)(_recipe(), shards, out, model)
 
-    wanted = _state(stages.run_stage(stage(tmp_path / "whole")))
-    first = stage(tmp_path / "parts").trainer()
-    for _ in range(2):
-        first.one_step()
-    first.save()
-    first.one_step()  # lost, as by a kill
-    for path in tmp_path.glob("*.tar"):
-        path.unlink()  # they were stored
-    again = _state(stages.run_stage(stage(tmp_path / "parts")))
-    assert all(torch.equal(value, wanted[key]) for key, value in again.items())
+    def lose_shards() -> None:
+        for path in tmp_path.glob("*.tar"):
+            path.unlink()  # they were stored
+
+    _killed_and_resumed_is_the_same(stage, tmp_path, lose_shards)
 
 
 def test_processes_split_the_batches_of_shards(model: Path, latents: Path, shards: str, tmp_path: Path) -> None:

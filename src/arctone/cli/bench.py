@@ -20,7 +20,7 @@ from arctone.cli.options import (
     request_from,
     with_request_options,
 )
-from arctone.cli.output import print_json, print_rows, waiting
+from arctone.cli.output import JsonOption, print_json, print_rows, waiting
 from arctone.inference.load_options import LoadOptions
 from arctone.inference.request import GenerationRequest, GenerationResult
 from arctone.version import __version__
@@ -52,7 +52,7 @@ def bench(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     compiled: CompiledOption = False,
-    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Measure how fast this machine makes sound."""
     request = request_from(PROMPT, {"seed": "0", **options})

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
-from arctone.cli.output import print_json, print_rows
+from arctone.cli.output import JsonOption, print_json, print_rows
 from arctone.errors import ArctoneError, ModelError
 from arctone.inference.load_options import usable_threads
 from arctone.inference.request import GenerationRequest
@@ -135,7 +135,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command(epilog=EXAMPLES)
 def doctor(
     model: Annotated[str, typer.Option("-m", "--model", metavar="NAME", help="Name or folder of a model.")] = "spark",
-    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Check that everything works on this machine."""
     findings = list(examined(model))

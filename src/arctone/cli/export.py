@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from arctone.cli.output import print_json, print_rows, waiting
+from arctone.cli.output import JsonOption, print_json, print_rows, waiting
 from arctone.errors import InputFileError, UsageError
 from arctone.files.text import read_text
 from arctone.model_folder.config import ContinuousDiTConfig
@@ -29,7 +29,6 @@ DocumentsOption = Annotated[
     typer.Option("--document", metavar="FILE", help="Further text, such as LICENSE. May be given several times."),
 ]
 ForceOption = Annotated[bool, typer.Option("-f", "--force", help="Replace a folder that exists.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")]
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -27,7 +27,7 @@ from arctone.cli.options import (
     run_request,
     with_request_options,
 )
-from arctone.cli.output import print_json, print_result, result_record
+from arctone.cli.output import JsonOption, print_json, print_result, result_record
 from arctone.cli.targets import STDOUT, targets
 from arctone.errors import UsageError
 from arctone.files.atomic import refuse_target, write_atomically
@@ -208,7 +208,7 @@ def generate(
         bool, typer.Option("--metadata/--no-metadata", help="Write the request into the file, so that redo works.")
     ] = True,
     play: Annotated[bool, typer.Option("--play", help="Play the sounds when they are done.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+    json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
 ) -> None:
     """Make sound from text."""

@@ -12,7 +12,7 @@ import typer
 from arctone.audio.files import read_audio
 from arctone.audio.tags import read_metadata
 from arctone.cli.models import model_record
-from arctone.cli.output import print_json, print_pairs
+from arctone.cli.output import JsonOption, print_json, print_pairs
 from arctone.errors import InputFileError
 from arctone.model_folder.folder import find_model, list_known_models
 
@@ -28,7 +28,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command(epilog=EXAMPLES, no_args_is_help=True)
 def info(
     what: Annotated[str, typer.Argument(metavar="FILE|MODEL", help="A sound file, the name of a model or its folder.")],
-    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Show what a sound file or a model says about itself."""
     is_model = what in list_known_models() or Path(what).is_dir()

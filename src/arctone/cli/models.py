@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from arctone.cli.convert import Precision
-from arctone.cli.output import print_json, print_rows, waiting
+from arctone.cli.output import JsonOption, print_json, print_rows, waiting
 from arctone.errors import ModelError
 from arctone.model_folder.catalogue import CATALOGUE, Fetchable, fetchable
 from arctone.model_folder.folder import (
@@ -37,7 +37,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.callback(invoke_without_command=True, epilog=EXAMPLES)
 def models(
     context: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """List the available models; the commands fetch, check and explain them."""
     if context.invoked_subcommand is not None:

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from arctone.errors import one_line
 from arctone.inference.request import GenerationResult, Progress
@@ -23,6 +25,9 @@ def print_rows(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")]
 
 
 def print_json(record: Any) -> None:

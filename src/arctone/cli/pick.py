@@ -19,7 +19,7 @@ from arctone.cli.options import (
     request_from,
     with_request_options,
 )
-from arctone.cli.output import finished, print_json
+from arctone.cli.output import JsonOption, finished, print_json
 from arctone.errors import InputFileError, UsageError
 from arctone.files.atomic import refuse_target, write_atomically
 from arctone.files.text import read_bytes
@@ -38,7 +38,6 @@ app = typer.Typer(no_args_is_help=True, help="Rounds of takes: keep some, and th
 
 FolderOption = Annotated[Path, typer.Option("-o", "--out", metavar="FOLDER", help="Of the takes and picks.json; new.")]
 FormatOption = Annotated[str, typer.Option("--format", metavar="NAME", help="wav, flac, ogg, opus or mp3.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")]
 QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")]
 
 

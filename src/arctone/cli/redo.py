@@ -12,7 +12,7 @@ import typer
 from arctone.audio.files import FORMATS, encode_audio
 from arctone.audio.tags import read_metadata
 from arctone.cli.options import LoraOption, parse_adapters, run_request
-from arctone.cli.output import print_json, print_result, result_record
+from arctone.cli.output import JsonOption, print_json, print_result, result_record
 from arctone.cli.targets import targets, with_word
 from arctone.errors import InputFileError, ModelError, UsageError
 from arctone.files.atomic import write_atomically
@@ -54,7 +54,7 @@ def redo(
         typer.Option("--source", metavar="FILE", help="The sound that the take was edited from, if it was."),
     ] = None,
     lora: LoraOption = None,
-    json: Annotated[bool, typer.Option("--json", help="Report on standard output as JSON.")] = False,
+    json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
 ) -> None:
     """Make a take again from what its file says about itself."""
